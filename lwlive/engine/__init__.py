@@ -1,0 +1,1 @@
+"""The engine: every torch call. Imports neither the stage nor pygame."""

@@ -1,0 +1,52 @@
+"""What the engine tells the stage beside its frames. Snapshots of the controls go the other way.
+
+Plain data only: this file knows nothing of torch, processes or windows. A `Snapshot` (params.py)
+or None (stop) goes down the pipe; the classes below come up.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Doing:
+    """What the engine is busy with before its first picture, in words for the window."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The model is there: its own values for parameters left to it, such as steps."""
+
+    model: str
+    own: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Running:
+    """How the engine samples now. Sent when any of it changes."""
+
+    device: str
+    dtype: str
+    batch: int
+    compiled: bool
+    sample_ms: float  # one fully sampled frame, its share of a batch
+    decode_ms: float  # one in-between, its share of a batch
+    stride: int  # every so many frames one is sampled, the ones between are in-betweens
+
+
+@dataclass(frozen=True)
+class Note:
+    """A sentence for the log and the HUD: something was refused or done without."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The engine cannot go on. `lasting`: starting it again would fail in the same way."""
+
+    text: str
+    trace: str = field(default="", repr=False)
+    lasting: bool = False
