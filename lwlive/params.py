@@ -7,7 +7,7 @@ below. This file knows nothing of torch, windows, sockets or files.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
@@ -108,6 +108,9 @@ class Config(BaseModel):
         None, ge=1, le=64, description="frames sampled at once; default: measured at start"
     )
     compile: bool = Field(True, description="build compiled packages in the background")
+    cache: Path | None = Field(
+        None, description="where compiled packages are kept; default: the user's cache folder"
+    )
     preset: str | None = Field(None, description="name of a preset, or a TOML file")
     folder: Path = Field(Path("."), description="where recordings and saved presets go")
     record: Path | None = Field(None, description="record the whole show into this MP4 file")
@@ -157,7 +160,7 @@ def kind(name: str) -> type:
 
 
 def _plain(field: FieldInfo) -> type:
-    options = getattr(field.annotation, "__args__", (field.annotation,))
+    options: tuple[type, ...] = get_args(field.annotation) or (cast(type, field.annotation),)
     return next(option for option in options if option is not type(None))
 
 
@@ -176,11 +179,12 @@ def expected(name: str) -> str:
 
 def _max_length(name: str) -> int:
     rules = (getattr(rule, "max_length", None) for rule in Params.model_fields[name].metadata)
-    return next(length for length in rules if length is not None)
+    return next(int(length) for length in rules if length is not None)
 
 
 _ADAPTERS: dict[str, TypeAdapter[Any]] = {
-    name: TypeAdapter(Annotated[_plain(field), *field.metadata])
+    # the row's own rules, on its plain type: what mypy cannot see is built from the declaration
+    name: TypeAdapter(Annotated[_plain(field), *field.metadata])  # type: ignore[arg-type]
     for name, field in Params.model_fields.items()
 }
 

@@ -1,0 +1,208 @@
+"""Packages: a checkpoint's networks compiled ahead of time (AOTInductor) and cached on disk.
+
+Building takes a minute and holds the interpreter, so `python -m lwlive.engine.packages` does it
+in a child of low priority; the engine loads the finished packages in a tenth of a second, and
+needs neither diffusers nor transformers from then on. A package serves one model, size, batch,
+dtype, processor and torch version; anything else has a place of its own in the cache.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lwlive.engine.model import Eager, Kind, Modules, Tokens, load
+from lwlive.engine.schedule import Schedule, Step
+from lwlive.engine.walk import Cond
+from lwlive.ring import Pixels
+
+FORMAT = 1  # one up whenever what is written changes
+MOST_STEPS = 8  # schedules are written down for 1 to so many steps
+PROMPTS = 2  # prompts encoded at once: wanted and unwanted
+
+
+@dataclass(frozen=True)
+class Build:
+    """What a set of packages is made for."""
+
+    folder: str
+    size: tuple[int, int]  # width, height
+    device: str
+    kind: Kind
+    batch: int
+
+    def place(self, cache_folder: Path) -> Path:
+        """Where these packages lie in the cache."""
+        made_for = key(self.folder, self.size, self.device, self.kind, self.batch)
+        return cache_folder / "packages" / f"{Path(self.folder).name}-{made_for}"
+
+
+@cache
+def key(folder: str, size: tuple[int, int], device: str, *more: object) -> str:
+    """A name for whatever holds for a checkpoint and size on this machine and torch version."""
+    parts = [FORMAT, torch.__version__, _processor(device), _contents(folder), size, device]
+    return hashlib.sha256(repr([*parts, *more]).encode()).hexdigest()[:20]
+
+
+def _processor(device: str) -> str:
+    """The processor the code is made for, down to its instruction sets."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text("utf-8", "replace").splitlines()
+        wanted = (line for line in lines if line.startswith(("model name", "flags", "Features")))
+        return "".join(sorted(set(wanted)))
+    return platform.processor() + platform.machine()
+
+
+def _contents(folder: str) -> str:
+    """A checkpoint's files: small ones by what is in them, huge ones by size and time."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(folder).rglob("*")):
+        if path.suffix in (".json", ".safetensors", ".txt"):
+            stat = path.stat()
+            digest.update(f"{path.relative_to(folder)} {stat.st_size}".encode())
+            small = stat.st_size < 2**26
+            digest.update(path.read_bytes() if small else str(stat.st_mtime_ns).encode())
+    return digest.hexdigest()
+
+
+def build(want: Build, to: Path) -> None:
+    """Compile a checkpoint into the folder `to`, which is there whole or not at all."""
+    size, folder = want.size, Path(want.folder)
+    modules = load(folder, size, want.device, want.kind)
+    eager = Eager(modules, want.batch)
+    making = to.with_name(f"{to.name}.{os.getpid()}")
+    making.mkdir(parents=True)
+    try:
+        for name, (module, inputs) in _parts(modules, eager, want.batch).items():
+            with torch.inference_mode(False), torch.no_grad():
+                program = torch.export.export(module, inputs)
+                torch._inductor.aoti_compile_and_package(
+                    program, package_path=str(making / f"{name}.pt2")
+                )
+        (making / "tokenizer").mkdir()
+        tokens = Tokens(folder)
+        tokens.tokenizer.save(str(making / "tokenizer" / "tokenizer.json"))
+        shutil.copy(folder / "tokenizer" / "tokenizer_config.json", making / "tokenizer")
+        steps = range(1, MOST_STEPS + 1)
+        schedules = [asdict(eager.schedule(n, begin)) for n in steps for begin in range(n)]
+        about = {"name": eager.name, "shape": eager.shape, "own": eager.own, **asdict(want)}
+        text = json.dumps({"about": about, "schedules": schedules})
+        (making / "about.json").write_text(text, "utf-8")
+        shutil.rmtree(to, ignore_errors=True)
+        making.rename(to)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+
+
+def _parts(modules: Modules, eager: Eager, batch: int) -> dict[str, tuple[Any, tuple[Any, ...]]]:
+    """Each network with inputs of the shapes it will be asked with."""
+    device = modules.device
+    tokens = Tokens(modules.folder)([""] * PROMPTS).to(device)
+    x = torch.randn(batch, *modules.shape, device=device)
+    text = eager.encode([""] * batch)[0].clone()
+    times = torch.full((batch,), 500.0, device=device)
+    return {
+        "text": (modules.text, (tokens,)),
+        "denoiser": (modules.denoiser, (x, times, text)),
+        "decoder": (modules.decoder, (x,)),
+    }
+
+
+class Packaged:
+    """A checkpoint asked through its packages. Smaller batches are filled up."""
+
+    compiled = True
+
+    def __init__(self, place: Path) -> None:
+        text = json.loads((place / "about.json").read_text("utf-8"))
+        about = text["about"]
+        self.name, self.own = str(about["name"]), dict(about["own"])
+        c, h, w = about["shape"]
+        self.shape = (int(c), int(h), int(w))
+        self.device, self.dtype = str(about["device"]), str(about["kind"]["precision"])
+        self.batch = int(about["batch"])
+        self._schedules = {
+            (len(row["steps"]) + row["begin"], row["begin"]): row for row in text["schedules"]
+        }
+        self._tokens = Tokens(place)
+        self._text, self._denoiser, self._decoder = (
+            torch._inductor.aoti_load_package(str(place / f"{name}.pt2"))
+            for name in ("text", "denoiser", "decoder")
+        )
+        self.schedule = cache(self._schedule)
+
+    def _schedule(self, steps: int, begin: int) -> Schedule:
+        row = self._schedules[steps, begin]
+        made = tuple(
+            Step(
+                step["timestep"],
+                step["input_scale"],
+                *(tuple((i, f) for i, f in step[k]) for k in ("latents", "outputs", "noises")),
+            )
+            for step in row["steps"]
+        )
+        return Schedule(row["noise_scale"], row["begin"], made)
+
+    @torch.inference_mode()
+    def encode(self, prompts: Sequence[str]) -> Cond:
+        """States [n, L, D] of n prompts, as a conditioning of one part."""
+        parts = []
+        for i in range(0, len(prompts), PROMPTS):
+            some = list(prompts[i : i + PROMPTS])
+            tokens = self._tokens(some + [""] * (PROMPTS - len(some))).to(self.device)
+            parts.append(self._text(tokens)[: len(some)])
+        return (torch.cat(parts),)
+
+    @torch.inference_mode()
+    def denoise(self, x: Tensor, timestep: float, cond: Cond) -> Tensor:
+        """Model output for scaled latents [B, C, H, W], B up to the batch."""
+        times = torch.full((self.batch,), timestep, device=x.device)
+        out: Tensor = self._denoiser(self._filled(x), times, self._filled(cond[0]))
+        return out[: len(x)]
+
+    @torch.inference_mode()
+    def decode(self, latents: Tensor) -> Pixels:
+        """Pictures [B, H, W, 3] of clean latents, B up to the batch."""
+        pictures: Pixels = self._decoder(self._filled(latents))[: len(latents)].cpu().numpy()
+        return pictures
+
+    def _filled(self, rows: Tensor) -> Tensor:
+        """Contiguous rows, the last repeated until there are as many as the batch."""
+        missing = self.batch - len(rows)
+        if missing:
+            rows = torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])])
+        return rows.contiguous()
+
+
+def _end_with_parent() -> None:
+    """Ends this process when the other end of standard input is gone."""
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
+def main() -> None:
+    """Build what one line of JSON asks for: a Build and where it goes."""
+    want, to = json.loads(sys.stdin.buffer.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if hasattr(os, "nice"):
+        os.nice(19)
+    kind, size = Kind(**want.pop("kind")), tuple(want.pop("size"))
+    build(Build(**want, kind=kind, size=size), Path(to))
+
+
+if __name__ == "__main__":
+    main()

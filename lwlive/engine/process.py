@@ -1,0 +1,173 @@
+"""The engine's process: snapshots come down the pipe, frames go up through the ring.
+
+The main thread reads the pipe and may wait for it; when the stage is gone the pipe ends, and so
+does this process, at once and whatever the other thread is doing. The producer thread makes every
+torch call and may wait for a free slot. The newest snapshot is one attribute, swapped whole by
+main and read by the producer; the pipe's sending end is used by the producer alone.
+"""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lwlive.link import Doing, Failed, Loaded, Note
+from lwlive.params import Config, Snapshot
+from lwlive.ring import Ring, RingHandle
+
+if TYPE_CHECKING:
+    from lwlive.engine.builder import Builder
+    from lwlive.engine.packages import Build
+    from lwlive.engine.producer import Producer
+    from lwlive.engine.sampler import Model
+
+IDLE_S = 0.002  # pause of the producer with nothing to do
+REPORT_S = 1.0  # how often costs are told to the stage
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the stage asks of a new engine."""
+
+    config: Config
+    size: tuple[int, int]  # width, height
+    cache: Path
+    ring: RingHandle
+    snapshot: Snapshot
+    phase: float  # where on the walk to begin
+
+
+def run(order: Order, pipe: "Connection[Any, Any]") -> None:
+    """Entry of the spawned child. Ends when the stage says so, or is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the stage's to answer
+    if hasattr(os, "nice"):
+        os.nice(2)  # where cores are short, showing goes before sampling
+    engine = Engine(order, pipe)
+    threading.Thread(target=engine.work, name="producer", daemon=True).start()
+    with contextlib.suppress(EOFError, OSError):
+        while (message := pipe.recv()) is not None:
+            engine.newest = message
+    os._exit(0)  # a thread deep in a compiled call cannot be joined; the builder ends by itself
+
+
+class Engine:
+    """What the producer thread does from start to end."""
+
+    def __init__(self, order: Order, pipe: "Connection[Any, Any]") -> None:
+        self.order, self.pipe = order, pipe
+        self.newest = order.snapshot
+        self._builder: Builder | None = None
+        self._settled = not order.config.compile  # nothing is to be compiled any more
+
+    def work(self) -> None:
+        """The producer thread, whole. What goes wrong is told to the stage and ends the child."""
+        try:
+            self._work()
+        except Exception as error:
+            # by name, since where torch cannot be imported its class cannot be either
+            lasting = type(error).__name__ == "ModelError" or isinstance(error, ImportError)
+            text = str(error) if lasting else f"{type(error).__name__}: {error}"
+            with contextlib.suppress(OSError):
+                self.pipe.send(Failed(text, traceback.format_exc(), lasting))
+            os._exit(3)
+
+    def _work(self) -> None:
+        self.pipe.send(Doing("starting torch"))
+        from lwlive.engine.producer import Producer
+
+        model, build = self._open()
+        self.pipe.send(Loaded(model.name, model.own))
+        order = self.order
+        producer = Producer(
+            model=model,
+            ring=Ring.attach(order.ring),
+            fps=order.config.fps,
+            inbox=lambda: self.newest,
+            stopped=lambda: False,  # main ends the whole process
+            timer=time.perf_counter,
+            phase=order.phase,
+        )
+        told: object = None
+        reported = 0.0
+        for now in self._turns(producer):
+            if not (self._settled or producer.model.compiled):
+                self._compile(producer, build)
+            state = (producer.model.compiled, producer.stride)
+            if state != told or now - reported > REPORT_S:
+                told, reported = state, now
+                self.pipe.send(producer.running)
+
+    def _turns(self, producer: "Producer") -> Iterator[float]:
+        """The time after each batch, or after each look in vain for something to do."""
+        while True:
+            if not producer.advance():
+                time.sleep(IDLE_S)
+            yield time.monotonic()
+
+    def _open(self) -> tuple["Model", "Build"]:
+        """The model, from its packages where they are built, and what to build where not."""
+        from lwlive.engine import measure
+        from lwlive.engine.model import Eager, folder_of, load
+        from lwlive.engine.packages import Build, Packaged, key
+
+        config, size = self.order.config, self.order.size
+        folder, device = folder_of(config.model), measure.device_of(config.device)
+        notes = self.order.cache / "measured" / f"{key(str(folder), size, device)}.json"
+        choice = measure.recall(notes)
+        eager = None
+        if choice is None:
+            self.pipe.send(Doing(f"loading {config.model} and measuring this machine"))
+            choice, eager = measure.choose(folder, size, device, time.perf_counter)
+            try:
+                measure.remember(notes, choice)
+            except OSError as error:
+                self.pipe.send(Note(f"what was measured cannot be kept in {notes}: {error}"))
+        choice.apply()
+        batch = config.batch or choice.batch
+        build = Build(str(folder), size, device, choice.kind, batch)
+        place = build.place(self.order.cache)
+        if config.compile and (place / "about.json").is_file():
+            self.pipe.send(Doing(f"loading {config.model}, compiled"))
+            try:
+                return Packaged(place), build
+            except (OSError, RuntimeError, ValueError, KeyError) as error:
+                self.pipe.send(Note(f"the compiled package in {place} is not usable: {error}"))
+        if eager is None:
+            self.pipe.send(Doing(f"loading {config.model}"))
+            eager = Eager(load(folder, size, device, choice.kind), batch)
+        eager.batch = batch
+        return eager, build
+
+    def _compile(self, producer: "Producer", build: "Build") -> None:
+        """Start building packages, or go over to them once they are built; once in a life."""
+        from lwlive.engine.builder import Builder, compiler
+        from lwlive.engine.packages import Packaged
+
+        place = build.place(self.order.cache)
+        if self._builder is None:
+            if compiler() is None:
+                self._settled = True
+                self.pipe.send(
+                    Note("no C++ compiler here (g++ or clang++), so pictures come uncompiled")
+                )
+                return
+            self._builder = Builder(build, place)
+        if not self._builder.done:
+            return
+        self._settled = True
+        trouble = self._builder.trouble
+        self._builder.close()
+        if trouble is None:
+            try:
+                producer.use(Packaged(place))
+                return
+            except (OSError, RuntimeError, ValueError, KeyError) as error:
+                trouble = str(error)
+        self.pipe.send(Note(f"compiling failed, pictures come uncompiled: {trouble}"))

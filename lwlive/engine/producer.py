@@ -1,0 +1,255 @@
+"""The producer: walk -> sampler -> ring, ahead of the show and never far ahead of the hands.
+
+Its loop runs in one thread of the engine and may wait for a free slot of the ring. Controls come
+as whole snapshots: `inbox()` gives the newest one, `stopped()` says when to end.
+
+A frame not yet shown can be taken back. Each one is remembered with its Walk, and when a control
+changes, the walk goes on from the first frame that can still be replaced in time. The producer
+knows nothing of checkpoints or processes.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from lwlive.engine.measure import Timer
+from lwlive.engine.sampler import Model, Sampler
+from lwlive.engine.walk import Cond, Walk, Warp, begin
+from lwlive.link import Running
+from lwlive.params import Snapshot
+from lwlive.ring import Frame, Ring
+
+AHEAD_S = 0.6  # seconds of frames kept ready: more than measuring a segment's pace takes
+WARP_POINTS = 12  # places measured along a segment to even out its pace
+FRAMES_A_POINT = 8  # at least so many frames for each of them, or it costs more than it gives
+MOST_STRIDE = 8
+SMOOTH = 0.2  # share of the newest measurement in a running cost
+
+
+def slots(fps: float) -> int:
+    """Ring slots for a show: what is kept ready, and room to replace it more than once."""
+    return math.ceil(AHEAD_S * fps) + 48
+
+
+def stride_for(sample_s: float, decode_s: float, fps: float, present: int) -> int:
+    """Every how many frames one must be sampled to keep real time, the others decoded only.
+
+    A smaller stride than the present one is taken up only with a quarter of the time to spare.
+    """
+
+    def load(stride: int) -> float:
+        return (sample_s + stride * decode_s) / stride * fps
+
+    fitting = (s for s in range(1, MOST_STRIDE) if load(s) <= (0.75 if s < present else 0.95))
+    return next(fitting, MOST_STRIDE)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A frame put into the ring, and what it takes to go on from it."""
+
+    number: int
+    walk: Walk
+    latents: Tensor  # [C, H, W], clean
+
+
+@dataclass
+class Costs:
+    """Running costs in seconds a frame."""
+
+    sample: float = 0.0
+    decode: float = 0.0
+
+    def learn(self, sample: float, decode: float) -> None:
+        """Take in what the last batch cost."""
+        self.sample += (sample - self.sample) * (SMOOTH if self.sample else 1.0)
+        self.decode += (decode - self.decode) * (SMOOTH if self.decode else 1.0)
+
+
+class Producer:
+    """Fills the ring with the walk under the newest controls."""
+
+    def __init__(
+        self,
+        model: Model,
+        ring: Ring,
+        fps: float,
+        inbox: Callable[[], Snapshot],
+        stopped: Callable[[], bool],
+        timer: Timer,
+        phase: float,
+    ) -> None:
+        self.ring, self.fps = ring, fps
+        self.inbox, self.stopped, self.timer = inbox, stopped, timer
+        self.stride = 1
+        self.costs = Costs()
+        self.epoch = 0
+        self._conds: dict[tuple[str, str], Cond] = {}
+        self._warps: dict[object, Warp] = {}
+        self.use(model)
+        snapshot = self._completed(inbox())
+        walk = begin(snapshot, self._cond(snapshot), model.shape, model.device, phase)
+        self._made: deque[Made] = deque(maxlen=ring.handle.slots + 1)
+        self._next = self._settled(walk)  # the walk of the first frame not made yet
+
+    def use(self, model: Model) -> None:
+        """Go on with another model of the same checkpoint."""
+        self.model, self.sampler = model, Sampler(model)
+        self.costs = Costs()
+
+    @property
+    def running(self) -> Running:
+        """How frames are sampled now."""
+        return Running(
+            device=self.model.device,
+            dtype=self.model.dtype,
+            batch=self.model.batch,
+            compiled=self.model.compiled,
+            sample_ms=self.costs.sample * 1e3,
+            decode_ms=self.costs.decode * 1e3,
+            stride=self.stride,
+        )
+
+    def advance(self) -> bool:
+        """Make the next frames if any are wanted. False where there was nothing to do."""
+        self._steer()
+        if self._made and self.ring.queued >= AHEAD_S * self.fps:
+            return self._look_ahead()
+        self._make()
+        return True
+
+    def _make(self) -> None:
+        """Sample one batch of places, decode them and the in-betweens, put all into the ring."""
+        sampled, walks = self._places()
+        start = self.timer()
+        clean = self.sampler.latents(sampled)
+        between = self.timer()
+        latents = self._filled_in(clean, len(walks))
+        pictures = self.sampler.pixels(latents)
+        spent = self.timer() - between
+        self.costs.learn((between - start) / len(sampled), spent / len(walks))
+        first = self._made[-1].number + 1 if self._made else 0
+        for i, (walk, z, pixels) in enumerate(zip(walks, latents, pictures, strict=True)):
+            frame = Frame(
+                pixels=pixels,
+                number=first + i,
+                version=walk.snapshot.version,
+                phase=walk.phase,
+                sampled=self._is_sampled(i, len(walks), len(sampled)),
+                epoch=self.epoch,
+            )
+            if not self.ring.put(frame, self.stopped):
+                return
+            self._made.append(Made(first + i, walk, z))
+        self._next = self._settled(walks[-1].after(1 / self.fps))
+        self.stride = stride_for(self.costs.sample, self.costs.decode, self.fps, self.stride)
+
+    def _places(self) -> tuple[list[Walk], list[Walk]]:
+        """The places to sample, and those of all frames they make: every stride-th is sampled.
+
+        The first frame of all is made alone: nothing comes before it that could be mixed.
+        """
+        count = self.stride * self.model.batch if self._made else 1
+        walks = [self._next]
+        while len(walks) < count:
+            walks.append(self._settled(walks[-1].after(1 / self.fps)))
+        stride = self.stride if self._made else 1
+        return walks[stride - 1 :: stride], walks
+
+    def _is_sampled(self, i: int, frames: int, sampled: int) -> bool:
+        return (i + 1) % (frames // sampled) == 0
+
+    def _filled_in(self, clean: Tensor, frames: int) -> Tensor:
+        """Clean latents of all frames [frames, C, H, W], those between mixed from [n, C, H, W]."""
+        stride = frames // len(clean)
+        if stride == 1:
+            return clean
+        knots = torch.cat([self._made[-1].latents[None], clean])
+        shares = [(j + 1) / stride for j in range(stride)]
+        return torch.stack(
+            [torch.lerp(knots[i], knots[i + 1], f) for i in range(len(clean)) for f in shares]
+        )
+
+    def _steer(self) -> None:
+        """Take up new controls, from the first frame that can still be replaced in time."""
+        snapshot = self._completed(self.inbox())
+        if snapshot.version == self._next.snapshot.version:
+            return
+        batch = self.stride * self.model.batch
+        spent = self.costs.sample * self.model.batch + self.costs.decode * batch
+        soonest = self.ring.taken + 2 + math.ceil(spent * self.fps)
+        if len(self._made) > 1 and self._made[-1].number >= soonest:
+            while len(self._made) > 1 and self._made[-1].number >= soonest:
+                self._made.pop()
+            self.epoch += 1
+            self._next = self._settled(self._made[-1].walk.after(1 / self.fps))
+        self._next = self._next.steered(snapshot, self._cond(snapshot), self.sampler.trajectories)
+
+    def _completed(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot with the model's own values where none were chosen."""
+        missing = {n: v for n, v in self.model.own.items() if getattr(snapshot.params, n) is None}
+        if not missing:
+            return snapshot
+        return replace(snapshot, params=snapshot.params.model_copy(update=missing))
+
+    def _cond(self, snapshot: Snapshot) -> Cond:
+        """Conditioning of a snapshot's prompts, each [2, ...]; encoded once, not per frame."""
+        key = (snapshot.params.prompt, snapshot.params.negative)
+        if key not in self._conds:
+            if len(self._conds) >= 64:
+                self._conds.pop(next(iter(self._conds)))
+            halves = [weighted(self.model, text) for text in key]
+            self._conds[key] = tuple(torch.stack(pair) for pair in zip(*halves, strict=True))
+        return self._conds[key]
+
+    def _settled(self, walk: Walk) -> Walk:
+        """The walk with its pace measured, where a segment has just begun."""
+        if not walk.fresh:
+            return walk
+        return replace(walk, warp=self._warp(walk), fresh=False)
+
+    def _warp(self, walk: Walk) -> Warp:
+        """Even fractions of the walk's segment; measured once, also ahead of time."""
+        speed = walk.params.speed
+        frames = self.fps / speed if speed else math.inf
+        points = min(WARP_POINTS, frames // FRAMES_A_POINT)
+        if points < 3:
+            return ()
+        p = walk.params
+        key = (walk.seed, walk.index, p.loop, p.prompt, p.negative, walk.look, int(points))
+        if key not in self._warps:
+            if len(self._warps) >= 128:
+                self._warps.pop(next(iter(self._warps)))
+            self._warps[key] = self.sampler.warp(walk, int(points))
+        return self._warps[key]
+
+    def _look_ahead(self) -> bool:
+        """With time to spare, measure the next segment's pace. False if that is done."""
+        known = len(self._warps)
+        self._warp(self._next.next_segment())
+        return len(self._warps) != known
+
+
+def weighted(model: Model, text: str) -> Cond:
+    """Conditioning of one text such as `a :1 | b :0.4`: parts mixed by their weights."""
+    parts = [parsed(part) for part in text.split("|")]
+    texts, weights = zip(*parts, strict=True)
+    total = sum(weights) or 1.0
+    scale = torch.tensor([weight / total for weight in weights], device=model.device)
+    return tuple(torch.tensordot(scale, part, dims=1) for part in model.encode(texts))
+
+
+def parsed(part: str) -> tuple[str, float]:
+    """One part of a prompt mix as text and weight; without a weight, 1."""
+    text, colon, number = part.rpartition(":")
+    try:
+        weight = float(number) if colon else None
+    except ValueError:
+        weight = None
+    if weight is None or not 0 <= weight < math.inf:
+        return part.strip(), 1.0
+    return text.strip(), weight

@@ -1,0 +1,195 @@
+"""The sampler: places on the walk in, clean latents and pictures out, in batches.
+
+The loop is plain arithmetic over a `Schedule`; what a checkpoint is like ends in its `Model`.
+The sampler holds no threads, clocks or files.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from lwlive.engine.schedule import Schedule, Terms
+from lwlive.engine.walk import Cond, Keyframe, Look, Walk, Warp
+from lwlive.ring import Pixels
+
+Noise = Callable[[int], Tensor]  # step -> its injected noise [B, C, H, W]
+Pull = Callable[[int, Tensor], Tensor]  # (step, latents before it) -> latents
+Ask = Callable[[Tensor, float], Tensor]  # (scaled latents, timestep) -> model output
+
+
+class Model(Protocol):
+    """A checkpoint, ready to be asked. Eager or compiled, they all look like this."""
+
+    name: str
+    shape: tuple[int, int, int]  # latents [C, H/8, W/8]
+    own: dict[str, Any]  # the model's own values of live parameters
+    device: str
+    dtype: str
+    compiled: bool
+    batch: int  # frames asked at once go best in such numbers
+
+    def encode(self, prompts: Sequence[str]) -> Cond:
+        """Conditioning of n prompts, each tensor [n, ...]."""
+
+    def denoise(self, x: Tensor, timestep: float, cond: Cond) -> Tensor:
+        """Model output for scaled latents [B, C, H, W], float32, conditionings [B, ...]."""
+
+    def decode(self, latents: Tensor) -> Pixels:
+        """Pictures [B, 8H, 8W, 3] of clean latents [B, C, H, W]."""
+
+    def schedule(self, steps: int, begin: int) -> Schedule:
+        """The checkpoint's own schedule at so many steps, from step `begin` on."""
+
+
+def denoise(ask: Ask, x: Tensor, schedule: Schedule, noise: Noise, pull: Pull) -> list[Tensor]:
+    """Run a schedule on latents [B, C, H, W]; the latents before each step and the clean ones.
+
+    Works for every linear sampler: DDIM (Song 2020), Euler, LMS (Karras 2022), DPM++, LCM ...
+    """
+    latents: dict[int, Tensor] = {schedule.begin: x}
+    outputs: dict[int, Tensor] = {}
+    for i, step in enumerate(schedule.steps, start=schedule.begin):
+        outputs[i] = ask(latents[i] * step.input_scale, step.timestep)
+        new = _sum(step.latents, latents, x) + _sum(step.outputs, outputs, x)
+        for j, factor in step.noises:
+            new = new + factor * noise(j)
+        latents[i + 1] = pull(i + 1, new) if i + 1 < schedule.total else new
+    return [latents[i] for i in sorted(latents)]
+
+
+def _sum(terms: Terms, tensors: dict[int, Tensor], like: Tensor) -> Tensor:
+    total = torch.zeros_like(like)
+    for i, factor in terms:
+        total = total.add(tensors[i], alpha=factor)
+    return total
+
+
+def guided(model: Model, cond: Cond, guidance: Tensor) -> Ask:
+    """Asks the model with classifier-free guidance (Ho 2022).
+
+    cond: each [B, 2, ...]; guidance: [B]. At 1 or below, one evaluation instead of two.
+    """
+    wanted, unwanted = (tuple(part[:, i] for part in cond) for i in (0, 1))
+    scale = guidance.clamp_min(1).view(-1, 1, 1, 1)
+    double = bool((scale > 1).any())
+
+    def ask(x: Tensor, timestep: float) -> Tensor:
+        towards = model.denoise(x, timestep, wanted)
+        if not double:
+            return towards
+        away = model.denoise(x, timestep, unwanted)
+        return away + scale * (towards - away)
+
+    return ask
+
+
+class Sampler:
+    """Samples walks with one model."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    @torch.inference_mode()
+    def latents(self, walks: Sequence[Walk]) -> Tensor:
+        """Clean latents [n, C, H, W] of so many places on the walk, cross-fading looks."""
+        result: list[Tensor | None] = [None] * len(walks)
+        for look in dict.fromkeys(look for walk in walks for look in walk.looks):
+            members = [i for i, walk in enumerate(walks) if look in walk.looks]
+            for start in range(0, len(members), self.model.batch):
+                part = members[start : start + self.model.batch]
+                clean = self._run([walks[i] for i in part], look)[-1]
+                for i, z in zip(part, clean, strict=True):
+                    share = walks[i].faded if look == walks[i].look else 1 - walks[i].faded
+                    before = result[i]
+                    new = z if walks[i].old_look is None else z * share
+                    result[i] = new if before is None else before + new
+        return torch.stack([z for z in result if z is not None])
+
+    @torch.inference_mode()
+    def pixels(self, latents: Tensor) -> list[Pixels]:
+        """One picture [H, W, 3] for each of [n, C, H, W] clean latents."""
+        batch = self.model.batch
+        parts = (latents[i : i + batch] for i in range(0, len(latents), batch))
+        return [picture for part in parts for picture in self.model.decode(part)]
+
+    @torch.inference_mode()
+    def trajectories(self, walk: Walk) -> dict[int, Tensor]:
+        """The present mix's own trajectories by number of steps; none where none are in use."""
+        if not walk.inherits:
+            return {}
+        found = {}
+        for look in walk.looks:
+            tail = [x[0] for x in self._run([walk], look)]
+            head = [walk.inherited(look.steps, i) for i in range(look.inherited)]
+            found[look.steps] = torch.stack(head + tail)
+        return found
+
+    @torch.inference_mode()
+    def warp(self, walk: Walk, points: int) -> Warp:
+        """Fractions of a segment that lie evenly in what is seen, points + 1 from 0 to 1.
+
+        What is seen is measured as the distance between clean latents along the segment, under
+        the conditioning it is heading for.
+        """
+        still = replace(walk, warp=(), cond_a=walk.cond_b, arrived=1.0, old_look=None, faded=1.0)
+        places = [replace(still, fraction=i / points) for i in range(points + 1)]
+        z = self.latents(places).flatten(1)
+        lengths = torch.linalg.vector_norm(z[1:] - z[:-1], dim=1).double()
+        lengths = lengths.clamp_min(float(lengths.mean()) / 4).clamp_min(1e-9)
+        arc = torch.cat([torch.zeros(1, dtype=torch.float64), lengths.cumsum(0).cpu()])
+        goals = torch.linspace(0, float(arc[-1]), points + 1, dtype=torch.float64)
+        i = torch.searchsorted(arc, goals).clamp(1, points)
+        fractions = (i - 1 + (goals - arc[i - 1]) / (arc[i] - arc[i - 1])) / points
+        return (0.0, *fractions[1:-1].tolist(), 1.0)
+
+    def _run(self, walks: Sequence[Walk], look: Look) -> list[Tensor]:
+        """Latents before each step from the first one run, and the clean ones: [n, C, H, W]."""
+        steps, first = look.steps, look.inherited
+        pulled = any(walk.crossfeed > 0 for walk in walks)
+        if first or pulled:
+            for walk in walks:
+                self._trace(walk.a, walk, steps)
+                self._trace(walk.b, walk, steps)
+        schedule = self.model.schedule(steps, first)
+        if first:
+            x = torch.stack([walk.inherited(steps, first) for walk in walks])
+        else:
+            x = torch.stack([walk.noise(0) for walk in walks]) * schedule.noise_scale
+        cond = tuple(torch.stack(part) for part in zip(*(w.cond() for w in walks), strict=True))
+        weights = self._numbers(walk.crossfeed for walk in walks).view(-1, 1, 1, 1)
+
+        def pull(i: int, latents: Tensor) -> Tensor:
+            if not pulled:
+                return latents
+            mixed = torch.stack([walk.inherited(steps, i) for walk in walks])
+            return torch.lerp(latents, mixed, weights)
+
+        return denoise(
+            guided(self.model, cond, self._numbers(walk.guidance for walk in walks)),
+            x,
+            schedule,
+            lambda i: torch.stack([walk.noise(i + 1) for walk in walks]),
+            pull,
+        )
+
+    def _numbers(self, values: Iterable[float]) -> Tensor:
+        """One number for each frame of a batch, beside the latents: [n]."""
+        return torch.tensor(list(values), device=self.model.device)
+
+    def _trace(self, keyframe: Keyframe, walk: Walk, steps: int) -> None:
+        """Fill in a keyframe's own trajectory [steps + 1, C, H, W]."""
+        if steps in keyframe.trajectories:
+            return
+        schedule = self.model.schedule(steps, 0)
+        cond = tuple(part[None] for part in keyframe.cond)
+        found = denoise(
+            guided(self.model, cond, self._numbers([walk.guidance])),
+            keyframe.noise[:1] * schedule.noise_scale,
+            schedule,
+            lambda i: keyframe.noise[i + 1 : i + 2],
+            lambda _, latents: latents,
+        )
+        keyframe.trajectories[steps] = torch.cat(found)

@@ -1,0 +1,113 @@
+"""Schedules: a diffusers scheduler, read once and turned into a table of numbers.
+
+Without thresholding, every sampler that diffusers ships is linear: the next latents are a sum of
+latents, model outputs and injected noise seen so far, each times a number. So the scheduler is
+run once on symbols (unit vectors in place of pictures) and the numbers are read off what comes
+out. The table serves every scheduler alike, folds into compiled code, starts at any step, and
+needs no diffusers once it is written down. This file knows nothing of models, walks or files.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+Terms = tuple[tuple[int, float], ...]  # (index of a step, factor)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One denoising step: where the model is asked, and how the next latents are summed."""
+
+    timestep: float
+    input_scale: float  # the model sees latents times this
+    latents: Terms  # of x[i], the latents before step i
+    outputs: Terms  # of m[i], the model's output at step i
+    noises: Terms  # of n[i], the noise injected at step i
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """N steps from noise to clean latents; `steps[0]` is step number `begin`."""
+
+    noise_scale: float  # initial latents are unit noise times this
+    begin: int
+    steps: tuple[Step, ...]
+
+    @property
+    def total(self) -> int:
+        """Steps of the whole way from noise, of which this schedule runs the last ones."""
+        return self.begin + len(self.steps)
+
+
+class ScheduleError(ValueError):
+    """The scheduler cannot be turned into a table; the message says why."""
+
+
+class _NoiseSymbol(TorchFunctionMode):
+    """While active, drawing normal noise gives the symbol of the present step's noise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.symbol: Tensor | None = None
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        if func in (torch.randn, torch.randn_like) and self.symbol is not None:
+            return self.symbol.clone()
+        return func(*args, **(kwargs or {}))
+
+
+def read(scheduler: Any, steps: int, begin: int = 0) -> Schedule:
+    """The table of a diffusers scheduler at `steps` steps, from step `begin` on.
+
+    Raises ScheduleError for schedulers that clip or threshold, since those are not linear.
+    """
+    for key in ("thresholding", "clip_sample"):
+        if scheduler.config.get(key, False):
+            raise ScheduleError(
+                f"{type(scheduler).__name__} with {key} on cannot be walked; turn {key} off in "
+                "scheduler_config.json"
+            )
+    scheduler = type(scheduler).from_config(scheduler.config)  # fresh: no history
+    scheduler.set_timesteps(steps)
+    times = scheduler.timesteps
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(begin)
+    n = len(times)
+    rows: list[Step] = []
+    with _NoiseSymbol() as noise, torch.no_grad():
+        for i in range(begin, n):
+            noise.symbol = _unit(3 * n, 2 * n + i)
+            x, output = _unit(3 * n, i), _unit(3 * n, n + i)
+            scale = float(scheduler.scale_model_input(torch.ones(1, 1, 1, 1), times[i]))
+            out = scheduler.step(output, times[i], x, return_dict=False)[0]
+            row = out.flatten().double().tolist()
+            rows.append(
+                Step(
+                    float(times[i]),
+                    scale,
+                    _terms(row[:n]),
+                    _terms(row[n : 2 * n]),
+                    _terms(row[2 * n :]),
+                )
+            )
+    return Schedule(float(scheduler.init_noise_sigma), begin, tuple(rows))
+
+
+def _unit(size: int, at: int) -> Tensor:
+    vector = torch.zeros(size, 1, 1, 1)
+    vector[at] = 1
+    return vector
+
+
+def _terms(row: list[float]) -> Terms:
+    return tuple((i, value) for i, value in enumerate(row) if value != 0.0)

@@ -1,0 +1,315 @@
+"""The walk: where we are between keyframes, now and one frame later.
+
+A Walk is a frozen value and every change makes a new one, so that a frame not yet shown can be
+taken back by keeping the Walk it came from. The walk holds no threads, clocks or files; it knows
+tensors, but neither models nor schedulers, and asks for nothing while it moves.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from lwlive.params import Params, Snapshot, live
+
+Cond = tuple[Tensor, ...]  # each [2, ...]: row 0 from the prompt, row 1 from the negative prompt
+
+NOISES = 9  # noise tensors of a keyframe: the initial one, and one for each of up to 8 steps
+LOOK_S = 0.5  # seconds to cross-fade between looks, such as numbers of steps
+EASE_S = 0.25  # nothing arrives faster than this
+
+
+def slerp(a: Tensor, b: Tensor, f: float) -> Tensor:
+    """Spherical interpolation (Shoemake 1985) of two tensors seen as vectors, f from 0 to 1.
+
+    Exact at both ends; the norm goes evenly from that of `a` to that of `b`. Nearly parallel or
+    nearly opposite vectors, where the arc is not defined, are mixed in a straight line.
+    """
+    if f <= 0:
+        return a
+    if f >= 1:
+        return b
+    norm_a, norm_b = torch.linalg.vector_norm(a), torch.linalg.vector_norm(b)
+    cos = torch.sum(a * b) / (norm_a * norm_b).clamp_min(1e-12)
+    if abs(float(cos)) > 0.9995:
+        return torch.lerp(a, b, f)
+    angle = torch.acos(cos)
+    mixed = torch.sin((1 - f) * angle) * (a / norm_a) + torch.sin(f * angle) * (b / norm_b)
+    result: Tensor = mixed * (torch.lerp(norm_a, norm_b, f) / torch.sin(angle))
+    return result
+
+
+def mix(a: Cond, b: Cond, f: float) -> Cond:
+    """Straight mix of two conditionings, exact at both ends."""
+    if f <= 0:
+        return a
+    if f >= 1:
+        return b
+    return tuple(torch.lerp(x, y, f) for x, y in zip(a, b, strict=True))
+
+
+def noise_of(seed: int, index: int, shape: tuple[int, int, int], device: str) -> Tensor:
+    """Noise of keyframe `index` on the walk of `seed`: [NOISES, C, H, W], unit normal, float32.
+
+    Keyframe 0 is what torch draws first from this very seed, as stock pipelines do. Drawn on the
+    CPU, so that a seed looks the same on every device.
+    """
+    generator = torch.Generator().manual_seed(_mixed(seed, index))
+    noise = torch.stack([torch.randn(shape, generator=generator) for _ in range(NOISES)])
+    return noise.to(device)
+
+
+def _mixed(seed: int, index: int) -> int:
+    """A seed of its own for each keyframe; keyframe 0 has the seed itself (SplitMix64)."""
+    if index == 0:
+        return seed
+    z = (seed + index * 0x9E3779B97F4A7C15) & (2**64 - 1)
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & (2**64 - 1)
+    return (z ^ (z >> 31)) & (2**63 - 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Keyframe:
+    """A point of the walk: noise, and the conditioning its trajectory is made with."""
+
+    noise: Tensor  # [NOISES, C, H, W]
+    cond: Cond
+    # steps -> trajectory [steps + 1, C, H, W], the latents before each step and the clean ones.
+    # Filled by the sampler when depth or crossfeed first ask for it, and never changed.
+    trajectories: dict[int, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What cannot glide: frames of two looks are cross-faded."""
+
+    steps: int
+    inherited: int  # steps taken over from the keyframes' trajectories
+
+
+@dataclass(frozen=True)
+class Glide:
+    """A number on its way to a target, at a steady rate per second."""
+
+    value: float
+    target: float
+    rate: float = 0.0
+
+    def towards(self, target: float, seconds: float) -> "Glide":
+        """The same number, to be at `target` in so many seconds."""
+        if target == self.target:
+            return self
+        return Glide(self.value, target, abs(target - self.value) / max(seconds, 1e-6))
+
+    def after(self, seconds: float) -> "Glide":
+        """The number so many seconds later."""
+        step, gap = self.rate * seconds, self.target - self.value
+        if abs(gap) <= step:
+            return replace(self, value=self.target)
+        return replace(self, value=self.value + (step if gap > 0 else -step))
+
+
+# Phase at `index + i / (len - 1)` -> fraction with even visual speed; () where not measured.
+Warp = tuple[float, ...]
+
+
+# Gives the trajectories of a Walk's present mix by number of steps; none where none are in use.
+Trajectories = Callable[["Walk"], dict[int, Tensor]]
+
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """One frame's place on the walk, and all that is needed to go on from there."""
+
+    snapshot: Snapshot
+    shape: tuple[int, int, int]  # latents [C, H, W]
+    device: str
+    seed: int
+    index: int  # of keyframe `a`; a bend towards a new seed starts at -1
+    a: Keyframe
+    b: Keyframe
+    fraction: float  # of the way from a to b, 0 to 1
+    cond_a: Cond
+    cond_b: Cond
+    arrived: float  # of the way from cond_a to cond_b, 0 to 1
+    glides: dict[str, Glide]
+    look: Look
+    old_look: Look | None = None  # while cross-fading
+    faded: float = 1.0  # of the way from old_look to look
+    warp: Warp = ()
+    fresh: bool = True  # the segment has begun and its warp may still be measured
+
+    @property
+    def params(self) -> Params:
+        """The controls this frame is made with."""
+        return self.snapshot.params
+
+    @property
+    def phase(self) -> float:
+        """Position along the walk, in keyframes."""
+        return self.index + self.fraction
+
+    @property
+    def way(self) -> float:
+        """How far between the two keyframes the picture is: the fraction, paced."""
+        if not self.warp:
+            return self.fraction
+        x = self.fraction * (len(self.warp) - 1)
+        i = min(int(x), len(self.warp) - 2)
+        even = self.warp[i] + (x - i) * (self.warp[i + 1] - self.warp[i])
+        return self.fraction + self.glides["pace"].value * (even - self.fraction)
+
+    @property
+    def guidance(self) -> float:
+        """Classifier-free guidance of this frame."""
+        return self.glides["guidance"].value
+
+    @property
+    def crossfeed(self) -> float:
+        """Pull towards the mixed trajectories, of this frame."""
+        return self.glides["crossfeed"].value
+
+    @property
+    def looks(self) -> tuple[Look, ...]:
+        """The look, or old and new look while they cross-fade."""
+        return (self.look,) if self.old_look is None else (self.old_look, self.look)
+
+    @property
+    def inherits(self) -> bool:
+        """Whether the keyframes' trajectories have a part in this frame."""
+        return self.crossfeed > 0 or any(look.inherited for look in self.looks)
+
+    def noise(self, i: int) -> Tensor:
+        """This frame's noise [C, H, W]: the initial one for 0, else that of step i - 1."""
+        return slerp(self.a.noise[i], self.b.noise[i], self.way)
+
+    def inherited(self, steps: int, i: int) -> Tensor:
+        """The mix of both keyframes' latents before step i of so many, [C, H, W]."""
+        return slerp(self.a.trajectories[steps][i], self.b.trajectories[steps][i], self.way)
+
+    def cond(self) -> Cond:
+        """This frame's conditioning."""
+        return mix(self.cond_a, self.cond_b, self.arrived)
+
+    def after(self, seconds: float) -> "Walk":
+        """The walk one frame of so many seconds later."""
+        glides = {name: glide.after(seconds) for name, glide in self.glides.items()}
+        transition = max(self.params.transition, EASE_S)
+        arrived = min(1.0, self.arrived + seconds / transition)
+        faded, old_look, look = min(1.0, self.faded + seconds / LOOK_S), self.old_look, self.look
+        if faded >= 1.0:
+            wanted = look_of(self.params)
+            old_look = look if wanted != look else None
+            look, faded = wanted, 0.0 if wanted != look else 1.0
+        fraction = self.fraction + glides["speed"].value * seconds
+        later = replace(
+            self,
+            glides=glides,
+            arrived=arrived,
+            faded=faded,
+            look=look,
+            old_look=old_look,
+            fraction=fraction,
+        )
+        while later.fraction >= 1:
+            later = later._entered()
+        return later
+
+    def _entered(self) -> "Walk":
+        """The next segment, with the way already gone into it."""
+        return replace(
+            self,
+            index=self._following(self.index),
+            a=self.b,
+            b=self._keyframe(self._following(self.index) + 1),
+            fraction=self.fraction - 1,
+            warp=(),
+            fresh=True,
+        )
+
+    def _following(self, index: int) -> int:
+        loop = self.params.loop
+        return (index + 1) % loop if loop and index >= 0 else index + 1
+
+    def _keyframe(self, index: int) -> Keyframe:
+        loop = self.params.loop
+        index = index % loop if loop else index
+        return Keyframe(noise_of(self.seed, index, self.shape, self.device), self.cond_b)
+
+    def next_segment(self) -> "Walk":
+        """The start of the segment after this one, as it will be if nothing is changed."""
+        return replace(self, fraction=1.0, cond_a=self.cond_b, arrived=1.0)._entered()
+
+    def steered(self, snapshot: Snapshot, cond: Cond, trajectories: Trajectories) -> "Walk":
+        """The same place under new controls: nothing jumps, targets change.
+
+        `cond` belongs to the snapshot's prompts; `trajectories` is asked at a bend.
+        """
+        old, new = self.params, snapshot.params
+        targets = _targets(new)
+        glides = {n: g.towards(targets[n], live(n).glide) for n, g in self.glides.items()}
+        walk = replace(self, snapshot=snapshot, glides=glides)
+        prompted = (old.prompt, old.negative) != (new.prompt, new.negative)
+        reseeded = new.seed != walk.seed
+        skipped = snapshot.nexts != self.snapshot.nexts
+        if prompted:
+            walk = replace(walk, cond_a=self.cond(), cond_b=cond, arrived=0.0)
+        if reseeded or skipped or (prompted and self.inherits):
+            index = -1 if reseeded else self._following(self.index) if skipped else self.index
+            noise = torch.stack([self.noise(i) for i in range(NOISES)])
+            here = Keyframe(noise, self.cond(), trajectories(self))
+            walk = replace(
+                walk, seed=new.seed, index=index, a=here, fraction=0.0, warp=(), fresh=False
+            )
+            walk = replace(walk, b=walk._keyframe(index + 1))
+        elif prompted:
+            walk = replace(
+                walk, a=Keyframe(self.a.noise, self.cond()), b=Keyframe(self.b.noise, cond)
+            )
+        return walk
+
+
+def look_of(params: Params) -> Look:
+    """The look that the controls ask for. `steps` must be known by now."""
+    assert params.steps is not None
+    return Look(params.steps, int(params.depth * params.steps))
+
+
+def _targets(params: Params) -> dict[str, float]:
+    """The gliding numbers the controls ask for. `guidance` must be known by now."""
+    assert params.guidance is not None
+    return {
+        "speed": 0.0 if params.hold else params.speed,
+        "guidance": params.guidance,
+        "crossfeed": params.crossfeed,
+        "pace": params.pace,
+    }
+
+
+def begin(
+    snapshot: Snapshot, cond: Cond, shape: tuple[int, int, int], device: str, phase: float = 0.0
+) -> Walk:
+    """The walk at `phase` under these controls, as if it had always been on its way."""
+    params = snapshot.params
+    index, loop = int(phase // 1), params.loop
+    first, second = (
+        Keyframe(noise_of(params.seed, i % loop if loop else i, shape, device), cond)
+        for i in (index, index + 1)
+    )
+    return Walk(
+        snapshot=snapshot,
+        shape=shape,
+        device=device,
+        seed=params.seed,
+        index=index % loop if loop else index,
+        a=first,
+        b=second,
+        fraction=phase - index,
+        cond_a=cond,
+        cond_b=cond,
+        arrived=1.0,
+        glides={name: Glide(value, value) for name, value in _targets(params).items()},
+        look=look_of(params),
+    )

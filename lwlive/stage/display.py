@@ -1,0 +1,417 @@
+"""The window: shows one picture per tick, scaled by the GPU, and turns keys into actions.
+
+Everything here runs in the stage's main thread; `show` and `splash` wait for the monitor where
+vsync is on. The window and its renderer are made once: fullscreen is a state of the same window.
+This file knows nothing of the controls' values, the engine or the walk.
+"""
+
+import ctypes
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Literal, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+
+import pygame
+from pygame._sdl2 import video
+
+from lwlive.params import TRIGGERS, Params
+from lwlive.stage import hud as paint
+
+Fit = Literal["fill", "fit", "mirror"]
+
+HINTS = {  # read by SDL when its video starts; what the person at the desk has set wins
+    "SDL_NO_SIGNAL_HANDLERS": "1",  # Ctrl-C and SIGTERM belong to Python
+    "SDL_VIDEO_MINIMIZE_ON_FOCUS_LOSS": "0",  # a click on the other monitor leaves the show up
+    "SDL_VIDEO_ALLOW_SCREENSAVER": "0",
+    "SDL_WINDOWS_DPI_AWARENESS": "permonitorv2",  # true pixels, not a blurred enlargement
+}
+SHARE = 0.8  # of the monitor, for the window at its start
+CURSOR_S = 2.0  # a cursor this long at rest is hidden
+REPAINT_S = 0.2  # between two paintings of the HUD
+ARRIVAL_S = 0.6  # in which the first picture fades in over the splash
+
+
+class NoScreen(RuntimeError):  # noqa: N818 - not a fault: many machines have no screen
+    """No window can be opened here; the show can still run headless."""
+
+
+class NoMonitor(ValueError):  # noqa: N818 - named like NoScreen
+    """There is no monitor of that number."""
+
+
+class Action(NamedTuple):
+    """What a key asks for: a live parameter or trigger by its name, or one of the words below.
+
+    `preset`: `amount` is its number, 1 to 9. `speed`, `guidance`: `amount` is +1 or -1 for a step
+    up or down, a tenth of that with shift. `save`, `quit`: as they say. Switches mean the opposite
+    of the present value.
+    """
+
+    kind: str
+    amount: float = 0
+
+
+class Key(NamedTuple):
+    """One row of the table of keys."""
+
+    label: str
+    kind: str
+    help: str
+    codes: dict[int, float]  # pygame's key codes, each with its action's amount
+    repeats: bool = False  # again and again while held
+
+
+def _help(name: str) -> str:
+    return TRIGGERS.get(name) or Params.model_fields[name].description or name
+
+
+ONES = (pygame.K_1, pygame.K_KP_1)  # where the digits start, above the letters and beside
+
+KEYS = (
+    Key("space", "hold", _help("hold"), {pygame.K_SPACE: 0}),
+    Key("N", "next", _help("next"), {pygame.K_n: 0}),
+    Key(
+        "left, right",
+        "speed",
+        "slower, faster; with shift in fine steps",
+        {pygame.K_LEFT: -1, pygame.K_RIGHT: 1},
+        repeats=True,
+    ),
+    Key(
+        "down, up",
+        "guidance",
+        "less, more guidance; with shift in fine steps",
+        {pygame.K_DOWN: -1, pygame.K_UP: 1},
+        repeats=True,
+    ),
+    Key("1 to 9", "preset", "bend to a preset", {one + n: n + 1 for one in ONES for n in range(9)}),
+    Key("S", "save", "save the present values as a preset", {pygame.K_s: 0}),
+    Key("B", "blackout", _help("blackout"), {pygame.K_b: 0}),
+    Key("R", "record", _help("record"), {pygame.K_r: 0}),
+    Key("P", "panic", _help("panic"), {pygame.K_p: 0}),
+    Key("F", "fullscreen", "cover the monitor, and back to a window", {pygame.K_f: 0}),
+    Key("H", "hud", _help("hud"), {pygame.K_h: 0}),
+    Key("?, F1", "keys", "show these keys", {pygame.K_QUESTION: 0, pygame.K_F1: 0}),
+    Key("Esc", "quit", "close this list, or end the show", {pygame.K_ESCAPE: 0}),
+)
+_BY_CODE = {code: (key, amount) for key in KEYS for code, amount in key.codes.items()}
+
+
+def _code(key: int, place: int, letter: str) -> int:
+    """The code to look a key up by, from SDL's code, its place on the keyboard and its letter.
+
+    Where a layout has other letters (Cyrillic) or signs in the row of digits (French), what counts
+    is the key's place.
+    """
+    if letter == "?":
+        return pygame.K_QUESTION
+    if key not in _BY_CODE and 0 <= place - pygame.KSCAN_1 < 9:
+        return pygame.K_1 + place - pygame.KSCAN_1
+    if 127 < key < 1 << 30 and 0 <= place - pygame.KSCAN_A < 26:
+        return pygame.K_a + place - pygame.KSCAN_A
+    return key
+
+
+def keys_table() -> str:
+    """The keys as a Markdown table, for the README."""
+    rows = [f"| {key.label} | {key.help} |" for key in KEYS]
+    return "\n".join(["| key | what it does |", "|---|---|", *rows])
+
+
+class Placement(NamedTuple):
+    """Where one copy of the whole picture goes, in window pixels; it may reach over the edges."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    flip_x: bool = False
+    flip_y: bool = False
+
+
+def placements(window: tuple[int, int], picture: tuple[int, int], fit: Fit) -> list[Placement]:
+    """The copies of the picture (width, height) that make up the window. Sizes are 1 or more."""
+    scales = (window[0] / picture[0], window[1] / picture[1])
+    scale = max(scales) if fit == "fill" else min(scales)
+    width, height = (max(1, round(side * scale)) for side in picture)
+    x, y = (window[0] - width) // 2, (window[1] - height) // 2
+    if fit != "mirror":
+        return [Placement(x, y, width, height)]
+    return [
+        Placement(x + i * width, y + j * height, width, height, i % 2 == 1, j % 2 == 1)
+        for j in _copies(window[1], y, height)
+        for i in _copies(window[0], x, width)
+    ]
+
+
+def _copies(window: int, start: int, size: int) -> range:
+    """Numbers of the copies that cover the window along one axis; 0 is the one at `start`."""
+    return range(-math.ceil(start / size), math.ceil((window - start) / size))
+
+
+def start_size(monitor: tuple[int, int], picture: tuple[int, int]) -> tuple[int, int]:
+    """The window at its start: the picture times a whole number, or smaller where it must be."""
+    scale = min(SHARE * monitor[0] / picture[0], SHARE * monitor[1] / picture[1])
+    scale = math.floor(scale) if scale >= 1 else scale
+    return max(1, round(picture[0] * scale)), max(1, round(picture[1] * scale))
+
+
+class Display:
+    """The one window of a show. Raises NoScreen or NoMonitor; `close` gives the screen back."""
+
+    def __init__(
+        self,
+        title: str,
+        fullscreen: bool,
+        monitor: int,
+        fit: Fit,
+        vsync: bool,
+        picture: tuple[int, int],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        for hint, value in HINTS.items():
+            os.environ.setdefault(hint, value)
+        self._fit, self._clock = fit, clock
+        try:
+            sizes = _monitors()
+            if not 0 <= monitor < len(sizes):
+                raise NoMonitor(_no_monitor(monitor, len(sizes)))
+            centre = pygame.WINDOWPOS_CENTERED | monitor  # SDL's notation: low bits, the monitor
+            self._window = pygame.Window(
+                title,
+                start_size(sizes[monitor], picture),
+                (centre, centre),
+                resizable=True,
+                allow_high_dpi=True,
+            )
+            self._whole = (sizes[monitor], (centre, centre))  # size and place of the monitor
+            self._windowed: tuple[tuple[int, int], tuple[int, int]] | None = None
+            self._fullscreen = False
+            if fullscreen:
+                self._toggle_fullscreen()
+            self._renderer = video.Renderer(self._window, vsync=vsync)
+        except pygame.error as error:
+            pygame.quit()
+            raise NoScreen(f"no window can be opened here: {error}") from error
+        except BaseException:
+            pygame.quit()
+            raise
+        self._window.set_icon(_icon())
+        pygame.display.set_allow_screensaver(False)
+        pygame.key.set_repeat(350, 50)
+        self._minimised = self._keys_shown = False
+        self._held: set[int] = set()  # keys that are down, to tell a press from its repeats
+        self._cursor, self._moved_s = True, clock()
+        self._splash_s: float | None = None  # when the last splash was shown
+        self._forget()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the window and let go of the screen."""
+        self._forget()
+        del self._words, self._renderer  # before their window
+        self._window.destroy()
+        pygame.quit()
+
+    def _forget(self) -> None:
+        """Drop what lives in the GPU's memory; all of it is made anew when next needed."""
+        self._textures: dict[str, video.Texture] = {}
+        self._words = paint.Words(self._renderer, self._clock)
+
+    def events(self) -> list[Action]:
+        """What was asked for since the last call. Call it every tick: it keeps the window alive."""
+        actions = []
+        for event in pygame.event.get():
+            if event.type == pygame.QUIT:
+                actions.append(Action("quit"))
+            elif event.type == pygame.KEYDOWN:
+                action = self._pressed(event)
+                if action is not None:
+                    actions.append(action)
+            elif event.type == pygame.KEYUP:
+                self._held.discard(event.scancode)
+            elif event.type == pygame.WINDOWFOCUSLOST:
+                self._held.clear()
+            elif event.type == pygame.MOUSEMOTION:
+                self._moved_s = self._clock()
+            elif event.type == pygame.WINDOWMINIMIZED:
+                self._minimised = True
+            elif event.type in (pygame.WINDOWRESTORED, pygame.WINDOWSHOWN, pygame.WINDOWEXPOSED):
+                self._minimised = False
+            elif event.type in (pygame.RENDER_DEVICE_RESET, pygame.RENDER_TARGETS_RESET):
+                self._forget()
+        self._set_cursor()
+        return actions
+
+    def _pressed(self, event: pygame.Event) -> Action | None:
+        again = event.scancode in self._held
+        self._held.add(event.scancode)
+        if event.mod & (pygame.KMOD_CTRL | pygame.KMOD_META | pygame.KMOD_LALT):
+            return None
+        key, amount = _BY_CODE.get(_code(event.key, event.scancode, event.unicode), (None, 0.0))
+        if key is None or (again and not key.repeats):
+            return None
+        if key.kind == "fullscreen":
+            self._toggle_fullscreen()
+        elif key.kind == "keys" or (key.kind == "quit" and self._keys_shown):
+            self._keys_shown = not self._keys_shown
+        else:
+            fine = key.repeats and event.mod & pygame.KMOD_SHIFT
+            return Action(key.kind, amount / 10 if fine else amount)
+        return None
+
+    def _toggle_fullscreen(self) -> None:
+        self._fullscreen = not self._fullscreen
+        if self._fullscreen:
+            if _unmanaged():
+                self._windowed = self._window.size, self._window.position
+                self._window.size, self._window.position = self._whole
+            self._window.set_fullscreen(desktop=True)
+            return
+        self._window.set_windowed()
+        if self._windowed is not None:
+            self._window.size, self._window.position = self._windowed
+            self._windowed = None
+
+    def _set_cursor(self) -> None:
+        wanted = not self._fullscreen and self._clock() - self._moved_s < CURSOR_S
+        if wanted != self._cursor:
+            self._cursor = wanted
+            pygame.mouse.set_visible(wanted)
+
+    def show(
+        self,
+        pixels: npt.NDArray[np.uint8],
+        master: float,
+        hud: Sequence[str] | None,
+        notice: str | None,
+    ) -> None:
+        """Show one picture, bytes [H, W, 3], dimmed to `master` 0..1, with words over it."""
+        if self._minimised:
+            return
+        height, width = pixels.shape[:2]
+        texture = self._upload("picture", pixels)
+        texture.color = (round(255 * min(1.0, max(0.0, master))),) * 3
+        self._renderer.clear()
+        texture.alpha = self._arrival()
+        for place in placements(self._size, (width, height), self._fit):
+            texture.draw(None, place[:4], flip_x=place.flip_x, flip_y=place.flip_y)
+        self._words.panel("hud", hud, self._size, 54, (0.0, 0.0), every_s=REPAINT_S)
+        self._finish(notice)
+
+    def splash(self, lines: Sequence[str], elapsed: float) -> None:
+        """Before the first picture: the name, and below it the lines. `elapsed` in seconds."""
+        if self._minimised:
+            return
+        self._splash_s = self._clock()
+        width, height = self._size
+        glow = self._upload("glow", paint.glow(elapsed, width / height))
+        glow.draw(None, (0, 0, width, height))
+        self._words.title(lines, (width, height))
+        self._finish(None)
+
+    def _finish(self, notice: str | None) -> None:
+        """The words that go over everything, and onto the screen with it."""
+        said = [paint.shortened(notice, 120)] if notice else None
+        self._words.panel("notice", said, self._size, 50, (0.5, 1.0), inks=(paint.BRIGHT,))
+        keys = [f"{key.label}\t{key.help}".replace("`", "") for key in KEYS]
+        keys_said = keys if self._keys_shown else None
+        inks = (paint.BRIGHT, paint.DIM)
+        self._words.panel("keys", keys_said, self._size, 42, (0.5, 0.5), inks)
+        self._renderer.present()
+
+    def _arrival(self) -> int:
+        """How opaque the picture is, 0..255: it fades in over the splash, drawn beneath it."""
+        if self._splash_s is None or "glow" not in self._textures:
+            return 255
+        part = (self._clock() - self._splash_s) / ARRIVAL_S
+        if part >= 1:
+            self._splash_s = None
+            return 255
+        self._textures["glow"].draw(None, (0, 0, *self._size))
+        return round(255 * max(0.0, part))
+
+    def _upload(self, name: str, pixels: npt.NDArray[np.uint8]) -> video.Texture:
+        """The pixels in a texture that is made once per size and written anew each time."""
+        height, width = pixels.shape[:2]
+        texture = self._textures.get(name)
+        if texture is None or (texture.width, texture.height) != (width, height):
+            texture = self._textures[name] = video.Texture(
+                self._renderer,
+                (width, height),
+                streaming=True,
+                scale_quality=video.SCALEQUALITY_LINEAR,
+            )
+            texture.blend_mode = pygame.BLENDMODE_BLEND
+        rgb = pygame.image.frombuffer(np.ascontiguousarray(pixels).data, (width, height), "RGB")
+        texture.update(rgb)
+        return texture
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        """The window in true pixels, which on some screens is more than its size in points."""
+        return self._renderer.get_viewport().size
+
+
+def _monitors() -> list[tuple[int, int]]:
+    """Sizes of the monitors. Raises NoScreen where SDL has none, or only an imagined one."""
+    pygame.display.init()
+    driver = pygame.display.get_driver()
+    if driver in ("dummy", "offscreen"):
+        raise NoScreen(
+            f"there is no screen here (SDL found only its {driver!r} driver); "
+            "on Linux, is DISPLAY or WAYLAND_DISPLAY set?"
+        )
+    return pygame.display.get_desktop_sizes()
+
+
+def _no_monitor(monitor: int, count: int) -> str:
+    known = "the only monitor is 0" if count == 1 else f"there are {count}, 0 to {count - 1}"
+    return f"there is no monitor {monitor}: {known}"
+
+
+def _unmanaged() -> bool:
+    """Whether this is an X server on which no window manager answers.
+
+    SDL asks the manager to cover the monitor and believes that it was done; on a bare server, as
+    on a machine that runs nothing but the show, the window has to be given its size by hand.
+    """
+    if pygame.display.get_driver() != "x11":
+        return False
+    try:
+        x11 = ctypes.CDLL("libX11.so.6")
+    except OSError:  # SDL brought its own, which cannot be asked
+        return False
+    x11.XOpenDisplay.restype = ctypes.c_void_p
+    x11.XInternAtom.restype = x11.XGetSelectionOwner.restype = ctypes.c_ulong
+    server = ctypes.c_void_p(x11.XOpenDisplay(None))
+    manager = ctypes.c_ulong(x11.XInternAtom(server, b"WM_S0", 0))  # a manager holds it (ICCCM)
+    owner = int(x11.XGetSelectionOwner(server, manager))
+    x11.XCloseDisplay(server)
+    return owner == 0
+
+
+def _icon() -> pygame.Surface:
+    """A small round light, where pygame would put its own mark."""
+    light = 2.5 * paint.glow(0, 1, 64)  # [64, 64, 3]
+    axis = np.linspace(-1, 1, 64)
+    cover = np.clip((1 - np.hypot(axis, axis[:, None])) * 32, 0, 1) * 255  # [64, 64]
+    rgba = np.dstack([light, cover]).clip(0, 255).astype(np.uint8)
+    return pygame.image.frombytes(rgba.tobytes(), (64, 64), "RGBA")

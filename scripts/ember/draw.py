@@ -1,0 +1,48 @@
+"""Procedural pictures without end: a seed gives a wish, its caption and its picture."""
+
+import numpy as np
+import torch
+from canvas import Canvas, Layer
+from caption import Wish, say, wish
+from grade import grade
+from torch import Tensor
+
+import fields
+import solids
+
+DRAW = {
+    "strands": solids.strands,
+    "marble": fields.marble,
+    "clouds": fields.clouds,
+    "smoke": fields.smoke,
+    "rings": solids.rings,
+    "spirals": fields.spirals,
+    "cells": solids.cells,
+    "glass": solids.glass,
+    "waves": fields.waves,
+    "tunnel": fields.tunnel,
+    "flowers": solids.flowers,
+    "nebula": fields.nebula,
+    "fire": fields.fire,
+    "aurora": fields.aurora,
+    "bubbles": solids.bubbles,
+    "scales": solids.scales,
+    "dunes": fields.dunes,
+    "crystals": solids.crystals,
+}
+
+
+def draw(asked: Wish, rng: np.random.Generator) -> Tensor:
+    """The picture of a wish, [3, 256, 256], 0..1."""
+    canvas = Canvas(rng, len(asked.colours), asked.modifiers)
+    layer: Layer = DRAW[asked.family](canvas)
+    return grade(canvas, layer, asked.colours, asked.ground)
+
+
+def example(seed: int, family: str | None = None) -> tuple[Tensor, str, Wish]:
+    """Picture, caption and wish number `seed`; the same number gives the same three."""
+    rng = np.random.default_rng(seed)
+    asked = wish(rng, family)
+    caption = say(rng, asked)
+    with torch.inference_mode():
+        return draw(asked, rng), caption, asked

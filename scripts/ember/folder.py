@@ -1,0 +1,155 @@
+"""ember as an ordinary diffusers folder: its parts, its tokenizer, and saving it whole.
+
+The one place that knows the architecture. This file knows nothing of pictures or losses.
+"""
+
+import json
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from words import vocabulary
+
+TARGET = Path(__file__).parents[2] / "lwlive" / "ember"
+TOKENS = 32  # the longest prompt, start and end included
+VOCABULARY = 2048  # rows of the text encoder's table; what is not used yet is room to grow
+CONDITION = 128  # width of a text token
+START, END = "<|startoftext|>", "<|endoftext|>"
+
+
+@dataclass
+class Ember:
+    """The four parts that hold weights or tables, and the schedule they were trained for."""
+
+    tokenizer: CLIPTokenizer
+    text: CLIPTextModel
+    unet: UNet2DConditionModel
+    vae: AutoencoderTiny
+    schedule: DDIMScheduler
+
+
+def tokenizer() -> CLIPTokenizer:
+    """Byte-level BPE: each known word one token, any other text as shorter pieces or bytes."""
+    symbols = sorted(ByteLevel.alphabet())
+    table = [*symbols, *(s + "</w>" for s in symbols)]
+    merges: list[tuple[str, str]] = []
+    pieces = set(table)
+    for word in sorted(vocabulary(), key=lambda w: (len(w), w)):
+        parts = split([*word[:-1], word[-1] + "</w>"], merges)
+        while len(parts) > 1:
+            left, right = parts[0], parts[1]
+            merges.append((left, right))
+            if left + right not in pieces:
+                pieces.add(left + right)
+                table.append(left + right)
+            parts = split([*word[:-1], word[-1] + "</w>"], merges)
+    table += [START, END]
+    if len(table) > VOCABULARY:
+        raise ValueError(f"{len(table)} tokens do not fit the text encoder's {VOCABULARY} rows.")
+    ids = {piece: i for i, piece in enumerate(table)}
+    return CLIPTokenizer(vocab=ids, merges=merges, model_max_length=TOKENS)
+
+
+def split(parts: list[str], merges: list[tuple[str, str]]) -> list[str]:
+    """Byte-pair encoding of one word (Sennrich et al. 2016): the earliest rule goes first."""
+    rank = {pair: i for i, pair in enumerate(merges)}
+    while len(parts) > 1:
+        pairs = [rank.get(pair, len(rank)) for pair in zip(parts, parts[1:], strict=False)]
+        best = min(pairs)
+        if best == len(rank):
+            break
+        i = pairs.index(best)
+        parts = [*parts[:i], parts[i] + parts[i + 1], *parts[i + 2 :]]
+    return parts
+
+
+def schedule() -> DDIMScheduler:
+    """v-prediction with zero terminal SNR and trailing steps (Lin et al. 2024)."""
+    return DDIMScheduler(
+        beta_schedule="scaled_linear",
+        beta_start=0.00085,
+        beta_end=0.012,
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        clip_sample=False,
+        steps_offset=1,  # without effect on trailing steps; diffusers warns about any other
+    )
+
+
+def blank(seed: int = 0) -> Ember:
+    """The whole model before any training, the same for the same seed."""
+    torch.manual_seed(seed)
+    tok = tokenizer()
+    text = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=VOCABULARY,
+            hidden_size=CONDITION,
+            intermediate_size=4 * CONDITION,
+            projection_dim=CONDITION,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            max_position_embeddings=TOKENS,
+            bos_token_id=tok.bos_token_id,
+            eos_token_id=tok.eos_token_id,
+            pad_token_id=tok.pad_token_id,
+        )
+    )
+    unet = UNet2DConditionModel(
+        sample_size=32,
+        block_out_channels=(48, 64, 160),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
+        attention_head_dim=(3, 4, 5),  # heads, in fact, as in Stable Diffusion 2
+        cross_attention_dim=CONDITION,
+        norm_num_groups=16,
+        resnet_time_scale_shift="scale_shift",
+        addition_embed_type="text",  # the prompt also scales and shifts every block
+        addition_embed_type_num_heads=4,
+    )
+    vae = AutoencoderTiny(
+        latent_channels=4,
+        encoder_block_out_channels=(32, 32, 32, 32),
+        num_encoder_blocks=(1, 1, 2, 3),
+        decoder_block_out_channels=(16, 16, 16, 16),
+        num_decoder_blocks=(3, 4, 1, 0),
+    )
+    return Ember(tok, text, unet, vae, schedule())
+
+
+def save(ember: Ember, folder: Path = TARGET) -> None:
+    """Write float16 safetensors beside `folder`, then rename each file into place."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder.parent, prefix=".ember-") as scratch:
+        pipe = StableDiffusionPipeline(
+            vae=deepcopy(ember.vae).half(),
+            text_encoder=deepcopy(ember.text).half(),
+            tokenizer=ember.tokenizer,
+            unet=deepcopy(ember.unet).half(),
+            scheduler=ember.schedule,
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+        pipe.save_pretrained(scratch)
+        # transformers would load the stored type, diffusers loads float32: let them agree
+        amend(Path(scratch) / "text_encoder" / "config.json", dtype="float32")
+        amend(Path(scratch) / "vae" / "config.json", block_out_channels=None)
+        for path in sorted(p for p in Path(scratch).rglob("*") if p.is_file()):
+            goal = folder / path.relative_to(scratch)
+            goal.parent.mkdir(exist_ok=True)
+            path.chmod(0o644)
+            path.replace(goal)
+
+
+def amend(path: Path, **changes: str | None) -> None:
+    """Set keys of a JSON file; None takes the key out."""
+    config = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({k: v for k, v in config.items() if v is not None}, indent=2))

@@ -1,0 +1,104 @@
+"""From a family's layer to a picture: colour, shade, shadow, glow and vignette.
+
+This file knows nothing of families or words beyond colours and modifiers.
+"""
+
+import numpy as np
+import torch
+from canvas import Canvas, Layer, blur
+from torch import Tensor
+from words import COLOURS
+
+
+def grade(canvas: Canvas, layer: Layer, colours: tuple[str, ...], ground: str | None) -> Tensor:
+    """The finished picture, [3, H, W], 0..1."""
+    kinds = canvas.modifiers
+    paints = [paint(canvas, name) for name in colours]
+    floor, tone, mask = under(canvas, paints, ground), layer.tone, layer.mask
+    if "soft" in kinds:
+        stack = blur(torch.stack((tone, mask, layer.hue)), 5)
+        tone, mask = 0.5 + (stack[0] - 0.5) * 0.8, stack[1]
+        layer = Layer(mask, tone, stack[2], layer.light, layer.lifted, layer.dome)
+    if "dark" in kinds:
+        tone = tone * 0.72 - 0.04
+    colour = mingle(paints, layer.hue)
+    front = shade(colour, tone)
+    back = backdrop(canvas, floor) * (1 + layer.dome)
+    if layer.lifted:
+        fall = torch.roll(mask, (9, 6), (0, 1))
+        back = back * (1 - 0.55 * blur(fall, 7))
+    picture = back + (front - back) * mask
+    strength = 1.0 if "glowing" in kinds else 0.22
+    halo = blur((front * mask).clamp(0, 1) ** 2, 9) + blur(front * mask, 24)
+    picture = picture + halo * strength * 0.5 * (1 - picture.clamp(0, 1))
+    picture = picture + layer.light * (0.35 * colour + 0.65 * colour.clamp(0.12) ** 0.5)
+    edge = 0.55 if "dark" in kinds else 0.28
+    if ground in ("white", "ice") or "pale" in kinds:
+        edge = 0.08
+    radius = canvas.x.square() + canvas.y.square()
+    return roll_off(picture * (1 - edge * (radius / 2) ** 1.5))
+
+
+def paint(canvas: Canvas, name: str) -> Tensor:
+    """One pot of a named colour, a little different each time, [3, 1, 1]."""
+    rgb = torch.tensor(COLOURS[name][0]) * canvas.between(0.93, 1.07)
+    rgb = (rgb + 0.02 * canvas.normal(3)).clamp(0.02, 1)
+    if "pale" in canvas.modifiers and name != "black":
+        rgb = rgb + (0.96 - rgb) * 0.42
+    return rgb[:, None, None]
+
+
+def under(canvas: Canvas, paints: list[Tensor], ground: str | None) -> Tensor:
+    """The background's colour: as asked, else whatever lets the foreground stand out."""
+    if ground:
+        return paint(canvas, ground)
+    lead = paints[int(canvas.rng.integers(len(paints)))]
+    light = float(torch.stack(paints).mean())
+    night = float(canvas.rng.random())
+    if "pale" in canvas.modifiers or light < 0.16:
+        return lead * 0.15 + 0.80
+    if "dark" in canvas.modifiers or "glowing" in canvas.modifiers or night < 0.5:
+        return lead * 0.09 + 0.012
+    if night < 0.88 or light > 0.6:
+        return lead * 0.26 + 0.02
+    return lead * 0.2 + 0.68
+
+
+def backdrop(canvas: Canvas, colour: Tensor) -> Tensor:
+    """A background with a slow fall of light, [3, H, W]."""
+    x, y = canvas.between(-0.6, 0.6), canvas.between(-0.7, 0.3)
+    far = ((canvas.x - x).square() + (canvas.y - y).square()).sqrt()
+    swing = 0.16 if float(colour.mean()) > 0.6 else 0.5
+    wave = canvas.noise(2.5) * 0.06
+    return (colour * (1.0 + swing * (0.45 - 0.5 * far + wave))).clamp(0, 1)
+
+
+def mingle(paints: list[Tensor], hue: Tensor) -> Tensor:
+    """Colours side by side along hue, each with an equal share, [3, H, W]."""
+    count = len(paints)
+    place = (hue * count - 0.5).clamp(0, count - 1)
+    colour = paints[0].expand(3, *hue.shape)
+    for k in range(1, count):
+        step = ((place - k + 1 - 0.5) * 2.2 + 0.5).clamp(0, 1)
+        colour = colour + (paints[k] - colour) * (step * step * (3 - 2 * step))
+    return colour
+
+
+def shade(colour: Tensor, tone: Tensor) -> Tensor:
+    """Deep shade, the colour itself at tone 0.5, towards white at 1."""
+    low = (tone * 2).clamp(0, 1)
+    cool = torch.tensor([0.92, 0.96, 1.1])[:, None, None]
+    deep = colour * (0.06 + 0.94 * low) * (cool + (1 - cool) * low)
+    high = ((tone - 0.5) * 2).clamp(0, 1)
+    return deep + (1.0 - deep) * (0.82 * high**1.6)
+
+
+def roll_off(picture: Tensor) -> Tensor:
+    """Soft shoulder above 0.85, so that lights keep their colour."""
+    over = (picture - 0.85).clamp(min=0)
+    return (picture - over + 0.15 * (1 - torch.exp(-over / 0.15))).clamp(0, 1)
+
+
+def as_bytes(picture: Tensor) -> np.ndarray:
+    """[3, H, W] 0..1 to uint8 [3, H, W]."""
+    return (picture * 255 + 0.5).to(torch.uint8).numpy()

@@ -1,0 +1,16 @@
+"""The show in one command: python3 scripts/live.py [flags of lwlive], from any folder.
+
+Makes .venv, installs lwlive and starts it. Any Python can read this file, so that one that is too
+old hears so.
+"""
+
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 - read by Pythons that cannot read the next import
+    sys.exit("lwlive needs Python 3.11 or later, and this is " + sys.version.split()[0] + ".")
+
+import environment
+
+if __name__ == "__main__":
+    environment.prepare()
+    environment.start(environment.program("lwlive"), *sys.argv[1:])

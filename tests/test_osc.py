@@ -1,0 +1,790 @@
+"""OSC with real UDP packets on loopback: what is played arrives, what is thrown at it does not."""
+
+import logging
+import math
+import random
+import socket
+import struct
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pythonosc.osc_bundle_builder import OscBundleBuilder
+from pythonosc.osc_message import OscMessage
+from pythonosc.osc_message_builder import OscMessageBuilder
+
+from lwlive.params import TRIGGERS, ControlError, Controls, Params, bounds, kind
+from lwlive.stage.osc import Osc, OscError, Row, addresses, describe
+from lwlive.stage.packet import MAX_BYTES, MAX_MESSAGES, check
+
+ROWS = addresses()
+LOOPBACKS = ["127.0.0.1"]
+if socket.has_ipv6:
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("::1", 0))
+            LOOPBACKS.append("::1")
+        except OSError:  # this machine has IPv6 switched off
+            pass
+
+
+def message(address: str, *values: object, tags: str = "") -> bytes:
+    builder = OscMessageBuilder(address)
+    for index, value in enumerate(values):
+        builder.add_arg(value, tags[index] if tags else None)
+    return builder.build().dgram
+
+
+def text(raw: bytes) -> bytes:
+    return raw + b"\0" * (4 - len(raw) % 4)
+
+
+def bundle(*elements: bytes, when: int = 1) -> bytes:
+    sized = [struct.pack(">i", len(element)) + element for element in elements]
+    return b"#bundle\0" + struct.pack(">Q", when) + b"".join(sized)
+
+
+class Program:
+    """Another program on the network: a socket that sends and listens."""
+
+    def __init__(self, host: str, port: int) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_DGRAM)
+        self.socket.bind((host, 0))
+        self.port = self.socket.getsockname()[1]
+        self._to = (host, port)
+
+    def send(self, *packets: bytes) -> None:
+        for packet in packets:
+            self.socket.sendto(packet, self._to)
+
+    def heard(self) -> list[tuple[str, object]]:
+        """Everything sent here so far. On loopback a packet is there once it was sent."""
+        self.socket.setblocking(False)
+        found = []
+        while True:
+            try:
+                told = OscMessage(self.socket.recv(MAX_BYTES))
+            except BlockingIOError:
+                return found
+            found.append((told.address.removeprefix("/lwlive/status/"), told.params[0]))
+
+
+class Desk:
+    """A server, the controls it plays and a program that plays it."""
+
+    def __init__(self, osc: Osc, host: str = "127.0.0.1") -> None:
+        self.osc = osc
+        self.host = host
+        self.controls = Controls(Params())
+        self.presets: list[str] = []
+        self.programs: list[Program] = []
+        self.program = self.another()
+
+    def another(self) -> Program:
+        self.programs.append(Program(self.host, self.osc.port))
+        return self.programs[-1]
+
+    def load_preset(self, name: str) -> None:
+        if name != "dusk":
+            raise ControlError(f"there is no preset {name!r}")
+        self.presets.append(name)
+
+    def arrive(self, *packets: bytes, program: Program | None = None) -> None:
+        """Send, and wait until the server has counted every message."""
+        checked = [check(packet) for packet in packets]
+        whole = self.osc.counts.received + sum(len(c.messages) + len(c.refusals) for c in checked)
+        (program or self.program).send(*packets)
+        wait_until(lambda: self.osc.counts.received >= whole)
+
+    def tick(self) -> None:
+        self.osc.apply(self.controls, self.load_preset)
+
+    def play(self, *packets: bytes, program: Program | None = None) -> Params:
+        self.arrive(*packets, program=program)
+        self.tick()
+        return self.controls.params
+
+    def answers(self) -> bool:
+        """Whether a good message still gets through. A flood may have cost it a packet or two."""
+        for _ in range(20):
+            self.controls.set("speed", 0.25)
+            self.program.send(message("/lwlive/speed", 1.5))
+            time.sleep(0.02)
+            self.tick()
+            if self.controls.params.speed == 1.5:
+                return True
+        return False
+
+
+def wait_until(there: Callable[[], bool], seconds: float = 5) -> None:
+    end = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < end, "the server did not answer in time"
+        time.sleep(0.001)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Osc]:
+    with Osc("127.0.0.1", 0, []) as osc:
+        yield osc
+
+
+@pytest.fixture
+def desk(server: Osc) -> Iterator[Desk]:
+    desk = Desk(server)
+    desk.tick()
+    desk.controls = Controls(Params())
+    desk.osc.feedback({}, 0.0)
+    desk.osc.feedback({}, math.inf)  # every lease of an earlier test has ended
+    yield desk
+    for program in desk.programs:
+        program.socket.close()
+
+
+# What is played arrives.
+
+
+@pytest.mark.parametrize("name", list(Params.model_fields))
+def test_every_parameter_is_set_in_native_units_by_every_tag_it_lists(
+    desk: Desk, name: str
+) -> None:
+    row = next(row for row in ROWS if row.address == f"/lwlive/{name}")
+    ends = (False, True) if kind(name) is bool else bounds(name)
+    for tag in row.tags.split():
+        if ends is None:
+            given = [("gold rings \u2014 \u6771\u4eac", tag), ("", tag)]
+        elif tag in "TF":
+            given = [(tag == "T", tag)]
+        elif name == "seed":
+            given = [(77, tag), (0, tag)]
+        else:
+            given = [(end, tag) for end in ends if tag in "fd" or end == int(end)]
+        for value, tag in given:
+            native = float(value) if tag in "fd" else int(value) if tag in "ih" else value
+            params = desk.play(message(row.address, native, tags=tag))
+            assert getattr(params, name) == pytest.approx(value)
+            assert isinstance(
+                getattr(params, name), kind(name) if kind(name) is not float else int | float
+            )
+
+
+def test_a_seed_of_64_bits_arrives_exactly(desk: Desk) -> None:
+    assert desk.play(message("/lwlive/seed", 2**63 - 1, tags="h")).seed == 2**63 - 1
+
+
+@pytest.mark.parametrize("row", [r for r in ROWS if r.verb == "fader"], ids=lambda r: r.name)
+def test_every_fader_reaches_both_ends_and_clamps_beyond(desk: Desk, row: Row) -> None:
+    def at(position: float, tag: str = "f") -> float:
+        return getattr(desk.play(message(row.address, position, tags=tag)), row.name)
+
+    low, high = at(0.0), at(1.0)
+    assert low < high
+    ends = bounds(row.name)
+    if ends and row.name != "seed":
+        assert (low, high) == pytest.approx(ends)
+    assert at(-3.0) == low
+    assert at(7.0, "d") == high
+    assert at(0, "i") == low
+    assert at(1, "h") == high
+
+
+def test_text_has_no_fader(desk: Desk) -> None:
+    before = desk.controls.params
+    assert desk.play(message("/lwlive/fader/prompt", 0.5)) == before
+
+
+@pytest.mark.parametrize("name", list(TRIGGERS))
+def test_a_trigger_fires_on_one_and_without_a_value_and_ignores_zero(desk: Desk, name: str) -> None:
+    fired: list[str] = []
+    desk.controls.trigger = fired.append  # type: ignore[method-assign]
+    refused = desk.osc.counts.refused
+    address = f"/lwlive/{name}"
+    for press in (message(address), message(address, 1), message(address, True)):
+        desk.play(press)
+    desk.play(message(address, 0.5))
+    desk.play(text(address.encode()))  # without type tags, as old programs send it
+    assert fired == [name] * 5
+    for release in (0, 0.0, 0.49, False, -1):
+        desk.play(message(address, release))
+    assert fired == [name] * 5
+    assert desk.osc.counts.refused == refused
+
+
+def test_press_and_release_within_one_tick_fire(desk: Desk) -> None:
+    desk.play(message("/lwlive/next", 1), message("/lwlive/next", 0))
+    assert desk.controls.snapshot.nexts == 1
+
+
+def test_only_the_newest_value_of_an_address_is_applied_per_tick(desk: Desk) -> None:
+    seen: list[object] = []
+    desk.controls.set = lambda name, value: seen.append((name, value))  # type: ignore[method-assign]
+    before = desk.osc.counts
+    desk.play(
+        *[message("/lwlive/speed", i / 64) for i in range(100)], message("/lwlive/depth", 0.5)
+    )
+    assert seen == [("speed", 99 / 64), ("depth", 0.5)]
+    assert desk.osc.counts.received - before.received == 101
+    assert desk.osc.counts.applied - before.applied == 2
+    desk.tick()
+    assert len(seen) == 2
+
+
+def test_different_addresses_apply_in_the_order_of_their_newest_messages(desk: Desk) -> None:
+    native, fader = message("/lwlive/speed", 1.0), message("/lwlive/fader/speed", 1.0)
+    assert desk.play(native, fader).speed == 4
+    assert desk.play(native, fader, native).speed == 1
+
+
+def test_a_refused_value_does_not_hide_a_good_one_of_the_same_tick(desk: Desk) -> None:
+    good = message("/lwlive/speed", 2.0)
+    for bad in (message("/lwlive/speed", 99.0), message("/lwlive/speed", "fast")):
+        desk.controls.set("speed", 0.25)
+        assert desk.play(good, bad).speed == 2
+
+
+def test_a_bundle_is_applied_element_by_element_whatever_its_time(desk: Desk) -> None:
+    built = OscBundleBuilder(time.time() + 3600)
+    built.add_content(OscMessage(message("/lwlive/speed", 3.0)))
+    built.add_content(OscMessage(message("/lwlive/depth", 99.0)))
+    built.add_content(OscMessage(message("/lwlive/pace", 0.5)))
+    refused = desk.osc.counts.refused
+    params = desk.play(built.build().dgram)
+    assert (params.speed, params.depth, params.pace) == (3, 0, 0.5)
+    assert desk.osc.counts.refused == refused + 1
+
+
+def test_bundles_nest_four_deep_and_no_deeper(desk: Desk) -> None:
+    packet = message("/lwlive/speed", 3.0)
+    for _ in range(4):
+        packet = bundle(packet)
+    assert desk.play(packet).speed == 3
+    assert check(bundle(packet)).messages == []
+
+
+def test_a_preset_is_called_by_name_and_never_by_path(desk: Desk) -> None:
+    desk.play(message("/lwlive/preset", "dusk"))
+    assert desk.presets == ["dusk"]
+    paths = ["../dusk", "a/dusk", "a\\dusk", ".dusk", "C:dusk", "", "x" * 999, "a\ndusk", "unknown"]
+    before = desk.osc.counts
+    for path in paths:
+        desk.play(message("/lwlive/preset", path))
+    desk.play(message("/lwlive/preset", 1))
+    assert desk.presets == ["dusk"]
+    assert desk.osc.counts.refused - before.refused == len(paths) + 1
+
+
+# What is refused changes nothing and is counted.
+
+REFUSED = {
+    "NaN": message("/lwlive/speed", math.nan),
+    "NaN in double": message("/lwlive/speed", math.nan, tags="d"),
+    "infinity": message("/lwlive/guidance", math.inf),
+    "negative infinity": message("/lwlive/fader/guidance", -math.inf),
+    "too high": message("/lwlive/speed", 4.5),
+    "too low": message("/lwlive/seed", -1),
+    "a fraction for a whole number": message("/lwlive/steps", 2.5),
+    "text for a number": message("/lwlive/speed", "1"),
+    "text for a fader": message("/lwlive/fader/speed", "1"),
+    "a switch for a fader": message("/lwlive/fader/speed", True),
+    "a switch for a number": message("/lwlive/speed", True),
+    "a number for text": message("/lwlive/prompt", 1.0),
+    "two for a switch": message("/lwlive/hold", 2),
+    "text for a trigger": message("/lwlive/next", "1"),
+    "too long text": message("/lwlive/prompt", "x" * 501),
+    "far too long text": message("/lwlive/prompt", "x" * 5000),
+    "text that is not UTF-8": text(b"/lwlive/prompt") + text(b",s") + text(b"\xff\xfe"),
+    "no value": message("/lwlive/speed"),
+    "two values": message("/lwlive/speed", 1.0, 2.0),
+    "None": message("/lwlive/speed", None),
+    "a blob": message("/lwlive/prompt", b"blob"),
+    "an array": message("/lwlive/speed", [1.0]),
+    "unknown address": message("/lwlive/quit", 1),
+    "status": message("/lwlive/status/speed", 1.0),
+    "case": message("/lwlive/Speed", 1.0),
+    "trailing slash": message("/lwlive/speed/", 1.0),
+    "an attribute": message("/lwlive/__class__", 1.0),
+    "pattern *": message("/*/*", 1.0),
+    "pattern ?": message("/lwlive/spee?", 1.0),
+    "pattern []": message("/lwlive/[s]peed", 1.0),
+    "pattern {}": message("/lwlive/{speed,pace}", 1.0),
+    "float without payload": text(b"/lwlive/speed") + text(b",f"),
+    "half a double": text(b"/lwlive/speed") + text(b",d") + b"\0\0\0\0",
+    "payload without a tag": text(b"/lwlive/speed") + text(b",") + b"\x3f\x80\0\0",
+    "tags without a comma": text(b"/lwlive/speed") + text(b"f") + b"\x3f\x80\0\0",
+    "unknown tag": text(b"/lwlive/speed") + text(b",Z") + b"\x3f\x80\0\0",
+    "nothing": b"",
+    "not a multiple of four": message("/lwlive/speed", 1.0) + b"\0",
+    "no end of the address": b"/lwlive/speed___",
+    "a bundle with nothing": bundle(),
+    "a bundle cut off": bundle(message("/lwlive/speed", 1.0))[:-4],
+    "port 0": message("/lwlive/subscribe", 0),
+    "port 65536": message("/lwlive/subscribe", 65536),
+    "a port of text": message("/lwlive/subscribe", "9000"),
+}
+
+
+@pytest.mark.parametrize("what", list(REFUSED))
+def test_refused_input_changes_nothing_and_is_counted(desk: Desk, what: str) -> None:
+    snapshot, before = desk.controls.snapshot, desk.osc.counts
+    desk.play(REFUSED[what])
+    assert desk.controls.snapshot is snapshot
+    assert desk.osc.counts.refused == before.refused + 1
+    assert desk.osc.counts.received == before.received + 1
+    assert desk.osc.counts.applied == before.applied
+
+
+def test_the_log_gets_one_line_a_second_and_the_count(caplog: pytest.LogCaptureFixture) -> None:
+    with Osc("127.0.0.1", 0, []) as osc, caplog.at_level(logging.WARNING):
+        desk = Desk(osc)
+        for now in range(120):  # 60 Hz for two seconds
+            desk.play(message("/lwlive/speed", 99.0))
+            osc.feedback({}, 5.0 + now / 60)
+        desk.program.socket.close()
+    assert len(caplog.records) == 2
+    assert "speed takes a number from 0 to 4" in caplog.messages[0]
+    assert "59 more" in caplog.messages[1]
+    assert "127.0.0.1" in caplog.messages[1]
+
+
+# What is thrown at it.
+
+ATTACKS = {
+    "negative element size": b"#bundle\0" + bytes(8) + struct.pack(">i", -20),
+    "element size zero": b"#bundle\0" + bytes(8) + struct.pack(">i", 0),
+    "element size beyond the end": b"#bundle\0" + bytes(8) + struct.pack(">i", 2**31 - 1),
+    "element size of itself": b"#bundle\0" + bytes(8) + struct.pack(">i", -4) + bytes(16),
+    "a bundle for next year": bundle(message("/lwlive/pace", 0.5), when=2**63),
+    "float without payload": REFUSED["float without payload"],
+    "NaN": REFUSED["NaN"],
+    "text where a float is meant": REFUSED["text for a number"],
+    "every handler at once": REFUSED["pattern *"],
+    "9000 bytes": text(b"/lwlive/prompt") + text(b",s") + text(b"x" * 8970),
+    "nested without end": b"#bundle\0" + bytes(8) + b"\0\0\0\x10#bundle\0" * 40,
+}
+
+
+@pytest.mark.parametrize("what", list(ATTACKS))
+def test_packets_that_kill_servers_leave_this_one_answering(desk: Desk, what: str) -> None:
+    desk.arrive(ATTACKS[what])
+    assert desk.answers()
+    assert desk.program.heard() == []  # and nothing is sent back
+
+
+def test_a_packet_of_more_than_8192_bytes_is_not_lost(desk: Desk) -> None:
+    packet = bundle(*[message("/lwlive/prompt", "x" * 60 + str(i)) for i in range(100)])
+    assert 8192 < len(packet) < 9216  # the most some systems send
+    assert desk.play(packet).prompt == "x" * 60 + "99"
+
+
+def test_a_flood_of_unknown_addresses_and_subscribers_takes_no_memory(desk: Desk) -> None:
+    desk.play(message("/lwlive/speed", 1.0))
+    before = desk.osc.counts
+    tracemalloc.start()
+    try:
+        for start in range(1, 3000, 100):
+            numbers = range(start, start + 100)
+            desk.arrive(*[message(f"/lwlive/speed{i}", 1.0) for i in numbers])
+            desk.arrive(*[message("/lwlive/subscribe", i) for i in numbers])
+        grown, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    desk.tick()
+    assert grown < 200_000
+    assert desk.osc.counts.applied - before.applied <= 16
+    assert desk.osc.counts.refused - before.refused >= 6000 - 16
+
+
+def mutated(random_: random.Random, seeds: list[bytes]) -> bytes:
+    """A valid packet, damaged in one to three places."""
+    packet = bytearray(random_.choice(seeds))
+    for _ in range(random_.randint(1, 3)):
+        at = random_.randrange(len(packet) + 1)
+        way = random_.randrange(6)
+        if way == 0:
+            packet[at : at + 1] = bytes([random_.randrange(256)])
+        elif way == 1:
+            del packet[at : at + random_.choice((1, 4, 8))]
+        elif way == 2:
+            packet[at:at] = random_.randbytes(random_.choice((1, 4, 16)))
+        elif way == 3:
+            at -= at % 4
+            word = random_.choice((-(2**31), -20, -4, -1, 0, 4, 8, 2**31 - 1, 0x7F800000))
+            packet[at : at + 4] = struct.pack(">i", word)
+        elif way == 4:
+            packet += random_.choice(seeds)
+        else:
+            packet[at:] = random_.choice(seeds)[at:]
+    return bytes(packet)
+
+
+def test_fifty_thousand_mutated_packets_leave_it_answering_and_the_parameters_valid(
+    desk: Desk,
+) -> None:
+    random_ = random.Random(7770)
+    seeds = [message(row.address, "dusk") for row in ROWS if "s" in row.tags.split()]
+    seeds += [message(row.address, 1.0) for row in ROWS if "f" in row.tags]
+    seeds += [message(row.address, 1, tags="h") for row in ROWS if "h" in row.tags]
+    seeds += [bundle(*random_.sample(seeds, 3)) for _ in range(20)]
+    seeds += [bundle(bundle(*random_.sample(seeds, 2)), random_.choice(seeds)) for _ in range(10)]
+    before = desk.osc.counts
+    for _ in range(500):
+        desk.arrive(*[mutated(random_, seeds) for _ in range(100)])
+        desk.tick()
+        assert Params.model_validate(desk.controls.params.model_dump()) == desk.controls.params
+    after = desk.osc.counts
+    assert after.received - before.received >= 50_000
+    assert after.refused - before.refused > 10_000  # it was damage
+    assert after.applied - before.applied > 1_000  # and not only damage
+    assert set(desk.presets) <= {"dusk"}
+    assert desk.answers()
+
+
+PIECES = st.sampled_from(
+    [b"#bundle\0", bytes(8), text(b"/lwlive/speed"), text(b",f"), text(b",s"), text(b",hd")]
+    + [struct.pack(">i", n) for n in (-20, -1, 0, 4, 8, 16, 20, 24, 2**31 - 1)]
+)
+ANY_BYTES = st.one_of(
+    st.binary(max_size=400),
+    st.lists(st.one_of(PIECES, st.binary(max_size=8)), max_size=30).map(b"".join),
+    st.lists(PIECES, max_size=30).map(lambda parts: b"#bundle\0" + bytes(8) + b"".join(parts)),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(ANY_BYTES)
+def test_any_bytes_yield_messages_or_a_refusal(packet: bytes) -> None:
+    checked = check(packet)
+    assert checked.messages or checked.refusals
+    for good in checked.messages:
+        decoded = OscMessage(good.data)
+        assert decoded.address == good.address
+        assert all(isinstance(value, str | int | float | bool) for value in decoded.params)
+        assert all(math.isfinite(v) for v in decoded.params if isinstance(v, float))
+
+
+LARGEST = {
+    "empty bundles": b"#bundle\0" + bytes(8) + (b"\0\0\0\x10#bundle\0" + bytes(8)) * 3274,
+    "small messages": bundle(*[b"/a\0\0,\0\0\0"] * 5400),
+    "as many messages as go": bundle(*[message("/lwlive/prompt", "x" * 228)] * (MAX_MESSAGES - 1)),
+    "one address": b"/" + b"a" * 65_503,
+    "no zeros": b"\xff" * 65_504,
+    "zeros": bytes(65_504),
+    "many arguments": text(b"/a") + text(b"," + b"i" * 13_000) + bytes(52_000),
+    "long text": text(b"/lwlive/prompt") + text(b",s") + text(b"x" * 65_480),
+}
+
+
+@pytest.mark.parametrize("what", list(LARGEST))
+def test_the_largest_packets_are_judged_in_a_bounded_time(what: str) -> None:
+    packet = LARGEST[what]
+    assert 64_000 < len(packet) <= MAX_BYTES
+    spent = math.inf
+    for _ in range(3):  # the processor's time, and the best of three: the machine is shared
+        start = time.thread_time()
+        for good in check(packet).messages:
+            assert OscMessage(good.data).params
+        spent = min(spent, time.thread_time() - start)
+    assert spent < 0.1
+
+
+FLOOD = """
+import socket, sys, time
+from pythonosc.osc_message_builder import build_msg
+names = ["speed", "depth", "pace", "fader/guidance", "brightness", "crossfeed"]
+packets = [build_msg("/lwlive/" + n, v / 64).dgram for v in range(50) for n in names]
+out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+out.connect(("127.0.0.1", int(sys.argv[1])))
+print("go", flush=True)
+start, sent = time.monotonic(), 0
+while sent < 30_000:
+    for _ in range(20):
+        out.send(packets[sent % len(packets)])
+        sent += 1
+    time.sleep(max(0, start + sent / 10_000 - time.monotonic()))
+"""
+
+
+def test_ten_thousand_messages_a_second_cost_no_late_tick_more_than_a_quiet_run(
+    desk: Desk,
+) -> None:
+    """The machine is shared, so a tick is late by a whole period, some slack is given, and a run
+    that others disturbed is repeated; the processor's time within `apply` is held to strictly."""
+
+    def run(going: Callable[[], bool]) -> tuple[int, float]:
+        late, spent, ticks, start = 0, 0.0, 0, time.monotonic()
+        while going():
+            ticks += 1
+            time.sleep(max(0.0, start + ticks / 60 - time.monotonic()))
+            before = time.thread_time()
+            desk.tick()
+            desk.osc.feedback({"speed": desk.controls.params.speed}, time.monotonic())
+            spent += time.thread_time() - before
+            if time.monotonic() > start + (ticks + 1) / 60:
+                late += 1
+                start += 1 / 60
+        return late, spent / max(1, ticks)
+
+    for _attempt in range(3):
+        end = time.monotonic() + 1
+        quiet, _ = run(lambda end=end: time.monotonic() < end)
+        before = desk.osc.counts.received
+        flood = subprocess.Popen(
+            [sys.executable, "-c", FLOOD, str(desk.osc.port)], stdout=subprocess.PIPE
+        )
+        assert flood.stdout is not None
+        assert flood.stdout.readline().strip() == b"go"
+        late, spent = run(lambda flood=flood: flood.poll() is None)
+        flood.stdout.close()
+        received = desk.osc.counts.received - before
+        print(f"late {late}, quiet {quiet} a second; {received} received; apply {spent * 1e3} ms")
+        assert flood.returncode == 0
+        assert spent < 0.004
+        if late <= 3 * quiet + 3 and received >= 15_000:
+            break
+    else:
+        pytest.fail(f"{late} late ticks against {quiet} in a quiet second, {received} received")
+    assert desk.answers()
+
+
+# What is told to those who subscribe.
+
+
+def subscribed(desk: Desk, program: Program | None = None, port: int | None = None) -> Program:
+    program = program or desk.program
+    address = "/lwlive/subscribe"
+    desk.play(message(address) if port is None else message(address, port), program=program)
+    return program
+
+
+def test_a_subscriber_is_told_everything_at_once_and_then_what_changes(desk: Desk) -> None:
+    program = subscribed(desk)
+    values = desk.controls.params.model_dump() | {"fps": 29.5, "engine": "running", "late": 3}
+    desk.osc.feedback(values, 0.0)
+    told = dict(program.heard())
+    assert told == {name: pytest.approx(v) for name, v in values.items() if v is not None}
+    desk.osc.feedback(values, 1.0)
+    assert program.heard() == []
+    desk.osc.feedback(values | {"late": 4}, 2.0)
+    assert program.heard() == [("late", 4)]
+
+
+def test_subscribing_again_tells_everything_again(desk: Desk) -> None:
+    program = subscribed(desk)
+    desk.osc.feedback({"fps": 30.0, "late": 1}, 0.0)
+    program.heard()
+    subscribed(desk)
+    desk.osc.feedback({"fps": 30.0, "late": 1}, 1.0)
+    assert len(program.heard()) == 2
+
+
+def test_status_goes_to_the_port_that_was_asked_for(desk: Desk) -> None:
+    listener = desk.another()
+    subscribed(desk, port=listener.port)
+    desk.osc.feedback({"fps": 30.0}, 0.0)
+    assert listener.heard() == [("fps", 30.0)]
+    assert desk.program.heard() == []
+
+
+def test_status_comes_at_most_thirty_times_a_second_and_the_final_value_arrives(
+    desk: Desk,
+) -> None:
+    program = subscribed(desk)
+    heard: list[tuple[float, object]] = []
+    for tick in range(240):  # two seconds of 120 Hz
+        now = tick / 120
+        desk.osc.feedback({"late": tick}, now)
+        heard += [(now, value) for _, value in program.heard()]
+    times = [now for now, _ in heard]
+    assert 50 <= len(heard) <= 61
+    assert all(b - a >= 1 / 30 - 1e-6 for a, b in pairwise(times))
+    for later in range(240, 250):
+        desk.osc.feedback({"late": 239}, later / 120)
+    assert (heard + [(2, value) for _, value in program.heard()])[-1][1] == 239
+
+
+def test_subscribing_often_does_not_raise_the_rate(desk: Desk) -> None:
+    program = subscribed(desk)
+    for tick in range(60):
+        subscribed(desk)
+        desk.osc.feedback({"fps": 30.0}, tick / 60)
+    assert len(program.heard()) <= 31
+
+
+def test_a_value_is_told_to_others_and_not_to_who_set_it(desk: Desk) -> None:
+    player, other = subscribed(desk), subscribed(desk, desk.another())
+    now = 0.0
+
+    def tell() -> tuple[list[tuple[str, object]], list[tuple[str, object]]]:
+        nonlocal now
+        now += 1
+        desk.osc.feedback(desk.controls.params.model_dump(), now)
+        return player.heard(), other.heard()
+
+    tell()
+    desk.play(message("/lwlive/speed", 2.0), program=player)
+    assert tell() == ([], [("speed", 2.0)])
+    desk.play(message("/lwlive/fader/speed", 1.0), program=player)
+    assert tell() == ([], [("speed", 4.0)])
+    desk.play(message("/lwlive/speed", 1.0), program=other)
+    assert tell() == ([("speed", 1.0)], [])
+    desk.play(message("/lwlive/panic", 1), program=player)  # not a value of its own: it is told
+    assert tell() == ([("speed", 0.25)], [("speed", 0.25)])
+
+
+def test_a_player_who_was_overtaken_within_a_tick_is_told_the_truth(desk: Desk) -> None:
+    player, other = subscribed(desk), subscribed(desk, desk.another())
+    desk.osc.feedback({"speed": desk.controls.params.speed}, 0.0)
+    player.heard(), other.heard()
+    desk.arrive(message("/lwlive/speed", 3.0), program=player)
+    desk.arrive(message("/lwlive/speed", 0.25), program=other)  # what it was before
+    desk.tick()
+    desk.osc.feedback({"speed": desk.controls.params.speed}, 1.0)
+    assert player.heard() == [("speed", 0.25)]
+    assert other.heard() == []
+
+
+def test_a_player_listening_on_another_port_gets_no_echo(desk: Desk) -> None:
+    listener = desk.another()
+    subscribed(desk, port=listener.port)
+    desk.play(message("/lwlive/speed", 2.0))
+    desk.osc.feedback({"speed": 2.0, "fps": 30.0}, 0.0)
+    assert listener.heard() == [("fps", 30.0)]
+
+
+def test_a_lease_ends_after_a_minute_unless_it_is_renewed(desk: Desk) -> None:
+    program = subscribed(desk)
+    desk.osc.feedback({"late": 0}, 0.0)
+    subscribed(desk)
+    desk.osc.feedback({"late": 1}, 59.0)
+    desk.osc.feedback({"late": 2}, 118.0)
+    desk.osc.feedback({"late": 3}, 119.5)
+    assert [value for _, value in program.heard()] == [0, 1, 2]
+
+
+def test_unsubscribing_ends_it(desk: Desk) -> None:
+    program = subscribed(desk)
+    desk.play(message("/lwlive/unsubscribe"))
+    desk.osc.feedback({"late": 0}, 0.0)
+    assert program.heard() == []
+
+
+def test_sixteen_subscribe_and_the_seventeenth_is_refused(desk: Desk) -> None:
+    programs = [subscribed(desk, desk.another()) for _ in range(16)]
+    refused = desk.osc.counts.refused
+    last = subscribed(desk, desk.another())
+    assert desk.osc.counts.refused == refused + 1
+    desk.osc.feedback({"late": 0}, 0.0)
+    assert [len(program.heard()) for program in programs] == [1] * 16
+    assert last.heard() == []
+
+
+def test_two_who_subscribe_within_one_tick_are_both_told(desk: Desk) -> None:
+    other = desk.another()
+    desk.arrive(message("/lwlive/subscribe"))
+    desk.arrive(message("/lwlive/subscribe"), program=other)
+    desk.tick()
+    desk.osc.feedback({"late": 0}, 0.0)
+    assert desk.program.heard() == other.heard() == [("late", 0)]
+
+
+def test_what_cannot_be_told_is_left_out_and_stops_nothing(desk: Desk) -> None:
+    program = subscribed(desk)
+    gone = desk.another()
+    subscribed(desk, gone)
+    gone.socket.close()
+    odd = {"a": math.nan, "b": None, "c": 2**70, "d": "\ud800", "e": object(), "late": 1}
+    desk.osc.feedback(odd, 0.0)
+    desk.osc.feedback(odd | {"late": 2}, 1.0)
+    assert program.heard() == [("late", 1), ("late", 2)]
+    assert desk.answers()
+
+
+# Who is let in, and where it listens.
+
+
+@pytest.mark.parametrize("host", LOOPBACKS)
+def test_it_listens_on_every_loopback_and_answers_from_there(host: str) -> None:
+    with Osc(host, 0, [host]) as osc:
+        desk = Desk(osc, host)
+        assert desk.play(message("/lwlive/speed", 2.0)).speed == 2
+        subscribed(desk)
+        osc.feedback({"late": 1}, 0.0)
+        assert desk.program.heard() == [("late", 1)]
+        desk.program.socket.close()
+
+
+@pytest.mark.parametrize(
+    ("allow", "let_in"),
+    [
+        ([], True),
+        (["127.0.0.1"], True),
+        (["127.0.0.0/8"], True),
+        (["10.0.0.7", "127.0.0.1/24"], True),
+        (["10.0.0.7"], False),
+        (["::1"], False),
+    ],
+)
+def test_only_senders_on_the_allow_list_are_let_in(allow: list[str], let_in: bool) -> None:
+    with Osc("127.0.0.1", 0, allow) as osc:
+        desk = Desk(osc)
+        assert (desk.play(message("/lwlive/speed", 2.0)).speed == 2) is let_in
+        assert (osc.counts.refused == 0) is let_in
+        desk.program.socket.close()
+
+
+@pytest.mark.parametrize("entry", ["", "me", "1.2.3", "192.168.1.0/33", "localhost"])
+def test_a_bad_allow_list_is_a_sentence(entry: str) -> None:
+    with pytest.raises(OscError, match="--osc-allow takes"):
+        Osc("127.0.0.1", 0, [entry])
+
+
+def test_a_port_in_use_is_a_sentence_with_the_way_out(server: Osc) -> None:
+    with pytest.raises(OscError, match=rf"{server.port}.*--osc-port"):
+        Osc("127.0.0.1", server.port, [])
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no such host", ""])
+def test_a_host_that_is_not_here_is_a_sentence(host: str) -> None:
+    with pytest.raises(OscError, match="--osc-host"):
+        Osc(host, 0, [])
+
+
+def test_the_port_is_free_again_after_closing() -> None:
+    with Osc("127.0.0.1", 0, []) as osc:
+        port = osc.port
+    with Osc("127.0.0.1", port, []) as osc:
+        assert osc.port == port
+
+
+def test_a_failed_thread_is_raised_again_in_main(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_packet: bytes) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr("lwlive.stage.osc.check", broken)
+    with Osc("127.0.0.1", 0, []) as osc:
+        program = Program("127.0.0.1", osc.port)
+        program.send(b"/x\0\0")
+        osc._thread.join(5)
+        with pytest.raises(OscError, match="a fault of ours"):
+            osc.apply(Controls(Params()), lambda _name: None)
+        program.socket.close()
+
+
+def test_every_parameter_and_trigger_is_listed_once_with_its_help() -> None:
+    listed = [row.address for row in ROWS]
+    assert len(set(listed)) == len(listed)
+    for name in [*Params.model_fields, *TRIGGERS, "preset", "subscribe", "unsubscribe"]:
+        assert f"/lwlive/{name}" in listed
+    assert not any(word in row.address for row in ROWS for word in ("quit", "path", "eval"))
+    lines = describe().splitlines()
+    for row in ROWS:
+        line = next(line for line in lines if line.startswith(row.address + " "))
+        assert row.accepts in line
+        assert row.help in line
