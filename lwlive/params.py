@@ -21,7 +21,8 @@ class Live:
     glide: float = 0.25  # seconds a number takes to reach a new value
     fader: tuple[float, float] | None = None  # range of a 0..1 fader, where it is not ge..le
     curve: float = 1.0  # fader position is raised to this: above 1, finer at the low end
-    look: bool = True  # part of the picture: saved in presets, sent to the engine
+    look: bool = True  # saved in presets
+    stage: bool = False  # the stage's own: the engine need not know
     flag: bool = True  # offered on the command line under its own name
 
 
@@ -51,16 +52,19 @@ class Params(BaseModel):
         1337, ge=0, le=2**63 - 1, description="bends towards this seed; keyframes follow from it"
     )
     depth: Annotated[float, Live()] = Field(
-        0, ge=0, le=0.9, description="latent blending: share of the steps inherited from keyframes"
+        0.0,
+        ge=0,
+        le=0.9,
+        description="latent blending: share of the steps taken from keyframes",
     )
     crossfeed: Annotated[float, Live()] = Field(
-        0, ge=0, le=1, description="pull of each later step towards the mixed trajectories"
+        0.0, ge=0, le=1, description="pull of each later step towards the mixed trajectories"
     )
     transition: Annotated[float, Live("s", curve=2)] = Field(
-        4, ge=0, le=60, description="how long a new prompt takes to arrive"
+        4.0, ge=0, le=60, description="how long a new prompt takes to arrive"
     )
     pace: Annotated[float, Live()] = Field(
-        1, ge=0, le=1, description="0 raw slerp, 1 even visual speed along a segment"
+        1.0, ge=0, le=1, description="0 raw slerp, 1 even visual speed along a segment"
     )
     loop: Annotated[int, Live("keyframes")] = Field(
         0, ge=0, le=64, description="0 walks without end, n closes a loop of n keyframes"
@@ -68,17 +72,19 @@ class Params(BaseModel):
     hold: Annotated[bool, Live()] = Field(
         False, description="the walk stands still, the show goes on"
     )
-    brightness: Annotated[float, Live()] = Field(1, ge=0, le=1, description="master brightness")
-    blackout: Annotated[bool, Live(look=False)] = Field(
+    brightness: Annotated[float, Live(stage=True)] = Field(
+        1, ge=0, le=1, description="master brightness"
+    )
+    blackout: Annotated[bool, Live(look=False, stage=True)] = Field(
         False, description="fades the master to black and back over `fade`"
     )
-    fade: Annotated[float, Live("s", curve=2)] = Field(
+    fade: Annotated[float, Live("s", curve=2, stage=True)] = Field(
         0.5, ge=0, le=10, description="how long a blackout takes to close and to open"
     )
-    hud: Annotated[bool, Live(look=False)] = Field(
+    hud: Annotated[bool, Live(look=False, stage=True)] = Field(
         False, description="numbers over the picture, never recorded"
     )
-    record: Annotated[bool, Live(look=False, flag=False)] = Field(
+    record: Annotated[bool, Live(look=False, stage=True, flag=False)] = Field(
         False, description="write what is shown into an MP4"
     )
 
@@ -102,7 +108,7 @@ class Config(BaseModel):
         pattern=r"^\d{2,4}(x\d{2,4})?$",
         description="pixels, 512 or 768x512, multiples of 64; default: the model's own",
     )
-    fps: float = Field(30, ge=1, le=240, description="frames shown in a second")
+    fps: float = Field(30.0, ge=1, le=240, description="frames shown in a second")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where torch runs")
     batch: int | None = Field(
         None, ge=1, le=64, description="frames sampled at once; default: measured at start"
@@ -216,6 +222,7 @@ def _short(value: object) -> str:
 
 
 LOOK = tuple(name for name in Params.model_fields if live(name).look)
+SAMPLED = tuple(name for name in Params.model_fields if not live(name).stage)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ earlier frame number on. As soon as the first frame of the new epoch is in, the 
 every queued frame that it replaces; until then the old ones are shown, so nothing ever runs dry.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from multiprocessing.synchronize import Semaphore
 
 import numpy as np
 import numpy.typing as npt
+
+AHEAD_S = 0.6  # seconds of frames kept ready: more than measuring a segment's pace takes
 
 Pixels = npt.NDArray[np.uint8]  # [H, W, 3] RGB
 
@@ -154,9 +157,9 @@ class Ring:
     def close(self) -> None:
         """Let go of the memory; the owner also removes it."""
         del self._marks, self._headers, self._pixels
-        self._memory.close()
         if self._owner:
             self._memory.unlink()
+        self._memory.close()
 
     def _replaced(self, slot: int) -> bool:
         """Whether a later epoch holds this frame number or an earlier one."""
@@ -172,6 +175,11 @@ class Ring:
         self._pending.popleft()
         self._holding = False
         self.handle.free.release()
+
+
+def slots(fps: float) -> int:
+    """Ring slots for a show: what is kept ready, and room to replace it more than once."""
+    return math.ceil(AHEAD_S * fps) + 48
 
 
 def _pixels_at(slots: int) -> int:

@@ -92,7 +92,7 @@ class Desk:
         return self.programs[-1]
 
     def load_preset(self, name: str) -> None:
-        if name != "dusk":
+        if name == "unknown":
             raise ControlError(f"there is no preset {name!r}")
         self.presets.append(name)
 
@@ -170,9 +170,8 @@ def test_every_parameter_is_set_in_native_units_by_every_tag_it_lists(
             native = float(value) if tag in "fd" else int(value) if tag in "ih" else value
             params = desk.play(message(row.address, native, tags=tag))
             assert getattr(params, name) == pytest.approx(value)
-            assert isinstance(
-                getattr(params, name), kind(name) if kind(name) is not float else int | float
-            )
+            if kind(name) is not float:
+                assert type(getattr(params, name)) is kind(name)
 
 
 def test_a_seed_of_64_bits_arrives_exactly(desk: Desk) -> None:
@@ -317,6 +316,7 @@ REFUSED = {
     "float without payload": text(b"/lwlive/speed") + text(b",f"),
     "half a double": text(b"/lwlive/speed") + text(b",d") + b"\0\0\0\0",
     "payload without a tag": text(b"/lwlive/speed") + text(b",") + b"\x3f\x80\0\0",
+    "more payload than tags": message("/lwlive/speed", 1.0) + b"\x3f\x80\0\0",
     "tags without a comma": text(b"/lwlive/speed") + text(b"f") + b"\x3f\x80\0\0",
     "unknown tag": text(b"/lwlive/speed") + text(b",Z") + b"\x3f\x80\0\0",
     "nothing": b"",
@@ -442,7 +442,7 @@ def test_fifty_thousand_mutated_packets_leave_it_answering_and_the_parameters_va
     assert after.received - before.received >= 50_000
     assert after.refused - before.refused > 10_000  # it was damage
     assert after.applied - before.applied > 1_000  # and not only damage
-    assert set(desk.presets) <= {"dusk"}
+    assert not any(mark in name for name in desk.presets for mark in "/\\:")
     assert desk.answers()
 
 
@@ -503,7 +503,7 @@ out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 out.connect(("127.0.0.1", int(sys.argv[1])))
 print("go", flush=True)
 start, sent = time.monotonic(), 0
-while sent < 30_000:
+while sent < int(sys.argv[2]):
     for _ in range(20):
         out.send(packets[sent % len(packets)])
         sent += 1
@@ -514,12 +514,19 @@ while sent < 30_000:
 def test_ten_thousand_messages_a_second_cost_no_late_tick_more_than_a_quiet_run(
     desk: Desk,
 ) -> None:
-    """The machine is shared, so a tick is late by a whole period, some slack is given, and a run
-    that others disturbed is repeated; the processor's time within `apply` is held to strictly."""
+    """Beside the quiet run another port gets as many messages, so that sending costs the same.
 
-    def run(going: Callable[[], bool]) -> tuple[int, float]:
+    The machine is shared: a tick is late by a whole period, some slack is given, and runs that
+    others disturbed are repeated. The processor's time within a tick is held to strictly.
+    """
+
+    def late_ticks(port: int, messages: int) -> tuple[int, float]:
+        arguments = [sys.executable, "-c", FLOOD, str(port), str(messages)]
+        flood = subprocess.Popen(arguments, stdout=subprocess.PIPE)
+        assert flood.stdout is not None
+        assert flood.stdout.readline().strip() == b"go"
         late, spent, ticks, start = 0, 0.0, 0, time.monotonic()
-        while going():
+        while flood.poll() is None:
             ticks += 1
             time.sleep(max(0.0, start + ticks / 60 - time.monotonic()))
             before = time.thread_time()
@@ -529,27 +536,21 @@ def test_ten_thousand_messages_a_second_cost_no_late_tick_more_than_a_quiet_run(
             if time.monotonic() > start + (ticks + 1) / 60:
                 late += 1
                 start += 1 / 60
+        flood.stdout.close()
+        assert flood.returncode == 0
         return late, spent / max(1, ticks)
 
     for _attempt in range(3):
-        end = time.monotonic() + 1
-        quiet, _ = run(lambda end=end: time.monotonic() < end)
         before = desk.osc.counts.received
-        flood = subprocess.Popen(
-            [sys.executable, "-c", FLOOD, str(desk.osc.port)], stdout=subprocess.PIPE
-        )
-        assert flood.stdout is not None
-        assert flood.stdout.readline().strip() == b"go"
-        late, spent = run(lambda flood=flood: flood.poll() is None)
-        flood.stdout.close()
+        quiet, _ = late_ticks(desk.another().port, 15_000)
+        assert desk.osc.counts.received == before
+        late, spent = late_ticks(desk.osc.port, 30_000)
         received = desk.osc.counts.received - before
-        print(f"late {late}, quiet {quiet} a second; {received} received; apply {spent * 1e3} ms")
-        assert flood.returncode == 0
         assert spent < 0.004
-        if late <= 3 * quiet + 3 and received >= 15_000:
+        if late <= 2 * quiet + 3 and received >= 20_000:
             break
     else:
-        pytest.fail(f"{late} late ticks against {quiet} in a quiet second, {received} received")
+        pytest.fail(f"{late} ticks late, {quiet} in half as long a quiet run; {received} received")
     assert desk.answers()
 
 

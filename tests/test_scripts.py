@@ -152,6 +152,18 @@ def test_a_broken_environment_is_made_anew(clone: Clone, lost: str) -> None:
     assert python.exists()
 
 
+def test_a_python_without_ensurepip_is_told_what_to_install(clone: Clone) -> None:
+    """As Debian has it without python3-venv."""
+    shutil.rmtree(clone.site / "pip")
+    code = "import runpy, sys; sys.modules['ensurepip'] = None; sys.path.insert(0, sys.argv[1]); "
+    code += "runpy.run_path(sys.argv[1] + '/live.py', run_name='__main__')"
+    command = [sys.executable, "-c", code, str(clone.root / "scripts")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "python3-venv" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("pip_says", "we_say"),
     [

@@ -20,8 +20,8 @@ class Builder:
     """One build in a child process. Raises OSError where the child cannot be started."""
 
     def __init__(self, want: Build, to: Path) -> None:
-        self._log = tempfile.TemporaryFile()
-        environment = {**os.environ, "TORCHINDUCTOR_COMPILE_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the child
+        environment = {**os.environ, "TORCHINDUCTOR_COMPILE_THREADS": "1"}
         lowest = getattr(subprocess, "IDLE_PRIORITY_CLASS", 0)  # Windows; elsewhere it is nice
         self._child = subprocess.Popen(
             [sys.executable, "-m", "lwlive.engine.packages"],

@@ -7,6 +7,7 @@ asks them directly. This file knows nothing of walks, rings or processes.
 
 import importlib
 import json
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,40 +18,10 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from lwlive.checkpoint import ModelError, own_values
 from lwlive.engine.schedule import Schedule, read
 from lwlive.engine.walk import Cond
 from lwlive.ring import Pixels
-
-EMBER = Path(__file__).parents[1] / "ember"
-OWN = "lwlive.json"  # in a checkpoint's folder: its own values of live parameters
-
-
-class ModelError(RuntimeError):
-    """A checkpoint cannot be used; the message is a sentence that says what to do."""
-
-
-def folder_of(model: str) -> Path:
-    """The folder of a model as named on the command line. Raises ModelError."""
-    folder = EMBER if model == "ember" else Path(model).expanduser()
-    if not (folder / "model_index.json").is_file():
-        raise ModelError(
-            f"{model!r} is not a model: give ember, or a folder in diffusers format, with a "
-            "model_index.json in it"
-        )
-    return folder
-
-
-def own_values(folder: Path) -> dict[str, Any]:
-    """Steps and guidance that suit a checkpoint, as its own files tell."""
-    if (folder / OWN).is_file():
-        own: dict[str, Any] = json.loads((folder / OWN).read_text("utf-8"))
-        return own
-    config = json.loads((folder / "scheduler" / "scheduler_config.json").read_text("utf-8"))
-    if config.get("_class_name") == "LCMScheduler":
-        return {"steps": 4, "guidance": 1.0}
-    if config.get("timestep_spacing") == "trailing":  # distilled to a step or a few
-        return {"steps": 1, "guidance": 1.0}
-    return {"steps": 8, "guidance": 7.5}
 
 
 @dataclass(frozen=True)
@@ -136,6 +107,7 @@ class Modules:
 
 def load(folder: Path, size: tuple[int, int], device: str, kind: Kind) -> Modules:
     """Load a checkpoint for pictures of (width, height). Raises ModelError with a sentence."""
+    _hush()
     index = json.loads((folder / "model_index.json").read_text("utf-8"))
     if "text_encoder_2" in index and index["text_encoder_2"][0]:
         raise ModelError(f"{folder} is an SDXL checkpoint, which lwlive cannot walk yet")
@@ -165,6 +137,18 @@ def load(folder: Path, size: tuple[int, int], device: str, kind: Kind) -> Module
         device=device,
         kind=kind,
     )
+
+
+def _hush() -> None:
+    """No progress bars, no advice: the show's log is for the person at the desk."""
+    import diffusers
+    import transformers
+    from tqdm import tqdm  # type: ignore[import-untyped]
+
+    tqdm.set_lock(threading.RLock())  # its own lock is left behind by a process that is killed
+    for library in (diffusers, transformers):
+        library.utils.logging.set_verbosity_error()
+        library.utils.logging.disable_progress_bar()
 
 
 def _part(folder: Path, index: dict[str, Any], part: str, **options: Any) -> Any:

@@ -41,10 +41,11 @@ class Build:
     device: str
     kind: Kind
     batch: int
+    threads: int  # compiled loops on a CPU are divided among so many
 
     def place(self, cache_folder: Path) -> Path:
         """Where these packages lie in the cache."""
-        made_for = key(self.folder, self.size, self.device, self.kind, self.batch)
+        made_for = key(self.folder, self.size, self.device, self.kind, self.batch, self.threads)
         return cache_folder / "packages" / f"{Path(self.folder).name}-{made_for}"
 
 
@@ -81,6 +82,7 @@ def _contents(folder: str) -> str:
 
 def build(want: Build, to: Path) -> None:
     """Compile a checkpoint into the folder `to`, which is there whole or not at all."""
+    torch.set_num_threads(want.threads)
     size, folder = want.size, Path(want.folder)
     modules = load(folder, size, want.device, want.kind)
     eager = Eager(modules, want.batch)

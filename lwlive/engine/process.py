@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lwlive.checkpoint import ModelError, folder_of
 from lwlive.link import Doing, Failed, Loaded, Note
 from lwlive.params import Config, Snapshot
 from lwlive.ring import Ring, RingHandle
@@ -71,8 +72,7 @@ class Engine:
         try:
             self._work()
         except Exception as error:
-            # by name, since where torch cannot be imported its class cannot be either
-            lasting = type(error).__name__ == "ModelError" or isinstance(error, ImportError)
+            lasting = isinstance(error, ModelError | ImportError)
             text = str(error) if lasting else f"{type(error).__name__}: {error}"
             with contextlib.suppress(OSError):
                 self.pipe.send(Failed(text, traceback.format_exc(), lasting))
@@ -114,7 +114,7 @@ class Engine:
     def _open(self) -> tuple["Model", "Build"]:
         """The model, from its packages where they are built, and what to build where not."""
         from lwlive.engine import measure
-        from lwlive.engine.model import Eager, folder_of, load
+        from lwlive.engine.model import Eager, load
         from lwlive.engine.packages import Build, Packaged, key
 
         config, size = self.order.config, self.order.size
@@ -131,7 +131,7 @@ class Engine:
                 self.pipe.send(Note(f"what was measured cannot be kept in {notes}: {error}"))
         choice.apply()
         batch = config.batch or choice.batch
-        build = Build(str(folder), size, device, choice.kind, batch)
+        build = Build(str(folder), size, device, choice.kind, batch, choice.threads)
         place = build.place(self.order.cache)
         if config.compile and (place / "about.json").is_file():
             self.pipe.send(Doing(f"loading {config.model}, compiled"))

@@ -21,18 +21,12 @@ from lwlive.engine.sampler import Model, Sampler
 from lwlive.engine.walk import Cond, Walk, Warp, begin
 from lwlive.link import Running
 from lwlive.params import Snapshot
-from lwlive.ring import Frame, Ring
+from lwlive.ring import AHEAD_S, Frame, Ring
 
-AHEAD_S = 0.6  # seconds of frames kept ready: more than measuring a segment's pace takes
 WARP_POINTS = 12  # places measured along a segment to even out its pace
 FRAMES_A_POINT = 8  # at least so many frames for each of them, or it costs more than it gives
 MOST_STRIDE = 8
 SMOOTH = 0.2  # share of the newest measurement in a running cost
-
-
-def slots(fps: float) -> int:
-    """Ring slots for a show: what is kept ready, and room to replace it more than once."""
-    return math.ceil(AHEAD_S * fps) + 48
 
 
 def stride_for(sample_s: float, decode_s: float, fps: float, present: int) -> int:

@@ -16,7 +16,9 @@ from typing import Literal, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+# Read when pygame is imported: no greeting, and the name that task bars know the window by.
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+os.environ.setdefault("SDL_VIDEO_X11_WMCLASS", "lwlive")
 
 import pygame
 from pygame._sdl2 import video
@@ -30,6 +32,7 @@ HINTS = {  # read by SDL when its video starts; what the person at the desk has 
     "SDL_NO_SIGNAL_HANDLERS": "1",  # Ctrl-C and SIGTERM belong to Python
     "SDL_VIDEO_MINIMIZE_ON_FOCUS_LOSS": "0",  # a click on the other monitor leaves the show up
     "SDL_VIDEO_ALLOW_SCREENSAVER": "0",
+    "SDL_APP_NAME": "lwlive",
     "SDL_WINDOWS_DPI_AWARENESS": "permonitorv2",  # true pixels, not a blurred enlargement
 }
 SHARE = 0.8  # of the monitor, for the window at its start

@@ -70,7 +70,7 @@ def _shown(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.{0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2}f}"
     if isinstance(value, Mapping):
-        return shortened("  ".join(f"{name} {_shown(one)}" for name, one in value.items()))
+        return shortened(", ".join(f"{name} {_shown(one)}" for name, one in value.items()))
     if isinstance(value, list | tuple):
         return shortened(" / ".join(_shown(one) for one in value))
     return shortened(str(value)) or UNKNOWN

@@ -46,7 +46,6 @@ _LITERAL = re.compile(rb"/[^\x00-\x20\x7f-\xff#*,?\[\]{}]*")
 _PATTERN = re.compile(rb"[*?\[\]{}]")
 _NUMBERS = {"i": ">i", "h": ">q", "f": ">f", "d": ">d"}
 
-
 Value = str | int | float | bool | None  # None: a message without a value
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -223,7 +222,7 @@ def addresses() -> list[Row]:
         rows.append(Row(ROOT + name, tags, "1 to fire, 0 to be ignored", text, "trigger", name))
     preset = "bends to that preset"
     rows.append(Row(ROOT + "preset", "s", "the name of a preset", preset, "preset"))
-    port = "a port, or nothing for the sender's own"
+    port = "a port from 1 to 65535, or nothing for the sender's own"
     told = f"sends {STATUS}<name> there for {LEASE_S:g} s; again renews it and sends everything"
     rows.append(Row(ROOT + "subscribe", f"none {_NUMBER}", port, told, "subscribe"))
     rows.append(Row(ROOT + "unsubscribe", f"none {_NUMBER}", port, "ends that", "unsubscribe"))

@@ -40,6 +40,7 @@ class Canvas:
     scale: float = field(init=False)
     number: float = field(init=False)
     first: int = field(init=False)
+    spin: float = field(init=False)
 
     def __post_init__(self) -> None:
         line = (torch.arange(SIZE) + 0.5) * (2 / SIZE) - 1
@@ -49,6 +50,7 @@ class Canvas:
         for kind in self.modifiers:
             self.scale *= SPREAD.get(kind, 1.0)
             self.number *= NUMBER.get(kind, 1.0)
+        self.spin = self.between(0, 6.28)
         self.first = int(self.rng.integers(self.kinds))
 
     def between(self, low: float, high: float) -> float:
@@ -85,6 +87,13 @@ class Canvas:
         """Coordinates along and across a direction, around a point."""
         c, s = float(np.cos(angle)), float(np.sin(angle))
         return (self.x - x) * c + (self.y - y) * s, (self.y - y) * c - (self.x - x) * s
+
+    def spot(self, k: int, count: int, reach: float) -> tuple[float, float]:
+        """Where body k of `count` goes: a sunflower's even spread (Vogel 1979), shaken."""
+        far = reach * ((k * 7 % count + 0.5) / count) ** 0.5
+        angle = self.spin + k * 2.39996
+        x, y = far * float(np.cos(angle)), far * float(np.sin(angle))
+        return x + self.between(-0.16, 0.16), y + self.between(-0.16, 0.16)
 
     def share(self, k: int) -> float:
         """The hue of object k: the asked colours take turns."""

@@ -27,9 +27,9 @@ def clouds(c: Canvas) -> Layer:
     s = c.scale
     warp_x, warp_y = c.fbm(2 / s, 3), c.fbm(2 / s, 3)
     billow = 1.3 - look(c.fbm(3 / s, 5, 0.55), c.x + 0.08 * warp_x, c.y + 0.08 * warp_y).abs()
-    mass = c.noise(1.7 / s, wide=1.5) + 0.5 * c.noise(3.2 / s)
+    mass = 0.8 * c.noise(2.6 / s, wide=1.4) + 0.6 * c.noise(4 / s, wide=1.3)
     thick = 0.9 * mass + 0.55 * billow + 0.35 * (c.number - 1) + 0.2 * c.y
-    mask = ramp(thick, 0.1, 0.75)
+    mask = ramp(thick, -0.1, 0.8)
     angle = c.between(-2.4, -0.7)
     puff = blur(thick, 2)
     ahead = look(puff, c.x + 0.05 * math.cos(angle), c.y + 0.05 * math.sin(angle))
@@ -55,7 +55,7 @@ def smoke(c: Canvas) -> Layer:
         x, y = x + 0.12 * a, y - 0.14 * b
     column = ramp((u + 0.3 * a).abs(), 1.25, 0.25) * (0.7 + 0.3 * c.noise(1.5)).clamp(0.15, 1.2)
     body = total * column
-    return Layer(1 - torch.exp(-2.6 * body), 0.16 + 0.42 * body, hue)
+    return Layer(1 - torch.exp(-3.6 * body), 0.17 + 0.5 * body, hue)
 
 
 def spirals(c: Canvas) -> Layer:

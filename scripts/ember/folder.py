@@ -116,8 +116,8 @@ def blank(seed: int = 0) -> Ember:
     )
     vae = AutoencoderTiny(
         latent_channels=4,
-        encoder_block_out_channels=(32, 32, 32, 32),
-        num_encoder_blocks=(1, 1, 2, 3),
+        encoder_block_out_channels=(16, 16, 16, 16),
+        num_encoder_blocks=(0, 0, 3, 3),
         decoder_block_out_channels=(16, 16, 16, 16),
         num_decoder_blocks=(3, 4, 1, 0),
     )

@@ -57,7 +57,7 @@ def rings(c: Canvas) -> Layer:
     count = c.many(5.5, 2, 10)
     for k in range(count):
         size = c.between(0.3, 0.72) * min(c.scale, 1.35) * (1.15 - 0.35 * k / count)
-        u, v = c.turn(c.between(0, math.pi), c.between(-0.65, 0.65), c.between(-0.65, 0.65))
+        u, v = c.turn(c.between(0, math.pi), *c.spot(k, count, 0.72))
         flat = c.between(0.45, 1.0)
         r = (u.square() + (v / flat).square()).sqrt()
         thick = size * c.between(0.13, 0.24)
@@ -81,7 +81,7 @@ def bubbles(c: Canvas) -> Layer:
     turn = c.between(0, 6.28)
     for k in range(count):
         size = (0.13 + 0.3 * c.rng.random() ** 1.5) * c.scale * (0.8 + 0.3 * k / count)
-        u, v = c.turn(turn, c.between(-0.95, 0.95), c.between(-0.95, 0.95))
+        u, v = c.turn(turn, *c.spot(k, count, 1.15))
         u, v = u / size, v / size
         r = (u.square() + v.square()).sqrt()
         deep = (1 - r.square()).clamp(0).sqrt()
@@ -89,10 +89,8 @@ def bubbles(c: Canvas) -> Layer:
         tone = tone + 0.12 * (1 - deep) * torch.sin(3 * u - 2 * v + k)
         shine = ((u + 0.42).square() + (v + 0.38).square()).sqrt()
         tone = tone + 0.75 * ramp(shine, 0.26, 0.06) + 0.16 * ramp(shine, 0.6, 0.1)
-        hue: Tensor | float = c.share(k)
-        stack.lay(
-            ramp(r, 1 + 2 / SIZE / size, 1 - 2 / SIZE / size), tone, hue, ramp(r, 1.35, 0.8) * 0.5
-        )
+        edge = 2 / SIZE / size
+        stack.lay(ramp(r, 1 + edge, 1 - edge), tone, c.share(k), ramp(r, 1.35, 0.8) * 0.5)
     return Layer(stack.mask, stack.tone, stack.hue, lifted=True)
 
 
@@ -102,10 +100,7 @@ def flowers(c: Canvas) -> Layer:
     count = c.many(3.4, 1, 7)
     for k in range(count):
         size = c.between(0.42, 0.72) * min(c.scale, 1.4) * (1.0 if count > 1 else 1.35)
-        spread = 0.62 if count > 1 else 0.15
-        u, v = c.turn(
-            c.between(0, 6.28), c.between(-spread, spread), c.between(-spread, spread)
-        )
+        u, v = c.turn(c.between(0, 6.28), *c.spot(k, count, 0.85 if count > 1 else 0.1))
         r = (u.square() + v.square()).sqrt() / size
         angle = torch.atan2(v, u)
         petals = int(c.rng.integers(5, 10))

@@ -1,0 +1,251 @@
+"""The command line: flags from the declarations; builds the parts and joins them.
+
+The only file that sees everything. Imports are inside functions, since the engine's child imports
+this file again when it is spawned, and the window should not wait for what it does not need.
+"""
+
+import contextlib
+import logging
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from lwlive import __version__
+from lwlive.params import Config, ControlError, Controls, Params, expected, kind, live
+
+if TYPE_CHECKING:
+    from lwlive.stage.display import Display
+    from lwlive.stage.osc import Osc
+    from lwlive.stage.supply import Supply
+
+log = logging.getLogger("lwlive")
+
+LONE_S = 30.0  # a headless show that was not told how long lasts so many seconds
+ABOUT = """A live instrument that walks through an image diffusion model without stopping.
+
+Without a command it starts the show. `lwlive osc` lists the OSC addresses, `lwlive presets` the
+presets, `lwlive keys` the keys of the window."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run lwlive; returns the exit code, 1 for anything that a sentence was printed for."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if args[:1] == ["osc"]:
+            from lwlive.stage.packet import describe
+
+            print(describe())
+        elif args[:1] == ["presets"]:
+            print(_presets())
+        elif args[:1] == ["keys"]:
+            from lwlive.stage.display import keys_table
+
+            print(keys_table())
+        elif args[:1] == ["--version"]:
+            print(f"lwlive {__version__}")
+        else:
+            config, params = parse(args)
+            return perform(config, params)
+    except ControlError as error:
+        print(f"lwlive: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def parse(args: Sequence[str]) -> tuple[Config, Params]:
+    """Config and first values of a show. Raises ControlError; ends the process for --help."""
+    from pydantic import Field, create_model
+    from pydantic_settings import BaseSettings, CliSettingsSource
+
+    from lwlive import preset
+
+    flags: dict[str, Any] = {
+        name: (kind(name) | None, Field(None, description=f"{field.description}: {expected(name)}"))
+        for name, field in Params.model_fields.items()
+        if live(name).flag
+    }
+    flags |= {name: (field.annotation, field) for name, field in Config.model_fields.items()}
+    declared = create_model("lwlive", __base__=BaseSettings, __doc__=ABOUT, **flags)
+    source = CliSettingsSource[Any](
+        declared,
+        cli_prog_name="lwlive",
+        cli_parse_args=list(args),
+        cli_implicit_flags=True,
+        cli_kebab_case=True,
+        cli_hide_none_type=True,
+        cli_avoid_json=True,
+    )
+    given = source()
+    try:
+        config = Config(**{n: v for n, v in given.items() if n in Config.model_fields})
+    except ValidationError as error:
+        raise ControlError(_sentences(error)) from None
+    values: dict[str, object] = {}
+    if config.preset is not None:
+        values |= preset.load(preset.find(config.preset, config.folder))
+    for name in Params.model_fields:
+        if name in given and live(name).flag:
+            values[name] = _read(name, given[name])
+    controls = Controls(Params())
+    controls.load(values)
+    return config, controls.params
+
+
+def _read(name: str, text: object) -> object:
+    """A flag's text as a value of the parameter's type, or as it is where that cannot be."""
+    if not isinstance(text, str) or kind(name) is str:
+        return text
+    if kind(name) is bool:
+        return {"true": True, "false": False}.get(text.lower(), text)
+    try:
+        return int(text) if kind(name) is int else float(text)
+    except ValueError:
+        return text
+
+
+def _sentences(error: ValidationError) -> str:
+    lines = []
+    for one in error.errors():
+        flag = "--" + str(one["loc"][0]).replace("_", "-")
+        lines.append(f"{flag}: {one['msg'][0].lower()}{one['msg'][1:]}, not {one['input']!r}")
+    return "; ".join(lines)
+
+
+def _presets() -> str:
+    from lwlive import preset
+
+    rows = [f"{i + 1}  {path.stem}" for i, path in enumerate(preset.bundled())]
+    return "\n".join(["Presets, with their keys in the window:", *rows])
+
+
+def perform(config: Config, params: Params) -> int:
+    """The show, from launch to end; returns the exit code."""
+    import platformdirs
+
+    from lwlive.checkpoint import ModelError, folder_of, size_of
+    from lwlive.stage.display import NoMonitor
+    from lwlive.stage.packet import OscError
+    from lwlive.stage.show import Show, WallClock, write_statistics
+    from lwlive.stage.supply import EngineFailure
+
+    logging.basicConfig(level=logging.INFO, format="lwlive: %(message)s")
+    clock = WallClock()
+    started = clock.now() - _age_s()
+    cache = config.cache or platformdirs.user_cache_path("lwlive")
+    controls = Controls(params)
+    show: Show | None = None
+    try:
+        size = size_of(folder_of(config.model), config.size)
+        with contextlib.ExitStack() as stack:
+            supply = stack.enter_context(_supply(config, size, cache, controls, clock.now()))
+            screen = _screen(config, size, stack)
+            config = _alone(config) if screen is None else config
+            osc = _osc(config, stack)
+            show = Show(config, controls, supply, size, clock, started, screen, osc)
+            with _signals(show.end):
+                try:
+                    show.run()
+                finally:
+                    if config.stats is not None:
+                        write_statistics(config.stats, show.statistics())
+    except (ModelError, EngineFailure, NoMonitor, OscError, ControlError) as error:
+        log.error(error)
+        return 1
+    except OSError as error:
+        log.error(f"{error.filename or 'the show'}: {error.strerror or error}")
+        return 1
+    recording = show.statistics()["recording"]
+    if recording is not None:
+        log.info(f"recorded {recording['frames']} frames in {recording['file']}")
+    return 0
+
+
+def _age_s() -> float:
+    """Seconds since this process was started, the interpreter's own start included."""
+    import psutil
+
+    return max(0.0, time.time() - float(psutil.Process().create_time()))
+
+
+def _supply(
+    config: Config, size: tuple[int, int], cache: Path, controls: Controls, now: float
+) -> "Supply":
+    import multiprocessing
+
+    from lwlive.engine.process import Order, run
+    from lwlive.ring import Ring, slots
+    from lwlive.stage.supply import Supply, starter
+
+    context = multiprocessing.get_context("spawn")
+    return Supply(
+        starter(
+            lambda ring, snap, at: Order(config, size, cache, ring.handle, snap, at), run
+        ),
+        lambda: Ring.create(context, slots(config.fps), size[1], size[0]),
+        config.fps,
+        controls.snapshot,
+        now,
+    )
+
+
+def _screen(config: Config, size: tuple[int, int], stack: contextlib.ExitStack) -> "Display | None":
+    """The window, or None where there is no screen or none is wanted."""
+    if config.headless:
+        return None
+    from lwlive.stage.display import Display, NoScreen
+
+    try:
+        display = Display(
+            "lwlive", config.fullscreen, config.monitor, config.fit, config.vsync, size
+        )
+    except NoScreen as error:
+        log.info(f"{error}; the show runs headless")
+        return None
+    return stack.enter_context(display)
+
+
+def _alone(config: Config) -> Config:
+    """A headless show that nobody would see: half a minute into a recording."""
+    if config.duration is not None or config.record is not None:
+        return config
+    from datetime import datetime
+
+    from lwlive.stage.recorder import free_path
+
+    path = free_path(config.folder, datetime.now())
+    log.info(f"recording {LONE_S:.0f} seconds into {path.absolute()}")
+    return config.model_copy(update={"duration": LONE_S, "record": path})
+
+
+def _osc(config: Config, stack: contextlib.ExitStack) -> "Osc | None":
+    if not config.osc:
+        return None
+    from lwlive.stage.osc import Osc
+
+    osc = stack.enter_context(Osc(config.osc_host, config.osc_port, config.osc_allow))
+    log.info(f"OSC on {config.osc_host}:{osc.port}; `lwlive osc` lists the addresses")
+    return osc
+
+
+@contextlib.contextmanager
+def _signals(end: Any) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the show properly."""
+    import signal
+
+    previous = {
+        number: signal.signal(number, lambda *_: end())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,329 @@
+"""The show: one tick after the other, controls in, a picture out, until it ends.
+
+All of it runs in the stage's main thread, which waits for nothing but its next tick. The clock is
+injected. The recorder and OSC have threads of their own (see there).
+"""
+
+import json
+import logging
+import platform
+import threading
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from lwlive import __version__, preset
+from lwlive.params import SAMPLED, Config, ControlError, Controls, bounds, kind
+from lwlive.ring import Pixels
+from lwlive.stage import hud, memory
+from lwlive.stage.figures import Figures
+from lwlive.stage.master import Master, dimmed
+from lwlive.stage.osc import Osc, OscError
+from lwlive.stage.recorder import Recorder, RecordError, free_path
+from lwlive.stage.supply import Shown, Supply
+
+log = logging.getLogger(__name__)
+
+NOTICE_S = 5.0  # how long a sentence stays on screen
+STEPS = {"speed": 0.05, "guidance": 0.5}  # of a key's press
+
+
+class Clock(Protocol):
+    """Time, as the show sees it."""
+
+    def now(self) -> float:
+        """Seconds, from any start, never backwards."""
+
+    def sleep_until(self, due: float) -> None:
+        """Wait until `due`."""
+
+
+class WallClock:
+    """The real one."""
+
+    def now(self) -> float:
+        """Seconds since some moment before the start."""
+        return time.perf_counter()
+
+    def sleep_until(self, due: float) -> None:
+        """Sleep until `due`; returns at once when that is past."""
+        wait = due - time.perf_counter()
+        if wait > 0:
+            time.sleep(wait)
+
+
+class Screen(Protocol):
+    """What the show needs of a window; `Display` is one."""
+
+    def events(self) -> list[Any]:
+        """Actions asked for by keys since the last call."""
+
+    def show(
+        self, pixels: Pixels, master: float, hud: list[str] | None, notice: str | None
+    ) -> None:
+        """Show one picture."""
+
+    def splash(self, lines: list[str], elapsed: float) -> None:
+        """Show what is being loaded."""
+
+
+class Show:
+    """One run, from the first tick to the last."""
+
+    def __init__(
+        self,
+        config: Config,
+        controls: Controls,
+        supply: Supply,
+        size: tuple[int, int],
+        clock: Clock,
+        started: float,
+        screen: Screen | None,
+        osc: Osc | None,
+    ) -> None:
+        self.config, self.controls, self.supply, self.size = config, controls, supply, size
+        self.clock, self.started, self.screen, self.osc = clock, started, screen, osc
+        self.figures = Figures(config.fps)
+        self.ended = False
+        self._sent = controls.snapshot
+        self._master = Master(controls.params)
+        self._notice, self._notice_until = "", 0.0
+        self._recorder: Recorder | None = None
+        self._recorded: dict[str, Any] | None = None  # the last recording, for the statistics
+        self._closing: list[tuple[Recorder, threading.Thread]] = []
+        self._first_at: float | None = None  # when the first picture was shown
+        self._rss_start: float | None = None
+        self._engine_own: object = None
+
+    def end(self) -> None:
+        """End after this tick. Safe to call from a signal handler."""
+        self.ended = True
+
+    def run(self) -> None:
+        """Tick until the end. Raises EngineFailure, OscError."""
+        if self.config.record is not None:
+            self.controls.set("record", True)
+        period = 1 / self.config.fps
+        start, n = self.clock.now(), 0
+        try:
+            while not self.ended:
+                self.clock.sleep_until(start + n * period)
+                self._tick(n, self.clock.now())
+                behind = int((self.clock.now() - start) / period) - n
+                if behind > 1 and self._first_at is not None:
+                    self.figures.missed(behind - 1)
+                n += max(1, behind)
+        finally:
+            self._stop_recording()
+            for _, thread in self._closing:
+                thread.join()
+
+    def _tick(self, n: int, now: float) -> None:
+        self._take_controls(now)
+        shown = self.supply.tick(now)
+        self._hear_engine(now)
+        if self.controls.params.record != (self._recorder is not None):
+            self._switch_recording(now)
+        elif self._recorder is not None and self._recorder.failed:
+            self.controls.set("record", False)
+            self._say(self._recorder.failed, now)
+            self._stop_recording()
+        params = self.controls.params
+        level = self._master.step(params, 1 / self.config.fps)
+        notice = self._notice if now < self._notice_until else None
+        if shown is None:
+            if self.screen is not None:
+                elapsed = now - self.started
+                self.screen.splash([self.config.model, self.supply.doing], elapsed)
+                if self.figures.window_s is None:
+                    self.figures.window_s = self.clock.now() - self.started
+        else:
+            if self.screen is not None:
+                lines = hud.lines(params, self._hud_figures()) if params.hud else None
+                self.screen.show(shown.pixels, level, lines, notice)
+            self._showed(shown, level, n)
+        if self.osc is not None:
+            self.osc.feedback(self._feedback(), now)
+
+    def _showed(self, shown: Shown, level: float, n: int) -> None:
+        """What follows a picture on screen: the recording, the counting, the end."""
+        if self._recorder is not None:
+            self._recorder.put(dimmed(shown.pixels, level), n)
+        now = self.clock.now()
+        self.figures.showed(shown, now, now - self.started)
+        if self._first_at is None:
+            self._first_at = now
+        if self._rss_start is None and now - self._first_at > 1.0:
+            self._rss_start = memory.resident_mb(self.supply.pid)
+        if self.config.duration is not None and now - self._first_at >= self.config.duration:
+            self.end()
+
+    def _take_controls(self, now: float) -> None:
+        """Keys and OSC, once per tick; what the engine needs to know goes down to it."""
+        if self.screen is not None:
+            for action in self.screen.events():
+                try:
+                    self._act(action.kind, action.amount, now)
+                except ControlError as error:
+                    self._say(str(error), now)
+        if self.osc is not None:
+            try:
+                self.osc.apply(self.controls, lambda name: self._load(self._named(name), now))
+            except OscError as error:
+                log.error(str(error))
+                self._say(str(error), now)
+                self.osc = None
+        new, old = self.controls.snapshot, self._sent
+        if new is not old and (new.nexts != old.nexts or _sampled(new) != _sampled(old)):
+            self._sent = new
+            self.supply.send(new)
+            self.figures.asked(new.version, now)
+
+    def _act(self, what: str, amount: float, now: float) -> None:
+        """Do what a key asks for. Raises ControlError."""
+        controls, params = self.controls, self.controls.params
+        if what == "quit":
+            self.end()
+        elif what == "save":
+            path = free_path(self.config.folder, datetime.now(), ".toml")
+            preset.save(path, params)
+            self._say(f"preset saved: {path}", now)
+        elif what == "preset":
+            known = preset.bundled()
+            if amount <= len(known):
+                self._load(known[int(amount) - 1], now)
+        elif what in STEPS:
+            low, high = bounds(what) or (0.0, 1.0)
+            value = (getattr(params, what) or 0.0) + amount * STEPS[what]
+            controls.set(what, round(min(high, max(low, value)), 4))
+        elif what in type(params).model_fields and kind(what) is bool:
+            controls.set(what, not getattr(params, what))
+        else:
+            controls.trigger(what)
+
+    def _named(self, name: str) -> Path:
+        return preset.named(name, self.config.folder)
+
+    def _load(self, path: Path, now: float) -> None:
+        """Bend to a preset. Raises ControlError and changes nothing where it is wrong."""
+        self.controls.load(preset.load(path))
+        self._say(f"preset: {path.stem}", now)
+
+    def _hear_engine(self, now: float) -> None:
+        loaded = self.supply.loaded
+        if loaded is not None and loaded is not self._engine_own:
+            self._engine_own = loaded
+            self.controls.adopt(loaded.own)
+            self._sent = self.controls.snapshot  # the engine knows its own values
+        while self.supply.notes:
+            self._say(self.supply.notes.popleft(), now)
+
+    def _switch_recording(self, now: float) -> None:
+        """Start or stop recording, as the control says; what cannot be is said, and undone."""
+        if self._recorder is not None:
+            self._say(f"recorded: {self._recorder.path}", now)
+            self._stop_recording()
+            return
+        first = self._recorded is None and not self._closing
+        given = self.config.record if first else None
+        path = given or free_path(self.config.folder, datetime.now())
+        try:
+            self._recorder = Recorder(
+                path,
+                self.config.fps,
+                *self.size,
+                {"title": self.controls.params.prompt, "encoder": f"lwlive {__version__}"},
+            )
+        except RecordError as error:
+            self.controls.set("record", False)
+            self._say(str(error), now)
+            log.error(str(error))
+        else:
+            self._say(f"recording: {path}", now)
+
+    def _stop_recording(self) -> None:
+        """Close the recording in a thread of its own, since a slow disk takes its time."""
+        if self._recorder is not None:
+            thread = threading.Thread(target=self._recorder.close, name="closing")
+            self._closing.append((self._recorder, thread))
+            self._recorder = None
+            thread.start()
+
+    def _say(self, text: str, now: float) -> None:
+        self._notice, self._notice_until = text, now + NOTICE_S
+        if self.screen is None:
+            log.info(text)
+
+    def _recording(self) -> dict[str, Any] | None:
+        """The recording going on or the last one, for the statistics."""
+        recorder = self._recorder or (self._closing[-1][0] if self._closing else None)
+        if recorder is None:
+            return None
+        return {
+            "file": str(recorder.path),
+            "frames": recorder.frames,
+            "dropped": recorder.dropped,
+            "failed": recorder.failed,
+        }
+
+    def _hud_figures(self) -> dict[str, object]:
+        running, figures = self.supply.running, self.figures
+        recording = self._recording() if self._recorder is not None else None
+        return {
+            "frames/s": (figures.fps_shown, round(self.config.fps, 2)),
+            "sampled/s": figures.fps_sampled,
+            "late": figures.late,
+            "latency_ms": figures.latency_ms,
+            "ring": self.supply.queued,
+            "in-betweens": f"{running.stride - 1} of {running.stride}" if running else None,
+            "engine": self.supply.state,
+            "engine deaths": self.supply.deaths,
+            "recording": f"{recording['frames']} frames" if recording else "off",
+        }
+
+    def _feedback(self) -> dict[str, object]:
+        """Values for OSC subscribers: every parameter, and a few figures."""
+        values: dict[str, object] = dict(self.controls.params)
+        values |= {
+            "fps": self.figures.fps_shown,
+            "late": self.figures.late,
+            "latency_ms": self.figures.latency_ms,
+            "engine": self.supply.state,
+            "phase": self.supply.phase,
+        }
+        return values
+
+    def statistics(self) -> dict[str, Any]:
+        """The figures of the whole run, as the statistics file has them."""
+        running, loaded = self.supply.running, self.supply.loaded
+        now = self.clock.now()
+        osc = self.osc.counts if self.osc is not None else None
+        width, height = self.size
+        return {
+            "version": __version__,
+            "machine": f"{platform.system()} {platform.machine()}",
+            "model": loaded.model if loaded else self.config.model,
+            "device": running.device if running else None,
+            "dtype": running.dtype if running else None,
+            "size": f"{width}x{height}",
+            "batch": running.batch if running else None,
+            "compiled": running.compiled if running else None,
+            "stride": running.stride if running else None,
+            **self.figures.summary(now - self._first_at if self._first_at else 0.0),
+            "osc": osc._asdict() if osc is not None else None,
+            "recording": self._recording(),
+            "engine": {"starts": self.supply.starts, "deaths": self.supply.deaths},
+            "rss_mb_start": self._rss_start,
+            "rss_mb_end": memory.resident_mb(self.supply.pid),
+        }
+
+
+def write_statistics(path: Path, statistics: dict[str, Any]) -> None:
+    """Write the statistics file. Raises OSError."""
+    path.write_text(json.dumps(statistics, indent=2) + "\n", "utf-8")
+
+
+def _sampled(snapshot: Any) -> tuple[object, ...]:
+    """The part of the controls that the engine needs to know."""
+    return tuple(getattr(snapshot.params, name) for name in SAMPLED)

@@ -1,0 +1,63 @@
+"""Pictures from ember for looking at and measuring: plain DDIM on trailing steps.
+
+This file knows nothing of training.
+"""
+
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
+from folder import Ember
+from latents import tokenize
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTokenizer
+
+
+def open_folder(folder: Path) -> Ember:
+    """A saved model, in float32, ready to sample."""
+    unet = UNet2DConditionModel.from_pretrained(folder / "unet", low_cpu_mem_usage=False)
+    vae = AutoencoderTiny.from_pretrained(folder / "vae", low_cpu_mem_usage=False)
+    return Ember(
+        CLIPTokenizer.from_pretrained(folder / "tokenizer"),
+        CLIPTextModel.from_pretrained(folder / "text_encoder").float().eval(),
+        unet.float().eval().to(memory_format=torch.channels_last),
+        vae.float().eval().to(memory_format=torch.channels_last),
+        DDIMScheduler.from_pretrained(folder / "scheduler"),
+    )
+
+
+@torch.inference_mode()
+def denoise(
+    ember: Ember, noise: Tensor, prompts: list[str], steps: int, guidance: float = 1.0
+) -> Tensor:
+    """Clean latents, [B, 4, h, w], by DDIM (Song et al. 2021) without added noise."""
+    condition = ember.text(tokenize(ember.tokenizer, prompts)).last_hidden_state
+    empty = ember.text(tokenize(ember.tokenizer, [""])).last_hidden_state.expand_as(condition)
+    ember.schedule.set_timesteps(steps)
+    x = noise.to(memory_format=torch.channels_last)
+    for time in ember.schedule.timesteps:
+        made = ember.unet(x, time, condition).sample
+        if guidance > 1:
+            plain = ember.unet(x, time, empty).sample
+            made = plain + guidance * (made - plain)
+        x = ember.schedule.step(made, time, x).prev_sample
+    return x
+
+
+@torch.inference_mode()
+def pictures(
+    ember: Ember, prompts: list[str], seed: int, steps: int, guidance: float = 1.0
+) -> Tensor:
+    """One picture for each prompt, noise from consecutive seeds, [B, 3, 256, 256], 0..1."""
+    made = []
+    for start in range(0, len(prompts), 16):
+        part = prompts[start : start + 16]
+        noise = torch.cat([starting(seed + start + i) for i in range(len(part))])
+        latents = denoise(ember, noise, part, steps, guidance)
+        made.append(ember.vae.decoder(latents).clamp(-1, 1) / 2 + 0.5)
+    return torch.cat(made)
+
+
+def starting(seed: int) -> Tensor:
+    """The noise of a seed, [1, 4, 32, 32]."""
+    return torch.randn(1, 4, 32, 32, generator=torch.Generator().manual_seed(seed))

@@ -1,0 +1,513 @@
+"""The window and the HUD: laws of the geometry and the words, and a real window under Xvfb.
+
+A test marked `on_screen` runs in a process of its own, so that SDL starts clean each time; this
+file is then a program whose argument names the test.
+"""
+
+import functools
+import inspect
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from lwlive.params import TRIGGERS, Params, live
+from lwlive.stage import hud
+from lwlive.stage.display import (
+    KEYS,
+    Action,
+    Display,
+    NoMonitor,
+    NoScreen,
+    keys_table,
+    placements,
+    start_size,
+)
+
+SIDE = st.integers(1, 3000)
+SIZE = st.tuples(SIDE, SIDE)
+FITS = ("fit", "fill", "mirror")
+
+
+# The geometry
+
+
+def covered(window, places, axis):
+    """Whether the placements leave no pixel of the window free along one axis."""
+    edge = 0
+    for start, size in sorted({(place[axis], place[axis + 2]) for place in places}):
+        if start > edge:
+            return False
+        edge = max(edge, start + size)
+    return edge >= window[axis]
+
+
+@given(SIZE, SIZE, st.sampled_from(("fill", "mirror")))
+def test_fill_and_mirror_leave_no_border(window, picture, fit):
+    places = placements(window, picture, fit)
+    assert covered(window, places, 0)
+    assert covered(window, places, 1)
+
+
+@given(SIZE, SIZE)
+def test_fit_shows_the_whole_picture_and_touches_two_edges(window, picture):
+    (place,) = placements(window, picture, "fit")
+    assert place.x >= 0
+    assert place.y >= 0
+    assert place.x + place.width <= window[0]
+    assert place.y + place.height <= window[1]
+    assert place.width == window[0] or place.height == window[1]
+
+
+@given(SIZE, SIZE, st.sampled_from(FITS))
+def test_every_fit_keeps_the_aspect_to_a_pixel(window, picture, fit):
+    for place in placements(window, picture, fit):
+        assert place.width >= 1
+        assert place.height >= 1
+        ratios = (window[0] / picture[0], window[1] / picture[1])
+        scale = max(ratios) if fit == "fill" else min(ratios)
+        assert abs(place.width - max(1, picture[0] * scale)) <= 0.5 + 1e-6
+        assert abs(place.height - max(1, picture[1] * scale)) <= 0.5 + 1e-6
+
+
+@given(SIZE, SIZE)
+def test_mirror_shows_the_whole_picture_and_neighbours_are_mirrored(window, picture):
+    places = placements(window, picture, "mirror")
+    (middle,) = placements(window, picture, "fit")
+    assert middle in places
+    at = {(place.x, place.y): place for place in places}
+    for place in places:
+        right = at.get((place.x + place.width, place.y))
+        below = at.get((place.x, place.y + place.height))
+        assert right is None or right.flip_x != place.flip_x
+        assert below is None or below.flip_y != place.flip_y
+
+
+@given(SIZE, SIZE)
+def test_the_first_window_is_a_whole_multiple_within_the_monitor(monitor, picture):
+    size = start_size(monitor, picture)
+    assume(min(monitor) > 5)
+    assert all(s <= max(1, 0.8 * m + 0.5) for s, m in zip(size, monitor, strict=True))
+    if all(p <= 0.8 * m for p, m in zip(picture, monitor, strict=True)):
+        assert size[0] % picture[0] == size[1] % picture[1] == 0
+        assert size[0] // picture[0] == size[1] // picture[1]
+
+
+# The words
+
+
+def test_the_hud_lists_every_live_value_with_its_unit():
+    params = Params(guidance=7.5, steps=4)
+    said = {line.split("\t")[0]: line.split("\t")[1:] for line in hud.lines(params, {})}
+    assert list(said) == list(Params.model_fields)
+    assert said["speed"] == ["0.25", "keyframes/s"]
+    assert said["guidance"] == ["7.50", ""]
+    assert said["hold"] == ["off", ""]
+    for name in Params.model_fields:
+        assert live(name).unit in " ".join(said[name])
+
+
+def test_the_hud_lists_every_figure_it_is_given():
+    figures = {
+        "fps_shown": 29.97,
+        "frames_late": 3,
+        "latency_ms": 84.2,
+        "ring": (6, 8),
+        "engine": "sampling",
+        "osc": {"received": 5, "refused": 1},
+        "recording": None,
+    }
+    said = hud.lines(Params(), figures)
+    end = said.index("")
+    assert end == len(figures)
+    assert said[:4] == [
+        "fps shown\t30.0\t",
+        "frames late\t3\t",
+        "latency\t84.2\tms",
+        "ring\t6 / 8",
+    ]
+    assert said[5] == "osc\treceived 5, refused 1"
+
+
+@given(st.text(max_size=120))
+def test_any_prompt_is_one_short_printable_line(prompt):
+    line = next(one for one in hud.lines(Params(), {"said": prompt}) if one.startswith("said"))
+    text = line.partition("\t")[2]
+    assert len(text) <= hud.TEXT_WIDTH
+    assert text.isprintable()
+
+
+def test_every_key_has_one_action_and_stands_in_the_table():
+    codes = [code for key in KEYS for code in key.codes]
+    assert len(codes) == len(set(codes))
+    table = keys_table()
+    assert all(f"| {key.label} | {key.help} |" in table for key in KEYS)
+    known = {*Params.model_fields, *TRIGGERS, "preset", "save", "fullscreen", "keys", "quit"}
+    assert {key.kind for key in KEYS} <= known
+
+
+@pytest.mark.parametrize("aspect", [0.4, 1, 1.8, 4])
+def test_the_splash_is_dark_but_never_black_and_moves_slowly(aspect):
+    before = None
+    for elapsed_s in np.arange(0, 20, 0.5):
+        light = hud.glow(float(elapsed_s), aspect).astype(int)
+        assert light.max(axis=2).min() >= 10
+        assert light.max() <= 140
+        assert np.ptp(light.mean(axis=2)) >= 10
+        assert before is None or np.abs(light - before).max() <= 25
+        before = light
+
+
+# A real window
+
+
+@pytest.fixture(scope="module")
+def screen() -> Iterator[str]:
+    """The name of an X display with two screens of 640 by 400."""
+    if shutil.which("Xvfb") is None:
+        pytest.skip("Xvfb is not installed, so no window can be tried (Debian: apt install xvfb)")
+    ready, number = os.pipe()
+    screens = ["-screen", "0", "640x400x24", "-screen", "1", "640x400x24"]
+    command = ["Xvfb", "-displayfd", str(number), "-nolisten", "tcp", *screens]
+    server = subprocess.Popen(command, pass_fds=[number], stderr=subprocess.DEVNULL)
+    os.close(number)
+    try:
+        with os.fdopen(ready) as told:
+            yield f":{int(told.readline())}"
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def in_child(name: str, screen: str | None, **more: str) -> subprocess.CompletedProcess[str]:
+    outside = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
+    env = {key: value for key, value in os.environ.items() if key not in outside} | more
+    if screen is not None:
+        env |= {"DISPLAY": screen, "SDL_VIDEODRIVER": "x11"}
+    return subprocess.run(
+        [sys.executable, __file__, name], env=env, capture_output=True, text=True, timeout=60
+    )
+
+
+def on_screen(law: Callable[..., None]) -> Callable[..., None]:
+    """Run a test in a child process whose DISPLAY is the fixture's screen."""
+
+    @functools.wraps(law)
+    def test(screen, **values):
+        if "xdotool(" in inspect.getsource(law) and shutil.which("xdotool") is None:
+            pytest.skip("xdotool is not installed, so no key can be pressed (apt install xdotool)")
+        more = {key.upper(): str(value) for key, value in values.items()}
+        child = in_child(law.__name__, screen, **more)
+        assert child.returncode == 0, child.stderr
+
+    takes = inspect.signature(law)
+    if "screen" not in takes.parameters:  # pytest reads here which fixtures are wanted
+        given = inspect.Parameter("screen", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        takes = takes.replace(parameters=[given, *takes.parameters.values()])
+    test.__signature__ = takes
+    return test
+
+
+RED, BLUE = (220, 30, 40), (30, 60, 210)
+
+
+def halves(width=80, height=80):
+    """Red on the left, blue on the right."""
+    pixels = np.empty((height, width, 3), np.uint8)
+    pixels[:, : width // 2], pixels[:, width // 2 :] = RED, BLUE
+    return pixels
+
+
+def screenshot(screen):
+    from PIL import ImageGrab
+
+    return np.asarray(ImageGrab.grab(xdisplay=screen).convert("RGB")).astype(int)
+
+
+def settled(display, screen, good, pixels=None, master=1.0, actions=None, **words):
+    """Show pictures until the screen is as wanted; 5 seconds at most. The last screenshot."""
+    until = time.monotonic() + 5
+    while True:
+        for _ in range(4):
+            got = display.events()
+            if actions is not None:
+                actions += got
+            given = halves() if pixels is None else pixels
+            display.show(given, master, words.get("hud"), words.get("notice"))
+            time.sleep(0.01)
+        seen = screenshot(screen)
+        if good(seen) or time.monotonic() > until:
+            return seen
+
+
+def xdotool(*arguments):
+    subprocess.run(["xdotool", *arguments], check=True, timeout=20)
+
+
+def near(pixel, colour, by=6):
+    return np.abs(np.asarray(pixel) - colour).max() <= by
+
+
+@on_screen
+@pytest.mark.parametrize("renderer", ["opengl", "software"])
+def test_each_fit_puts_the_picture_where_it_says(screen, renderer):
+    # The monitor is 640 by 400, the picture a square: 400 by 400 from x = 120, or 640 by 640.
+    os.environ["SDL_RENDER_DRIVER"] = renderer
+    expected = {
+        "fit": {20: (0, 0, 0), 140: RED, 300: RED, 340: BLUE, 500: BLUE, 620: (0, 0, 0)},
+        "fill": {20: RED, 300: RED, 340: BLUE, 620: BLUE},
+        "mirror": {20: RED, 140: RED, 300: RED, 340: BLUE, 500: BLUE, 620: BLUE},
+    }
+    for fit, colours in expected.items():
+        with Display("fits", True, 0, fit, True, (80, 80)) as display:
+            seen = settled(display, screen, lambda seen: near(seen[200, 300], RED))
+            for x, colour in colours.items():
+                for y in (5, 200, 395):
+                    assert near(seen[y, x], colour), (fit, x, y, seen[y, x])
+
+
+@on_screen
+def test_mirror_continues_the_picture_backwards(screen):
+    ramp = np.zeros((80, 80, 3), np.uint8)
+    ramp[..., 0] = np.linspace(40, 240, 80)
+    with Display("mirror", True, 0, "mirror", True, (80, 80)) as display:
+        seen = settled(display, screen, lambda seen: seen[200, 130, 0] > 20, ramp)
+    for away in (10, 50, 100):
+        assert abs(seen[200, 120 + away, 0] - seen[200, 119 - away, 0]) <= 4
+        assert abs(seen[200, 519 - away, 0] - seen[200, 520 + away, 0]) <= 4
+
+
+@on_screen
+def test_at_its_own_size_and_at_three_times_it_the_picture_is_exact(screen):
+    noise = np.random.default_rng(1).integers(0, 256, (100, 100, 3), np.uint8)
+    with Display("exact", False, 0, "fit", True, (100, 100)) as display:  # 300 by 300
+
+        def middles(seen):
+            return seen[51:350:3, 171:470:3]  # of 3 by 3 blocks, from (170, 50) on
+
+        good = lambda seen: np.array_equal(middles(seen), noise)  # noqa: E731 - read once below
+        assert good(settled(display, screen, good, noise))
+        large = np.random.default_rng(2).integers(0, 256, (300, 300, 3), np.uint8)
+        good = lambda seen: np.array_equal(seen[50:350, 170:470], large)  # noqa: E731
+        assert good(settled(display, screen, good, large))
+
+
+@on_screen
+def test_the_master_dims_the_picture(screen):
+    with Display("master", True, 0, "fill", True, (80, 80)) as display:
+        for master in (1.0, 0.5, 0.0):
+            want = np.array(RED) * master
+            seen = settled(display, screen, lambda s, w=want: near(s[200, 300], w), master=master)
+            assert near(seen[200, 300], want)
+
+
+@on_screen
+def test_words_lie_over_the_picture_and_go_away_again(screen):
+    prompt = "漢字 \u202e\U0001f469 très long " * 20
+    lines = hud.lines(Params(prompt=prompt), {"fps_shown": 29.9, "engine": None})
+
+    def dark(seen, y, x):  # the panel's ground where there was picture
+        return seen[y, x].max() < 120
+
+    with Display("words", True, 0, "fill", True, (80, 80)) as display:
+        seen = settled(display, screen, lambda s: dark(s, 14, 14), hud=lines, notice=prompt)
+        assert dark(seen, 14, 14)  # HUD, top left
+        assert dark(seen, 387, 320)  # notice, bottom middle
+        assert (seen[10:300, 10:200].min(axis=2) > 200).any()  # bright letters
+        assert near(seen[200, 600], BLUE)
+        seen = settled(display, screen, lambda s: near(s[14, 14], RED))
+        assert near(seen[14, 14], RED)
+        assert near(seen[387, 300], RED)
+
+
+@on_screen
+def test_before_the_first_picture_the_window_is_never_black(screen):
+    with Display("splash", True, 0, "fit", True, (80, 80)) as display:
+        start = time.monotonic()
+        while time.monotonic() - start < 0.6:
+            display.events()
+            display.splash(["ember", "loading the text encoder"], time.monotonic() - start)
+        seen = screenshot(screen)
+        assert seen.max(axis=2).min() >= 8
+        assert seen.max() > 200  # the name
+        seen = settled(display, screen, lambda seen: near(seen[200, 300], RED))
+        assert near(seen[200, 300], RED)
+        assert near(seen[200, 20], (0, 0, 0))
+
+
+@on_screen
+def test_keys_arrive_as_actions(screen):
+    with Display("keys", False, 0, "fit", True, (80, 80)) as display:
+        settled(display, screen, lambda seen: near(seen[200, 300], RED))
+        actions = []
+        wanted = [
+            *(Action(kind) for kind in ("hold", "blackout", "hud", "next", "record", "save")),
+            *(Action("preset", 1), Action("preset", 9), Action("panic")),
+            *(Action("guidance", 1), Action("guidance", -1)),
+            *(Action("speed", 1), Action("speed", -1), Action("speed", 0.1), Action("quit")),
+        ]
+        pressed = "space b h n r s 1 9 p Up Down Right Left shift+Right Escape"
+        xdotool("key", "--delay", "30", *pressed.split(), "ctrl+b", "x")
+        settled(display, screen, lambda _: len(actions) >= len(wanted), actions=actions)
+        assert actions == wanted
+
+
+@on_screen
+def test_a_held_arrow_repeats_and_a_held_switch_does_not(screen):
+    with Display("held", False, 0, "fit", True, (80, 80)) as display:
+        settled(display, screen, lambda seen: near(seen[200, 300], RED))
+        actions = []
+        xdotool("keydown", "space")
+        settled(display, screen, lambda _: bool(actions), actions=actions)
+        until = time.monotonic() + 0.8
+        settled(display, screen, lambda _: time.monotonic() > until, actions=actions)
+        assert actions == [Action("hold")]
+        xdotool("keyup", "space", "keydown", "Up")
+        settled(display, screen, lambda _: len(actions) > 4, actions=actions)
+        xdotool("keyup", "Up")
+        assert actions[1:5] == [Action("guidance", 1)] * 4
+
+
+@on_screen
+def test_question_mark_shows_the_keys_and_escape_closes_them_first(screen):
+    with Display("list", True, 0, "fill", True, (80, 80)) as display:
+        actions = []
+
+        def shown(seen):
+            return seen[195:205, 200:300].max(axis=2).mean() < 180
+
+        def gone(seen):
+            return near(seen[200, 250], RED)
+
+        settled(display, screen, gone)
+        for opening in ("question", "F1"):
+            xdotool("key", opening)
+            assert shown(settled(display, screen, shown, actions=actions))
+            xdotool("key", "Escape")
+            assert gone(settled(display, screen, gone, actions=actions))
+        assert actions == []
+        xdotool("key", "Escape")
+        settled(display, screen, lambda _: bool(actions), actions=actions)
+        assert actions == [Action("quit")]
+
+
+@on_screen
+def test_resizing_and_fullscreen_go_on_showing_the_picture(screen):
+    with Display("resized", False, 0, "fill", True, (80, 80)) as display:
+
+        def windowed(seen):  # 320 by 320 in the middle
+            return near(seen[200, 170], RED) and near(seen[200, 150], (0, 0, 0))
+
+        def whole(seen):
+            return near(seen[5, 5], RED) and near(seen[395, 635], BLUE)
+
+        assert windowed(settled(display, screen, windowed))
+        for _ in range(2):
+            xdotool("key", "f")
+            assert whole(settled(display, screen, whole))
+            xdotool("key", "f")
+            assert windowed(settled(display, screen, windowed))
+        for size in ((300, 200), (77, 311), (1, 1), (500, 390)):
+            xdotool("getwindowfocus", "windowsize", *map(str, size))
+            settled(display, screen, lambda _: True)
+
+        def larger(seen):  # from (160, 40), cut off by the monitor's edge
+            return near(seen[390, 170], RED) and near(seen[390, 630], BLUE)
+
+        assert larger(settled(display, screen, larger))
+
+
+@on_screen
+def test_closing_the_window_asks_to_quit():
+    import pygame
+
+    with Display("closed", False, 0, "fit", True, (80, 80)) as display:
+        display.events()
+        pygame.event.post(pygame.event.Event(pygame.QUIT))
+        assert display.events() == [Action("quit")]
+
+
+@on_screen
+def test_a_monitor_that_is_not_there_is_refused_with_their_number():
+    with pytest.raises(NoMonitor, match="no monitor 2: there are 2, 0 to 1"):
+        Display("third", False, 2, "fit", True, (80, 80))
+    with Display("second", False, 1, "fit", True, (80, 80)) as display:
+        display.events()
+
+
+def is_told_to_end():
+    with Display("signals", False, 0, "fit", True, (80, 80)) as display:
+        display.events()
+        signal.raise_signal(getattr(signal, os.environ["SIGNAL"]))
+        sys.exit(f"the signal was swallowed, and became {display.events()}")
+
+
+@pytest.mark.parametrize(("name", "ends"), [("SIGINT", "KeyboardInterrupt"), ("SIGTERM", "")])
+def test_signals_are_left_to_python(screen, name, ends):
+    child = in_child("is_told_to_end", screen, SIGNAL=name)
+    assert "swallowed" not in child.stderr
+    assert child.returncode == -getattr(signal, name)
+    assert ends in child.stderr
+
+
+@on_screen
+def test_the_cursor_is_hidden_in_fullscreen_and_after_a_rest(screen):
+    import pygame
+
+    now_s = 0.0
+    with Display("cursor", False, 0, "fit", True, (80, 80), clock=lambda: now_s) as display:
+        settled(display, screen, lambda seen: near(seen[200, 300], RED))
+        assert pygame.mouse.get_visible()
+        now_s = 3.0
+        display.events()
+        assert not pygame.mouse.get_visible()
+        xdotool("mousemove", "300", "210")
+        settled(display, screen, lambda _: pygame.mouse.get_visible())
+        assert pygame.mouse.get_visible()
+        xdotool("key", "f")
+        settled(display, screen, lambda _: not pygame.mouse.get_visible())
+        assert not pygame.mouse.get_visible()
+
+
+@on_screen
+def test_the_window_is_there_soon():
+    start = time.monotonic()
+    with Display("soon", False, 0, "fit", True, (80, 80)) as display:
+        display.splash(["ember"], 0)
+        assert time.monotonic() - start < 3  # 0.1 s on a quiet machine
+
+
+def raises_no_screen():
+    try:
+        Display("nowhere", False, 0, "fit", True, (80, 80))
+    except NoScreen as error:
+        print(error)
+    else:
+        sys.exit("a window was opened where there is no screen")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a screen needs no DISPLAY")
+@pytest.mark.parametrize("driver", ["", "x11", "dummy", "offscreen"])
+def test_without_a_screen_a_sentence_says_so(driver):
+    if not driver and Path("/dev/dri").exists():
+        pytest.skip("this machine has a graphics console, which SDL would open: a screen")
+    child = in_child("raises_no_screen", None, **({"SDL_VIDEODRIVER": driver} if driver else {}))
+    assert child.returncode == 0, child.stderr
+    assert "screen" in child.stdout or "window" in child.stdout
+
+
+if __name__ == "__main__":
+    law = globals()[sys.argv[1]]
+    if hasattr(law, "__wrapped__"):
+        law = law.__wrapped__
+    names = inspect.signature(law).parameters
+    law(**{name: os.environ["DISPLAY" if name == "screen" else name.upper()] for name in names})
