@@ -4,8 +4,11 @@ Read by the stage too, so nothing here loads weights or imports torch.
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Any
+
+from lwlive.params import ControlError, checked
 
 EMBER = Path(__file__).parent / "ember"
 OWN = "lwlive.json"  # in a checkpoint's folder: its own values of live parameters
@@ -19,7 +22,7 @@ class ModelError(RuntimeError):
 
 def folder_of(model: str) -> Path:
     """The folder of a model as named on the command line. Raises ModelError."""
-    folder = EMBER if model == "ember" else Path(model).expanduser()
+    folder = EMBER if model == "ember" else Path(os.path.expanduser(model))
     if not (folder / "model_index.json").is_file():
         raise ModelError(
             f"{model!r} is not a model: give ember, or a folder in diffusers format, with a "
@@ -29,9 +32,12 @@ def folder_of(model: str) -> Path:
 
 
 def own_values(folder: Path) -> dict[str, Any]:
-    """Steps and guidance that suit a checkpoint, as its own files tell."""
+    """Steps and guidance that suit a checkpoint, as its own files tell. Raises ModelError."""
     if (folder / OWN).is_file():
-        return _json(folder / OWN)
+        try:
+            return {name: checked(name, value) for name, value in _json(folder / OWN).items()}
+        except ControlError as error:
+            raise ModelError(f"the checkpoint's file {folder / OWN}: {error}") from None
     config = _json(folder / "scheduler" / "scheduler_config.json")
     if config.get("_class_name") == "LCMScheduler":
         return {"steps": 4, "guidance": 1.0}
@@ -46,8 +52,9 @@ def size_of(folder: Path, wanted: str | None) -> tuple[int, int]:
     Raises ModelError for sizes that are no multiples of 64.
     """
     if wanted is None:
-        side = int(_json(folder / "unet" / "config.json").get("sample_size") or 64) * FACTOR
-        return side, side
+        sides = _json(folder / "unet" / "config.json").get("sample_size") or 64
+        height, width = sides if isinstance(sides, list) else (sides, sides)  # as diffusers has it
+        return int(width) * FACTOR, int(height) * FACTOR
     numbers = [int(part) for part in wanted.split("x")]
     width, height = numbers[0], numbers[-1]
     if width % GRID or height % GRID or not width or not height:
@@ -57,7 +64,10 @@ def size_of(folder: Path, wanted: str | None) -> tuple[int, int]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        found = json.loads(path.read_text("utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("it is no JSON object")
     except (OSError, ValueError) as error:
-        raise ModelError(f"the checkpoint's file {path} cannot be read: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ModelError(f"the checkpoint's file {path} cannot be read: {why}") from error
     return found

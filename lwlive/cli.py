@@ -4,11 +4,14 @@ The only file that sees everything. Imports are inside functions, since the engi
 this file again when it is spawned, and the window should not wait for what it does not need.
 """
 
+import argparse
 import contextlib
+import difflib
 import logging
+import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("lwlive")
 
+NEVER = "\0"  # pydantic-settings has one word that means None; nobody can type this one
 LONE_S = 30.0  # a headless show that was not told how long lasts so many seconds
 ABOUT = """A live instrument that walks through an image diffusion model without stopping.
 
@@ -32,7 +36,10 @@ presets, `lwlive keys` the keys of the window."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run lwlive; returns the exit code, 1 for anything that a sentence was printed for."""
+    """Run lwlive; returns the exit code, 1 for anything that a sentence was printed for.
+
+    Ctrl-C before the show has begun gives 130, as shells have it.
+    """
     args = list(sys.argv[1:] if argv is None else argv)
     try:
         if args[:1] == ["osc"]:
@@ -53,32 +60,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ControlError as error:
         print(f"lwlive: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
+
+
+class _Help(argparse.HelpFormatter):
+    """Help without defaults that are no values; the texts say what happens then."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        return re.sub(rf" \(default( factory: list|: {NEVER})\)", "", action.help or "")
 
 
 def parse(args: Sequence[str]) -> tuple[Config, Params]:
     """Config and first values of a show. Raises ControlError; ends the process for --help."""
     from pydantic import Field, create_model
-    from pydantic_settings import BaseSettings, CliSettingsSource
+    from pydantic_settings import BaseSettings, CliSettingsSource, SettingsError
 
     from lwlive import preset
 
     flags: dict[str, Any] = {
-        name: (kind(name) | None, Field(None, description=f"{field.description}: {expected(name)}"))
+        name: (kind(name) | None, Field(field.default, description=_help(name)))
         for name, field in Params.model_fields.items()
         if live(name).flag
     }
     flags |= {name: (field.annotation, field) for name, field in Config.model_fields.items()}
     declared = create_model("lwlive", __base__=BaseSettings, __doc__=ABOUT, **flags)
-    source = CliSettingsSource[Any](
-        declared,
-        cli_prog_name="lwlive",
-        cli_parse_args=list(args),
-        cli_implicit_flags=True,
-        cli_kebab_case=True,
-        cli_hide_none_type=True,
-        cli_avoid_json=True,
-    )
+    try:
+        source = CliSettingsSource[Any](
+            declared,
+            cli_prog_name="lwlive",
+            cli_parse_args=list(args),
+            cli_parse_none_str=NEVER,
+            cli_exit_on_error=False,
+            cli_implicit_flags=True,
+            cli_kebab_case=True,
+            cli_hide_none_type=True,
+            cli_avoid_json=True,
+            formatter_class=_Help,
+        )
+    except SettingsError as error:
+        raise ControlError(_misread(str(error), flags)) from None
     given = source()
     try:
         config = Config(**{n: v for n, v in given.items() if n in Config.model_fields})
@@ -93,6 +115,22 @@ def parse(args: Sequence[str]) -> tuple[Config, Params]:
     controls = Controls(Params())
     controls.load(values)
     return config, controls.params
+
+
+def _help(name: str) -> str:
+    field = Params.model_fields[name]
+    takes = "" if kind(name) is bool else f": {expected(name)}"
+    default = "; default: the model's own" if field.default is None else ""
+    return f"{field.description}{takes}{default}"
+
+
+def _misread(error: str, names: Iterable[str]) -> str:
+    """What is wrong with flags that cannot be read, in argparse's words and some of ours."""
+    text = error.removeprefix("error parsing CLI: ")
+    flags = ["--" + name.replace("_", "-") for name in names]
+    unknown = [word for word in re.findall(r"--[\w-]+", text) if word not in flags]
+    close = difflib.get_close_matches(unknown[0], flags, n=1) if unknown else []
+    return f"{text}{f', did you mean {close[0]}?' if close else ''}; see lwlive --help"
 
 
 def _read(name: str, text: object) -> object:
@@ -110,15 +148,18 @@ def _read(name: str, text: object) -> object:
 def _sentences(error: ValidationError) -> str:
     lines = []
     for one in error.errors():
-        flag = "--" + str(one["loc"][0]).replace("_", "-")
-        lines.append(f"{flag}: {one['msg'][0].lower()}{one['msg'][1:]}, not {one['input']!r}")
+        name = str(one["loc"][0])
+        what = f"{one['msg'][0].lower()}{one['msg'][1:]}"
+        if one["type"] == "string_pattern_mismatch":
+            what = f"this takes {(Config.model_fields[name].description or '').split(';')[0]}"
+        lines.append(f"--{name.replace('_', '-')}: {what}, not {one['input']!r}")
     return "; ".join(lines)
 
 
 def _presets() -> str:
     from lwlive import preset
 
-    rows = [f"{i + 1}  {path.stem}" for i, path in enumerate(preset.bundled())]
+    rows = [f"{i + 1 if i < 9 else ' '}  {path.stem}" for i, path in enumerate(preset.bundled())]
     return "\n".join(["Presets, with their keys in the window:", *rows])
 
 
@@ -139,6 +180,7 @@ def perform(config: Config, params: Params) -> int:
     controls = Controls(params)
     show: Show | None = None
     try:
+        _check_folders(config)
         size = size_of(folder_of(config.model), config.size)
         with contextlib.ExitStack() as stack:
             supply = stack.enter_context(_supply(config, size, cache, controls, clock.now()))
@@ -164,6 +206,14 @@ def perform(config: Config, params: Params) -> int:
     return 0
 
 
+def _check_folders(config: Config) -> None:
+    """Say at the start what would fail at the end. A recording that fails is told in the show."""
+    stats = config.stats.parent if config.stats is not None else None
+    for flag, folder in {"--folder": config.folder, "--stats": stats}.items():
+        if folder is not None and not folder.is_dir():
+            raise ControlError(f"{flag}: there is no folder {folder}; make it or choose another")
+
+
 def _age_s() -> float:
     """Seconds since this process was started, the interpreter's own start included."""
     import psutil
@@ -182,9 +232,7 @@ def _supply(
 
     context = multiprocessing.get_context("spawn")
     return Supply(
-        starter(
-            lambda ring, snap, at: Order(config, size, cache, ring.handle, snap, at), run
-        ),
+        starter(lambda ring, snap, at: Order(config, size, cache, ring.handle, snap, at), run),
         lambda: Ring.create(context, slots(config.fps), size[1], size[0]),
         config.fps,
         controls.snapshot,

@@ -57,7 +57,7 @@ class Params(BaseModel):
         le=0.9,
         description="latent blending: share of the steps taken from keyframes",
     )
-    crossfeed: Annotated[float, Live()] = Field(
+    crossfeed: Annotated[float, Live(glide=1.0)] = Field(
         0.0, ge=0, le=1, description="pull of each later step towards the mixed trajectories"
     )
     transition: Annotated[float, Live("s", curve=2)] = Field(
@@ -73,7 +73,7 @@ class Params(BaseModel):
         False, description="the walk stands still, the show goes on"
     )
     brightness: Annotated[float, Live(stage=True)] = Field(
-        1, ge=0, le=1, description="master brightness"
+        1.0, ge=0, le=1, description="master brightness"
     )
     blackout: Annotated[bool, Live(look=False, stage=True)] = Field(
         False, description="fades the master to black and back over `fade`"
@@ -251,12 +251,16 @@ class Controls:
         self.load({name: value})
 
     def fader(self, name: str, position: float) -> None:
-        """Set a parameter from a fader's 0..1, clamped. Raises ControlError for text or NaN."""
+        """Set a parameter from a fader's 0..1, clamped. Raises ControlError for what is no number.
+
+        NaN and the infinities are none.
+        """
         if name not in Params.model_fields or kind(name) is str:
             raise ControlError(f"{name!r} has no fader")
-        if isinstance(position, bool | str) or position != position:
+        number = isinstance(position, int | float) and not isinstance(position, bool)
+        if not number or not abs(position) < float("inf"):
             raise ControlError(f"a fader takes a number from 0 to 1, not {_short(position)}")
-        x = min(1.0, max(0.0, float(position)))
+        x = float(min(1, max(0, position)))
         if kind(name) is bool:
             self.set(name, x >= 0.5)
             return
@@ -281,17 +285,19 @@ class Controls:
             raise ControlError(f"there is no trigger {name!r}; known are {', '.join(TRIGGERS)}")
 
     def adopt(self, own: Mapping[str, object]) -> None:
-        """Fill in the model's own values where none was chosen yet."""
-        missing = {n: v for n, v in own.items() if getattr(self.params, n) is None}
-        self._start = self._start.model_copy(
-            update={n: v for n, v in own.items() if getattr(self._start, n) is None}
-        )
-        if missing:
-            self.load(missing)
+        """Fill in the model's own values where none was chosen yet. Raises ControlError."""
+        good = {name: checked(name, value) for name, value in own.items()}
+        self._start = _completed(self._start, good)
+        self._swap(_completed(self.params, good))
 
     def _swap(self, params: Params) -> None:
         if params != self.params:
             self.snapshot = Snapshot(self.snapshot.version + 1, params, self.snapshot.nexts)
+
+
+def _completed(params: Params, own: Mapping[str, object]) -> Params:
+    missing = {name: value for name, value in own.items() if getattr(params, name) is None}
+    return params.model_copy(update=missing)
 
 
 def table(describe: Callable[[str], str] | None = None) -> str:

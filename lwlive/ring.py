@@ -9,17 +9,21 @@ earlier frame number on. As soon as the first frame of the new epoch is in, the 
 every queued frame that it replaces; until then the old ones are shown, so nothing ever runs dry.
 """
 
+import errno
 import math
+import shutil
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.context import BaseContext
 from multiprocessing.shared_memory import SharedMemory
 from multiprocessing.synchronize import Semaphore
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+SHARED = Path("/dev/shm")  # where Linux keeps shared memory; elsewhere it needs no folder
 AHEAD_S = 0.6  # seconds of frames kept ready: more than measuring a segment's pace takes
 
 Pixels = npt.NDArray[np.uint8]  # [H, W, 3] RGB
@@ -79,8 +83,9 @@ class Ring:
 
     @classmethod
     def create(cls, context: BaseContext, slots: int, height: int, width: int) -> "Ring":
-        """A new ring; the creating process removes the memory on `close`."""
+        """A new ring; the creating process removes the memory on `close`. Raises OSError."""
         size = _pixels_at(slots) + slots * height * width * 3
+        _check_room(size)
         memory = SharedMemory(create=True, size=size)
         handle = RingHandle(
             memory.name, slots, height, width, context.Semaphore(slots), context.Semaphore(0)
@@ -180,6 +185,19 @@ class Ring:
 def slots(fps: float) -> int:
     """Ring slots for a show: what is kept ready, and room to replace it more than once."""
     return math.ceil(AHEAD_S * fps) + 48
+
+
+def _check_room(size: int) -> None:
+    """Linux grants shared memory that is not there, and kills whoever then writes into it."""
+    free = shutil.disk_usage(SHARED).free if SHARED.is_dir() else size
+    if free < size:
+        raise OSError(
+            errno.ENOSPC,
+            f"the frames of this show take {size / 2**20:.0f} MB of shared memory and "
+            f"{free / 2**20:.0f} MB are free; make it larger (a container's is 64 MB), or choose "
+            "a smaller --size or a lower --fps",
+            str(SHARED),
+        )
 
 
 def _pixels_at(slots: int) -> int:

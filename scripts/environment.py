@@ -140,10 +140,8 @@ def _usable() -> bool:
     """Whether .venv holds a Python that is new enough and has pip."""
     check = "import pip, sys; sys.exit(sys.version_info < (3, 11))"
     with contextlib.suppress(OSError):
-        return (
-            subprocess.run([program("python"), "-I", "-c", check], capture_output=True).returncode
-            == 0
-        )
+        done = subprocess.run([program("python"), "-I", "-c", check], capture_output=True)
+        return done.returncode == 0
     return False
 
 

@@ -1,6 +1,5 @@
 """What `pip install .` brings: a wheel is built from a copy of the sources, without a network."""
 
-import importlib.resources
 import shutil
 import subprocess
 import sys
@@ -64,7 +63,12 @@ def test_the_wheel_offers_the_command(wheel: Path) -> None:
         assert "lwlive = lwlive.cli:main" in archive.read(points).decode()
 
 
-def test_the_presets_of_the_repository_are_the_ones_in_use() -> None:
-    """In the editable installation of scripts/test.py, so that a change to one takes effect."""
-    found = importlib.resources.files("lwlive.presets")
-    assert Path(str(found)).samefile(ROOT / "presets")
+def test_the_presets_are_found_in_the_wheel_too(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    code = "from lwlive.preset import bundled; print(*(path.name for path in bundled()))"
+    command = [sys.executable, "-c", code]
+    for place in (tmp_path, ROOT):
+        done = subprocess.run(command, cwd=place, capture_output=True, text=True)
+        names = sorted(path.name for path in (ROOT / "presets").glob("*.toml"))
+        assert done.stdout.split() == names, done.stderr

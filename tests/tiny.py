@@ -2,14 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import pre_tokenizers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 
-def tokenizer(length: int = 16) -> CLIPTokenizer:
+def tokenizer(length: int) -> CLIPTokenizer:
     """CLIP's tokenizer over single bytes: any text becomes tokens."""
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     words = [*letters, *(letter + "</w>" for letter in letters)]
@@ -17,7 +18,7 @@ def tokenizer(length: int = 16) -> CLIPTokenizer:
     return CLIPTokenizer(vocab=vocab, merges=[], model_max_length=length)
 
 
-def pipeline(scheduler: object = None, seed: int = 0, length: int = 16) -> StableDiffusionPipeline:
+def pipeline(scheduler: Any = None, seed: int = 0, length: int = 16) -> StableDiffusionPipeline:
     """A stock pipeline of the real classes, 8x8 latents, random weights."""
     torch.manual_seed(seed)
     words = tokenizer(length)
@@ -62,11 +63,8 @@ def pipeline(scheduler: object = None, seed: int = 0, length: int = 16) -> Stabl
     return pipe
 
 
-def folder(path: Path, **options: object) -> Path:
+def folder(path: Path, scheduler: Any = None) -> Path:
     """The pipeline above, saved."""
-    pipeline(**options).save_pretrained(path)
+    pipeline(scheduler).save_pretrained(path)
     (path / "lwlive.json").write_text(json.dumps({"steps": 2, "guidance": 1.0}))
     return path
-
-
-__all__ = ["Tokenizer", "decoders", "folder", "models", "pipeline", "tokenizer"]

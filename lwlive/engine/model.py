@@ -143,7 +143,7 @@ def _hush() -> None:
     """No progress bars, no advice: the show's log is for the person at the desk."""
     import diffusers
     import transformers
-    from tqdm import tqdm  # type: ignore[import-untyped]
+    from tqdm import tqdm
 
     tqdm.set_lock(threading.RLock())  # its own lock is left behind by a process that is killed
     for library in (diffusers, transformers):

@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from torch import Tensor
 
@@ -87,6 +88,9 @@ def build(want: Build, to: Path) -> None:
     modules = load(folder, size, want.device, want.kind)
     eager = Eager(modules, want.batch)
     making = to.with_name(f"{to.name}.{os.getpid()}")
+    for left in to.parent.glob(f"{to.name}.*"):  # by a build that was killed
+        if not psutil.pid_exists(int(left.suffix[1:])):
+            shutil.rmtree(left, ignore_errors=True)
     making.mkdir(parents=True)
     try:
         for name, (module, inputs) in _parts(modules, eager, want.batch).items():

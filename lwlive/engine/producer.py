@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from lwlive.engine.measure import Timer
-from lwlive.engine.sampler import Model, Sampler
+from lwlive.engine.sampler import Model, Sampler, along, evened
 from lwlive.engine.walk import Cond, Walk, Warp, begin
 from lwlive.link import Running
 from lwlive.params import Snapshot
@@ -83,12 +83,13 @@ class Producer:
         self.costs = Costs()
         self.epoch = 0
         self._conds: dict[tuple[str, str], Cond] = {}
-        self._warps: dict[object, Warp] = {}
+        self._warps: dict[object, Warp] = {}  # by what they depend on
+        self._measuring: tuple[object, list[Tensor]] = (None, [])  # a warp not finished yet
         self.use(model)
         snapshot = self._completed(inbox())
-        walk = begin(snapshot, self._cond(snapshot), model.shape, model.device, phase)
         self._made: deque[Made] = deque(maxlen=ring.handle.slots + 1)
-        self._next = self._settled(walk)  # the walk of the first frame not made yet
+        # the walk of the first frame not made yet
+        self._next = begin(snapshot, self._cond(snapshot), model.shape, model.device, phase)
 
     def use(self, model: Model) -> None:
         """Go on with another model of the same checkpoint."""
@@ -126,7 +127,8 @@ class Producer:
         pictures = self.sampler.pixels(latents)
         spent = self.timer() - between
         self.costs.learn((between - start) / len(sampled), spent / len(walks))
-        first = self._made[-1].number + 1 if self._made else 0
+        # Frames that the reader overtook meanwhile are not skipped: they are shown later.
+        first = max(self._made[-1].number if self._made else -1, self.ring.taken) + 1
         for i, (walk, z, pixels) in enumerate(zip(walks, latents, pictures, strict=True)):
             frame = Frame(
                 pixels=pixels,
@@ -181,7 +183,8 @@ class Producer:
                 self._made.pop()
             self.epoch += 1
             self._next = self._settled(self._made[-1].walk.after(1 / self.fps))
-        self._next = self._next.steered(snapshot, self._cond(snapshot), self.sampler.trajectories)
+        self.sampler.trace(self._next)
+        self._next = self._next.steered(snapshot, self._cond(snapshot))
 
     def _completed(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with the model's own values where none were chosen."""
@@ -201,31 +204,44 @@ class Producer:
         return self._conds[key]
 
     def _settled(self, walk: Walk) -> Walk:
-        """The walk with its pace measured, where a segment has just begun."""
+        """The walk with its pace, where a segment has just begun and there is time to measure."""
         if not walk.fresh:
             return walk
-        return replace(walk, warp=self._warp(walk), fresh=False)
-
-    def _warp(self, walk: Walk) -> Warp:
-        """Even fractions of the walk's segment; measured once, also ahead of time."""
-        speed = walk.params.speed
-        frames = self.fps / speed if speed else math.inf
-        points = min(WARP_POINTS, frames // FRAMES_A_POINT)
-        if points < 3:
-            return ()
-        p = walk.params
-        key = (walk.seed, walk.index, p.loop, p.prompt, p.negative, walk.look, int(points))
-        if key not in self._warps:
-            if len(self._warps) >= 128:
-                self._warps.pop(next(iter(self._warps)))
-            self._warps[key] = self.sampler.warp(walk, int(points))
-        return self._warps[key]
+        if self.stride == 1:
+            while self._measure(walk):
+                pass
+        return replace(walk, warp=self._warps.get(self._key(walk), ()), fresh=False)
 
     def _look_ahead(self) -> bool:
-        """With time to spare, measure the next segment's pace. False if that is done."""
-        known = len(self._warps)
-        self._warp(self._next.next_segment())
-        return len(self._warps) != known
+        """With time to spare, measure the next segment's pace. False where that is done."""
+        return self.stride == 1 and self._measure(self._next.next_segment())
+
+    def _measure(self, walk: Walk) -> bool:
+        """Measure one batch of places on the walk's segment. False where no more is to do."""
+        key, points = self._key(walk), self._points(walk)
+        if points < 3 or key in self._warps:
+            return False
+        if self._measuring[0] != key:
+            self._measuring = (key, [])
+        parts = self._measuring[1]
+        done = sum(map(len, parts))
+        parts.append(self.sampler.latents(along(walk, points)[done : done + self.model.batch]))
+        if done + len(parts[-1]) == points + 1:
+            if len(self._warps) >= 128:
+                self._warps.pop(next(iter(self._warps)))
+            self._warps[key] = evened(torch.cat(parts))
+        return True
+
+    def _points(self, walk: Walk) -> int:
+        """Places to measure on a segment, fewer where it is passed in few frames."""
+        speed = walk.params.speed
+        return int(min(WARP_POINTS, self.fps / speed // FRAMES_A_POINT if speed else WARP_POINTS))
+
+    def _key(self, walk: Walk) -> object:
+        """What the pace of a segment depends on."""
+        p = walk.params
+        path = (walk.seed, walk.index, p.loop, p.prompt, p.negative)
+        return (*path, walk.look, p.guidance, p.crossfeed, self._points(walk))
 
 
 def weighted(model: Model, text: str) -> Cond:

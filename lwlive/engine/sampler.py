@@ -86,6 +86,33 @@ def guided(model: Model, cond: Cond, guidance: Tensor) -> Ask:
     return ask
 
 
+def along(walk: Walk, points: int) -> list[Walk]:
+    """points + 1 places on a walk's segment, from end to end, as they will look if all is well.
+
+    The conditioning is the one the walk is heading for.
+    """
+    still = replace(walk, warp=(), cond_a=walk.cond_b, arrived=1.0, old_look=None, faded=1.0)
+    return [replace(still, fraction=i / points) for i in range(points + 1)]
+
+
+def evened(latents: Tensor) -> Warp:
+    """Fractions of a segment that lie evenly in what is seen, as many as the places measured.
+
+    latents: clean ones [n, C, H, W] of places with even fractions from 0 to 1. What is seen is
+    the distance between them; no part is taken to be stiller than a quarter of the mean, so that
+    a still part is passed at four times the speed at most.
+    """
+    n = len(latents) - 1
+    lengths = torch.linalg.vector_norm((latents[1:] - latents[:-1]).flatten(1), dim=1)
+    lengths = lengths.double().cpu()
+    lengths = lengths.clamp_min(float(lengths.mean()) / 4).clamp_min(1e-9)
+    arc = torch.cat([torch.zeros(1, dtype=torch.float64), lengths.cumsum(0)])
+    goals = torch.linspace(0, float(arc[-1]), n + 1, dtype=torch.float64)
+    i = torch.searchsorted(arc, goals).clamp(1, n)
+    fractions = (i - 1 + (goals - arc[i - 1]) / (arc[i] - arc[i - 1])) / n
+    return (0.0, *fractions[1:-1].tolist(), 1.0)
+
+
 class Sampler:
     """Samples walks with one model."""
 
@@ -116,43 +143,19 @@ class Sampler:
         return [picture for part in parts for picture in self.model.decode(part)]
 
     @torch.inference_mode()
-    def trajectories(self, walk: Walk) -> dict[int, Tensor]:
-        """The present mix's own trajectories by number of steps; none where none are in use."""
-        if not walk.inherits:
-            return {}
-        found = {}
-        for look in walk.looks:
-            tail = [x[0] for x in self._run([walk], look)]
-            head = [walk.inherited(look.steps, i) for i in range(look.inherited)]
-            found[look.steps] = torch.stack(head + tail)
-        return found
-
-    @torch.inference_mode()
-    def warp(self, walk: Walk, points: int) -> Warp:
-        """Fractions of a segment that lie evenly in what is seen, points + 1 from 0 to 1.
-
-        What is seen is measured as the distance between clean latents along the segment, under
-        the conditioning it is heading for.
-        """
-        still = replace(walk, warp=(), cond_a=walk.cond_b, arrived=1.0, old_look=None, faded=1.0)
-        places = [replace(still, fraction=i / points) for i in range(points + 1)]
-        z = self.latents(places).flatten(1)
-        lengths = torch.linalg.vector_norm(z[1:] - z[:-1], dim=1).double()
-        lengths = lengths.clamp_min(float(lengths.mean()) / 4).clamp_min(1e-9)
-        arc = torch.cat([torch.zeros(1, dtype=torch.float64), lengths.cumsum(0).cpu()])
-        goals = torch.linspace(0, float(arc[-1]), points + 1, dtype=torch.float64)
-        i = torch.searchsorted(arc, goals).clamp(1, points)
-        fractions = (i - 1 + (goals - arc[i - 1]) / (arc[i] - arc[i - 1])) / points
-        return (0.0, *fractions[1:-1].tolist(), 1.0)
+    def trace(self, walk: Walk) -> None:
+        """Fill in the trajectories of a walk's keyframes, where the walk inherits from them."""
+        for steps in {look.steps for look in walk.looks} if walk.inherits else ():
+            for keyframe in (walk.a, walk.b):
+                if steps not in keyframe.trajectories:
+                    keyframe.trajectories[steps] = self._trajectory(keyframe, walk, steps)
 
     def _run(self, walks: Sequence[Walk], look: Look) -> list[Tensor]:
         """Latents before each step from the first one run, and the clean ones: [n, C, H, W]."""
         steps, first = look.steps, look.inherited
         pulled = any(walk.crossfeed > 0 for walk in walks)
-        if first or pulled:
-            for walk in walks:
-                self._trace(walk.a, walk, steps)
-                self._trace(walk.b, walk, steps)
+        for walk in walks:
+            self.trace(walk)
         schedule = self.model.schedule(steps, first)
         if first:
             x = torch.stack([walk.inherited(steps, first) for walk in walks])
@@ -164,8 +167,11 @@ class Sampler:
         def pull(i: int, latents: Tensor) -> Tensor:
             if not pulled:
                 return latents
-            mixed = torch.stack([walk.inherited(steps, i) for walk in walks])
-            return torch.lerp(latents, mixed, weights)
+            rows = [
+                walk.inherited(steps, i) if walk.crossfeed > 0 else z
+                for walk, z in zip(walks, latents, strict=True)
+            ]
+            return torch.lerp(latents, torch.stack(rows), weights)
 
         return denoise(
             guided(self.model, cond, self._numbers(walk.guidance for walk in walks)),
@@ -179,17 +185,18 @@ class Sampler:
         """One number for each frame of a batch, beside the latents: [n]."""
         return torch.tensor(list(values), device=self.model.device)
 
-    def _trace(self, keyframe: Keyframe, walk: Walk, steps: int) -> None:
-        """Fill in a keyframe's own trajectory [steps + 1, C, H, W]."""
-        if steps in keyframe.trajectories:
-            return
+    def _trajectory(self, keyframe: Keyframe, walk: Walk, steps: int) -> Tensor:
+        """A keyframe's own latents before each step, and the clean ones: [steps + 1, C, H, W]."""
         schedule = self.model.schedule(steps, 0)
-        cond = tuple(part[None] for part in keyframe.cond)
         found = denoise(
-            guided(self.model, cond, self._numbers([walk.guidance])),
+            guided(
+                self.model,
+                tuple(part[None] for part in keyframe.cond),
+                self._numbers([walk.guidance]),
+            ),
             keyframe.noise[:1] * schedule.noise_scale,
             schedule,
             lambda i: keyframe.noise[i + 1 : i + 2],
             lambda _, latents: latents,
         )
-        keyframe.trajectories[steps] = torch.cat(found)
+        return torch.cat(found)

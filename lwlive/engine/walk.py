@@ -5,7 +5,6 @@ taken back by keeping the Walk it came from. The walk holds no threads, clocks o
 tensors, but neither models nor schedulers, and asks for nothing while it moves.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -115,10 +114,6 @@ class Glide:
 Warp = tuple[float, ...]
 
 
-# Gives the trajectories of a Walk's present mix by number of steps; none where none are in use.
-Trajectories = Callable[["Walk"], dict[int, Tensor]]
-
-
 @dataclass(frozen=True, eq=False)
 class Walk:
     """One frame's place on the walk, and all that is needed to go on from there."""
@@ -139,7 +134,7 @@ class Walk:
     old_look: Look | None = None  # while cross-fading
     faded: float = 1.0  # of the way from old_look to look
     warp: Warp = ()
-    fresh: bool = True  # the segment has begun and its warp may still be measured
+    fresh: bool = False  # the segment has begun and its warp may still be measured
 
     @property
     def params(self) -> Params:
@@ -238,14 +233,22 @@ class Walk:
         index = index % loop if loop else index
         return Keyframe(noise_of(self.seed, index, self.shape, self.device), self.cond_b)
 
+    def _here(self) -> Keyframe:
+        """The present mix as a keyframe: frames at its place are those of this walk."""
+        noise = torch.stack([self.noise(i) for i in range(NOISES)])
+        steps = {look.steps for look in self.looks} if self.inherits else set()
+        mixed = {n: torch.stack([self.inherited(n, i) for i in range(n + 1)]) for n in steps}
+        return Keyframe(noise, self.cond(), mixed)
+
     def next_segment(self) -> "Walk":
         """The start of the segment after this one, as it will be if nothing is changed."""
         return replace(self, fraction=1.0, cond_a=self.cond_b, arrived=1.0)._entered()
 
-    def steered(self, snapshot: Snapshot, cond: Cond, trajectories: Trajectories) -> "Walk":
+    def steered(self, snapshot: Snapshot, cond: Cond) -> "Walk":
         """The same place under new controls: nothing jumps, targets change.
 
-        `cond` belongs to the snapshot's prompts; `trajectories` is asked at a bend.
+        `cond` belongs to the snapshot's prompts. Where the walk inherits, its keyframes'
+        trajectories must be there.
         """
         old, new = self.params, snapshot.params
         targets = _targets(new)
@@ -258,10 +261,8 @@ class Walk:
             walk = replace(walk, cond_a=self.cond(), cond_b=cond, arrived=0.0)
         if reseeded or skipped or (prompted and self.inherits):
             index = -1 if reseeded else self._following(self.index) if skipped else self.index
-            noise = torch.stack([self.noise(i) for i in range(NOISES)])
-            here = Keyframe(noise, self.cond(), trajectories(self))
             walk = replace(
-                walk, seed=new.seed, index=index, a=here, fraction=0.0, warp=(), fresh=False
+                walk, seed=new.seed, index=index, a=self._here(), fraction=0.0, warp=(), fresh=False
             )
             walk = replace(walk, b=walk._keyframe(index + 1))
         elif prompted:

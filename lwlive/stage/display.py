@@ -326,6 +326,7 @@ class Display:
         self._splash_s = self._clock()
         width, height = self._size
         glow = self._upload("glow", paint.glow(elapsed, width / height))
+        glow.color = (255, 255, 255)
         glow.draw(None, (0, 0, width, height))
         self._words.title(lines, (width, height))
         self._finish(None)
@@ -348,8 +349,10 @@ class Display:
         if part >= 1:
             self._splash_s = None
             return 255
-        self._textures["glow"].draw(None, (0, 0, *self._size))
-        return round(255 * max(0.0, part))
+        glow = self._textures["glow"]
+        glow.color = (round(255 * (1 - part)),) * 3  # gone by then, also beside the picture
+        glow.draw(None, (0, 0, *self._size))
+        return round(255 * part)
 
     def _upload(self, name: str, pixels: npt.NDArray[np.uint8]) -> video.Texture:
         """The pixels in a texture that is made once per size and written anew each time."""

@@ -12,6 +12,7 @@ import numpy as np
 from lwlive.stage.supply import Shown
 
 LATENCIES = 100_000  # the newest ones are kept; a show of months has no end of them
+ASKED = 1_000  # controls waited for; without an engine nothing answers them
 
 
 class Figures:
@@ -26,7 +27,8 @@ class Figures:
         self.latencies_ms: deque[float] = deque(maxlen=LATENCIES)
         self._second: deque[float] = deque()  # times of the ticks of the last second
         self._sampled_second: deque[float] = deque()
-        self._asked: deque[tuple[int, float]] = deque()  # (version, time) not on screen yet
+        self._asked: deque[tuple[int, float]] = deque(maxlen=ASKED)  # (version, time), unseen yet
+        self._first_at = self._last_at = 0.0  # when the first and the last picture were shown
 
     def asked(self, version: int, now: float) -> None:
         """Controls of this version were sent to the engine."""
@@ -35,7 +37,8 @@ class Figures:
     def showed(self, shown: Shown, now: float, since_start: float) -> None:
         """One tick's picture is on screen."""
         if self.first_picture_s is None:
-            self.first_picture_s = since_start
+            self.first_picture_s, self._first_at = since_start, now
+        self._last_at = now
         self.ticks += 1
         self.late += shown.late
         self._second.append(now)
@@ -75,14 +78,15 @@ class Figures:
         """From the last control to the first picture made with it."""
         return self.latencies_ms[-1] if self.latencies_ms else None
 
-    def summary(self, shown_s: float) -> Mapping[str, Any]:
-        """What the statistics file says about frames; `shown_s` since the first picture."""
+    def summary(self) -> Mapping[str, Any]:
+        """What the statistics file says about frames."""
+        shown_s = self._last_at - self._first_at + 1 / self.fps  # the last one has its time too
         latencies = list(self.latencies_ms)
         p50, p95 = np.percentile(latencies, [50, 95]) if latencies else (None, None)
         return {
             "fps_target": self.fps,
-            "fps_shown": round(self.ticks / shown_s, 3) if shown_s > 0 else 0.0,
-            "fps_sampled": round(self.sampled / shown_s, 3) if shown_s > 0 else 0.0,
+            "fps_shown": round(self.ticks / shown_s, 3),
+            "fps_sampled": round(self.sampled / shown_s, 3),
             "frames_shown": self.ticks,
             "frames_late": self.late,
             "frames_skipped": self.skipped,
@@ -100,5 +104,3 @@ class Figures:
 
 def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 3)
-
-

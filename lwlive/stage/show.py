@@ -89,10 +89,12 @@ class Show:
         self._sent = controls.snapshot
         self._master = Master(controls.params)
         self._notice, self._notice_until = "", 0.0
+        self._deaf = False  # OSC has failed
         self._recorder: Recorder | None = None
         self._recorded: dict[str, Any] | None = None  # the last recording, for the statistics
         self._closing: list[tuple[Recorder, threading.Thread]] = []
-        self._first_at: float | None = None  # when the first picture was shown
+        self._given = config.record  # the file that the first recording goes into
+        self._first: tuple[int, float] | None = None  # tick and time of the first picture
         self._rss_start: float | None = None
         self._engine_own: object = None
 
@@ -101,7 +103,7 @@ class Show:
         self.ended = True
 
     def run(self) -> None:
-        """Tick until the end. Raises EngineFailure, OscError."""
+        """Tick until the end. Raises EngineFailure."""
         if self.config.record is not None:
             self.controls.set("record", True)
         period = 1 / self.config.fps
@@ -111,7 +113,7 @@ class Show:
                 self.clock.sleep_until(start + n * period)
                 self._tick(n, self.clock.now())
                 behind = int((self.clock.now() - start) / period) - n
-                if behind > 1 and self._first_at is not None:
+                if behind > 1 and self._first is not None:
                     self.figures.missed(behind - 1)
                 n += max(1, behind)
         finally:
@@ -127,8 +129,10 @@ class Show:
             self._switch_recording(now)
         elif self._recorder is not None and self._recorder.failed:
             self.controls.set("record", False)
-            self._say(self._recorder.failed, now)
+            self._notice, self._notice_until = self._recorder.failed, now + NOTICE_S  # it is logged
             self._stop_recording()
+        if self._closing and not self._closing[0][1].is_alive():
+            self._recorded = _summary(self._closing.pop(0)[0])
         params = self.controls.params
         level = self._master.step(params, 1 / self.config.fps)
         notice = self._notice if now < self._notice_until else None
@@ -136,13 +140,13 @@ class Show:
             if self.screen is not None:
                 elapsed = now - self.started
                 self.screen.splash([self.config.model, self.supply.doing], elapsed)
-                if self.figures.window_s is None:
-                    self.figures.window_s = self.clock.now() - self.started
         else:
             if self.screen is not None:
                 lines = hud.lines(params, self._hud_figures()) if params.hud else None
                 self.screen.show(shown.pixels, level, lines, notice)
             self._showed(shown, level, n)
+        if self.screen is not None and self.figures.window_s is None:
+            self.figures.window_s = self.clock.now() - self.started
         if self.osc is not None:
             self.osc.feedback(self._feedback(), now)
 
@@ -152,11 +156,13 @@ class Show:
             self._recorder.put(dimmed(shown.pixels, level), n)
         now = self.clock.now()
         self.figures.showed(shown, now, now - self.started)
-        if self._first_at is None:
-            self._first_at = now
-        if self._rss_start is None and now - self._first_at > 1.0:
+        if self._first is None:
+            self._first = n, now
+        first, first_at = self._first
+        if self._rss_start is None and now - first_at > 1.0:
             self._rss_start = memory.resident_mb(self.supply.pid)
-        if self.config.duration is not None and now - self._first_at >= self.config.duration:
+        duration = self.config.duration
+        if duration is not None and n + 1 - first >= round(duration * self.config.fps):
             self.end()
 
     def _take_controls(self, now: float) -> None:
@@ -165,15 +171,14 @@ class Show:
             for action in self.screen.events():
                 try:
                     self._act(action.kind, action.amount, now)
-                except ControlError as error:
+                except (ControlError, OSError) as error:
                     self._say(str(error), now)
-        if self.osc is not None:
+        if self.osc is not None and not self._deaf:
             try:
-                self.osc.apply(self.controls, lambda name: self._load(self._named(name), now))
+                self.osc.apply(self.controls, lambda name: self._load_named(name, now))
             except OscError as error:
-                log.error(str(error))
                 self._say(str(error), now)
-                self.osc = None
+                self._deaf = True
         new, old = self.controls.snapshot, self._sent
         if new is not old and (new.nexts != old.nexts or _sampled(new) != _sampled(old)):
             self._sent = new
@@ -191,19 +196,26 @@ class Show:
             self._say(f"preset saved: {path}", now)
         elif what == "preset":
             known = preset.bundled()
-            if amount <= len(known):
-                self._load(known[int(amount) - 1], now)
+            if amount > len(known):
+                raise ControlError(f"there is no preset {amount:.0f}; there are {len(known)}")
+            self._load(known[int(amount) - 1], now)
         elif what in STEPS:
             low, high = bounds(what) or (0.0, 1.0)
-            value = (getattr(params, what) or 0.0) + amount * STEPS[what]
+            value = getattr(params, what)
+            if value is None:
+                raise ControlError(f"{what} is the model's own, which is not loaded yet")
+            value += amount * STEPS[what]
             controls.set(what, round(min(high, max(low, value)), 4))
         elif what in type(params).model_fields and kind(what) is bool:
             controls.set(what, not getattr(params, what))
         else:
             controls.trigger(what)
 
-    def _named(self, name: str) -> Path:
-        return preset.named(name, self.config.folder)
+    def _load_named(self, name: str, now: float) -> None:
+        try:
+            self._load(preset.named(name, self.config.folder), now)
+        except OSError as error:  # the folder is on a disk that is gone
+            raise ControlError(str(error)) from error
 
     def _load(self, path: Path, now: float) -> None:
         """Bend to a preset. Raises ControlError and changes nothing where it is wrong."""
@@ -225,20 +237,18 @@ class Show:
             self._say(f"recorded: {self._recorder.path}", now)
             self._stop_recording()
             return
-        first = self._recorded is None and not self._closing
-        given = self.config.record if first else None
-        path = given or free_path(self.config.folder, datetime.now())
+        given, self._given = self._given, None
         try:
+            path = given or free_path(self.config.folder, datetime.now())
             self._recorder = Recorder(
                 path,
                 self.config.fps,
                 *self.size,
                 {"title": self.controls.params.prompt, "encoder": f"lwlive {__version__}"},
             )
-        except RecordError as error:
+        except (RecordError, OSError) as error:
             self.controls.set("record", False)
             self._say(str(error), now)
-            log.error(str(error))
         else:
             self._say(f"recording: {path}", now)
 
@@ -252,20 +262,12 @@ class Show:
 
     def _say(self, text: str, now: float) -> None:
         self._notice, self._notice_until = text, now + NOTICE_S
-        if self.screen is None:
-            log.info(text)
+        log.info(text)
 
     def _recording(self) -> dict[str, Any] | None:
         """The recording going on or the last one, for the statistics."""
         recorder = self._recorder or (self._closing[-1][0] if self._closing else None)
-        if recorder is None:
-            return None
-        return {
-            "file": str(recorder.path),
-            "frames": recorder.frames,
-            "dropped": recorder.dropped,
-            "failed": recorder.failed,
-        }
+        return self._recorded if recorder is None else _summary(recorder)
 
     def _hud_figures(self) -> dict[str, object]:
         running, figures = self.supply.running, self.figures
@@ -297,7 +299,6 @@ class Show:
     def statistics(self) -> dict[str, Any]:
         """The figures of the whole run, as the statistics file has them."""
         running, loaded = self.supply.running, self.supply.loaded
-        now = self.clock.now()
         osc = self.osc.counts if self.osc is not None else None
         width, height = self.size
         return {
@@ -310,13 +311,22 @@ class Show:
             "batch": running.batch if running else None,
             "compiled": running.compiled if running else None,
             "stride": running.stride if running else None,
-            **self.figures.summary(now - self._first_at if self._first_at else 0.0),
+            **self.figures.summary(),
             "osc": osc._asdict() if osc is not None else None,
             "recording": self._recording(),
             "engine": {"starts": self.supply.starts, "deaths": self.supply.deaths},
             "rss_mb_start": self._rss_start,
             "rss_mb_end": memory.resident_mb(self.supply.pid),
         }
+
+
+def _summary(recorder: Recorder) -> dict[str, Any]:
+    return {
+        "file": str(recorder.path),
+        "frames": recorder.frames,
+        "dropped": recorder.dropped,
+        "failed": recorder.failed,
+    }
 
 
 def write_statistics(path: Path, statistics: dict[str, Any]) -> None:

@@ -1,19 +1,21 @@
 """The supply of pictures: the engine as the stage sees it, started, watched and started again.
 
-All of it runs in the stage's main thread and never waits. From the first picture on there is one
-for every tick: a new frame, the last one again when none is ready (late), or, while there is no
-engine, the last seconds played slowly to and fro. The supply knows nothing of windows or torch;
-time is passed in.
+All of it runs in the stage's main thread and never waits, but for a few milliseconds when an
+engine is lost. From the first picture on there is one for every tick: a new frame, the last one
+again when none is ready (late), or, while there is no engine, the last seconds played slowly to and
+fro. The supply knows nothing of windows or torch; time is passed in.
 """
 
 import logging
 import math
 import multiprocessing
+import signal
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,8 +31,10 @@ KEPT_BYTES = 256 * 2**20
 FADE_S = 1.0  # seconds to fade back into the walk
 STALL_S = 6.0  # a running engine without a frame for so long stands still
 LOADING_S = 300.0  # an engine without a first frame for so long stands still
-PAUSES_S = (0.0, 0.0, 2.0, 5.0, 15.0, 60.0)  # before a new start, by deaths within a minute
-MINUTE_S = 60.0
+PAUSES_S = (0.0, 0.0, 2.0, 5.0, 15.0, 60.0)  # before a new start, by deaths in a row
+MINUTE_S = 60.0  # an engine that gave pictures for so long ends the row
+REAP_S = 0.02  # how long a lost engine is waited for, to learn how it ended
+UNREAD_BYTES = 6000  # of controls that no frame has shown yet; macOS's pipes hold 8192
 
 
 class EngineFailure(RuntimeError):  # noqa: N818 - what it is, not what was raised
@@ -66,15 +70,20 @@ class Supply:
         now: float,
     ) -> None:
         self._start_engine, self._make_ring, self._fps = start, make_ring, fps
-        self._snapshot = snapshot
+        self._snapshot = self._sent = snapshot
         self._engine: BaseProcess | None = None
+        self._last: Pixels  # of the last tick, once there are pictures
         self._kept: deque[Pixels] = deque()
         self._coming: deque[Pixels] = deque()  # a new engine's, kept once they are faded in
+        self._fade = math.ceil(FADE_S * fps)  # ticks
         self._moving = False  # frames have come from this engine
         self._swing = 0  # ticks since the engine was lost, for playing to and fro
         self._fading = 0  # ticks left of fading back into the walk
-        self._deaths: deque[float] = deque()  # times of those within the last minute
-        self._start_at: float | None = None  # when to start again
+        self._settling = 0  # ticks left of fading from `_still`, where an engine died in its fade
+        self._row = 0  # deaths in a row
+        self._start_at = math.inf  # when to start again
+        self._dying: list[BaseProcess] = []  # killed, and not gone when last looked at
+        self._unread: deque[tuple[int, int]] = deque()  # (version, bytes) sent, in no frame yet
         self._failed: Failed | None = None
         self.phase = 0.0  # of the last frame shown
         self.starts = self.deaths = 0
@@ -94,12 +103,14 @@ class Supply:
         """End the engine and give its memory back."""
         if self._engine is not None:
             self._drop()
+        for engine in self._dying:
+            engine.join(1.0)
 
     @property
     def state(self) -> str:
         """The engine in a word or two, for the HUD."""
         if self._engine is None:
-            return f"lost, {self.deaths} times; starting again"
+            return f"lost ({self.deaths} so far), starting again"
         if self.running is None or not self._moving:
             return self.doing
         return "compiled" if self.running.compiled else "not compiled"
@@ -117,19 +128,33 @@ class Supply:
     def send(self, snapshot: Snapshot) -> None:
         """Give the engine new controls; a new engine starts with them."""
         self._snapshot = snapshot
-        if self._engine is not None:
-            try:
-                self._pipe.send(snapshot)
-            except OSError:  # its death is noticed by `tick`
-                log.debug("the engine is gone: controls wait for the next one")
+        self._post()
+
+    def _post(self) -> None:
+        """Send the newest controls, later where too much is unread: a full pipe would wait."""
+        if self._engine is None or self._sent is self._snapshot:
+            return
+        message = bytes(ForkingPickler.dumps(self._snapshot))
+        if self._unread and sum(size for _, size in self._unread) + len(message) > UNREAD_BYTES:
+            return
+        self._sent = self._snapshot
+        self._unread.append((self._snapshot.version, len(message)))
+        try:
+            self._pipe.send_bytes(message)
+        except OSError:  # its death is noticed by `tick`
+            log.debug("the engine is gone: controls wait for the next one")
 
     def tick(self, now: float) -> Shown | None:
         """The picture of this tick, None before the very first. Raises EngineFailure."""
-        if self._engine is None:
-            if self._start_at is not None and now >= self._start_at:
-                self._start(now)
-        else:
+        self._dying = [engine for engine in self._dying if engine.is_alive()]
+        if self._engine is not None:
             self._listen(now)
+            self._post()
+        elif now >= self._start_at:
+            try:
+                self._start(now)
+            except OSError as error:  # no memory or no process to be had just now
+                self._again(f"it cannot be started: {error}", now)
         frame = self._ring.take() if self._engine is not None else None
         if frame is not None:
             return self._new(frame, now)
@@ -138,48 +163,64 @@ class Supply:
         if not self._kept:
             return None
         if self._moving:
-            return Shown(self._kept[-1], None, late=True)
-        self._swing += 1
-        return Shown(self._to_and_fro(), None, late=False)
+            return Shown(self._last, None, late=True)
+        self._last = self._to_and_fro()
+        return Shown(self._last, None, late=False)
 
     def _new(self, frame: Frame, now: float) -> Shown:
         frame = replace(frame, pixels=frame.pixels.copy())  # the slot is the ring's again
         pixels = frame.pixels
-        if self._kept and not self._moving:
-            self._fading = math.ceil(FADE_S * self._fps)
-        self._moving, self._frame_at, self.phase = True, now, frame.phase
+        if not self._moving:
+            self._moving, self._moving_at = True, now
+            self._fading = self._fade if self._kept else 0
+        self._frame_at, self.phase = now, frame.phase
+        while self._unread and self._unread[0][0] <= frame.version:
+            self._unread.popleft()
         if self._fading:
-            self._swing += 1
-            share = self._fading / (math.ceil(FADE_S * self._fps) + 1)
-            shown = _mixed(self._to_and_fro(), pixels, share)
+            share = self._fading / (self._fade + 1)
+            self._last = _mixed(self._to_and_fro(), pixels, share)
+            self._keep(self._coming, pixels)
             self._fading -= 1
-            self._coming.append(pixels)
             if not self._fading:
-                self._kept, self._coming, self._swing = self._coming, deque(), 0
+                self._kept, self._coming, self._settling = self._coming, deque(), 0
         else:
-            shown = pixels
-            self._kept.append(pixels)
+            self._last = pixels
+            self._keep(self._kept, pixels)
+        return Shown(self._last, frame, late=False)
+
+    def _keep(self, pictures: deque[Pixels], pixels: Pixels) -> None:
+        pictures.append(pixels)
         most = min(KEPT_S * self._fps, KEPT_BYTES / pixels.nbytes)
-        while len(self._kept) > max(2, most):
-            self._kept.popleft()
-        return Shown(shown, frame, late=False)
+        while len(pictures) > max(2, most):
+            pictures.popleft()
 
     def _to_and_fro(self) -> Pixels:
-        """A kept picture: back from the newest and forth again, at half speed, mixed between."""
+        """The next kept picture: back from the newest and forth again, at half speed, mixed."""
+        self._swing += 1
         last = len(self._kept) - 1
-        if last == 0:
-            return self._kept[0]
-        at = (self._swing / 2) % (2 * last)
-        place = last - at if at <= last else at - last
-        low = min(int(place), last - 1)
-        return _mixed(self._kept[low + 1], self._kept[low], place - low)
+        picture = self._kept[0]
+        if last > 0:
+            at = (self._swing / 2) % (2 * last)
+            place = last - at if at <= last else at - last
+            low = min(int(place), last - 1)
+            picture = _mixed(self._kept[low + 1], self._kept[low], place - low)
+        if self._settling:
+            picture = _mixed(self._still, picture, self._settling / (self._fade + 1))
+            self._settling -= 1
+        return picture
 
     def _start(self, now: float) -> None:
-        self._ring = self._make_ring()
-        self._engine, self._pipe = self._start_engine(self._ring, self._snapshot, self.phase)
-        self._started_at, self._frame_at, self._start_at = now, now, None
+        """Start an engine. Raises OSError."""
+        ring = self._make_ring()
+        try:
+            self._engine, self._pipe = self._start_engine(ring, self._snapshot, self.phase)
+        except BaseException:
+            ring.close()
+            raise
+        self._ring, self._frame_at, self._sent = ring, now, self._snapshot
         self._moving, self._failed, self.running = False, None, None
-        self._coming = deque()
+        self._unread.clear()
+        self.doing = "starting"
         self.starts += 1
 
     def _listen(self, now: float) -> None:
@@ -199,7 +240,6 @@ class Supply:
             self.running = message
         elif isinstance(message, Note):
             self.notes.append(message.text)
-            log.warning(message.text)
         elif isinstance(message, Failed):
             self._failed = message
 
@@ -213,35 +253,51 @@ class Supply:
             self._lost(now)
 
     def _lost(self, now: float) -> None:
-        """The engine is gone: show what is kept, and start another, later if this goes on."""
-        assert self._engine is not None
-        failed, code = self._failed, self._engine.exitcode
-        self._drop()
+        """The engine is gone: show what is kept."""
+        failed, code = self._failed, self._drop()
         if failed is not None and failed.trace:
             log.debug(failed.trace)
         if failed is not None and failed.lasting and not self._kept:
             raise EngineFailure(failed.text)
-        self._kept.extend(self._coming)
-        self.deaths += 1
-        self._deaths.append(now)
-        while self._deaths and now - self._deaths[0] > MINUTE_S:
-            self._deaths.popleft()
-        pause = PAUSES_S[min(len(self._deaths), len(PAUSES_S)) - 1]
-        self._start_at = now + pause
-        self._moving, self._fading, self._swing = False, 0, 0
-        why = failed.text if failed else f"exit code {code}"
-        again = "starting again" if not pause else f"starting again in {pause:.0f} s"
-        note = f"engine lost ({why}), {len(self._deaths)} in the last minute; {again}"
-        self.notes.append(note)
-        log.warning(note)
+        if self._fading:  # on screen is a mix that is nowhere kept: go on from there
+            self._still, self._settling = self._last, self._fade
+        elif self._moving:
+            self._swing = 0
+        if self._moving and now - self._moving_at > MINUTE_S:
+            self._row = 0
+        self._moving, self._fading, self._coming = False, 0, deque()
+        self._again(failed.text if failed else _ending(code), now)
 
-    def _drop(self) -> None:
+    def _again(self, why: str, now: float) -> None:
+        """Start another engine, later if this goes on."""
+        self.deaths += 1
+        self._row += 1
+        pause = PAUSES_S[min(self._row, len(PAUSES_S)) - 1]
+        self._start_at = now + pause
+        often = f", {self._row} times in a row" if self._row > 1 else ""
+        when = f" in {pause:.0f} s" if pause else ""
+        self.notes.append(f"engine lost ({why}){often}; starting again{when}")
+
+    def _drop(self) -> int | None:
+        """End the engine and let go of its ring and pipe. Returns its exit code, if known yet."""
         assert self._engine is not None
-        self._engine.kill()
-        self._engine.join(1.0)
+        engine, self._engine = self._engine, None
+        engine.kill()
+        engine.join(REAP_S)
+        if engine.exitcode is None:  # a graphics driver may take its time
+            self._dying.append(engine)
         self._pipe.close()
         self._ring.close()
-        self._engine = None
+        return engine.exitcode
+
+
+def _ending(code: int | None) -> str:
+    """How a process ended, in words."""
+    if code is None:
+        return "its pipe ended"
+    if code < 0 and -code in {*signal.Signals}:
+        return f"ended by {signal.Signals(-code).name}"
+    return f"exit code {code}"
 
 
 def _mixed(old: Pixels, new: Pixels, share: float) -> Pixels:

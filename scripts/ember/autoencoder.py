@@ -17,7 +17,8 @@ from torch.nn import functional
 
 CROP = 128  # pixels; the network is convolutional, so crops do
 BATCH = 8
-PEAK = 2e-3
+PEAK = 1.5e-3
+FROZEN = 600  # steps after which the encoder stays as it is, and only the decoder learns
 
 
 def batch(folder: Path, rng: np.random.Generator, count: int = BATCH) -> Tensor:
@@ -47,8 +48,10 @@ def difference(made: Tensor, wanted: Tensor) -> Tensor:
 
 def step_loss(vae: AutoencoderTiny, pictures: Tensor) -> Tensor:
     """Reconstruction, and latents held near mean 0 and deviation 1 in every channel."""
-    latents = vae.encoder(pictures)
-    made = vae.decoder(latents + 0.04 * torch.randn_like(latents))
+    latents: Tensor = vae.encoder(pictures)
+    if not latents.requires_grad:
+        return difference(vae.decoder(latents + 0.06 * torch.randn_like(latents)), pictures)
+    made: Tensor = vae.decoder(latents + 0.04 * torch.randn_like(latents))
     flat = latents.transpose(0, 1).flatten(1)
     centred = flat.mean(1).square().mean() + (flat.std(1) - 1).square().mean()
     return difference(made, pictures) + 0.05 * centred
@@ -57,7 +60,10 @@ def step_loss(vae: AutoencoderTiny, pictures: Tensor) -> Tensor:
 def train(
     vae: AutoencoderTiny, data: Path, checkpoint: Path, steps: int, say: Callable[[str], None]
 ) -> None:
-    """Train for `steps` in all, from the checkpoint where there is one."""
+    """Train for `steps` in all, from the checkpoint where there is one.
+
+    The denoiser can begin once the encoder is frozen.
+    """
     vae.to(memory_format=torch.channels_last).train()
     optimiser = torch.optim.AdamW(vae.parameters(), lr=PEAK, betas=(0.9, 0.98), weight_decay=0.0)
     start = restore(checkpoint, vae=vae, optimiser=optimiser)
@@ -65,6 +71,7 @@ def train(
     for step in range(start, steps):
         for group in optimiser.param_groups:
             group["lr"] = rate(step, steps, PEAK)
+        vae.encoder.requires_grad_(step < FROZEN)
         rng = numbers(1, step)
         loss = step_loss(vae, batch(data, rng).to(memory_format=torch.channels_last))
         optimiser.zero_grad(set_to_none=True)

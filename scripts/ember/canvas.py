@@ -4,6 +4,7 @@ All fields are float32 [SIZE, SIZE]; x grows to the right and y downwards, both 
 This file knows nothing of families or colours.
 """
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -81,7 +82,7 @@ class Canvas:
         for k in range(octaves):
             total = total + gain**k * self.noise(min(cells * 2**k, 96), wide)
             power += gain ** (2 * k)
-        return total / power**0.5
+        return total * (1 / math.sqrt(power))
 
     def turn(self, angle: float, x: float = 0.0, y: float = 0.0) -> tuple[Tensor, Tensor]:
         """Coordinates along and across a direction, around a point."""
@@ -122,8 +123,8 @@ def cubic(canvas: Canvas, cells: float) -> Tensor:
 def look(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """The values of a field at other coordinates, mirrored beyond the edge."""
     grid = torch.stack((x, y), -1)[None]
-    mode = {"padding_mode": "reflection", "align_corners": False}
-    return functional.grid_sample(image[None, None], grid, **mode)[0, 0]
+    field = image[None, None]
+    return functional.grid_sample(field, grid, padding_mode="reflection", align_corners=False)[0, 0]
 
 
 def ramp(value: Tensor, low: float, high: float) -> Tensor:

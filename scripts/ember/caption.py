@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
 from words import COLOURS, FAMILIES, MODIFIERS, PAIRS
 
 

@@ -15,9 +15,9 @@ from keep import follow, numbers, rate, restore, store
 from latents import Store, tie, tokenize
 from torch import Tensor, nn
 
-BATCH = 24
-PEAK = 1.2e-3
-MEMORY = 0.996  # of the moving average, per step
+BATCH = 16
+PEAK = 1.0e-3
+MEMORY = 0.995  # of the moving average, per step
 SILENT = 0.1  # share of captions left empty, for guidance
 LIVE = torch.tensor([999, 999, 749, 499, 249])  # where 1, 2 and 4 trailing steps stand
 
@@ -57,7 +57,7 @@ def step_loss(model: nn.ModuleDict, ember: Ember, batch: tuple[Tensor, ...]) -> 
     keep, add = coefficients(ember.schedule, times)
     noisy = (keep * latents + add * noise).to(memory_format=torch.channels_last)
     condition = model["text"](tokens).last_hidden_state
-    made = model["unet"](noisy, times, condition).sample
+    made: Tensor = model["unet"](noisy, times, condition).sample
     return (made - (keep * noise - add * latents)).square().mean()
 
 
@@ -67,20 +67,17 @@ def train(
     checkpoint: Path,
     steps: int,
     say: Callable[[str], None],
-    show: Callable[[Ember], None],
+    stop: int | None = None,
 ) -> None:
-    """Train for `steps` in all; ember holds the averaged weights afterwards."""
+    """Train for `steps` in all, or until `stop`; ember holds the averaged weights afterwards."""
     ember.unet.to(memory_format=torch.channels_last)
     model = nn.ModuleDict({"unet": ember.unet, "text": ember.text}).train()
     average = copy.deepcopy(model).eval()
     optimiser = torch.optim.AdamW(model.parameters(), lr=PEAK, betas=(0.9, 0.98), weight_decay=0.01)
     start = restore(checkpoint, model=model, average=average, optimiser=optimiser)
     empty = tokenize(ember.tokenizer, [""])
-    averaged = Ember(
-        ember.tokenizer, average["text"], average["unet"], ember.vae, ember.schedule
-    )
     began, total = time.monotonic(), 0.0
-    for step in range(start, steps):
+    for step in range(start, steps if stop is None else stop):
         for group in optimiser.param_groups:
             group["lr"] = rate(step, steps, PEAK)
         latents, noise, tokens = pair(data, 2, step)
@@ -95,7 +92,6 @@ def train(
             each = (time.monotonic() - began) / (step + 1 - start)
             say(f"denoiser {step + 1}/{steps} loss {total / 50:.4f} {each:.3f} s/step")
             total = 0.0
-        if (step + 1) % 200 == 0 or step + 1 == steps:
+        if (step + 1) % 100 == 0 or step + 1 in (steps, stop):
             store(checkpoint, step + 1, model=model, average=average, optimiser=optimiser)
-            show(averaged)
     ember.unet, ember.text = average["unet"], average["text"]

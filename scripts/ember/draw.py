@@ -1,14 +1,13 @@
 """Procedural pictures without end: a seed gives a wish, its caption and its picture."""
 
+import fields
 import numpy as np
+import solids
 import torch
 from canvas import Canvas, Layer
 from caption import Wish, say, wish
 from grade import grade
 from torch import Tensor
-
-import fields
-import solids
 
 DRAW = {
     "strands": solids.strands,

@@ -177,9 +177,9 @@ def nebula(c: Canvas) -> Layer:
     for power, count, reach in ((2.5, 150, 0.0), (16.0, 26, 1.3), (110.0, 6, 3.0)):
         spots = torch.zeros(SIZE, SIZE)
         place = torch.from_numpy(c.rng.integers(0, SIZE, (2, max(1, int(count * c.number)))))
-        spots[place[0], place[1]] = power * torch.from_numpy(
-            c.rng.uniform(0.3, 1, place.shape[1])
-        ).float()
+        spots[place[0], place[1]] = (
+            power * torch.from_numpy(c.rng.uniform(0.3, 1, place.shape[1])).float()
+        )
         stars = stars + (blur(spots, reach) if reach else blur(spots, 0.6))
         if reach == 3.0:
             stars = stars + 0.3 * blur(spots, 9)
@@ -208,7 +208,9 @@ def fire(c: Canvas) -> Layer:
     sparks = blur(spots, 1.2) * ramp(up, 1.05, 0.2)
     hue = (0.04 + 0.55 * heat.clamp(0, 1.8)).clamp(0, 1)
     tone = tone + 0.5 * sparks.clamp(0, 1)
-    return Layer((flame + sparks).clamp(0, 1), tone, hue, light=0.3 * flame**2 * ramp(heat, 0.3, 1.4))
+    return Layer(
+        (flame + sparks).clamp(0, 1), tone, hue, light=0.3 * flame**2 * ramp(heat, 0.3, 1.4)
+    )
 
 
 def aurora(c: Canvas) -> Layer:
@@ -235,4 +237,6 @@ def aurora(c: Canvas) -> Layer:
     glow = (glow + 0.1 * blur(glow, 16)).clamp(0, 2)
     mask = (1 - torch.exp(-1.9 * glow) + 0.7 * stars).clamp(0, 1)
     tone = 0.16 + 0.42 * glow + 0.5 * stars
-    return Layer(mask * hills, tone, hue, light=0.22 * blur(glow, 10) * hills, dome=-0.8 * (1 - hills))
+    return Layer(
+        mask * hills, tone, hue, light=0.22 * blur(glow, 10) * hills, dome=-0.8 * (1 - hills)
+    )

@@ -3,6 +3,7 @@
 The one place that knows the architecture. This file knows nothing of pictures or losses.
 """
 
+import itertools
 import json
 from copy import deepcopy
 from dataclasses import dataclass
@@ -11,9 +12,9 @@ from tempfile import TemporaryDirectory
 
 import torch
 from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from head_start import head_start
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
-
 from words import vocabulary
 
 TARGET = Path(__file__).parents[2] / "lwlive" / "ember"
@@ -60,7 +61,7 @@ def split(parts: list[str], merges: list[tuple[str, str]]) -> list[str]:
     """Byte-pair encoding of one word (Sennrich et al. 2016): the earliest rule goes first."""
     rank = {pair: i for i, pair in enumerate(merges)}
     while len(parts) > 1:
-        pairs = [rank.get(pair, len(rank)) for pair in zip(parts, parts[1:], strict=False)]
+        pairs = [rank.get(pair, len(rank)) for pair in itertools.pairwise(parts)]
         best = min(pairs)
         if best == len(rank):
             break
@@ -121,6 +122,7 @@ def blank(seed: int = 0) -> Ember:
         decoder_block_out_channels=(16, 16, 16, 16),
         num_decoder_blocks=(3, 4, 1, 0),
     )
+    head_start(vae)
     return Ember(tok, text, unet, vae, schedule())
 
 

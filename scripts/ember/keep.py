@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def store(path: Path, step: int, **parts: Any) -> None:
@@ -47,6 +47,7 @@ def rate(step: int, steps: int, peak: float, warm: int = 100) -> float:
 def follow(average: nn.Module, model: nn.Module, step: int, memory: float) -> None:
     """Exponential moving average of weights, quicker in the first steps."""
     keep = min(memory, (1 + step) / (10 + step))
-    ours, theirs = list(average.parameters()), list(model.parameters())
+    ours: list[Tensor] = list(average.parameters())
+    theirs: list[Tensor] = list(model.parameters())
     torch._foreach_mul_(ours, keep)
     torch._foreach_add_(ours, theirs, alpha=1 - keep)

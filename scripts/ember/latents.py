@@ -26,7 +26,7 @@ SHRINK = 0.1  # towards independent cells, where a family has few pictures
 
 @dataclass
 class Store:
-    """Everything the denoiser learns from, in memory; each picture also mirrored."""
+    """Everything the denoiser learns from, in memory."""
 
     latents: Tensor  # [N, 4, 32, 32] float16
     layout: Tensor  # [N, GRID * GRID] float16, whitened within each family
@@ -36,22 +36,18 @@ class Store:
 
 @torch.inference_mode()
 def encode(vae: AutoencoderTiny, tokenizer: CLIPTokenizer, folder: Path, number: int) -> Store:
-    """One shard as latents, twice: as drawn and mirrored."""
+    """One shard as latents, layouts and captions."""
     pictures, notes = paths(folder, number)
     families = [row["family"] for row in json.loads(notes.read_text())]
     drawn = np.load(pictures, mmap_mode="r")
     latents, layouts = [], []
     for start in range(0, SHARD, 20):
         part = torch.from_numpy(drawn[start : start + 20].astype(np.float32)) / 127.5 - 1
-        part = torch.cat((part, part.flip(-1))).to(memory_format=torch.channels_last)
+        part = part.to(memory_format=torch.channels_last)
         latents.append(vae.encoder(part).half())
         layouts.append(arrangement(part).half())
-    kind = torch.tensor([list(FAMILIES).index(family) for family in families])
-    told = tellings(tokenizer, number)
-    order = [torch.cat((half[:20], half[20:])) for half in latents]
-    both = torch.cat([kind[i : i + 20].repeat(2) for i in range(0, SHARD, 20)])
-    words = torch.cat([told[i : i + 20].repeat(2, 1, 1) for i in range(0, SHARD, 20)])
-    return Store(torch.cat(order), torch.cat(layouts), words, both)
+    kinds = torch.tensor([list(FAMILIES).index(family) for family in families])
+    return Store(torch.cat(latents), torch.cat(layouts), tellings(tokenizer, number), kinds)
 
 
 def tellings(tokenizer: CLIPTokenizer, number: int) -> Tensor:
@@ -82,7 +78,8 @@ def arrangement(pictures: Tensor) -> Tensor:
 def gather(parts: list[Store]) -> Store:
     """Shards as one, with the layouts whitened within each family."""
     store = Store(
-        *(torch.cat([getattr(p, name) for p in parts]) for name in ("latents", "layout")),
+        torch.cat([p.latents for p in parts]),
+        torch.cat([p.layout for p in parts]),
         torch.cat([p.tokens for p in parts]),
         torch.cat([p.family for p in parts]),
     )
@@ -95,10 +92,10 @@ def gather(parts: list[Store]) -> Store:
 def whiten(values: Tensor) -> Tensor:
     """Zero-phase whitening: unit variance, no correlation, as near the values as can be."""
     centred = values - values.mean(0)
-    spread = centred.T @ centred / len(centred)
+    spread: Tensor = centred.T @ centred / len(centred)
     spread = spread + SHRINK * spread.diagonal().mean() * torch.eye(len(spread))
     power, axes = torch.linalg.eigh(spread)
-    white = centred @ (axes * power.rsqrt()) @ axes.T
+    white: Tensor = centred @ (axes * power.rsqrt()) @ axes.T
     return (white / white.std(0).clamp(min=1e-3)).clamp(-3.5, 3.5)
 
 
@@ -116,12 +113,10 @@ def tie(noise: Tensor, layout: Tensor) -> Tensor:
     return torch.cat((first + change, noise[:, 1:]), 1)
 
 
-def load(
-    vae: AutoencoderTiny, tokenizer: CLIPTokenizer, folder: Path, cache: Path, limit: int
-) -> Store:
+def load(vae: AutoencoderTiny, tokenizer: CLIPTokenizer, folder: Path, cache: Path) -> Store:
     """All drawn shards as one store, encoded once and kept in `cache`."""
     parts = []
-    for number in list(ready(folder))[:limit]:
+    for number in ready(folder):
         path = cache / f"{number:04d}.pt"
         if not path.exists():
             cache.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """Contact sheets: drawn pictures, every family at several step counts, a walk.
 
-    python scripts/ember/sheet.py --model FOLDER --out FOLDER
+python scripts/ember/sheet.py --model FOLDER --out FOLDER
 """
 
 import argparse
@@ -45,7 +45,7 @@ def sheet(images: Tensor, labels: list[str], columns: int, path: Path) -> None:
         pixels = (image.permute(1, 2, 0).numpy() * 255).astype(np.uint8)
         spot = (i % columns * side, i // columns * side)
         canvas.paste(Image.fromarray(pixels), spot)
-        pen.text((spot[0] + 4, spot[1] + 3), labels[i], "white", stroke_width=1, stroke_fill="black")
+        pen.text(spot, f" {labels[i]}", "white", stroke_width=1, stroke_fill="black")
     path.parent.mkdir(parents=True, exist_ok=True)
     canvas.save(path)
 

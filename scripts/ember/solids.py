@@ -43,9 +43,14 @@ def strands(c: Canvas) -> Layer:
         present = (chance < (0.85 if k == 0 else 0.45)).float()
         cover = ramp(d, 1.04, 0.9) * present
         round_ = (1 - d.square()).clamp(0).sqrt()
-        tone = 0.12 + 0.36 * round_ + 0.14 * side * round_ + 0.55 * ramp(
-            (side - 0.38).abs(), 0.3, 0.0
-        ) * (0.5 + 0.25 * torch.sin(along * 9 + chance * 40))
+        tone = (
+            0.12
+            + 0.36 * round_
+            + 0.14 * side * round_
+            + 0.55
+            * ramp((side - 0.38).abs(), 0.3, 0.0)
+            * (0.5 + 0.25 * torch.sin(along * 9 + chance * 40))
+        )
         tone = tone * (0.72 + 0.28 * (k + 1) / bundles)
         stack.lay(cover, tone, c.shares(ids + k), ramp(d, 2.2, 0.8) * present * 0.6)
     return Layer(stack.mask, stack.tone, stack.hue, lifted=True)

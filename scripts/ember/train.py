@@ -12,16 +12,29 @@ import time
 from pathlib import Path
 
 import autoencoder
+import denoiser
 import folder
+import latents
 import torch
 from gather import SHARD, shard
+from keep import restore
+from torch import nn
 
-STAGES = ("draw", "autoencoder")
+STAGES = ("draw", "autoencoder", "denoiser", "save")
 
 
 def say(line: str) -> None:
     """One line of the log."""
     print(time.strftime("%H:%M:%S"), line, flush=True)
+
+
+def trained(work: Path) -> folder.Ember:
+    """The model with the newest weights of every checkpoint there is."""
+    ember = folder.blank()
+    restore(work / "autoencoder.pt", vae=ember.vae)
+    average = nn.ModuleDict({"unet": ember.unet, "text": ember.text})
+    restore(work / "denoiser.pt", average=average)
+    return ember
 
 
 def main() -> None:
@@ -31,11 +44,12 @@ def main() -> None:
     parser.add_argument("--stage", choices=(*STAGES, "all"), default="all")
     parser.add_argument("--pictures", type=int, default=16000)
     parser.add_argument("--autoencoder-steps", type=int, default=3000)
+    parser.add_argument("--denoiser-steps", type=int, default=2400)
+    parser.add_argument("--out", type=Path, default=folder.TARGET)
     parser.add_argument("--threads", type=int, default=2)
     flags = parser.parse_args()
     torch.set_num_threads(flags.threads)
     stages = STAGES if flags.stage == "all" else (flags.stage,)
-    ember = folder.blank()
     if "draw" in stages:
         jobs = [(flags.work / "data", n) for n in range(flags.pictures // SHARD)]
         with multiprocessing.get_context("spawn").Pool(flags.threads) as pool:
@@ -43,8 +57,16 @@ def main() -> None:
     if "autoencoder" in stages:
         checkpoint = flags.work / "autoencoder.pt"
         autoencoder.train(
-            ember.vae, flags.work / "data", checkpoint, flags.autoencoder_steps, say
+            folder.blank().vae, flags.work / "data", checkpoint, flags.autoencoder_steps, say
         )
+    if "denoiser" in stages:
+        ember = folder.blank()
+        restore(flags.work / "autoencoder.pt", vae=ember.vae)
+        data = latents.load(ember.vae, ember.tokenizer, flags.work / "data", flags.work / "latents")
+        say(f"{len(data.latents)} latents, deviation {float(data.latents.float().std()):.3f}")
+        denoiser.train(ember, data, flags.work / "denoiser.pt", flags.denoiser_steps, say)
+    if "save" in stages:
+        folder.save(trained(flags.work), flags.out)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,0 @@
-"""Looks by name, one .toml each; installed as lwlive.presets, so that the program finds them."""

@@ -1,0 +1,242 @@
+"""The producer keeps the ring filled, answers controls soon, and never jumps."""
+
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from lwlive.engine.producer import MOST_STRIDE, Producer, parsed, stride_for, weighted
+from lwlive.engine.schedule import Schedule, Step
+from lwlive.engine.walk import Cond
+from lwlive.params import Controls, Params
+from lwlive.ring import AHEAD_S, Frame, Pixels, Ring, slots
+
+FPS = 30.0
+
+
+class Timer:
+    """Time that passes only when something is said to take it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        """Seconds."""
+        return self.now
+
+
+class FakeModel:
+    """A model whose pictures show its latents and conditioning; evaluations take simulated time."""
+
+    name, device, dtype, compiled = "fake", "cpu", "float32", False
+    shape = (4, 2, 2)
+
+    def __init__(self, timer: Timer, denoise_s: float, decode_s: float, batch: int = 4) -> None:
+        self.own: dict[str, Any] = {"steps": 1, "guidance": 1.0}
+        self.batch, self._timer = batch, timer
+        self._denoise_s, self._decode_s = denoise_s, decode_s
+        self.encoded: list[str] = []
+
+    def encode(self, prompts: Sequence[str]) -> Cond:
+        """A number for each prompt."""
+        self.encoded += prompts
+        return (torch.tensor([[float(len(text)) / 400] for text in prompts]),)
+
+    def denoise(self, x: Tensor, _timestep: float, cond: Cond) -> Tensor:
+        """The latents, moved by the conditioning."""
+        self._timer.now += self._denoise_s * len(x)
+        return x + cond[0].view(-1, 1, 1, 1)
+
+    def decode(self, latents: Tensor) -> Pixels:
+        """Each latent pixel as 8x8 pixels of grey."""
+        self._timer.now += self._decode_s * len(latents)
+        grey = (latents.mean(1) * 40 + 128).clamp(0, 255).byte().numpy()
+        return np.repeat(np.repeat(grey, 8, 1), 8, 2)[..., None].repeat(3, 3)
+
+    def schedule(self, steps: int, begin: int) -> Schedule:
+        """Each step takes over the model's output."""
+        rows = [Step(999.0, 1.0, (), ((i, 1.0),), ()) for i in range(begin, steps)]
+        return Schedule(1.0, begin, tuple(rows))
+
+
+class Bench:
+    """A producer with a reader that shows one frame per tick of simulated time."""
+
+    def __init__(self, ring: Ring, denoise_s: float, decode_s: float, **values: Any) -> None:
+        self.timer = Timer()
+        self.model = FakeModel(self.timer, denoise_s, decode_s)
+        self.controls = Controls(Params(**values))
+        self.ring = ring
+        self.producer = Producer(
+            model=self.model,
+            ring=ring,
+            fps=FPS,
+            inbox=lambda: self.controls.snapshot,
+            stopped=lambda: False,
+            timer=self.timer,
+            phase=0.0,
+        )
+        self.frames: list[Frame] = []
+        self.late = 0
+
+    def run(self, ticks: int) -> None:
+        """So many ticks of the display; the producer works in the time between."""
+        for _ in range(ticks):
+            due = (self.late + len(self.frames) + 1) / FPS
+            while self.timer.now < due and self.producer.advance():
+                pass
+            self.timer.now = max(self.timer.now, due)
+            frame = self.ring.take()
+            if frame is None:
+                self.late += 1
+            else:
+                kept = Frame(
+                    frame.pixels.copy(), frame.number, frame.version, frame.phase, frame.sampled
+                )
+                self.frames.append(kept)
+
+
+@pytest.fixture
+def ring() -> Iterator[Ring]:
+    """A ring in this process alone."""
+    made = Ring.create(multiprocessing.get_context("spawn"), slots(FPS), 16, 16)
+    yield made
+    made.close()
+
+
+def test_with_time_to_spare_every_frame_is_sampled_and_none_is_late(ring: Ring) -> None:
+    bench = Bench(ring, denoise_s=0.004, decode_s=0.002)
+    bench.run(300)
+    assert [frame.number for frame in bench.frames] == list(range(300 - bench.late))
+    assert bench.late <= 1
+    assert all(frame.sampled for frame in bench.frames)
+
+
+def test_a_slow_model_keeps_real_time_with_in_betweens(ring: Ring) -> None:
+    bench = Bench(ring, denoise_s=0.080, decode_s=0.004)
+    bench.run(900)
+    steady = bench.frames[300:]
+    assert bench.producer.stride > 1
+    assert bench.late < 40
+    share = sum(frame.sampled for frame in steady) / len(steady)
+    assert share == pytest.approx(1 / bench.producer.stride, abs=0.05)
+    phases = np.diff([frame.phase for frame in bench.frames])
+    assert phases.max() < 1.5 * 0.25 / FPS
+
+
+@given(st.floats(1e-4, 1.0), st.floats(1e-4, 0.1), st.sampled_from([24, 30, 60]), st.integers(1, 8))
+def test_the_stride_is_the_smallest_that_keeps_real_time(
+    sample_s: float, decode_s: float, fps: float, present: int
+) -> None:
+    stride = stride_for(sample_s, decode_s, fps, present)
+
+    def spent(s: int) -> float:
+        return (sample_s + s * decode_s) / s * fps
+
+    assert 1 <= stride <= MOST_STRIDE
+    assert stride == MOST_STRIDE or spent(stride) <= 0.95
+    assert stride == 1 or spent(stride - 1) > 0.75
+    assert stride_for(sample_s, decode_s, fps, stride) == stride
+
+
+def test_the_ring_is_kept_filled_but_not_far_ahead(ring: Ring) -> None:
+    bench = Bench(ring, denoise_s=0.002, decode_s=0.001)
+    for _ in range(60):
+        bench.run(1)
+        assert ring.queued <= AHEAD_S * FPS + bench.model.batch
+
+
+@pytest.mark.parametrize(("denoise_s", "ticks"), [(0.004, 3), (0.020, 6)])
+def test_a_control_is_seen_soon_though_the_ring_was_full(
+    ring: Ring, denoise_s: float, ticks: int
+) -> None:
+    bench = Bench(ring, denoise_s=denoise_s, decode_s=0.001)
+    bench.run(60)
+    assert ring.queued > 10
+    bench.controls.set("prompt", "something else")
+    bench.run(ticks)
+    assert bench.frames[-1].version == bench.controls.snapshot.version
+    assert bench.late <= 1
+
+
+def test_a_prompt_is_encoded_once(ring: Ring) -> None:
+    bench = Bench(ring, denoise_s=0.004, decode_s=0.001, prompt="one")
+    bench.run(50)
+    bench.controls.set("prompt", "two")
+    bench.run(200)
+    bench.controls.set("prompt", "one")
+    bench.run(200)
+    assert bench.model.encoded.count("one") == 1
+    assert bench.model.encoded.count("two") == 1
+
+
+@pytest.mark.parametrize("denoise_s", [0.004, 0.060])
+def test_no_frame_jumps_under_a_storm_of_controls(ring: Ring, denoise_s: float) -> None:
+    bench = Bench(ring, denoise_s=denoise_s, decode_s=0.002)
+    bench.run(60)
+    rng = np.random.default_rng(3)
+    for _ in range(300):
+        what = rng.choice(["prompt", "seed", "next", "negative", "crossfeed", "depth", "steps"])
+        if what in ("prompt", "negative"):
+            bench.controls.set(what, "x" * int(rng.integers(1, 60)))
+        elif what == "next":
+            bench.controls.trigger("next")
+        elif what in ("crossfeed", "depth"):
+            bench.controls.set(what, float(rng.uniform(0, 0.9)))
+        else:
+            bench.controls.set(what, int(rng.integers(1, 5)))
+        bench.run(int(rng.integers(1, 4)))
+    numbers = [frame.number for frame in bench.frames]
+    assert numbers == sorted(set(numbers))
+    pictures = np.stack([frame.pixels for frame in bench.frames]).astype(float)
+    changes = np.abs(np.diff(pictures, axis=0)).mean((1, 2, 3))
+    ordinary = np.median(changes[:60])
+    assert changes.max() < 8 * max(ordinary, 0.5)
+
+
+def test_the_same_controls_give_the_same_frames_whatever_the_batch() -> None:
+    def shown(batch: int) -> np.ndarray:
+        ring = Ring.create(multiprocessing.get_context("spawn"), slots(FPS), 16, 16)
+        bench = Bench(ring, denoise_s=0.001, decode_s=0.001, speed=1.0)
+        bench.model.batch = batch
+        bench.run(100)
+        ring.close()
+        return np.stack([frame.pixels for frame in bench.frames[:90]]).astype(int)
+
+    one = shown(1)
+    for batch in (2, 4, 7):
+        assert np.abs(shown(batch) - one).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("part", "text", "weight"),
+    [
+        ("gold rings", "gold rings", 1.0),
+        ("a :2", "a", 2.0),
+        (" a b : 0.4 ", "a b", 0.4),
+        ("ratio 4:3", "ratio 4", 3.0),
+        ("time: now", "time: now", 1.0),
+        ("a :nan", "a :nan", 1.0),
+        ("a :-1", "a :-1", 1.0),
+        ("", "", 1.0),
+    ],
+)
+def test_a_part_of_a_mix_is_a_text_and_a_weight(part: str, text: str, weight: float) -> None:
+    assert parsed(part) == (text, weight)
+
+
+def test_a_mix_is_weighted() -> None:
+    model = FakeModel(Timer(), 0, 0)
+    mixed = weighted(model, "aaaa :3 | bbbbbbbb :1")[0]
+    assert float(mixed) == pytest.approx((3 * 0.01 + 0.02) / 4)
+
+
+def test_weights_of_zero_alone_do_no_harm() -> None:
+    mixed = weighted(FakeModel(Timer(), 0, 0), "a :0 | b :0")[0]
+    assert bool(torch.isfinite(mixed).all())

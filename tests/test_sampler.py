@@ -1,0 +1,207 @@
+"""The sampler gives what stock pipelines give, whatever the batch, and blends without a seam."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import numpy as np
+import pytest
+import tiny
+import torch
+
+from lwlive.engine.model import Eager, Kind, Tokens, load
+from lwlive.engine.sampler import Sampler, along, evened
+from lwlive.engine.walk import Walk, begin
+from lwlive.params import Params, Snapshot
+
+BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+SCHEDULERS = {
+    "ddim": diffusers.DDIMScheduler(**BETAS, clip_sample=False, timestep_spacing="trailing"),
+    "zero snr": diffusers.DDIMScheduler(
+        **BETAS,
+        clip_sample=False,
+        timestep_spacing="trailing",
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+    ),
+    "lms": diffusers.LMSDiscreteScheduler(**BETAS),
+    "euler": diffusers.EulerDiscreteScheduler(**BETAS, timestep_spacing="trailing"),
+    "dpm": diffusers.DPMSolverMultistepScheduler(**BETAS),
+    "lcm": diffusers.LCMScheduler(**BETAS, clip_sample=False),
+    "ancestral": diffusers.EulerAncestralDiscreteScheduler(**BETAS),
+}
+FPS = 30.0
+
+
+def open_model(path: Path, scheduler: Any = None, batch: int = 4) -> Eager:
+    """A small checkpoint, float32."""
+    size = (64, 64)
+    return Eager(load(tiny.folder(path, scheduler), size, "cpu", Kind("float32", True)), batch)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Eager:
+    """A small checkpoint with a plain DDIM scheduler."""
+    return open_model(tmp_path_factory.mktemp("tiny"))
+
+
+def walk_of(model: Eager, phase: float = 0.0, **values: Any) -> Walk:
+    """A walk of this model under these controls."""
+    params = Params(**{"steps": 4, "guidance": 1.0, "prompt": "hello", "pace": 0.0, **values})
+    cond = model.encode([params.prompt, params.negative])
+    return begin(Snapshot(0, params), cond, model.shape, "cpu", phase)
+
+
+def walked(walk: Walk, frames: int) -> list[Walk]:
+    """The walk and the frames after it."""
+    found = [walk]
+    while len(found) < frames:
+        found.append(found[-1].after(1 / FPS))
+    return found
+
+
+def change(frames: torch.Tensor) -> torch.Tensor:
+    """RMS change from each frame to the next."""
+    return (frames[1:] - frames[:-1]).flatten(1).square().mean(1).sqrt()
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4, 8])
+@pytest.mark.parametrize("guidance", [1.0, 5.0])
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_depth_zero_equals_the_stock_pipeline(
+    name: str, guidance: float, steps: int, tmp_path: Path
+) -> None:
+    model = open_model(tmp_path, SCHEDULERS[name])
+    pipe = tiny.pipeline(SCHEDULERS[name])
+    walk = walk_of(model, seed=5, steps=steps, guidance=guidance, negative="bad")
+    clean = Sampler(model).latents([walk])
+    theirs = pipe(
+        prompt="hello",
+        negative_prompt="bad",
+        latents=walk.noise(0)[None],
+        num_inference_steps=steps,
+        guidance_scale=guidance,
+        output_type="np",
+        generator=_replayed(walk),
+    ).images[0]
+    ours = Sampler(model).pixels(clean)[0]
+    assert np.abs(ours / 255 - theirs).max() <= 0.5 / 255 + 1e-3
+    assert theirs.std() > 0.01
+
+
+def _replayed(walk: Walk) -> torch.Generator:
+    """A generator that draws the walk's own noise: the seed's, after the initial one is drawn."""
+    generator = torch.Generator().manual_seed(walk.seed)
+    torch.randn(walk.shape, generator=generator)
+    return generator
+
+
+@pytest.mark.parametrize("depth", [0.0, 0.5])
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_frames_are_the_same_whatever_the_batch(
+    model: Eager, depth: float, guidance: float
+) -> None:
+    def sampled(batch: int) -> torch.Tensor:
+        walks = walked(walk_of(model, 0.3, speed=2.0, depth=depth, guidance=guidance), 12)
+        model.batch = batch
+        return Sampler(model).latents(walks)
+
+    one = sampled(1)
+    for batch in (3, 4, 12):
+        assert float((sampled(batch) - one).abs().max()) < 1e-4 * float(one.abs().max())
+    assert float(change(one).min()) > 0
+
+
+def test_at_depth_the_walk_passes_exactly_through_its_keyframes(model: Eager) -> None:
+    sampler = Sampler(model)
+    walk = walk_of(model, 0.0, depth=0.5)
+    plain = sampler.latents([walk_of(model, 0.0)])
+    assert torch.allclose(sampler.latents([walk]), plain, atol=1e-5)
+    there = replace(walk, fraction=1.0)
+    next_one = sampler.latents([walk_of(model, 1.0)])
+    assert torch.allclose(sampler.latents([there]), next_one, atol=1e-4)
+
+
+def test_depth_costs_fewer_evaluations(model: Eager, monkeypatch: pytest.MonkeyPatch) -> None:
+    walks = walked(walk_of(model, 0.3, depth=0.5, steps=4), 4)
+    sampler = Sampler(model)
+    sampler.latents(walks)  # traces the keyframes
+    asked = []
+    real = model.denoise
+    monkeypatch.setattr(model, "denoise", lambda *args: asked.append(1) or real(*args))
+    sampler.latents(walks)
+    assert len(asked) == 2
+
+
+def test_full_crossfeed_follows_the_trajectories(model: Eager) -> None:
+    sampler = Sampler(model)
+    walk = walk_of(model, 0.5, depth=0.25, crossfeed=1.0)
+    free = walk_of(model, 0.5, depth=0.25)
+    pulled, loose = sampler.latents([walk]), sampler.latents([free])
+    assert not torch.allclose(pulled, loose, atol=1e-4)
+    deep = replace(walk_of(model, 0.5, depth=0.75))
+    assert torch.allclose(pulled, sampler.latents([deep]), atol=1e-3)
+
+
+def test_a_bend_at_depth_starts_at_the_present_picture(model: Eager) -> None:
+    sampler = Sampler(model)
+    walk = walked(walk_of(model, 0.2, depth=0.5, speed=1.0), 10)[-1]
+    params = walk.params.model_copy(update={"prompt": "other"})
+    cond = model.encode(["other", ""])
+    bent = walk.steered(Snapshot(1, params), cond)
+    before, after = sampler.latents([walk]), sampler.latents([bent])
+    assert torch.allclose(before, after, atol=1e-3)
+    ordinary = change(sampler.latents(walked(walk, 20))).median()
+    assert float(change(sampler.latents([bent, bent.after(1 / FPS)]))) <= 3 * float(ordinary)
+
+
+def test_guidance_crosses_one_without_a_jump(model: Eager) -> None:
+    sampler = Sampler(model)
+    values = [0.0, 0.5, 0.99, 1.0, 1.01, 1.02]
+    frames = torch.cat([sampler.latents([walk_of(model, 0.2, guidance=g)]) for g in values])
+    assert torch.equal(frames[0], frames[3])
+    assert float((frames[4] - frames[3]).abs().max()) < 0.01 * float(frames[3].std())
+    assert not torch.equal(frames[4], frames[3])
+
+
+def test_looks_are_mixed_by_their_share(model: Eager) -> None:
+    sampler = Sampler(model)
+    walk = walk_of(model, 0.2, steps=2)
+    params = walk.params.model_copy(update={"steps": 4})
+    fading = walk.steered(Snapshot(1, params), walk.cond_b).after(1 / FPS)
+    half = replace(fading, faded=0.5, fraction=walk.fraction)
+    ends = [sampler.latents([walk_of(model, 0.2, steps=n)]) for n in (2, 4)]
+    assert torch.allclose(sampler.latents([half]), (ends[0] + ends[1]) / 2, atol=1e-4)
+
+
+def test_pace_makes_the_visible_speed_more_even(model: Eager) -> None:
+    sampler = Sampler(model)
+    walk = walk_of(model, speed=1.0)
+    raw = change(sampler.latents(walked(walk, 30)))
+    warp = evened(sampler.latents(along(walk, 12)))
+    paced = replace(walk, warp=warp, glides=_full_pace(walk))
+    even = change(sampler.latents(walked(paced, 30)))
+    assert float(even.std() / even.mean()) < float(raw.std() / raw.mean())
+
+
+def _full_pace(walk: Walk) -> dict[str, Any]:
+    return {**walk.glides, "pace": replace(walk.glides["pace"], value=1.0, target=1.0)}
+
+
+def test_a_warp_rises_from_zero_to_one(model: Eager) -> None:
+    warp = evened(Sampler(model).latents(along(walk_of(model), 12)))
+    assert len(warp) == 13
+    assert warp[0] == 0.0
+    assert warp[-1] == 1.0
+    assert min(np.diff(warp)) > 0
+
+
+@pytest.mark.parametrize(
+    "text", ["hello world", "", "blueberry   SPAGHETTI", "\U0001f300 ünï 中文", "x" * 300]
+)
+def test_tokens_are_those_of_the_stock_tokenizer(text: str, tmp_path: Path) -> None:
+    path = tiny.folder(tmp_path)
+    stock = tiny.tokenizer(16)
+    theirs = stock([text], padding="max_length", truncation=True, return_tensors="pt").input_ids
+    assert torch.equal(Tokens(path)([text]), theirs)
