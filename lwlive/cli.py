@@ -128,8 +128,8 @@ def _misread(error: str, names: Iterable[str]) -> str:
     """What is wrong with flags that cannot be read, in argparse's words and some of ours."""
     text = error.removeprefix("error parsing CLI: ")
     flags = ["--" + name.replace("_", "-") for name in names]
-    unknown = [word for word in re.findall(r"--[\w-]+", text) if word not in flags]
-    close = difflib.get_close_matches(unknown[0], flags, n=1) if unknown else []
+    unknown = re.match(r"unrecognized arguments: (--[\w-]+)", text)
+    close = difflib.get_close_matches(unknown[1], flags, n=1) if unknown else []
     return f"{text}{f', did you mean {close[0]}?' if close else ''}; see lwlive --help"
 
 

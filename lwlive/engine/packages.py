@@ -196,7 +196,8 @@ class Packaged:
 
 def _end_with_parent() -> None:
     """Ends this process when the other end of standard input is gone."""
-    sys.stdin.buffer.read()
+    while os.read(0, 4096):  # not through sys.stdin, which may not be in use at exit
+        pass
     os._exit(1)
 
 

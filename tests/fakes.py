@@ -1,0 +1,269 @@
+"""Fakes that several tests share: a clock, an engine without a process, a screen, OSC.
+
+Nothing here imports torch, pygame or av, since spawned children import this file too.
+"""
+
+import multiprocessing
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+
+from lwlive.params import Controls, Snapshot
+from lwlive.ring import Frame, Pixels, Ring
+from lwlive.stage.supply import Shown
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+class SimulatedClock:
+    """Time that passes only where the test says so."""
+
+    def __init__(self, time: float = 100.0) -> None:
+        self.time = time
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep_until(self, due: float) -> None:
+        self.time = max(self.time, due)
+
+
+def flat(level: float, side: int = 8) -> Pixels:
+    """A picture of one grey."""
+    return np.full((side, side, 3), round(level), np.uint8)
+
+
+def checksummed(number: int, side: int = 16) -> Pixels:
+    """A picture that is noise of its own number, so that a torn or swapped one shows."""
+    return np.random.default_rng(number).integers(0, 256, (side, side, 3), np.uint8)
+
+
+def stream(handle: Any, frames: int) -> None:
+    """A writer in a process of its own: so many numbered, checksummed frames into the ring."""
+    ring = Ring.attach(handle)
+    for number in range(frames):
+        ring.put(Frame(checksummed(number), number, number // 7, number / 8, True), lambda: False)
+    ring.close()
+
+
+class FakeEngine:
+    """An engine without a process: its ring and its pipe are real, its life is the test's.
+
+    Looks like a multiprocessing process to the supply. `look` draws the picture of a phase.
+    """
+
+    def __init__(
+        self, ring: Ring, snapshot: Snapshot, phase: float, look: Callable[[float], Pixels]
+    ) -> None:
+        self.ours, self.theirs = multiprocessing.Pipe()
+        self.handle = ring.handle
+        self.first, self.phase, self.look = snapshot, phase, look
+        self.newest = snapshot
+        self.number = 0
+        self.exitcode: int | None = None
+        self.lingers = False  # does not go at once when killed
+        self.killed = False
+        self.pid = 4711
+        self._ring: Ring | None = Ring.attach(ring.handle)
+
+    def make(self, count: int = 1, step: float = 1 / 30) -> None:
+        """Put so many frames into the ring, each made with the newest controls heard."""
+        while self.theirs.poll():
+            self.newest = self.theirs.recv()
+        for _ in range(count):
+            self.phase += step
+            frame = Frame(
+                self.look(self.phase), self.number, self.newest.version, self.phase, sampled=True
+            )
+            assert self._ring is not None
+            assert self._ring.put(frame, lambda: True), "the ring is full"
+            self.number += 1
+
+    def say(self, message: object) -> None:
+        self.theirs.send(message)
+
+    def die(self, code: int = -9) -> None:
+        if self._ring is not None:
+            self.exitcode = code
+            self.theirs.close()
+            self._ring.close()
+            self._ring = None
+
+    def kill(self) -> None:
+        self.killed = True
+        if not self.lingers:
+            self.die()
+
+    def join(self, timeout: float | None = None) -> None:
+        assert timeout is not None, "the stage may not wait for ever"
+
+    def is_alive(self) -> bool:
+        return self.exitcode is None
+
+
+class FakeEngines:
+    """Starts fake engines and keeps them all; `refuse` makes starting fail."""
+
+    def __init__(self, look: Callable[[int], Callable[[float], Pixels]]) -> None:
+        self.all: list[FakeEngine] = []
+        self.look = look  # number of the engine -> what its pictures look like
+        self.refuse = False
+
+    def __call__(
+        self, ring: Ring, snapshot: Snapshot, phase: float
+    ) -> tuple[Any, "Connection[Any, Any]"]:
+        if self.refuse:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        engine = FakeEngine(ring, snapshot, phase, self.look(len(self.all)))
+        self.all.append(engine)
+        return engine, engine.ours
+
+    @property
+    def last(self) -> FakeEngine:
+        return self.all[-1]
+
+
+class FakeSupply:
+    """A supply that shows grey frames, `lag` ticks after the controls they are made with.
+
+    `plan` may hold what the next ticks give: "new", "late", "repeat" or None (no picture yet).
+    """
+
+    def __init__(self, lag: int = 3) -> None:
+        self.plan: deque[str | None] = deque()
+        self.sent: list[Snapshot] = []
+        self.notes: deque[str] = deque()
+        self.loaded: Any = None
+        self.running: Any = None
+        self.doing, self.state, self.queued, self.pid = "loading", "not compiled", 3, None
+        self.starts, self.deaths, self.phase = 1, 0, 0.0
+        self.ticks = 0
+        self.closed = False
+        self.pixels = flat(200)
+        self._versions = deque([0] * lag)
+
+    def __enter__(self) -> "FakeSupply":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.closed = True
+
+    def send(self, snapshot: Snapshot) -> None:
+        self.sent.append(snapshot)
+
+    def tick(self, now: float) -> Shown | None:
+        assert now > 0
+        what = self.plan.popleft() if self.plan else "new"
+        if what is None:
+            return None
+        if what != "new":
+            return Shown(self.pixels, None, late=what == "late")
+        self.ticks += 1
+        self._versions.append(self.sent[-1].version if self.sent else 0)
+        frame = Frame(self.pixels, self.ticks, self._versions.popleft(), self.ticks / 30, True)
+        return Shown(self.pixels, frame, late=False)
+
+
+class FakeScreen:
+    """A window: `keys` is what is pressed next, `cost` what a call to `show` takes in seconds."""
+
+    def __init__(self, clock: SimulatedClock) -> None:
+        self.clock = clock
+        self.keys: dict[int, list[Any]] = {}  # tick -> actions
+        self.costs: dict[int, float] = {}  # tick -> seconds
+        self.tick = -1
+        self.shown_at: list[float] = []
+        self.levels: list[float] = []
+        self.huds: list[list[str] | None] = []
+        self.notices: list[str | None] = []
+        self.splashes: list[list[str]] = []
+        self.keep = True
+
+    def events(self) -> list[Any]:
+        self.tick += 1
+        return self.keys.get(self.tick, [])
+
+    def show(
+        self, pixels: Pixels, master: float, hud: list[str] | None, notice: str | None
+    ) -> None:
+        assert pixels.dtype == np.uint8
+        if self.keep:
+            self.shown_at.append(self.clock.now())
+            self.levels.append(master)
+            self.huds.append(hud)
+            self.notices.append(notice)
+        self.clock.time += self.costs.get(self.tick, 0.0)
+
+    def splash(self, lines: list[str], elapsed: float) -> None:
+        assert elapsed >= 0
+        self.splashes.append(lines)
+
+    @property
+    def said(self) -> list[str]:
+        """The different sentences shown, in their order."""
+        spoken = [notice for notice in self.notices if notice]
+        return [text for i, text in enumerate(spoken) if i == 0 or spoken[i - 1] != text]
+
+
+class FakeOsc:
+    """OSC without a socket: at a tick, what arrives is done to the controls."""
+
+    def __init__(self) -> None:
+        self.arrives: dict[int, Callable[[Controls, Callable[[str], None]], None]] = {}
+        self.tick = -1
+        self.told: list[dict[str, object]] = []
+        self.counts = _Counts()
+
+    def apply(self, controls: Controls, load_preset: Callable[[str], None]) -> None:
+        self.tick += 1
+        if self.tick in self.arrives:
+            self.arrives[self.tick](controls, load_preset)
+
+    def feedback(self, values: dict[str, object], now: float) -> None:
+        assert now > 0
+        self.told[:] = [values]
+
+
+class _Counts:
+    def _asdict(self) -> dict[str, int]:
+        return {"received": 5, "applied": 4, "refused": 1}
+
+
+class FakeRecorder:
+    """A recorder that keeps what is put into it. Set `refuses` on a subclass to fail at once."""
+
+    made: list["FakeRecorder"]  # a fresh list in each subclass
+    refuses: str | None = None
+
+    def __init__(self, path: Any, fps: float, width: int, height: int, about: Any) -> None:
+        from lwlive.stage.recorder import RecordError
+
+        if self.refuses:
+            raise RecordError(self.refuses)
+        self.path, self.fps, self.size, self.about = path, fps, (width, height), about
+        self.pictures: list[Pixels] = []
+        self.numbers: list[int] = []
+        self.dropped = 0
+        self.failed: str | None = None
+        self.closed = False
+        self.made.append(self)
+
+    @property
+    def frames(self) -> int:
+        return len(self.pictures)
+
+    def put(self, pixels: Pixels, number: int) -> None:
+        assert not self.closed
+        self.pictures.append(pixels)
+        self.numbers.append(number)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def with_version(snapshot: Snapshot, version: int) -> Snapshot:
+    return replace(snapshot, version=version)

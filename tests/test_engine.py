@@ -1,0 +1,264 @@
+"""The whole show in real processes, on a small checkpoint: starts, answers, survives, ends."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import psutil
+import pytest
+import tiny
+import torch
+from pythonosc.osc_message import OscMessage
+from pythonosc.osc_message_builder import OscMessageBuilder
+
+from lwlive.engine.builder import Builder
+from lwlive.engine.model import Eager, Kind, load
+from lwlive.engine.packages import Build, Packaged
+
+POSIX = os.name == "posix"
+SHARED = Path("/dev/shm")
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small checkpoint with random weights."""
+    return tiny.folder(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that starts empty."""
+    return tmp_path_factory.mktemp("cache")
+
+
+class Running:
+    """A headless show in a process of its own, and an OSC client that listens to it."""
+
+    def __init__(self, checkpoint: Path, cache: Path, folder: Path, *flags: str) -> None:
+        self.stats, self.folder = folder / "stats.json", folder
+        self.client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.client.bind(("127.0.0.1", 0))
+        self.client.settimeout(0.2)
+        self.port = _free_port()
+        self.told: dict[str, Any] = {}
+        command = [sys.executable, "-m", "lwlive.cli", "--headless", "--model", str(checkpoint)]
+        command += ["--cache", str(cache), "--osc-port", str(self.port), "--stats", str(self.stats)]
+        command += ["--size", "64", "--folder", str(folder), *flags]
+        self.process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        )
+
+    def send(self, address: str, *values: Any) -> None:
+        """One OSC message to the show."""
+        builder = OscMessageBuilder(f"/lwlive/{address}")
+        for value in values:
+            builder.add_arg(value)
+        self.client.sendto(builder.build().dgram, ("127.0.0.1", self.port))
+
+    def wait(self, wanted: Callable[[dict[str, Any]], bool], seconds: float = 90) -> None:
+        """Until what the show tells is as wanted."""
+        deadline, subscribed = time.monotonic() + seconds, 0.0
+        while time.monotonic() < deadline:
+            if time.monotonic() - subscribed > 2:
+                subscribed = time.monotonic()
+                self.send("subscribe")
+            try:
+                message = OscMessage(self.client.recv(65536))
+                self.told[message.address.removeprefix("/lwlive/status/")] = message.params[0]
+            except OSError:
+                pass
+            if wanted(self.told):
+                return
+        raise AssertionError(f"not in {seconds} s: {self.told}, {self.process.poll()}")
+
+    def playing(self) -> None:
+        """Until pictures are shown."""
+        self.wait(lambda told: told.get("fps", 0) > 20)
+
+    def engine(self) -> psutil.Process:
+        """The engine's process."""
+        children = psutil.Process(self.process.pid).children()
+        return next(c for c in children if "spawn_main" in " ".join(c.cmdline()))
+
+    def end(self) -> dict[str, Any]:
+        """End the show as a service manager does; its statistics."""
+        self.process.terminate()
+        _, said = self.process.communicate(timeout=20)
+        assert self.process.returncode == 0, said
+        found: dict[str, Any] = json.loads(self.stats.read_text())
+        return found
+
+
+def _free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def start(checkpoint: Path, cache: Path, tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """Starts shows, and ends those that a test left running."""
+    started: list[Running] = []
+
+    def starting(*flags: str) -> Running:
+        started.append(Running(checkpoint, cache, tmp_path, "--no-compile", *flags))
+        return started[-1]
+
+    yield starting
+    for running in started:
+        if running.process.poll() is None:
+            running.process.kill()
+            running.process.wait()
+        running.client.close()
+
+
+def test_a_show_runs_records_and_ends_in_time(
+    start: Callable[..., Running], tmp_path: Path
+) -> None:
+    running = start("--duration", "4", "--record", str(tmp_path / "movie.mp4"))
+    _, said = running.process.communicate(timeout=120)
+    assert running.process.returncode == 0, said
+    stats = json.loads(running.stats.read_text())
+    assert 118 <= stats["frames_shown"] <= 123
+    assert stats["recording"]["frames"] + stats["recording"]["dropped"] == stats["frames_shown"]
+    assert stats["engine"] == {"starts": 1, "deaths": 0}
+    with av.open(stats["recording"]["file"]) as movie:
+        frames = sum(1 for _ in movie.decode(video=0))
+    assert frames == stats["recording"]["frames"]
+
+
+def test_a_prompt_over_osc_reaches_the_picture(start: Callable[..., Running]) -> None:
+    running = start()
+    running.playing()
+    for prompt in ("gold rings on black", "blue noodles", "smoke"):
+        running.send("prompt", prompt)
+        running.told.pop("latency_ms", None)
+        running.wait(lambda told: "latency_ms" in told, 20)
+    stats = running.end()
+    assert stats["latency_ms"]["n"] == 3
+    assert stats["latency_ms"]["p50"] < 2000
+    assert stats["osc"]["refused"] == 0
+
+
+@pytest.mark.skipif(not POSIX, reason="kill -9 is POSIX's")
+def test_a_killed_engine_comes_back_with_its_controls_and_phase(
+    start: Callable[..., Running], tmp_path: Path
+) -> None:
+    running = start("--record", str(tmp_path / "killed.mp4"), "--speed", "1")
+    running.playing()
+    running.send("prompt", "gold rings")
+    running.wait(lambda told: told.get("phase", 0) > 1.0)
+    before = running.told["phase"]
+    shared = _shared_memory()
+    running.engine().kill()
+    running.wait(lambda told: "lost" in str(told.get("engine")), 10)
+    running.send("speed", 2.0)
+    running.wait(lambda told: str(told.get("engine")) == "not compiled", 60)
+    running.wait(lambda told: told["phase"] > before + 0.5, 30)
+    assert running.told["phase"] < before + 20
+    assert len(_shared_memory()) <= len(shared)
+    stats = running.end()
+    assert stats["engine"] == {"starts": 2, "deaths": 1}
+    recorded = stats["recording"]["frames"] + stats["recording"]["dropped"]
+    assert recorded == stats["frames_shown"]
+    with av.open(stats["recording"]["file"]) as movie:
+        pictures = [frame.to_ndarray(format="rgb24") for frame in movie.decode(video=0)]
+    assert min(picture.max() for picture in pictures) > 10, "a black frame was shown"
+
+
+@pytest.mark.skipif(not POSIX, reason="kill -9 is POSIX's")
+def test_a_killed_stage_leaves_nothing_behind(start: Callable[..., Running]) -> None:
+    before = _shared_memory()
+    running = start()
+    running.playing()
+    children = psutil.Process(running.process.pid).children(recursive=True)
+    assert children
+    running.process.kill()
+    running.process.wait()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []
+    deadline = time.monotonic() + 5
+    while _shared_memory() - before and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert _shared_memory() - before == set()
+
+
+@pytest.mark.skipif(not POSIX, reason="signals are POSIX's")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_show_within_two_seconds(
+    start: Callable[..., Running], number: signal.Signals
+) -> None:
+    running = start()
+    running.playing()
+    asked = time.monotonic()
+    running.process.send_signal(number)
+    running.process.wait(timeout=10)
+    assert time.monotonic() - asked < 2.0
+    assert running.process.returncode == 0
+    assert json.loads(running.stats.read_text())["frames_shown"] > 0
+
+
+def test_a_checkpoint_that_cannot_be_loaded_gets_a_sentence(
+    checkpoint: Path, cache: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for path in checkpoint.rglob("*.json"):
+        (broken / path.relative_to(checkpoint)).parent.mkdir(parents=True, exist_ok=True)
+        (broken / path.relative_to(checkpoint)).write_bytes(path.read_bytes())
+    running = Running(broken, cache, tmp_path, "--no-compile")
+    _, said = running.process.communicate(timeout=120)
+    running.client.close()
+    assert running.process.returncode == 1
+    assert "cannot be loaded" in said
+    assert "Traceback" not in said
+
+
+def _shared_memory() -> set[str]:
+    return {path.name for path in SHARED.glob("psm_*")} if SHARED.exists() else set()
+
+
+def test_packages_are_built_ahead_and_give_the_same_pictures(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    want = Build(str(checkpoint), (64, 64), "cpu", Kind("float32", True), 2, 1)
+    place = want.place(tmp_path)
+    builder = Builder(want, place)
+    deadline = time.monotonic() + 600
+    while not builder.done and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert builder.done
+    assert builder.trouble is None
+    builder.close()
+    packaged = Packaged(place)
+    eager = Eager(load(checkpoint, (64, 64), "cpu", Kind("float32", True)), 2)
+    assert (packaged.shape, packaged.own, packaged.name) == (eager.shape, eager.own, eager.name)
+    cond = packaged.encode(["hello", "world", "odd"])
+    assert torch.allclose(cond[0], eager.encode(["hello", "world", "odd"])[0], atol=1e-4)
+    for n in (1, 2):
+        x = torch.randn(n, *eager.shape)
+        some = (cond[0][:n],)
+        ours, theirs = packaged.denoise(x, 300.0, some), eager.denoise(x, 300.0, some)
+        assert torch.allclose(ours, theirs, atol=1e-3)
+        assert abs(packaged.decode(x).astype(int) - eager.decode(x).astype(int)).max() <= 1
+    for steps in range(1, 9):
+        assert packaged.schedule(steps, steps // 2) == eager.schedule(steps, steps // 2)
+
+
+def test_a_build_that_fails_says_why(tmp_path: Path) -> None:
+    want = Build(str(tmp_path / "nothing"), (64, 64), "cpu", Kind("float32", True), 2, 1)
+    builder = Builder(want, tmp_path / "packages" / "x")
+    deadline = time.monotonic() + 60
+    while not builder.done and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert builder.trouble is not None
+    assert "nothing" in builder.trouble
+    builder.close()

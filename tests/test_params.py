@@ -1,0 +1,282 @@
+"""Parameters: one declaration, one door in, and what is refused changes nothing."""
+
+import math
+import re
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lwlive.params import (
+    LOOK,
+    SAMPLED,
+    TRIGGERS,
+    Config,
+    ControlError,
+    Controls,
+    Params,
+    bounds,
+    checked,
+    expected,
+    kind,
+    live,
+    table,
+)
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+NAMES = tuple(Params.model_fields)
+NUMBERS = tuple(name for name in NAMES if kind(name) in (int, float))
+SWITCHES = tuple(name for name in NAMES if kind(name) is bool)
+TEXTS = tuple(name for name in NAMES if kind(name) is str)
+NOT_NUMBERS = (math.nan, math.inf, -math.inf, "1", True, None, b"1", [1], {}, Decimal(1), 1j)
+
+
+def refused(controls: Controls, name: str, value: object) -> str:
+    """The sentence with which a value is refused; nothing may change."""
+    before = controls.snapshot
+    with pytest.raises(ControlError) as caught:
+        controls.set(name, value)
+    assert controls.snapshot is before
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_default_is_a_value_of_its_parameter(name: str):
+    default = Params.model_fields[name].default
+    if default is None:
+        assert name in ("guidance", "steps")  # the model's own
+        return
+    assert type(default) is kind(name)
+    assert checked(name, default) == default
+
+
+def test_the_config_accepts_its_own_defaults():
+    assert Config(**Config().model_dump()) == Config()
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_the_ends_of_a_range_are_in_it_and_what_is_beyond_is_refused(name: str):
+    controls = Controls(Params())
+    low, high = bounds(name) or (0, 0)
+    step = 1 if kind(name) is int else 1e-6
+    for end in (low, high):
+        controls.set(name, end)
+        assert getattr(controls.params, name) == end
+    for beyond in (low - step, high + step, -(10**400), 10**400):
+        sentence = refused(controls, name, beyond)
+        assert sentence.startswith(f"{name} takes {expected(name)}, not ")
+        assert len(sentence) < 200
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("value", NOT_NUMBERS, ids=repr)
+def test_what_is_no_number_is_refused_with_what_was_expected(name: str, value: object):
+    assert expected(name) in refused(Controls(Params()), name, value)
+
+
+@pytest.mark.parametrize("name", [name for name in NUMBERS if kind(name) is int])
+def test_a_whole_number_takes_a_float_only_where_it_is_whole(name: str):
+    controls = Controls(Params())
+    controls.set(name, 2.0)
+    assert getattr(controls.params, name) == 2
+    assert type(getattr(controls.params, name)) is int
+    assert "a whole number" in refused(controls, name, 2.5)
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_a_switch_takes_true_false_one_and_zero_and_nothing_else(name: str):
+    controls = Controls(Params())
+    for value in (True, False, 1, 0, 1.0, 0.0):
+        controls.set(name, value)
+        assert getattr(controls.params, name) is bool(value)
+    for wrong in (2, -1, 0.5, math.nan, math.inf, "on", "true", None, []):
+        assert "on or off" in refused(controls, name, wrong)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_text_takes_any_text_up_to_its_length(name: str):
+    controls = Controls(Params())
+    for text in ("", "x" * 500, "\N{SNOWMAN}" * 500, "a :1 | b :0.4", "\0", "rm -rf"):
+        controls.set(name, text)
+        assert getattr(controls.params, name) == text
+    for wrong in ("x" * 501, 1, 1.5, True, None, b"bytes", ["a"], "\ud800"):
+        assert "text of up to 500 characters" in refused(controls, name, wrong)
+
+
+def test_an_unknown_name_is_refused_with_the_names_there_are():
+    for name in ("sped", "", "__class__", "model_config", "next"):
+        assert "speed" in refused(Controls(Params()), name, 1)
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_fader_maps_its_ends_onto_the_ends_of_the_range_and_rises_between(name: str):
+    controls = Controls(Params())
+    values = []
+    for i in range(101):
+        controls.fader(name, i / 100)
+        values.append(getattr(controls.params, name))
+        assert type(values[-1]) is kind(name)
+    assert (values[0], values[-1]) == (live(name).fader or bounds(name))
+    assert values == sorted(values)
+    assert len(set(values)) > 5
+
+
+@pytest.mark.parametrize("name", [*NUMBERS, *SWITCHES])
+def test_a_fader_beyond_its_ends_is_clamped(name: str):
+    controls = Controls(Params())
+    for position, end in ((-0.1, 0.0), (-1e300, 0.0), (1.1, 1.0), (5, 1.0), (10**400, 1.0)):
+        controls.fader(name, end)
+        value = getattr(controls.params, name)
+        controls.fader(name, 0.5)
+        controls.fader(name, position)
+        assert getattr(controls.params, name) == value
+
+
+@pytest.mark.parametrize("name", [*NUMBERS, *SWITCHES])
+@pytest.mark.parametrize("position", NOT_NUMBERS, ids=repr)
+def test_a_fader_refuses_what_is_no_number(name: str, position: object):
+    controls = Controls(Params())
+    with pytest.raises(ControlError, match="fader takes a number from 0 to 1"):
+        controls.fader(name, position)  # type: ignore[arg-type]
+    assert controls.snapshot.version == 0
+
+
+def test_text_and_unknown_names_have_no_fader():
+    for name in (*TEXTS, "sped", "next"):
+        with pytest.raises(ControlError, match=f"'{name}' has no fader"):
+            Controls(Params()).fader(name, 0.5)
+
+
+def test_several_values_are_set_as_one_change_or_not_at_all():
+    controls = Controls(Params())
+    controls.load({"speed": 1, "prompt": "rings", "hold": 1})
+    assert (controls.params.speed, controls.params.prompt, controls.params.hold) == (1, "rings", 1)
+    assert controls.snapshot.version == 1
+    before = controls.snapshot
+    for wrong in ({"speed": 2, "pace": 7}, {"pace": 0, "sped": 1}, {"speed": 2, "seed": None}):
+        with pytest.raises(ControlError):
+            controls.load(wrong)
+        assert controls.snapshot is before
+
+
+CHANGES = st.one_of(
+    st.tuples(st.sampled_from(["speed", "pace", "guidance"]), st.sampled_from([0, 0.5, 1, -3])),
+    st.tuples(st.just("hold"), st.sampled_from([True, False, "x"])),
+    st.tuples(st.sampled_from(["next", "panic", "boom"]), st.none()),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(CHANGES, max_size=30))
+def test_the_version_grows_by_one_with_every_change_and_by_nothing_else(
+    changes: list[tuple[str, object]],
+):
+    controls = Controls(Params())
+    for name, value in changes:
+        before = controls.snapshot
+        try:
+            if name in NAMES:
+                controls.set(name, value)
+            else:
+                controls.trigger(name)
+        except ControlError:
+            assert controls.snapshot is before
+            continue
+        after = controls.snapshot
+        changed = (after.params, after.nexts) != (before.params, before.nexts)
+        assert after.version == before.version + changed
+        assert changed or after is before
+
+
+def test_a_snapshot_that_was_taken_never_changes():
+    controls = Controls(Params())
+    taken = controls.snapshot
+    controls.set("speed", 3)
+    assert taken.params.speed == 0.25
+    with pytest.raises(ValueError, match="frozen"):
+        taken.params.speed = 1  # type: ignore[misc]
+
+
+def test_next_is_a_level_that_only_grows():
+    controls = Controls(Params())
+    controls.trigger("next")
+    controls.trigger("next")
+    assert controls.snapshot.nexts == 2
+    controls.trigger("panic")
+    assert controls.snapshot.nexts == 2
+
+
+def test_panic_brings_back_where_the_show_started_and_keeps_record_and_hud():
+    start = Params(prompt="rings", speed=1.5)
+    controls = Controls(start)
+    controls.load({"prompt": "x", "speed": 4, "blackout": True, "hold": True, "brightness": 0})
+    controls.load({"record": True, "hud": True})
+    controls.trigger("panic")
+    assert controls.params == start.model_copy(update={"record": True, "hud": True})
+
+
+def test_an_unknown_trigger_is_refused_with_those_there_are():
+    with pytest.raises(ControlError, match="next, panic"):
+        Controls(Params()).trigger("quit")
+
+
+def test_the_models_own_values_fill_only_what_was_left_to_the_model():
+    controls = Controls(Params(steps=2))
+    controls.adopt({"steps": 4, "guidance": 1.0})
+    assert (controls.params.steps, controls.params.guidance) == (2, 1.0)
+    controls.load({"steps": 5, "guidance": 9})
+    controls.adopt({"steps": 4, "guidance": 1.0})  # another engine, the same model
+    assert (controls.params.steps, controls.params.guidance) == (5, 9)
+    controls.trigger("panic")
+    assert (controls.params.steps, controls.params.guidance) == (2, 1.0)
+
+
+def test_what_was_chosen_before_the_model_was_there_gives_way_to_its_own_in_a_panic():
+    controls = Controls(Params())
+    controls.set("steps", 3)
+    controls.adopt({"steps": 4, "guidance": 7.5})
+    assert controls.params.steps == 3
+    controls.trigger("panic")
+    assert (controls.params.steps, controls.params.guidance) == (4, 7.5)
+
+
+@pytest.mark.parametrize("own", [{"steps": 99}, {"guidance": math.nan}, {"stepps": 4}])
+def test_a_models_wrong_own_values_are_refused_and_change_nothing(own: dict[str, object]):
+    controls = Controls(Params())
+    controls.set("steps", 2)
+    with pytest.raises(ControlError):
+        controls.adopt(own)
+    controls.trigger("panic")
+    assert controls.params == Params()
+
+
+def test_what_makes_the_picture_is_saved_and_what_the_engine_needs_is_sent():
+    assert set(LOOK) == set(NAMES) - {"blackout", "hud", "record"}
+    assert set(SAMPLED) == set(NAMES) - {"brightness", "blackout", "fade", "hud", "record"}
+    assert not set(TRIGGERS) & set(NAMES)
+
+
+def test_the_table_has_a_row_for_every_parameter_that_markdown_can_read():
+    head, line, *rows = table().splitlines()
+    assert len(rows) == len(NAMES)
+    for name, row in zip(NAMES, rows, strict=True):
+        assert len(re.split(r"(?<!\\)\|", row)) == len(head.split("|")) == len(line.split("|"))
+        assert f"`{name}`" in row
+        assert expected(name) in row
+
+
+def between(name: str) -> str:
+    text = README.read_text("utf-8")
+    return text.split(f"<!-- {name} -->")[1].split(f"<!-- /{name} -->")[0].strip()
+
+
+def test_the_readme_has_the_parameters_as_they_are_declared():
+    assert between("parameters") == table()
+
+
+def test_the_readme_has_the_keys_as_they_are_declared():
+    from lwlive.stage.display import keys_table
+
+    assert between("keys") == keys_table()

@@ -1,0 +1,420 @@
+"""The supply: a picture for every tick, whatever the engine does. No process, no waiting."""
+
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import psutil
+import pytest
+from fakes import SPAWN, FakeEngine, FakeEngines, flat
+
+from lwlive.link import Doing, Failed, Loaded, Note, Running
+from lwlive.params import Controls, Params
+from lwlive.ring import Pixels, Ring
+from lwlive.stage.supply import (
+    KEPT_S,
+    LOADING_S,
+    MINUTE_S,
+    STALL_S,
+    EngineFailure,
+    Shown,
+    Supply,
+)
+
+FPS = 30
+RUNNING = Running("cpu", "float32", 4, False, 9.0, 2.0, 1)
+STEP = 2  # how much a pixel of the fake pictures changes from frame to frame
+APART = 60  # how far the pictures of one fake engine are from those of the next
+
+
+def look(engine: int):
+    """Grey that rises and falls with the phase; every other engine's is much brighter."""
+
+    def draw(phase: float) -> Pixels:
+        at = phase * FPS * STEP % 160
+        return flat(20 + (engine % 2) * APART + (at if at < 80 else 160 - at))
+
+    return draw
+
+
+ORDINARY = STEP + APART / FPS + 2  # of a step of the walk, in the midst of a fade, rounded
+
+
+class Stage:
+    """A supply on simulated time, and what it showed."""
+
+    def __init__(self, fps: float = FPS, side: int = 8) -> None:
+        self.controls = Controls(Params())
+        self.engines = FakeEngines(look)
+        self.fps, self.time = fps, 100.0
+        self.rings: list[Ring] = []
+        self.shown: list[Shown] = []
+        self.said: list[str] = []
+        self.short_of_memory = False
+
+        def make_ring() -> Ring:
+            if self.short_of_memory:
+                raise OSError(28, "No space left on device")
+            self.rings.append(Ring.create(SPAWN, 12, side, side))
+            return self.rings[-1]
+
+        self.supply = Supply(self.engines, make_ring, fps, self.controls.snapshot, self.time)
+
+    @property
+    def engine(self) -> FakeEngine:
+        return self.engines.last
+
+    def tick(self, frames: int = 0) -> Shown | None:
+        if frames:
+            self.engine.make(frames)
+        shown = self.supply.tick(self.time)
+        self.time += 1 / self.fps
+        self.said += self.supply.notes
+        self.supply.notes.clear()
+        if shown is not None:
+            self.shown.append(shown)
+        return shown
+
+    def play(self, seconds: float) -> None:
+        for _ in range(round(seconds * self.fps)):
+            self.tick(frames=1)
+
+    def wait(self, seconds: float) -> None:
+        for _ in range(round(seconds * self.fps)):
+            self.tick()
+
+    def wait_for_engine(self, number: int, at_most_s: float) -> float:
+        """Tick until this engine is started; the seconds that took."""
+        start = self.time
+        while len(self.engines.all) < number:
+            assert self.time - start < at_most_s, f"engine {number} was not started"
+            self.tick()
+        return self.time - start
+
+    def largest_jump(self) -> int:
+        levels = [shown.pixels.astype(int) for shown in self.shown]
+        pairs = zip(levels, levels[1:], strict=False)
+        return max(int(np.abs(b - a).max()) for a, b in pairs)
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    made = Stage()
+    yield made
+    made.supply.close()
+
+
+def test_before_the_first_frame_there_is_nothing_and_from_then_on_a_picture_every_tick(
+    stage: Stage,
+):
+    assert [stage.tick() for _ in range(50)] == [None] * 50
+    stage.play(0.2)
+    assert all(stage.tick() is not None for _ in range(3000))
+    stage.engine.die()
+    assert all(stage.tick() is not None for _ in range(3000))
+
+
+def test_a_frame_is_shown_once_and_what_is_missing_repeats_the_last_and_is_late(stage: Stage):
+    stage.tick(frames=2)
+    stage.tick()
+    assert [shown.frame.number for shown in stage.shown if shown.frame] == [0, 1]
+    late = stage.tick()
+    assert late is not None
+    assert late.late
+    assert late.frame is None
+    assert np.array_equal(late.pixels, stage.shown[1].pixels)
+    back = stage.tick(frames=1)
+    assert back is not None
+    assert not back.late
+    assert back.frame is not None
+    assert back.frame.number == 2
+    assert stage.supply.phase == pytest.approx(3 / FPS)
+
+
+def test_what_was_shown_is_not_written_over_later(stage: Stage):
+    stage.play(1)
+    before = [shown.pixels.copy() for shown in stage.shown]
+    stage.play(2)
+    stage.engine.die()
+    stage.wait(2)
+    for shown, pixels in zip(stage.shown, before, strict=False):
+        assert np.array_equal(shown.pixels, pixels)
+
+
+def test_a_killed_engine_costs_no_late_frame_and_the_pictures_go_on_moving(stage: Stage):
+    stage.play(4)
+    stage.engine.die()
+    before = len(stage.shown)
+    stage.wait(20)
+    after = stage.shown[before:]
+    assert not any(shown.late or shown.frame for shown in after)
+    levels = [int(shown.pixels[0, 0, 0]) for shown in after]
+    still = [len(set(levels[i : i + 5])) == 1 for i in range(len(levels) - 5)]
+    assert not any(still)
+    assert stage.largest_jump() <= STEP
+
+
+def test_the_new_engine_starts_at_once_with_the_present_controls_and_phase(stage: Stage):
+    stage.play(1)
+    phase = stage.supply.phase
+    stage.controls.set("speed", 3)
+    stage.supply.send(stage.controls.snapshot)
+    stage.engine.die()
+    stage.tick()
+    stage.controls.set("prompt", "rings")  # after its death was noticed, before the next start
+    stage.supply.send(stage.controls.snapshot)
+    stage.tick()
+    assert len(stage.engines.all) == 2
+    assert stage.engine.first == stage.controls.snapshot
+    assert stage.engine.phase == phase
+    stage.controls.set("prompt", "gold rings")  # while it is loading
+    stage.supply.send(stage.controls.snapshot)
+    stage.engine.make(1)
+    assert stage.engine.newest == stage.controls.snapshot
+
+
+def test_the_walk_fades_back_without_a_jump(stage: Stage):
+    stage.play(4)
+    stage.engine.die()
+    stage.wait(3)
+    stage.play(5)
+    assert stage.largest_jump() <= ORDINARY
+    assert np.array_equal(stage.shown[-1].pixels, look(1)(stage.supply.phase))
+
+
+def test_a_late_frame_in_the_midst_of_the_fade_does_not_jump(stage: Stage):
+    stage.play(4)
+    stage.engine.die()
+    stage.wait(2)
+    for _ in range(20):
+        stage.tick(frames=1)
+        assert stage.tick().late  # type: ignore[union-attr]
+    stage.play(2)
+    assert stage.largest_jump() <= ORDINARY
+
+
+@pytest.mark.parametrize("ticks", [0, 1, 7, 20, 29, 30, 31])
+def test_an_engine_that_dies_before_or_in_its_fade_does_not_make_the_pictures_jump(
+    stage: Stage, ticks: int
+):
+    stage.play(4)
+    stage.engine.die()
+    stage.wait(1.5)
+    for _ in range(ticks):
+        stage.tick(frames=1)
+    stage.engine.die()
+    stage.wait(1.5)
+    stage.play(3)
+    assert stage.largest_jump() <= ORDINARY
+
+
+def test_deaths_in_a_row_make_the_pauses_grow_and_the_notes_say_what_and_how_often(
+    stage: Stage,
+):
+    stage.play(4)
+    pauses = []
+    for death in range(1, 9):
+        stage.engine.die(-9)
+        pauses.append(stage.wait_for_engine(death + 1, at_most_s=120))
+        stage.wait(3)  # loading, until it dies again
+    assert pauses[0] <= 2.1 / FPS
+    assert pauses == pytest.approx(sorted(pauses), abs=1.1 / FPS)
+    assert pauses[-1] == pytest.approx(60, abs=1)
+    assert len(stage.said) == 8
+    assert "SIGKILL" in stage.said[0]
+    assert "in a row" not in stage.said[0]
+    for count, note in enumerate(stage.said[2:], 3):
+        assert f"{count} times in a row" in note
+        assert "starting again in " in note
+    assert stage.supply.deaths == 8
+
+
+def test_an_engine_that_gave_pictures_for_more_than_a_minute_ends_the_row(stage: Stage):
+    stage.play(1)
+    for _ in range(3):
+        stage.engine.die()
+        stage.wait(4)
+    stage.play(MINUTE_S + 5)
+    stage.engine.die()
+    assert stage.wait_for_engine(len(stage.engines.all) + 1, 10) <= 2.1 / FPS
+    assert "in a row" not in stage.said[-1]
+
+
+def test_a_note_tells_an_exit_code_and_what_the_engine_said_before_it_ended(stage: Stage):
+    stage.play(1)
+    stage.engine.die(3)
+    stage.wait(1)
+    stage.engine.say(Failed("RuntimeError: out of memory", "Traceback ..."))
+    stage.engine.die(3)
+    stage.wait(1)
+    assert "exit code 3" in stage.said[0]
+    assert "RuntimeError: out of memory" in stage.said[1]
+    assert "Traceback" not in " ".join(stage.said)
+
+
+def test_an_engine_that_stands_still_is_killed_and_replaced(stage: Stage):
+    stage.play(2)
+    first = stage.engine
+    stage.wait(STALL_S - 1)
+    assert not first.killed
+    stage.wait(2)
+    assert first.killed
+    assert len(stage.engines.all) == 2
+    assert "no picture for 6 seconds" in stage.said[0]
+
+
+def test_loading_may_take_long_but_not_for_ever(stage: Stage):
+    stage.wait(LOADING_S - 1)
+    assert len(stage.engines.all) == 1
+    stage.wait(2)
+    assert len(stage.engines.all) == 2
+
+
+def test_an_engine_that_does_not_go_when_killed_is_not_waited_for(stage: Stage):
+    stage.play(1)
+    stage.engine.lingers = True
+    stage.engine.say(Failed("RuntimeError: CUDA error"))
+    stage.engine.theirs.close()
+    stage.wait(1)
+    assert len(stage.engines.all) == 2
+    assert "CUDA error" in stage.said[0]
+    stage.engines.all[0].die()
+
+
+def test_a_lasting_failure_before_any_picture_ends_the_show(stage: Stage):
+    stage.engine.say(Failed("'x' is not a model", "Traceback ...", lasting=True))
+    stage.engine.die(3)
+    with pytest.raises(EngineFailure, match=r"^'x' is not a model$"):
+        stage.tick()
+
+
+def test_a_lasting_failure_after_pictures_never_does(stage: Stage):
+    stage.play(1)
+    for _ in range(8):
+        stage.engine.say(Failed("'x' is not a model", lasting=True))
+        stage.engine.die(3)
+        stage.wait_for_engine(len(stage.engines.all) + 1, 120)
+    assert "'x' is not a model" in stage.said[-1]
+
+
+def test_other_failures_before_any_picture_are_tried_again(stage: Stage):
+    stage.engine.die(-11)
+    stage.wait(1)
+    assert len(stage.engines.all) == 2
+    assert "SIGSEGV" in stage.said[0]
+
+
+@pytest.mark.parametrize("lack", ["process", "memory"])
+def test_an_engine_that_cannot_be_started_in_mid_show_is_tried_again_with_pauses(
+    stage: Stage, lack: str
+):
+    stage.play(2)
+    stage.engine.die()
+    stage.engines.refuse = lack == "process"
+    stage.short_of_memory = lack == "memory"
+    stage.wait(10)
+    assert len(stage.engines.all) == 1
+    assert "cannot be started" in stage.said[-1]
+    assert len(stage.said) < 6
+    stage.engines.refuse = stage.short_of_memory = False
+    stage.wait_for_engine(2, 60)
+    stage.play(2)
+    assert stage.shown[-1].frame is not None
+    for ring in stage.rings[:-1]:
+        with pytest.raises(FileNotFoundError):
+            Ring.attach(ring.handle)
+
+
+def test_an_engine_that_does_not_read_never_makes_the_stage_wait(stage: Stage):
+    stage.play(1)
+    for i in range(3000):  # several times what the pipe holds
+        stage.controls.load({"prompt": f"{i} " + "x" * 400, "negative": "\N{SNOWMAN}" * 500})
+        stage.supply.send(stage.controls.snapshot)
+    stage.play(1)
+    assert stage.engine.newest == stage.controls.snapshot
+
+
+def test_the_newest_controls_arrive_within_a_frame_of_being_sent(stage: Stage):
+    stage.play(1)
+    for i in range(200):
+        stage.controls.set("seed", i)
+        stage.supply.send(stage.controls.snapshot)
+        stage.tick(frames=1)
+        assert stage.engine.newest == stage.controls.snapshot
+
+
+def test_what_the_engine_says_is_known(stage: Stage):
+    stage.engine.say(Doing("loading ember"))
+    stage.tick()
+    assert stage.supply.doing == stage.supply.state == "loading ember"
+    stage.engine.say(Loaded("ember", {"steps": 4}))
+    stage.engine.say(Note("no compiler here"))
+    stage.engine.say(RUNNING)
+    stage.tick(frames=1)
+    assert stage.supply.loaded == Loaded("ember", {"steps": 4})
+    assert stage.supply.running == RUNNING
+    assert stage.supply.state == "not compiled"
+    assert stage.said == ["no compiler here"]
+    stage.engine.die()
+    stage.tick()
+    assert "lost" in stage.supply.state
+    assert stage.supply.queued == 0
+    assert stage.supply.pid is None
+    stage.tick()
+    assert stage.supply.state == "starting"
+
+
+def test_the_pictures_kept_are_a_few_seconds_and_never_more():
+    for fps, side in ((30, 8), (240, 8), (30, 2048)):
+        stage = Stage(fps, side)
+        stage.engine.look = lambda _, side=side: np.zeros((side, side, 3), np.uint8)
+        most = min(KEPT_S * fps, 2**28 / (side * side * 3)) + 1
+        for _ in range(30 if side > 8 else 2000):
+            stage.tick(frames=1)
+            stage.shown.clear()
+            assert len(stage.supply._kept) + len(stage.supply._coming) <= most
+        stage.supply.close()
+
+
+def test_fifty_deaths_leave_no_memory_and_no_handle_behind(stage: Stage):
+    def handles() -> int:
+        process = psutil.Process()
+        return process.num_fds() if psutil.POSIX else process.num_handles()
+
+    for death in range(51):
+        if death == 1:
+            before = handles()
+        stage.play(0.2)
+        stage.shown.clear()
+        stage.engine.die()
+        stage.wait_for_engine(death + 2, 120)
+        stage.engines.all[-2].ours = None  # type: ignore[assignment] # the test's own reference
+    assert handles() <= before + 3
+    for ring in stage.rings[:-1]:
+        with pytest.raises(FileNotFoundError):
+            Ring.attach(ring.handle)
+    stage.supply.close()
+    with pytest.raises(FileNotFoundError):
+        Ring.attach(stage.rings[-1].handle)
+
+
+def test_a_storm_of_deaths_stalls_and_late_frames_never_blacks_out_and_never_jumps(stage: Stage):
+    draw = random.Random(11)
+    stage.play(2)
+    for _ in range(20_000):
+        alive = stage.supply.pid is not None and stage.engine.is_alive()
+        chance = draw.random()
+        if chance < 0.01 and alive:
+            stage.engine.die(draw.choice([-9, -11, 1, 3]))
+        elif chance < 0.012 and alive:
+            stage.wait(7)  # it stands still
+        elif chance < 0.7 and alive and stage.supply.queued < 4:
+            stage.engine.make(draw.randint(1, 4))
+        if draw.random() < 0.1:
+            stage.controls.set("seed", draw.randint(0, 99))
+            stage.supply.send(stage.controls.snapshot)
+        before = len(stage.shown)
+        stage.tick()
+        assert len(stage.shown) == before + 1
+    assert stage.supply.deaths > 10
+    assert stage.largest_jump() <= ORDINARY + STEP
