@@ -1,0 +1,109 @@
+"""On ember's own pictures: nothing jumps under a storm of controls, and a seed is a picture."""
+
+import multiprocessing
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lwlive import preset
+from lwlive.checkpoint import folder_of
+from lwlive.engine.model import Eager, Kind, load
+from lwlive.engine.producer import Producer
+from lwlive.params import Controls, Params
+from lwlive.ring import Ring, slots
+
+FPS = 30.0
+PROMPTS = [
+    "gold rings on black",
+    "blueberry spaghetti",
+    "purple smoke",
+    "red and white marble :1 | clouds :0.5",
+    "",
+    "icy crystals on navy",
+]
+
+
+@pytest.fixture(scope="module")
+def ember() -> Eager:
+    """ember at its own size, in the precision a show takes on this kind of machine."""
+    return Eager(load(folder_of("ember"), (256, 256), "cpu", Kind("bfloat16", True)), 4)
+
+
+class Storm:
+    """A show without a window: a producer, and a reader that takes a frame per tick."""
+
+    def __init__(self, model: Eager, **values: Any) -> None:
+        self.ring = Ring.create(multiprocessing.get_context("spawn"), slots(FPS), 256, 256)
+        self.controls = Controls(Params(**values))
+        self.producer = Producer(
+            model=model,
+            ring=self.ring,
+            fps=FPS,
+            inbox=lambda: self.controls.snapshot,
+            stopped=lambda: False,
+            timer=lambda: 0.0,  # a machine that takes no time: every frame is sampled
+            phase=0.0,
+        )
+
+    def pictures(self, ticks: int) -> list[np.ndarray]:
+        """The pictures of so many ticks."""
+        found = []
+        while len(found) < ticks:
+            frame = self.ring.take()
+            if frame is None:
+                self.producer.advance()
+            else:
+                found.append(frame.pixels.astype(np.int16))
+        return found
+
+
+def change(pictures: list[np.ndarray]) -> np.ndarray:
+    """Mean absolute difference from each picture to the next, in levels of 255."""
+    pairs = zip(pictures[1:], pictures[:-1], strict=True)
+    return np.array([np.abs(b - a).mean() for a, b in pairs])
+
+
+def test_no_picture_jumps_under_hundreds_of_random_controls(ember: Eager) -> None:
+    storm, rng = Storm(ember), np.random.default_rng(11)
+    pictures = storm.pictures(30)
+    known = preset.bundled()
+    speed = storm.controls.params.speed
+    for _ in range(200):
+        what = rng.choice(["prompt", "negative", "seed", "next", "guidance", "steps", "depth"])
+        what = rng.choice([what, what, what, "crossfeed", "pace", "loop", "preset", "transition"])
+        if what in ("prompt", "negative"):
+            storm.controls.set(what, str(rng.choice(PROMPTS)))
+        elif what == "next":
+            storm.controls.trigger("next")
+        elif what == "preset":
+            values = preset.load(known[int(rng.integers(len(known)))])
+            storm.controls.load({**values, "speed": speed, "transition": 4.0})
+        elif what == "guidance":
+            storm.controls.set(what, float(rng.uniform(0, 6)))
+        elif what == "transition":
+            storm.controls.set(what, float(rng.uniform(4, 20)))
+        elif what in ("depth", "crossfeed", "pace"):
+            storm.controls.set(what, float(rng.uniform(0, 0.9)))
+        else:
+            storm.controls.set(what, int(rng.integers(1, 9)))
+        pictures += storm.pictures(int(rng.integers(2, 6)))
+    storm.ring.close()
+    changes = change(pictures)
+    print(f"largest change {changes.max():.2f}, median {np.median(changes):.2f} of 255")
+    assert changes.max() <= 3 * np.median(changes)
+
+
+def test_the_same_seed_shows_the_same_pictures(ember: Eager) -> None:
+    shown = []
+    for batch in (1, 4):
+        ember.batch = batch
+        storm = Storm(ember, seed=0, steps=2)
+        shown.append(storm.pictures(12))
+        storm.ring.close()
+    ember.batch = 4
+    for one, other in zip(*shown, strict=True):
+        assert np.abs(one - other).mean() < 1.0
+    other_seed = Storm(ember, seed=1, steps=2)
+    assert np.abs(other_seed.pictures(1)[0] - shown[0][0]).mean() > 5
+    other_seed.ring.close()
