@@ -173,6 +173,7 @@ def perform(config: Config, params: Params) -> int:
     from lwlive.stage.show import Show, WallClock, write_statistics
     from lwlive.stage.supply import EngineFailure
 
+    _check_folders(config)
     logging.basicConfig(level=logging.INFO, format="lwlive: %(message)s")
     clock = WallClock()
     started = clock.now() - _age_s()
@@ -180,7 +181,6 @@ def perform(config: Config, params: Params) -> int:
     controls = Controls(params)
     show: Show | None = None
     try:
-        _check_folders(config)
         size = size_of(folder_of(config.model), config.size)
         with contextlib.ExitStack() as stack:
             supply = stack.enter_context(_supply(config, size, cache, controls, clock.now()))

@@ -10,6 +10,7 @@ torch.compile). Each is measured before and after lwlive, A B A. Ends with one l
 
 import argparse
 import json
+import math
 import platform
 import time
 from collections.abc import Callable
@@ -21,6 +22,7 @@ import torch
 
 from lwlive.checkpoint import folder_of, own_values, size_of
 from lwlive.engine import measure
+from lwlive.engine.model import Eager
 from lwlive.engine.packages import Build, Packaged, build
 from lwlive.engine.sampler import Model, Sampler
 from lwlive.engine.walk import Walk, begin
@@ -36,6 +38,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=["256", "512"])
     parser.add_argument("--steps", nargs="+", type=int, default=None)
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
+    parser.add_argument("--batch", type=int, default=None, help="default: past the knee")
     parser.add_argument("--seconds", type=float, default=6.0, help="of each measurement")
     parser.add_argument("--cache", type=Path, default=platformdirs.user_cache_path("lwlive"))
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
@@ -48,7 +51,7 @@ def main() -> None:
     everything = torch.get_num_threads()
     for text in given.sizes:
         size = size_of(folder, text)
-        ours, warm_s = lwlive_model(folder, size, device, given.cache, given.compile)
+        ours, warm_s = lwlive_model(folder, size, device, given.cache, given.compile, given.batch)
         stocks = {"stock": stock(folder, device), "stock, best": best(folder, ours, given.compile)}
         threads = everything, torch.get_num_threads()  # stock's, and what suits lwlive
         for steps in given.steps or sorted({1, int(own["steps"])}):
@@ -76,13 +79,19 @@ def machine(device: str) -> str:
 
 
 def lwlive_model(
-    folder: Path, size: tuple[int, int], device: str, cache: Path, compiled: bool
+    folder: Path,
+    size: tuple[int, int],
+    device: str,
+    cache: Path,
+    compiled: bool,
+    batch: int | None,
 ) -> tuple[Model, float]:
     """The model as a show would use it, and how long it took to be ready."""
     start = time.perf_counter()
-    choice, eager = measure.choose(folder, size, device, time.perf_counter)
-    want = Build(str(folder), size, device, choice.kind, choice.batch, choice.threads)
-    model: Model = eager
+    found, modules = measure.measure(folder, size, device, time.perf_counter)
+    batch = batch or found.batch(1, math.inf)  # past the knee
+    want = Build(str(folder), size, device, found.kind, batch, found.threads)
+    model: Model = Eager(modules, batch)
     if compiled:
         place = want.place(cache)
         if not (place / "about.json").exists():

@@ -6,7 +6,6 @@ Nothing here imports torch, pygame or av, since spawned children import this fil
 import multiprocessing
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -263,7 +262,3 @@ class FakeRecorder:
 
     def close(self) -> None:
         self.closed = True
-
-
-def with_version(snapshot: Snapshot, version: int) -> Snapshot:
-    return replace(snapshot, version=version)

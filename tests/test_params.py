@@ -71,9 +71,9 @@ def test_the_ends_of_a_range_are_in_it_and_what_is_beyond_is_refused(name: str):
 
 
 @pytest.mark.parametrize("name", NUMBERS)
-@pytest.mark.parametrize("value", NOT_NUMBERS, ids=repr)
-def test_what_is_no_number_is_refused_with_what_was_expected(name: str, value: object):
-    assert expected(name) in refused(Controls(Params()), name, value)
+def test_what_is_no_number_is_refused_with_what_was_expected(name: str):
+    for value in NOT_NUMBERS:
+        assert expected(name) in refused(Controls(Params()), name, value)
 
 
 @pytest.mark.parametrize("name", [name for name in NUMBERS if kind(name) is int])
@@ -135,11 +135,11 @@ def test_a_fader_beyond_its_ends_is_clamped(name: str):
 
 
 @pytest.mark.parametrize("name", [*NUMBERS, *SWITCHES])
-@pytest.mark.parametrize("position", NOT_NUMBERS, ids=repr)
-def test_a_fader_refuses_what_is_no_number(name: str, position: object):
+def test_a_fader_refuses_what_is_no_number(name: str):
     controls = Controls(Params())
-    with pytest.raises(ControlError, match="fader takes a number from 0 to 1"):
-        controls.fader(name, position)  # type: ignore[arg-type]
+    for position in NOT_NUMBERS:
+        with pytest.raises(ControlError, match="fader takes a number from 0 to 1"):
+            controls.fader(name, position)  # type: ignore[arg-type]
     assert controls.snapshot.version == 0
 
 

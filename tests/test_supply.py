@@ -1,5 +1,6 @@
 """The supply: a picture for every tick, whatever the engine does. No process, no waiting."""
 
+import itertools
 import random
 from collections.abc import Iterator
 
@@ -93,7 +94,7 @@ class Stage:
 
     def largest_jump(self) -> int:
         levels = [shown.pixels.astype(int) for shown in self.shown]
-        pairs = zip(levels, levels[1:], strict=False)
+        pairs = itertools.pairwise(levels)
         return max(int(np.abs(b - a).max()) for a, b in pairs)
 
 

@@ -7,7 +7,7 @@ knows nothing of walks or processes; the timer is passed in.
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -18,21 +18,29 @@ Timer = Callable[[], float]  # seconds
 
 BATCHES = (1, 2, 4, 8)
 NEAR = 1.15  # a batch within this factor of the best is past the knee
+LOAD = 0.8  # share of the time that sampling may take, so that every frame can be sampled
 ENOUGH_S = 0.25  # of measuring one candidate
-LONGEST_S = 0.15  # a batch should not take longer, or controls feel slow
+
+Costs = dict[int, tuple[float, float]]  # batch -> seconds of one evaluation, of one decoding
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What was found fastest."""
+class Measured:
+    """What was found: the fastest kind of numbers and threads, and what batches cost with them."""
 
     kind: Kind
     threads: int  # torch's own, on the CPU
-    batch: int
+    costs: Costs
 
-    def apply(self) -> None:
-        """Set torch's number of threads."""
-        torch.set_num_threads(self.threads)
+    def batch(self, steps: int, fps: float) -> int:
+        """The smallest batch that samples every frame in time, so that controls feel direct.
+
+        Where none does: the smallest one nearly as fast per frame as the best, past the knee.
+        """
+        spent = {n: (steps * one + decoding) / n for n, (one, decoding) in self.costs.items()}
+        enough = [n for n, seconds in spent.items() if seconds * fps <= LOAD]
+        near = [n for n, seconds in spent.items() if seconds <= NEAR * min(spent.values())]
+        return min(enough or near)
 
 
 def device_of(wanted: str) -> str:
@@ -51,75 +59,70 @@ def kinds(device: str) -> list[Kind]:
     return [Kind("bfloat16", True), Kind("float32", True), Kind("float32", False)]
 
 
-def choose(folder: Path, size: tuple[int, int], device: str, timer: Timer) -> tuple[Choice, Eager]:
-    """Measure; returns the choice and the networks loaded that way."""
-    threads = torch.get_num_threads()
+def measure(
+    folder: Path, size: tuple[int, int], device: str, timer: Timer
+) -> tuple[Measured, Modules]:
+    """Measure; returns what was found, and the networks loaded that way."""
     best: tuple[float, Modules] | None = None
     for kind in kinds(device):
         modules = load(folder, size, device, kind)
-        spent = _seconds(modules, 1, timer, best[0] if best else None)
+        spent = sum(_seconds(modules, 2, timer, best[0] if best else None))
         if best is None or spent < best[0]:
             best = spent, modules
     assert best is not None
     modules = best[1]
-    if device == "cpu":
-        threads = _threads(modules, timer)
-        torch.set_num_threads(threads)
-    batch = knee({n: _seconds(modules, n, timer) for n in BATCHES})
-    choice = Choice(modules.kind, threads, batch)
-    return choice, Eager(modules, batch)
-
-
-def knee(seconds: dict[int, float]) -> int:
-    """The smallest batch nearly as fast per frame as the best, short enough to feel direct."""
-    best = min(spent / n for n, spent in seconds.items())
-    past = [n for n, spent in seconds.items() if spent / n <= NEAR * best]
-    short = [n for n, spent in seconds.items() if spent <= LONGEST_S]
-    return min(past) if not short else min(min(past), max(short))
+    threads = _threads(modules, timer) if device == "cpu" else torch.get_num_threads()
+    torch.set_num_threads(threads)
+    costs = {n: _seconds(modules, n, timer) for n in BATCHES}
+    return Measured(modules.kind, threads, costs), modules
 
 
 def _threads(modules: Modules, timer: Timer) -> int:
-    """All cores, or one less where that is no slower: the stage needs one too."""
+    """All cores, or one less where that is faster."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     spent = {}
     for n in {max(1, (cores or 1) - 1), max(1, cores or 1)}:
         torch.set_num_threads(n)
-        spent[n] = _seconds(modules, 2, timer)
+        spent[n] = sum(_seconds(modules, 2, timer))
     return min(spent, key=lambda n: spent[n])
 
 
-def _seconds(modules: Modules, batch: int, timer: Timer, limit: float | None = None) -> float:
-    """Seconds for one evaluation and decoding of a batch: the best, since noise only adds.
+def _seconds(
+    modules: Modules, batch: int, timer: Timer, limit: float | None = None
+) -> tuple[float, float]:
+    """Seconds of one evaluation and of one decoding: the best, since noise only adds.
 
-    The first one does not count, unless it takes five times the limit.
+    The first run does not count, unless it takes five times the limit.
     """
     eager = Eager(modules, batch)
     x = torch.randn(batch, *modules.shape, device=modules.device)
     cond = eager.encode([""] * batch)
-    spent: list[float] = []
-    while len(spent) < 4 or (len(spent) < 12 and sum(spent[1:]) < ENOUGH_S):
+    spent: list[tuple[float, float]] = []
+    while len(spent) < 4 or (len(spent) < 12 and sum(map(sum, spent[1:])) < ENOUGH_S):
         start = timer()
         eager.denoise(x, 500.0, cond)
+        between = timer()
         eager.decode(x)
-        spent.append(timer() - start)
-        if limit is not None and spent[0] > 5 * limit:
+        spent.append((between - start, timer() - between))
+        if limit is not None and sum(spent[0]) > 5 * limit:
             return spent[0]
-    return min(spent[1:])
+    ones, decodings = zip(*spent[1:], strict=True)
+    return min(ones), min(decodings)
 
 
-def recall(path: Path) -> Choice | None:
-    """A choice written down earlier, None where there is none that can be read."""
+def recall(path: Path) -> Measured | None:
+    """What was measured earlier, None where there is nothing that can be read."""
     try:
         found = json.loads(path.read_text("utf-8"))
-        choice = Choice(**found)
-        return replace(choice, kind=Kind(**found["kind"]))
-    except (OSError, ValueError, TypeError, KeyError):
+        costs = {int(n): (float(one), float(other)) for n, (one, other) in found["costs"].items()}
+        return Measured(Kind(**found["kind"]), int(found["threads"]), costs)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
-def remember(path: Path, choice: Choice) -> None:
-    """Write a choice down. Raises OSError where that cannot be done."""
+def remember(path: Path, measured: Measured) -> None:
+    """Write down what was measured. Raises OSError where that cannot be done."""
     path.parent.mkdir(parents=True, exist_ok=True)
     making = path.with_suffix(f".{os.getpid()}")
-    making.write_text(json.dumps(asdict(choice)), "utf-8")
+    making.write_text(json.dumps(asdict(measured)), "utf-8")
     making.replace(path)

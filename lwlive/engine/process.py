@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lwlive.checkpoint import ModelError, folder_of
+from lwlive.checkpoint import ModelError, folder_of, own_values
 from lwlive.link import Doing, Failed, Loaded, Note
 from lwlive.params import Config, Snapshot
 from lwlive.ring import Ring, RingHandle
@@ -113,6 +113,8 @@ class Engine:
 
     def _open(self) -> tuple["Model", "Build"]:
         """The model, from its packages where they are built, and what to build where not."""
+        import torch
+
         from lwlive.engine import measure
         from lwlive.engine.model import Eager, load
         from lwlive.engine.packages import Build, Packaged, key
@@ -120,18 +122,18 @@ class Engine:
         config, size = self.order.config, self.order.size
         folder, device = folder_of(config.model), measure.device_of(config.device)
         notes = self.order.cache / "measured" / f"{key(str(folder), size, device)}.json"
-        choice = measure.recall(notes)
-        eager = None
-        if choice is None:
+        measured, modules = measure.recall(notes), None
+        if measured is None:
             self.pipe.send(Doing(f"loading {config.model} and measuring this machine"))
-            choice, eager = measure.choose(folder, size, device, time.perf_counter)
+            measured, modules = measure.measure(folder, size, device, time.perf_counter)
             try:
-                measure.remember(notes, choice)
+                measure.remember(notes, measured)
             except OSError as error:
                 self.pipe.send(Note(f"what was measured cannot be kept in {notes}: {error}"))
-        choice.apply()
-        batch = config.batch or choice.batch
-        build = Build(str(folder), size, device, choice.kind, batch, choice.threads)
+        torch.set_num_threads(measured.threads)
+        steps = self.order.snapshot.params.steps or own_values(folder)["steps"]
+        batch = config.batch or measured.batch(steps, config.fps)
+        build = Build(str(folder), size, device, measured.kind, batch, measured.threads)
         place = build.place(self.order.cache)
         if config.compile and (place / "about.json").is_file():
             self.pipe.send(Doing(f"loading {config.model}, compiled"))
@@ -139,11 +141,10 @@ class Engine:
                 return Packaged(place), build
             except (OSError, RuntimeError, ValueError, KeyError) as error:
                 self.pipe.send(Note(f"the compiled package in {place} is not usable: {error}"))
-        if eager is None:
+        if modules is None:
             self.pipe.send(Doing(f"loading {config.model}"))
-            eager = Eager(load(folder, size, device, choice.kind), batch)
-        eager.batch = batch
-        return eager, build
+            modules = load(folder, size, device, measured.kind)
+        return Eager(modules, batch), build
 
     def _compile(self, producer: "Producer", build: "Build") -> None:
         """Start building packages, or go over to them once they are built; once in a life."""

@@ -177,7 +177,7 @@ class Producer:
             return
         batch = self.stride * self.model.batch
         spent = self.costs.sample * self.model.batch + self.costs.decode * batch
-        soonest = self.ring.taken + 2 + math.ceil(spent * self.fps)
+        soonest = self.ring.taken + 1 + math.ceil(spent * self.fps)
         if len(self._made) > 1 and self._made[-1].number >= soonest:
             while len(self._made) > 1 and self._made[-1].number >= soonest:
                 self._made.pop()

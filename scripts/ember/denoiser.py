@@ -19,7 +19,7 @@ BATCH = 16
 PEAK = 1.0e-3
 MEMORY = 0.995  # of the moving average, per step
 SILENT = 0.1  # share of captions left empty, for guidance
-LIVE = torch.tensor([999, 999, 749, 499, 249])  # where 1, 2 and 4 trailing steps stand
+LIVE = torch.tensor([999, 999, 749, 749, 749, 499, 499, 249])  # where 1, 2 and 4 steps stand
 
 
 def coefficients(schedule: DDIMScheduler, times: Tensor) -> tuple[Tensor, Tensor]:
@@ -30,7 +30,7 @@ def coefficients(schedule: DDIMScheduler, times: Tensor) -> tuple[Tensor, Tensor
 
 def when(count: int) -> Tensor:
     """Times to learn at: half evenly, half where few steps stand."""
-    even = torch.randint(0, 1000, (count,))
+    even = torch.randint(100, 1000, (count,))
     live = LIVE[torch.randint(0, len(LIVE), (count,))]
     return torch.where(torch.rand(count) < 0.5, even, live)
 

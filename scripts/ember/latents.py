@@ -18,9 +18,10 @@ from torch.nn import functional
 from transformers import CLIPTokenizer
 from words import FAMILIES
 
-GRID = 16  # cells a side of a layout
+STORED = 16  # cells a side of a layout as it is kept
+GRID = 4  # cells a side of a layout; finer ones are far from normal, and noise is not
 TELLINGS = 4  # captions kept for each picture
-BOUND = 0.9  # how much of the coarse noise is the picture's layout
+BOUND = 0.85  # how much of the coarse noise is the picture's layout
 SHRINK = 0.1  # towards independent cells, where a family has few pictures
 
 
@@ -29,7 +30,7 @@ class Store:
     """Everything the denoiser learns from, in memory."""
 
     latents: Tensor  # [N, 4, 32, 32] float16
-    layout: Tensor  # [N, GRID * GRID] float16, whitened within each family
+    layout: Tensor  # [N, STORED * STORED] float16; in `load` [N, GRID * GRID], whitened
     tokens: Tensor  # [N, TELLINGS, TOKENS] int16
     family: Tensor  # [N] int64
 
@@ -69,9 +70,9 @@ def tokenize(tokenizer: CLIPTokenizer, lines: list[str]) -> Tensor:
 
 
 def arrangement(pictures: Tensor) -> Tensor:
-    """Where a picture is light and dark, whatever its colours, [B, GRID * GRID]."""
+    """Where a picture is light and dark, whatever its colours, [B, STORED * STORED]."""
     grey = pictures.mean(1, keepdim=True)
-    coarse = functional.adaptive_avg_pool2d(grey, GRID).flatten(1)
+    coarse = functional.adaptive_avg_pool2d(grey, STORED).flatten(1)
     return (coarse - coarse.mean(1, keepdim=True)) / (coarse.std(1, keepdim=True) + 0.05)
 
 
@@ -123,5 +124,8 @@ def load(vae: AutoencoderTiny, tokenizer: CLIPTokenizer, folder: Path, cache: Pa
             part = encode(vae, tokenizer, folder, number)
             torch.save(vars(part), path.with_suffix(".new"))
             path.with_suffix(".new").replace(path)
-        parts.append(Store(**torch.load(path, weights_only=True)))
+        part = Store(**torch.load(path, weights_only=True))
+        fine = part.layout.float().view(-1, 1, STORED, STORED)
+        part.layout = functional.adaptive_avg_pool2d(fine, GRID).flatten(1).half()
+        parts.append(part)
     return gather(parts)

@@ -1,0 +1,605 @@
+"""The show on simulated time: ticks, controls, master, recording, figures. No window, no thread
+but those that close recordings."""
+
+import json
+import math
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes import FakeOsc, FakeRecorder, FakeScreen, FakeSupply, SimulatedClock, flat
+
+from lwlive import preset
+from lwlive.link import Loaded, Running
+from lwlive.params import SAMPLED, TRIGGERS, Config, ControlError, Controls, Params
+from lwlive.stage import show as module
+from lwlive.stage.display import KEYS, Action
+from lwlive.stage.figures import ASKED, LATENCIES, Figures
+from lwlive.stage.master import Master, dimmed
+from lwlive.stage.osc import OscError
+from lwlive.stage.show import Show, write_statistics
+from lwlive.stage.supply import Shown
+
+PERIOD = 1 / 30
+
+
+class Run:
+    """A show of simulated parts: window, supply, OSC and recorder; `play` runs it to its end."""
+
+    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.clock = SimulatedClock()
+        self.screen, self.supply, self.osc = FakeScreen(self.clock), FakeSupply(), FakeOsc()
+        self.params = Params(steps=4, guidance=1)
+        self.folder = tmp_path
+
+        class Recorder(FakeRecorder):
+            made: list[FakeRecorder] = []  # noqa: RUF012 - the one list of this run
+
+        self.Recorder = Recorder
+        monkeypatch.setattr(module, "Recorder", Recorder)
+
+    def play(self, seconds: float | None = None, screen: bool = True, **config: Any) -> Show:
+        self.config = Config(duration=seconds, folder=self.folder, **config)
+        self.controls = Controls(self.params)
+        self.show = Show(
+            self.config,
+            self.controls,
+            self.supply,  # type: ignore[arg-type]
+            (8, 8),
+            self.clock,
+            self.clock.now() - 0.5,
+            self.screen if screen else None,
+            self.osc,  # type: ignore[arg-type]
+        )
+        self.show.run()
+        return self.show
+
+    def key(self, tick: int, what: str, amount: float = 0) -> None:
+        self.screen.keys.setdefault(tick, []).append(Action(what, amount))
+
+    def message(self, tick: int, **values: object) -> None:
+        self.osc.arrives[tick] = lambda controls, _: controls.load(values)
+
+    @property
+    def recorders(self) -> list[FakeRecorder]:
+        return self.Recorder.made
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    return Run(tmp_path, monkeypatch)
+
+
+# Time
+
+
+@pytest.mark.parametrize("fps", [1, 24, 29.97, 30, 59.94, 60, 240])
+def test_frame_n_is_shown_at_n_by_fps_and_there_are_as_many_as_the_duration_has(
+    run: Run, fps: float
+):
+    run.play(10, fps=fps)
+    at = np.array(run.screen.shown_at)
+    assert len(at) == round(10 * fps)
+    assert np.allclose(at, 100 + np.arange(len(at)) / fps, atol=1e-6)
+
+
+def test_the_duration_counts_from_the_first_picture(run: Run):
+    run.supply.plan.extend([None] * 70)
+    run.play(2)
+    assert len(run.screen.splashes) == 70
+    assert len(run.screen.shown_at) == 60
+
+
+def test_until_the_first_picture_the_window_says_what_is_loaded(run: Run):
+    run.supply.plan.extend([None] * 3)
+    run.play(1, model="some/model")
+    assert run.screen.splashes == [["some/model", "loading"]] * 3
+    assert run.show.figures.window_s == pytest.approx(0.5)
+    assert run.show.figures.first_picture_s == pytest.approx(0.5 + 3 * PERIOD)
+
+
+@pytest.mark.parametrize("periods", [1.5, 2.2, 5, 5.5, 60])
+def test_a_slow_tick_is_counted_and_the_ones_after_it_are_on_time(run: Run, periods: float):
+    run.screen.costs[20] = periods * PERIOD + 1e-9
+    run.play(4)
+    skipped = int(periods) - 1
+    assert run.show.figures.skipped == run.show.figures.late == skipped
+    assert len(run.screen.shown_at) == 120 - skipped
+    late = run.screen.shown_at[21] - 100 - (21 + skipped) * PERIOD
+    assert 0 <= late < PERIOD
+    assert np.diff(run.screen.shown_at[23:]) == pytest.approx(PERIOD)
+
+
+def test_ticks_that_are_always_a_little_slow_are_counted_for_what_they_cost(run: Run):
+    run.screen.costs = dict.fromkeys(range(1000), 1.25 * PERIOD)
+    run.play(20)
+    figures = run.show.figures
+    assert figures.ticks + figures.skipped == pytest.approx(600, abs=2)
+    assert figures.ticks == pytest.approx(600 / 1.25, abs=3)
+
+
+def test_slow_ticks_before_the_first_picture_are_not_late(run: Run):
+    run.supply.plan.extend([None] * 2)
+    run.screen.splash = lambda *_: run.clock.sleep_until(run.clock.now() + 1)  # type: ignore[method-assign]
+    run.play(1)
+    assert run.show.figures.late == 0
+
+
+def test_late_frames_are_counted_and_repeats_without_an_engine_are_not(run: Run):
+    run.supply.plan.extend(["new", "late", "late", "new", "repeat", "repeat", "late"])
+    run.play(1)
+    assert run.show.figures.late == 3
+    assert run.show.figures.ticks == 30
+    assert run.show.figures.new == 25
+
+
+def test_a_signal_ends_the_show_within_a_tick(run: Run):
+    ended = []
+
+    def arrive(*_: object) -> None:
+        run.show.end()
+        ended.append(run.clock.now())
+
+    run.osc.arrives[50] = arrive
+    run.play(record=run.folder / "a.mp4")
+    assert run.clock.now() - ended[0] <= PERIOD
+    assert run.recorders[0].closed
+
+
+@pytest.mark.parametrize("how", ["key", "end"])
+def test_esc_ends_the_show(run: Run, how: str):
+    if how == "key":
+        run.key(10, "quit")
+    else:
+        run.osc.arrives[10] = lambda *_: run.show.end()
+    run.play()
+    assert len(run.screen.shown_at) == 11
+
+
+# Controls
+
+
+def test_every_key_is_understood(run: Run):
+    done = [key for key in KEYS if key.kind not in ("fullscreen", "keys", "quit")]
+    run.controls = Controls(run.params)
+    for i, key in enumerate(done):
+        for amount in key.codes.values():
+            run.key(10 * i, key.kind, amount)
+    run.play(len(done))
+    unknown = [text for text in run.screen.said if "no trigger" in text or "no parameter" in text]
+    assert not unknown
+
+
+@pytest.mark.parametrize("name", ["hold", "blackout", "hud"])
+def test_a_switchs_key_turns_it_on_and_off_again(run: Run, name: str):
+    run.key(5, name)
+    run.play(1)
+    assert getattr(run.controls.params, name) is True
+    run.key(40, name)
+    run.key(70, name)
+    run.screen.tick = 39
+    run.params = run.controls.params
+    run.play(2)
+    assert getattr(run.controls.params, name) is True
+
+
+@pytest.mark.parametrize(("name", "low", "high"), [("speed", 0, 4), ("guidance", 0, 20)])
+def test_arrow_keys_step_a_value_within_its_range(run: Run, name: str, low: float, high: float):
+    before = getattr(run.params, name)
+    run.key(1, name, +1)
+    run.key(2, name, -1)
+    run.play(0.2)
+    assert getattr(run.controls.params, name) == before
+    run.screen.keys = {tick: [Action(name, -1)] * 3 for tick in range(100)}
+    run.screen.tick = -1
+    run.play(3)
+    assert getattr(run.controls.params, name) == low
+    run.screen.keys = {tick: [Action(name, +1)] * 3 for tick in range(100)}
+    run.screen.tick = -1
+    run.play(3)
+    assert getattr(run.controls.params, name) == high
+
+
+def test_a_step_of_what_is_the_models_own_waits_for_the_model(run: Run):
+    run.params = Params()
+    run.key(2, "guidance", +1)
+    run.play(1)
+    assert run.controls.params.guidance is None
+    assert "not loaded yet" in run.screen.said[0]
+
+
+def test_triggers_reach_the_controls(run: Run):
+    for i, name in enumerate(TRIGGERS):
+        run.key(5 + i, name)
+    run.message(2, speed=3)
+    run.play(1)
+    assert run.controls.snapshot.nexts == 1
+    assert run.controls.params.speed == run.params.speed
+
+
+def test_only_what_the_engine_needs_is_sent_to_it(run: Run):
+    own = {"hud": True, "brightness": 0.5, "blackout": True, "fade": 3, "record": True}
+    for tick, (name, value) in enumerate(own.items(), 3):
+        run.message(tick, **{name: value})
+    run.play(1)
+    assert run.supply.sent == []
+    assert set(own) == set(Params.model_fields) - set(SAMPLED)
+    for tick, name in enumerate(SAMPLED, 60):
+        value = {"prompt": "x", "negative": "y", "hold": True, "seed": 5, "loop": 3}
+        run.message(tick, **{name: value.get(name, 0.7 if name != "steps" else 2)})
+    run.osc.tick = 59
+    run.play(1)
+    assert len(run.supply.sent) == len(SAMPLED)
+
+
+def test_several_changes_in_one_tick_are_sent_as_one_snapshot(run: Run):
+    run.key(5, "speed", 1)
+    run.key(5, "next")
+    run.message(5, prompt="rings")
+    run.play(1)
+    assert len(run.supply.sent) == 1
+    assert run.supply.sent[0] == run.controls.snapshot
+
+
+def test_the_models_own_values_are_adopted_and_not_sent_back(run: Run):
+    run.params = Params()
+    run.supply.loaded = Loaded("ember", {"steps": 4, "guidance": 1.0})
+    run.play(1)
+    assert (run.controls.params.steps, run.controls.params.guidance) == (4, 1.0)
+    assert run.supply.sent == []
+
+
+def test_latency_is_from_the_control_to_the_first_frame_made_with_it(run: Run):
+    run.supply = FakeSupply(lag=6)
+    run.message(30, speed=1)
+    run.message(60, hud=True)  # no picture is made with it
+    run.key(90, "next")
+    run.play(5)
+    assert run.show.figures.latencies_ms == pytest.approx([6000 / 30] * 2)
+    assert run.show.statistics()["latency_ms"] == {"p50": 200.0, "p95": 200.0, "n": 2}
+
+
+def test_osc_that_fails_is_said_and_the_show_goes_on(run: Run):
+    def fail(*_: object) -> None:
+        raise OscError("OSC stopped listening: gone")
+
+    run.osc.arrives = dict.fromkeys(range(10, 200), fail)
+    run.play(2)
+    assert len(run.screen.shown_at) == 60
+    assert run.screen.said == ["OSC stopped listening: gone"]
+    assert run.osc.tick == 10
+    assert run.show.statistics()["osc"] == {"received": 5, "applied": 4, "refused": 1}
+
+
+def test_every_parameter_is_told_to_those_who_subscribed(run: Run):
+    run.play(1)
+    assert set(Params.model_fields) <= set(run.osc.told[0])
+
+
+def test_what_the_engine_has_to_say_is_on_screen_for_a_while(run: Run):
+    run.supply.notes.append("engine lost (ended by SIGKILL); starting again")
+    run.play(10)
+    said = [bool(notice) for notice in run.screen.notices]
+    assert sum(said) == pytest.approx(150, abs=1)
+    assert said[0]
+
+
+# The HUD, the master
+
+
+def test_the_hud_has_every_live_value_and_is_there_only_when_asked_for(run: Run):
+    run.message(10, hud=True)
+    run.play(1)
+    assert run.screen.huds[:10] == [None] * 10
+    text = "\n".join(run.screen.huds[20] or [])
+    for word in (*Params.model_fields, "frames/s", "late", "latency", "ring", "engine"):
+        assert word in text
+
+
+@pytest.mark.parametrize("fade", [0, 0.5, 3])
+def test_a_blackout_closes_and_opens_over_its_fade_and_never_turns_back(run: Run, fade: float):
+    run.params = Params(fade=fade, steps=4, guidance=1)
+    run.key(30, "blackout")
+    run.key(180, "blackout")
+    run.play(12)
+    levels = np.array(run.screen.levels)
+    assert (levels[:30] == 1).all()
+    assert (np.diff(levels[30:180]) <= 0).all()
+    assert (np.diff(levels[180:]) >= 0).all()
+    assert int((levels[30:180] > 0).sum()) == pytest.approx(max(0, fade * 30 - 1), abs=1)
+    assert int((levels[180:] < 1).sum()) == pytest.approx(max(0, fade * 30 - 1), abs=1)
+    assert levels[-1] == 1
+
+
+def test_brightness_glides_and_a_show_can_start_black():
+    master = Master(Params(brightness=1))
+    levels = [master.step(Params(brightness=0.2), PERIOD) for _ in range(20)]
+    assert levels == sorted(levels, reverse=True)
+    assert max(-np.diff([1, *levels])) <= PERIOD / 0.25 + 1e-9
+    assert levels[-1] == pytest.approx(0.2)
+    assert Master(Params(blackout=True)).step(Params(blackout=True), PERIOD) == 0
+
+
+def test_dimming_is_black_at_nought_the_same_at_one_and_even_between():
+    ramp = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
+    assert not dimmed(ramp, 0).any()
+    assert dimmed(ramp, 1) is ramp
+    before = dimmed(ramp, 0)
+    for level in np.linspace(0, 1, 50):
+        now = dimmed(ramp, float(level))
+        assert (now >= before).all()
+        assert np.abs(now - ramp * level).max() <= 1.5
+        before = now
+
+
+# Recording
+
+
+def test_a_recording_has_what_was_shown_and_nothing_else(run: Run):
+    run.params = Params(hud=True, steps=4, guidance=1)
+    run.play(2, record=run.folder / "a.mp4")
+    (recorder,) = run.recorders
+    assert recorder.path == run.folder / "a.mp4"
+    assert (recorder.fps, recorder.size) == (30, (8, 8))
+    assert recorder.numbers == list(range(60))
+    assert all((pixels == 200).all() for pixels in recorder.pictures)  # no HUD in them
+    assert recorder.closed
+
+
+def test_brightness_and_blackout_are_recorded(run: Run):
+    run.params = Params(brightness=0.5, steps=4, guidance=1)
+    run.message(30, blackout=True)
+    run.play(2, record=run.folder / "a.mp4")
+    (recorder,) = run.recorders
+    assert (recorder.pictures[10] == 100).all()
+    assert (recorder.pictures[-1] == 0).all()
+
+
+def test_a_skipped_tick_leaves_its_time_in_the_recording(run: Run):
+    run.screen.costs[10] = 4 * PERIOD + 1e-9
+    run.play(1, record=run.folder / "a.mp4")
+    assert run.recorders[0].numbers == [*range(11), *range(14, 30)]
+
+
+@pytest.mark.parametrize("way", ["key", "osc"])
+def test_recording_is_turned_on_and_off_in_mid_show(run: Run, way: str):
+    for tick, on in ((10, True), (20, False), (40, True)):
+        if way == "key":
+            run.key(tick, "record")
+        else:
+            run.message(tick, record=on)
+    run.play(2)
+    first, second = run.recorders
+    assert (first.frames, second.frames) == (10, 20)
+    assert first.closed
+    assert second.closed
+    assert first.path.parent == run.folder
+    assert any("recorded" in text for text in run.screen.said)
+    assert run.show.statistics()["recording"] == {
+        "file": str(second.path),
+        "frames": 20,
+        "dropped": 0,
+        "failed": None,
+    }
+
+
+def test_only_the_first_recording_goes_into_the_file_given(run: Run):
+    run.key(10, "record")
+    run.key(20, "record")
+    run.play(1, record=run.folder / "a.mp4")
+    assert [recorder.path == run.folder / "a.mp4" for recorder in run.recorders] == [True, False]
+
+
+def test_a_recording_that_cannot_start_is_said_and_the_next_one_goes_elsewhere(run: Run):
+    run.Recorder.refuses = "cannot record to nowhere/a.mp4: there is no folder nowhere"
+    run.osc.arrives[20] = lambda *_: setattr(run.Recorder, "refuses", None)
+    run.key(30, "record")
+    run.play(2, record=Path("nowhere/a.mp4"))
+    assert len(run.screen.shown_at) == 60
+    assert "there is no folder nowhere" in run.screen.said[0]
+    (recorder,) = run.recorders
+    assert recorder.path.parent == run.folder
+    assert recorder.frames == 30
+
+
+def test_a_recording_that_fails_is_said_and_the_show_goes_on(run: Run):
+    run.osc.arrives[20] = lambda *_: setattr(run.recorders[0], "failed", "the disk is full")
+    run.play(2, record=run.folder / "a.mp4")
+    assert len(run.screen.shown_at) == 60
+    assert "the disk is full" in run.screen.said
+    assert run.controls.params.record is False
+    assert run.show.statistics()["recording"]["failed"] == "the disk is full"
+
+
+def test_a_folder_that_is_gone_does_not_end_the_show(run: Run, monkeypatch: pytest.MonkeyPatch):
+    def gone(*_: object) -> Path:
+        raise OSError(5, "Input/output error", "/media/stick")
+
+    monkeypatch.setattr(module, "free_path", gone)
+    monkeypatch.setattr(preset, "named", gone)
+    refusals = []
+
+    def by_name(controls: Controls, load: Callable[[str], None]) -> None:
+        assert controls
+        try:
+            load("some")
+        except ControlError as error:
+            refusals.append(error)
+
+    run.key(5, "save")
+    run.key(20, "record")
+    run.osc.arrives[30] = by_name
+    run.play(2)
+    assert len(run.screen.shown_at) == 60
+    assert all("/media/stick" in text for text in run.screen.said)
+    assert len(refusals) == 1
+
+
+def test_a_slow_disk_that_closes_a_recording_does_not_hold_up_the_show(run: Run):
+    gate = threading.Event()
+    run.Recorder.close = lambda self: (gate.wait(20), setattr(self, "closed", True))[0]  # type: ignore[method-assign,assignment,return-value]
+    run.key(10, "record")
+    run.key(20, "record")
+    run.osc.arrives[50] = lambda *_: gate.set()
+    run.play(2)
+    assert run.recorders[0].closed
+    assert len(run.screen.shown_at) == 60
+
+
+# Presets
+
+
+def test_digits_bend_to_the_presets_in_their_order(run: Run, monkeypatch: pytest.MonkeyPatch):
+    for name, speed in (("a", 1), ("b", 2)):
+        (run.folder / f"{name}.toml").write_text(f"speed = {speed}\n")
+    files = sorted(run.folder.glob("*.toml"))
+    monkeypatch.setattr(preset, "bundled", lambda: files)
+    run.key(5, "preset", 2)
+    run.play(1)
+    assert run.controls.params.speed == 2
+    assert run.screen.said == ["preset: b"]
+    run.key(5, "preset", 1)
+    run.key(8, "preset", 9)
+    run.screen.tick = -1
+    run.play(1)
+    assert run.controls.params.speed == 1
+    assert "there is no preset 9" in run.screen.said[-1]
+
+
+def test_a_wrong_preset_is_said_and_changes_nothing(run: Run, monkeypatch: pytest.MonkeyPatch):
+    wrong = run.folder / "wrong.toml"
+    wrong.write_text("prompt = 'x'\nspeed = 9\n")
+    monkeypatch.setattr(preset, "bundled", lambda: [wrong])
+    run.key(5, "preset", 1)
+    run.play(1)
+    assert run.controls.params == run.params
+    assert run.supply.sent == []
+    assert "wrong.toml" in run.screen.said[0]
+    assert "speed takes a number from 0 to 4" in run.screen.said[0]
+
+
+def test_a_preset_saved_in_the_show_loads_back_the_same(run: Run):
+    run.message(3, prompt="gold rings | \N{SNOWMAN} :0.5", speed=1.25, brightness=0.3)
+    run.key(5, "save")
+    run.play(1)
+    (path,) = run.folder.glob("*.toml")
+    assert str(path) in run.screen.said[0]
+    loaded = Controls(run.params)
+    loaded.load(preset.load(path))
+    assert loaded.params == run.controls.params
+
+
+# Figures
+
+KEYS_OF_STATISTICS = {
+    *("version", "model", "device", "dtype", "size", "batch", "compiled", "fps_target"),
+    *("fps_shown", "fps_sampled", "frames_shown", "frames_late", "inbetween_ratio", "latency_ms"),
+    *("first_picture_s", "osc", "recording", "engine", "window_s", "rss_mb_start", "rss_mb_end"),
+}
+
+
+@pytest.mark.parametrize("seconds", [0.02, 3.0])
+def test_the_statistics_have_every_figure_and_are_json(run: Run, seconds: float):
+    run.supply.running = Running("cpu", "bfloat16", 4, True, 9.0, 2.0, 1)
+    run.supply.loaded = Loaded("ember", {})
+    run.play(seconds, record=run.folder / "a.mp4")
+    path = run.folder / "s.json"
+    write_statistics(path, run.show.statistics())
+    found = json.loads(path.read_text("utf-8"), parse_constant=pytest.fail)
+    assert found.keys() >= KEYS_OF_STATISTICS
+    assert found["osc"].keys() >= {"received", "applied", "refused"}
+    assert found["recording"].keys() >= {"file", "frames", "dropped"}
+    assert found["engine"] == {"starts": 1, "deaths": 0}
+    assert found["latency_ms"].keys() == {"p50", "p95", "n"}
+    assert found["frames_shown"] == max(1, round(30 * seconds))
+    assert found["fps_shown"] == pytest.approx(30, abs=0.01)
+    assert (found["model"], found["device"], found["compiled"]) == ("ember", "cpu", True)
+    assert (found["rss_mb_start"] is not None) == (seconds > 1)
+
+
+def test_a_show_without_a_picture_has_statistics_too(run: Run):
+    run.supply.plan.extend([None] * 1000)
+    run.key(20, "quit")
+    show = run.play()
+    found = json.loads(json.dumps(show.statistics(), allow_nan=False))
+    assert found.keys() >= KEYS_OF_STATISTICS
+    assert found["frames_shown"] == found["fps_shown"] == 0
+    assert found["first_picture_s"] is None
+
+
+def test_closing_a_recording_does_not_count_into_the_frame_rate(run: Run):
+    def slow(_: FakeRecorder) -> None:
+        run.clock.time += 1.8
+
+    run.Recorder.close = slow  # type: ignore[method-assign,assignment]
+    run.play(2, record=run.folder / "a.mp4")
+    assert run.show.statistics()["fps_shown"] == pytest.approx(30, abs=0.01)
+
+
+def test_the_rates_are_those_of_the_last_second():
+    figures = Figures(30)
+    for n in range(300):
+        frame = None if n % 3 else FakeSupply(0).tick(1.0).frame  # type: ignore[union-attr]
+        figures.showed(Shown(flat(0), frame, late=False), n * PERIOD, n * PERIOD)
+    assert figures.fps_shown == 30
+    assert figures.fps_sampled == 10
+
+
+def test_two_hours_of_storm_leave_no_more_memory_behind_than_two_minutes(run: Run):
+    """Two hours at 2 frames a second, a control with each, an engine that never answers, and a
+    recording started and ended every ten seconds."""
+    run.screen.keep = False
+    run.supply = FakeSupply(lag=20_000)
+    kept: list[int] = []
+
+    def storm(tick: int) -> Callable[[Controls, Callable[[str], None]], None]:
+        def arrive(controls: Controls, _: object) -> None:
+            controls.set("seed", tick)
+            if tick % 10 == 0:
+                controls.set("record", not controls.params.record)
+                run.recorders.clear()
+            run.supply.sent.clear()
+            if tick in (240, 14_399):
+                kept.append(size(run.show))
+
+        return arrive
+
+    class Storm(dict):  # type: ignore[type-arg]
+        def __contains__(self, tick: object) -> bool:
+            return True
+
+        def __getitem__(self, tick: int) -> Any:
+            return storm(tick)
+
+    run.osc.arrives = Storm()
+    run.play(7200, fps=2)
+    assert len(kept) == 2
+    assert kept[1] <= kept[0] + ASKED + 8
+    assert run.show.figures.latencies_ms.maxlen == LATENCIES
+
+
+def size(thing: object, seen: set[int] | None = None) -> int:
+    """How many objects the show's own counters, lists and queues hold."""
+    seen = set() if seen is None else seen
+    total = 0
+    for value in vars(thing).values():
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Figures):
+            total += size(value, seen)
+        elif not isinstance(value, str) and hasattr(value, "__len__"):
+            total += len(value)
+    return total
+
+
+def test_the_wall_clock_sleeps_until_it_is_time_and_not_at_all_when_it_is_past():
+    clock = module.WallClock()
+    start = clock.now()
+    clock.sleep_until(start + 0.02)
+    assert clock.now() >= start + 0.02
+    clock.sleep_until(start)
+    assert math.isfinite(clock.now())
