@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -168,25 +168,6 @@ def test_the_splash_is_dark_but_never_black_and_moves_slowly(aspect):
 
 
 # A real window
-
-
-@pytest.fixture(scope="module")
-def screen() -> Iterator[str]:
-    """The name of an X display with two screens of 640 by 400."""
-    if shutil.which("Xvfb") is None:
-        pytest.skip("Xvfb is not installed, so no window can be tried (Debian: apt install xvfb)")
-    ready, number = os.pipe()
-    screens = ["-screen", "0", "640x400x24", "-screen", "1", "640x400x24"]
-    # -noreset: else the server starts afresh, deaf for a moment, when its last window closes.
-    command = ["Xvfb", "-displayfd", str(number), "-noreset", "-nolisten", "tcp", *screens]
-    server = subprocess.Popen(command, pass_fds=[number], stderr=subprocess.DEVNULL)
-    os.close(number)
-    try:
-        with os.fdopen(ready) as told:
-            yield f":{int(told.readline())}"
-    finally:
-        server.terminate()
-        server.wait(10)
 
 
 def in_child(name: str, screen: str | None, **more: str) -> subprocess.CompletedProcess[str]:

@@ -16,7 +16,7 @@ from latents import Store, tie, tokenize
 from torch import Tensor, nn
 
 BATCH = 16
-PEAK = 1.0e-3
+PEAK = 1.6e-3
 MEMORY = 0.995  # of the moving average, per step
 SILENT = 0.1  # share of captions left empty, for guidance
 LIVE = torch.tensor([999, 999, 749, 749, 749, 499, 499, 249])  # where 1, 2 and 4 steps stand
@@ -29,10 +29,10 @@ def coefficients(schedule: DDIMScheduler, times: Tensor) -> tuple[Tensor, Tensor
 
 
 def when(count: int) -> Tensor:
-    """Times to learn at: half evenly, half where few steps stand."""
+    """Times to learn at: a quarter evenly, the rest where few steps stand."""
     even = torch.randint(100, 1000, (count,))
     live = LIVE[torch.randint(0, len(LIVE), (count,))]
-    return torch.where(torch.rand(count) < 0.5, even, live)
+    return torch.where(torch.rand(count) < 0.25, even, live)
 
 
 def pair(data: Store, seed: int, step: int, count: int = BATCH) -> tuple[Tensor, Tensor, Tensor]:

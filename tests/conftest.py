@@ -1,0 +1,27 @@
+"""What several test files share: a screen."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def screen() -> Iterator[str]:
+    """The name of an X display with two screens of 640 by 400."""
+    if shutil.which("Xvfb") is None:
+        pytest.skip("Xvfb is not installed, so no window can be tried (Debian: apt install xvfb)")
+    ready, number = os.pipe()
+    screens = ["-screen", "0", "640x400x24", "-screen", "1", "640x400x24"]
+    # -noreset: else the server starts afresh, deaf for a moment, when its last window closes.
+    command = ["Xvfb", "-displayfd", str(number), "-noreset", "-nolisten", "tcp", *screens]
+    server = subprocess.Popen(command, pass_fds=[number], stderr=subprocess.DEVNULL)
+    os.close(number)
+    try:
+        with os.fdopen(ready) as told:
+            yield f":{int(told.readline())}"
+    finally:
+        server.terminate()
+        server.wait(10)
