@@ -16,7 +16,7 @@ from latents import Store, tie, tokenize
 from torch import Tensor, nn
 
 BATCH = 16
-PEAK = 1.6e-3
+PEAK = 2.4e-3
 MEMORY = 0.995  # of the moving average, per step
 SILENT = 0.1  # share of captions left empty, for guidance
 LIVE = torch.tensor([999, 999, 749, 749, 749, 499, 499, 249])  # where 1, 2 and 4 steps stand

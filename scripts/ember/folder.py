@@ -104,11 +104,11 @@ def blank(seed: int = 0) -> Ember:
     )
     unet = UNet2DConditionModel(
         sample_size=32,
-        block_out_channels=(48, 64, 160),
+        block_out_channels=(48, 64, 160, 160),  # down to 4x4, where padding tells the place
         layers_per_block=1,
-        down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
-        attention_head_dim=(3, 4, 5),  # heads, in fact, as in Stable Diffusion 2
+        down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
+        attention_head_dim=(3, 4, 5, 5),  # heads, in fact, as in Stable Diffusion 2
         cross_attention_dim=CONDITION,
         norm_num_groups=16,
         resnet_time_scale_shift="scale_shift",
