@@ -419,3 +419,15 @@ def test_a_storm_of_deaths_stalls_and_late_frames_never_blacks_out_and_never_jum
         assert len(stage.shown) == before + 1
     assert stage.supply.deaths > 10
     assert stage.largest_jump() <= ORDINARY + STEP
+
+
+def test_an_engine_that_pauses_leaves_no_picture_standing_still(stage: Stage) -> None:
+    stage.play(2)
+    for _ in range(round(3 * FPS)):  # shorter than what ends an engine
+        stage.tick()
+    assert stage.supply.deaths == 0
+    waited = [shown.pixels.tobytes() for shown in stage.shown[-round(2 * FPS) :]]
+    assert len(set(waited)) > len(waited) / 4, "the picture froze"
+    stage.play(2)
+    assert stage.supply.deaths == 0
+    assert stage.largest_jump() <= ORDINARY + STEP

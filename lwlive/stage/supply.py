@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 KEPT_S = 3.0  # seconds of pictures kept for playing to and fro
 KEPT_BYTES = 256 * 2**20
 FADE_S = 1.0  # seconds to fade back into the walk
+FREEZE_S = 0.7  # longer than this no picture stands still
 STALL_S = 6.0  # a running engine without a frame for so long stands still
 LOADING_S = 300.0  # an engine without a first frame for so long stands still
 PAUSES_S = (0.0, 0.0, 2.0, 5.0, 15.0, 60.0)  # before a new start, by deaths in a row
@@ -76,6 +77,7 @@ class Supply:
         self._kept: deque[Pixels] = deque()
         self._coming: deque[Pixels] = deque()  # a new engine's, kept once they are faded in
         self._fade = math.ceil(FADE_S * fps)  # ticks
+        self._frozen = False  # it gives none at present, and the kept ones are played
         self._moving = False  # frames have come from this engine
         self._swing = 0  # ticks since the engine was lost, for playing to and fro
         self._fading = 0  # ticks left of fading back into the walk
@@ -162,10 +164,12 @@ class Supply:
             self._watch(now)
         if not self._kept:
             return None
-        if self._moving:
+        if self._moving and (self._fading or now - self._frame_at <= FREEZE_S):
             return Shown(self._last, None, late=True)
+        if self._moving and not self._frozen:
+            self._frozen, self._swing = True, 0
         self._last = self._to_and_fro()
-        return Shown(self._last, None, late=False)
+        return Shown(self._last, None, late=self._moving)
 
     def _new(self, frame: Frame, now: float) -> Shown:
         frame = replace(frame, pixels=frame.pixels.copy())  # the slot is the ring's again
@@ -173,6 +177,9 @@ class Supply:
         if not self._moving:
             self._moving, self._moving_at = True, now
             self._fading = self._fade if self._kept else 0
+        elif self._frozen:
+            self._fading = self._fade
+        self._frozen = False
         self._frame_at, self.phase = now, frame.phase
         while self._unread and self._unread[0][0] <= frame.version:
             self._unread.popleft()
@@ -261,11 +268,11 @@ class Supply:
             raise EngineFailure(failed.text)
         if self._fading:  # on screen is a mix that is nowhere kept: go on from there
             self._still, self._settling = self._last, self._fade
-        elif self._moving:
+        elif self._moving and not self._frozen:
             self._swing = 0
         if self._moving and now - self._moving_at > MINUTE_S:
             self._row = 0
-        self._moving, self._fading, self._coming = False, 0, deque()
+        self._moving, self._frozen, self._fading, self._coming = False, False, 0, deque()
         self._again(failed.text if failed else _ending(code), now)
 
     def _again(self, why: str, now: float) -> None:
