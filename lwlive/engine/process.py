@@ -150,6 +150,7 @@ class Engine:
         """Start building packages, or go over to them once they are built; once in a life."""
         from lwlive.engine.builder import Builder, compiler
         from lwlive.engine.packages import Packaged
+        from lwlive.engine.producer import FULL_LOAD, SPARING_LOAD
 
         place = build.place(self.order.cache)
         if self._builder is None:
@@ -160,9 +161,10 @@ class Engine:
                 )
                 return
             self._builder = Builder(build, place)
+            producer.load = SPARING_LOAD
         if not self._builder.done:
             return
-        self._settled = True
+        self._settled, producer.load = True, FULL_LOAD
         trouble = self._builder.trouble
         self._builder.close()
         if trouble is None:

@@ -26,19 +26,24 @@ from lwlive.ring import AHEAD_S, Frame, Ring
 WARP_POINTS = 12  # places measured along a segment to even out its pace
 FRAMES_A_POINT = 8  # at least so many frames for each of them, or it costs more than it gives
 MOST_STRIDE = 8
+FULL_LOAD = 0.95  # share of the time that sampling may take
+SPARING_LOAD = 0.6  # the same while packages are built beside it
 SMOOTH = 0.2  # share of the newest measurement in a running cost
 
 
-def stride_for(sample_s: float, decode_s: float, fps: float, present: int) -> int:
+def stride_for(
+    sample_s: float, decode_s: float, fps: float, present: int, load: float = FULL_LOAD
+) -> int:
     """Every how many frames one must be sampled to keep real time, the others decoded only.
 
-    A smaller stride than the present one is taken up only with a quarter of the time to spare.
+    `load` is the share of the time that sampling may take. A smaller stride than the present one
+    is taken up only with a fifth of that to spare.
     """
 
-    def load(stride: int) -> float:
+    def spent(stride: int) -> float:
         return (sample_s + stride * decode_s) / stride * fps
 
-    fitting = (s for s in range(1, MOST_STRIDE) if load(s) <= (0.75 if s < present else 0.95))
+    fitting = (s for s in range(1, MOST_STRIDE) if spent(s) <= load * (0.8 if s < present else 1.0))
     return next(fitting, MOST_STRIDE)
 
 
@@ -80,6 +85,7 @@ class Producer:
         self.ring, self.fps = ring, fps
         self.inbox, self.stopped, self.timer = inbox, stopped, timer
         self.stride = 1
+        self.load = FULL_LOAD
         self.costs = Costs()
         self.epoch = 0
         self._conds: dict[tuple[str, str], Cond] = {}
@@ -142,7 +148,8 @@ class Producer:
                 return
             self._made.append(Made(first + i, walk, z))
         self._next = self._settled(walks[-1].after(1 / self.fps))
-        self.stride = stride_for(self.costs.sample, self.costs.decode, self.fps, self.stride)
+        costs = self.costs
+        self.stride = stride_for(costs.sample, costs.decode, self.fps, self.stride, self.load)
 
     def _places(self) -> tuple[list[Walk], list[Walk]]:
         """The places to sample, and those of all frames they make: every stride-th is sampled.
