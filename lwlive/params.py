@@ -42,7 +42,7 @@ class Params(BaseModel):
     speed: Annotated[float, Live("keyframes/s", curve=2)] = Field(
         0.25, ge=0, le=4, description="how fast the walk goes"
     )
-    guidance: Annotated[float | None, Live(glide=1.0)] = Field(
+    guidance: Annotated[float | None, Live(glide=2.0)] = Field(
         None, ge=0, le=20, description="classifier-free guidance; at 1 or below it costs nothing"
     )
     steps: Annotated[int | None, Live()] = Field(
@@ -57,7 +57,7 @@ class Params(BaseModel):
         le=0.9,
         description="latent blending: share of the steps taken from keyframes",
     )
-    crossfeed: Annotated[float, Live(glide=1.0)] = Field(
+    crossfeed: Annotated[float, Live(glide=2.0)] = Field(
         0.0, ge=0, le=1, description="pull of each later step towards the mixed trajectories"
     )
     transition: Annotated[float, Live("s", curve=2)] = Field(

@@ -10,7 +10,6 @@ torch.compile). Each is measured before and after lwlive, A B A. Ends with one l
 
 import argparse
 import json
-import math
 import platform
 import time
 from collections.abc import Callable
@@ -38,7 +37,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=["256", "512"])
     parser.add_argument("--steps", nargs="+", type=int, default=None)
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
-    parser.add_argument("--batch", type=int, default=None, help="default: past the knee")
+    parser.add_argument("--batch", type=int, default=None, help="default: as a show takes it")
     parser.add_argument("--seconds", type=float, default=6.0, help="of each measurement")
     parser.add_argument("--cache", type=Path, default=platformdirs.user_cache_path("lwlive"))
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
@@ -89,7 +88,7 @@ def lwlive_model(
     """The model as a show would use it, and how long it took to be ready."""
     start = time.perf_counter()
     found, modules = measure.measure(folder, size, device, time.perf_counter)
-    batch = batch or found.batch(1, math.inf)  # past the knee
+    batch = batch or found.batch(own_values(folder)["steps"], FPS)  # as a show would
     want = Build(str(folder), size, device, found.kind, batch, found.threads)
     model: Model = Eager(modules, batch)
     if compiled:

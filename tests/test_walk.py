@@ -194,7 +194,7 @@ def test_a_glide_arrives_in_time_and_evenly(one: float, other: float, seconds: f
 def test_a_new_look_is_faded_in_and_the_newest_one_wins() -> None:
     walk = steps(start().steered(snapshot(1, steps=4), cond(0)), 5)[-1]
     assert [look.steps for look in walk.looks] == [2, 4]
-    walk = steps(walk.steered(snapshot(2, steps=8), cond(0)), 20)[-1]
+    walk = steps(walk.steered(snapshot(2, steps=8), cond(0)), 22)[-1]
     assert [look.steps for look in walk.looks] == [4, 8]
     shares = [frame.faded for frame in steps(walk, 30)]
     assert shares[-1] == 1.0

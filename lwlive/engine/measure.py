@@ -19,6 +19,7 @@ Timer = Callable[[], float]  # seconds
 BATCHES = (1, 2, 4, 8)
 NEAR = 1.15  # a batch within this factor of the best is past the knee
 LOAD = 0.8  # share of the time that sampling may take, so that every frame can be sampled
+LONGEST_S = 0.12  # a batch should not take longer, or controls feel slow
 ENOUGH_S = 0.25  # of measuring one candidate
 
 Costs = dict[int, tuple[float, float]]  # batch -> seconds of one evaluation, of one decoding
@@ -35,12 +36,14 @@ class Measured:
     def batch(self, steps: int, fps: float) -> int:
         """The smallest batch that samples every frame in time, so that controls feel direct.
 
-        Where none does: the smallest one nearly as fast per frame as the best, past the knee.
+        Where none does: the smallest one nearly as fast per frame as the best, past the knee, or
+        the largest one that is short enough, if that is smaller.
         """
         spent = {n: (steps * one + decoding) / n for n, (one, decoding) in self.costs.items()}
         enough = [n for n, seconds in spent.items() if seconds * fps <= LOAD]
         near = [n for n, seconds in spent.items() if seconds <= NEAR * min(spent.values())]
-        return min(enough or near)
+        short = [n for n, seconds in spent.items() if n * seconds <= LONGEST_S]
+        return min(enough) if enough else min(min(near), max(short, default=min(near)))
 
 
 def device_of(wanted: str) -> str:

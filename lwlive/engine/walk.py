@@ -15,7 +15,7 @@ from lwlive.params import Params, Snapshot, live
 Cond = tuple[Tensor, ...]  # each [2, ...]: row 0 from the prompt, row 1 from the negative prompt
 
 NOISES = 9  # noise tensors of a keyframe: the initial one, and one for each of up to 8 steps
-LOOK_S = 0.5  # seconds to cross-fade between looks, such as numbers of steps
+LOOK_S = 0.8  # seconds to cross-fade between looks, such as numbers of steps
 EASE_S = 0.25  # nothing arrives faster than this
 
 

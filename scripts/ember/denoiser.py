@@ -20,6 +20,8 @@ PEAK = 2.4e-3
 MEMORY = 0.995  # of the moving average, per step
 SILENT = 0.1  # share of captions left empty, for guidance
 LIVE = torch.tensor([999, 999, 749, 749, 749, 499, 499, 249])  # where 1, 2 and 4 steps stand
+LATE = torch.tensor([999, 749, 749, 499, 499, 499, 249, 249])  # once colours are learnt: texture
+SETTLED = 0.6  # of the training, after which it is
 
 
 def coefficients(schedule: DDIMScheduler, times: Tensor) -> tuple[Tensor, Tensor]:
@@ -28,10 +30,14 @@ def coefficients(schedule: DDIMScheduler, times: Tensor) -> tuple[Tensor, Tensor
     return kept.sqrt(), (1 - kept).sqrt()
 
 
-def when(count: int) -> Tensor:
-    """Times to learn at: a quarter evenly, the rest where few steps stand."""
+def when(count: int, done: float) -> Tensor:
+    """Times to learn at: a quarter evenly, the rest where few steps stand.
+
+    done: how much of the training lies behind, 0 to 1.
+    """
     even = torch.randint(100, 1000, (count,))
-    live = LIVE[torch.randint(0, len(LIVE), (count,))]
+    places = LIVE if done < SETTLED else LATE
+    live = places[torch.randint(0, len(places), (count,))]
     return torch.where(torch.rand(count) < 0.25, even, live)
 
 
@@ -50,10 +56,10 @@ def hush(tokens: Tensor, empty: Tensor) -> Tensor:
     return torch.where(torch.rand(len(tokens), 1) < SILENT, empty, tokens)
 
 
-def step_loss(model: nn.ModuleDict, ember: Ember, batch: tuple[Tensor, ...]) -> Tensor:
+def step_loss(model: nn.ModuleDict, ember: Ember, batch: tuple[Tensor, ...], done: float) -> Tensor:
     """Mean square error of v (Salimans and Ho 2022) at random times."""
     latents, noise, tokens = batch
-    times = when(len(latents))
+    times = when(len(latents), done)
     keep, add = coefficients(ember.schedule, times)
     noisy = (keep * latents + add * noise).to(memory_format=torch.channels_last)
     condition = model["text"](tokens).last_hidden_state
@@ -81,7 +87,7 @@ def train(
         for group in optimiser.param_groups:
             group["lr"] = rate(step, steps, PEAK)
         latents, noise, tokens = pair(data, 2, step)
-        loss = step_loss(model, ember, (latents, noise, hush(tokens, empty)))
+        loss = step_loss(model, ember, (latents, noise, hush(tokens, empty)), step / steps)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

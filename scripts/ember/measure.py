@@ -82,16 +82,19 @@ def main() -> None:
     parser.add_argument("--judge-steps", type=int, default=700)
     parser.add_argument("--steps", type=int, nargs="*", default=[1, 2, 4])
     parser.add_argument("--guidance", type=float, default=1.0)
+    parser.add_argument("--threads", type=int, default=2)
     flags = parser.parse_args()
-    torch.set_num_threads(2)
-    model, ember = judge(flags.work, flags.shards, flags.judge_steps), open_folder(flags.model)
+    torch.set_num_threads(1)  # drawing is many small steps, slower with more
     drawn, captions, wishes = fresh(flags.each)
+    torch.set_num_threads(flags.threads)
+    model, ember = judge(flags.work, flags.shards, flags.judge_steps), open_folder(flags.model)
     report: dict[str, object] = {"pictures": len(wishes), "guidance": flags.guidance}
     report["psnr_db"] = decibels(ember.vae, drawn * 2 - 1)
     report["drawn"] = verdict(model, drawn, wishes)
     for steps in flags.steps:
         made = pictures(ember, captions, HELD_OUT, steps, flags.guidance)
         report[f"steps_{steps}"] = verdict(model, made, wishes)
+        print(f"{steps} steps", report[f"steps_{steps}"], flush=True)
     report |= speed(ember)
     for name, value in report.items():
         print(f"{name:10} {value}")
