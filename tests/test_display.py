@@ -431,6 +431,9 @@ def test_a_monitor_that_is_not_there_is_refused_with_their_number():
 def is_told_to_end():
     with Display("signals", False, 0, "fit", True, (80, 80)) as display:
         display.events()
+        # a shell that starts the tests in its background has them ignore Ctrl-C
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.raise_signal(getattr(signal, os.environ["SIGNAL"]))
         sys.exit(f"the signal was swallowed, and became {display.events()}")
 

@@ -149,6 +149,7 @@ def test_a_bend_at_depth_starts_at_the_present_picture(model: Eager) -> None:
     walk = walked(walk_of(model, 0.2, depth=0.5, speed=1.0), 10)[-1]
     params = walk.params.model_copy(update={"prompt": "other"})
     cond = model.encode(["other", ""])
+    sampler.trace(walk)
     bent = walk.steered(Snapshot(1, params), cond)
     before, after = sampler.latents([walk]), sampler.latents([bent])
     assert torch.allclose(before, after, atol=1e-3)
