@@ -28,7 +28,7 @@ FRAMES_A_POINT = 8  # at least so many frames for each of them, or it costs more
 MOST_STRIDE = 8
 FULL_LOAD = 0.95  # share of the time that sampling may take
 SPARING_LOAD = 0.6  # the same while packages are built beside it
-SMOOTH = 0.2  # share of the newest measurement in a running cost
+SMOOTH = 0.4  # share of the newest measurement in a running cost
 
 
 def stride_for(
@@ -132,7 +132,8 @@ class Producer:
         latents = self._filled_in(clean, len(walks))
         pictures = self.sampler.pixels(latents)
         spent = self.timer() - between
-        self.costs.learn((between - start) / len(sampled), spent / len(walks))
+        if len(sampled) == self.model.batch:  # a smaller batch may cost as much as a whole one
+            self.costs.learn((between - start) / len(sampled), spent / len(walks))
         # Frames that the reader overtook meanwhile are not skipped: they are shown later.
         first = max(self._made[-1].number if self._made else -1, self.ring.taken) + 1
         for i, (walk, z, pixels) in enumerate(zip(walks, latents, pictures, strict=True)):
