@@ -1,5 +1,6 @@
 """ember, the model in the box: its folder, its words, the pictures it learns from, training."""
 
+import math
 import sys
 from pathlib import Path
 
@@ -17,12 +18,16 @@ EMBER = ROOT / "lwlive" / "ember"
 sys.path.insert(0, str(ROOT / "scripts" / "ember"))
 
 import autoencoder  # noqa: E402  (ember's scripts are found through the line above)
+import canvas  # noqa: E402
 import caption  # noqa: E402
 import denoiser  # noqa: E402
 import draw  # noqa: E402
 import folder  # noqa: E402
+import gather  # noqa: E402
+import grade  # noqa: E402
 import judge  # noqa: E402
 import latents  # noqa: E402
+import muon  # noqa: E402
 import words  # noqa: E402
 
 TOKENIZER = CLIPTokenizer.from_pretrained(EMBER / "tokenizer")
@@ -110,14 +115,50 @@ def test_asked_colours_are_drawn() -> None:
     assert sum(seen) >= 20
 
 
-def test_tied_noise_stays_unit_normal() -> None:
-    torch.manual_seed(3)
-    noise = torch.randn(256, 4, 32, 32)
-    tied = latents.tie(noise, torch.randn(256, latents.GRID**2))
-    assert torch.equal(tied[:, 1:], noise[:, 1:])
-    assert not torch.equal(tied[:, :1], noise[:, :1])
-    assert abs(float(tied[:, 0].std()) - 1) < 0.01
-    assert abs(float(tied[:, 0].mean())) < 0.01
+@pytest.mark.parametrize("family", list(words.FAMILIES))
+def test_a_noise_near_another_draws_a_picture_near_it(family: str) -> None:
+    start, other = draw.starting(3), draw.starting(4)
+    near = math.cos(0.02) * start + math.sin(0.02) * other
+    asked = caption.Wish(family, ("blue", "gold"), None, (), True)
+    with torch.inference_mode():
+        one, two, three = (draw.draw(asked, noise) for noise in (start, near, other))
+    assert 0 < float((one - two).abs().mean()) < 0.4 * float((one - three).abs().mean())
+
+
+def test_the_planes_of_a_noise_are_unit_normal_and_unlike_each_other() -> None:
+    sheet = canvas.Canvas(draw.starting(1))
+    planes = torch.stack([sheet.source().flatten() for _ in range(16)])
+    likeness = torch.corrcoef(planes) - torch.eye(16)
+    assert float(likeness.abs().max()) < 0.15
+    assert torch.allclose(planes.std(1), torch.ones(16), atol=0.1)
+
+
+@given(st.floats(1, 40))
+@settings(deadline=None, max_examples=30)
+def test_a_field_read_from_noise_has_unit_variance_at_every_pixel(cells: float) -> None:
+    assert torch.allclose(canvas.spread(cells).norm(dim=1), torch.ones(canvas.SIZE), atol=1e-5)
+
+
+def test_training_pairs_each_picture_with_the_noise_it_was_drawn_from(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (gather, latents):
+            patch.setattr(module, "SHARD", 2)
+        for number in (0, 3):
+            gather.shard(tmp_path, number)
+        data = latents.load(folder.blank().vae, TOKENIZER, tmp_path, tmp_path / "latents")
+    for row, seed in enumerate((0, 1, 6, 7)):
+        assert torch.equal(data.noise[row], draw.starting(seed).half())
+        with torch.inference_mode():
+            picture = torch.from_numpy(grade.as_bytes(draw.example(seed)[0])) / 127.5 - 1
+            wanted = folder.blank().vae.encoder(picture[None])[0]
+        assert torch.allclose(data.latents[row].float(), wanted, atol=0.02)
+
+
+@pytest.mark.parametrize("shape", [(20, 70), (70, 20), (48, 48)])
+def test_a_step_of_the_optimiser_turns_every_direction_alike(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    strengths = torch.linalg.svdvals(muon.orthogonal(torch.randn(shape)))
+    assert 0.6 < float(strengths.min()) < float(strengths.max()) < 1.3
 
 
 def toy_store(count: int = 8) -> latents.Store:
@@ -127,9 +168,8 @@ def toy_store(count: int = 8) -> latents.Store:
     told = latents.tokenize(TOKENIZER, lines)[:, None].to(torch.int16)
     return latents.Store(
         torch.randn(count, 4, 32, 32, generator=generator).half(),
-        torch.randn(count, latents.GRID**2, generator=generator).half(),
+        torch.randn(count, 4, 32, 32, generator=generator).half(),
         told,
-        torch.zeros(count, dtype=torch.int64),
     )
 
 

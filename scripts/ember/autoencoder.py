@@ -12,13 +12,14 @@ import torch
 from diffusers import AutoencoderTiny
 from gather import paths, ready
 from keep import numbers, rate, restore, store
+from muon import advance, optimisers
 from torch import Tensor
 from torch.nn import functional
 
 CROP = 128  # pixels; the network is convolutional, so crops do
 BATCH = 8
-PEAK = 1.5e-3
-FROZEN = 600  # steps after which the encoder stays as it is, and only the decoder learns
+PEAK = 2e-3
+FROZEN = 1500  # steps after which the encoder stays as it is, and only the decoder learns
 
 
 def batch(folder: Path, rng: np.random.Generator, count: int = BATCH) -> Tensor:
@@ -58,33 +59,35 @@ def step_loss(vae: AutoencoderTiny, pictures: Tensor) -> Tensor:
 
 
 def train(
-    vae: AutoencoderTiny, data: Path, checkpoint: Path, steps: int, say: Callable[[str], None]
+    vae: AutoencoderTiny,
+    data: Path,
+    checkpoint: Path,
+    steps: int,
+    say: Callable[[str], None],
+    stop: int | None = None,
 ) -> None:
-    """Train for `steps` in all, from the checkpoint where there is one.
+    """Train for `steps` in all, or until `stop`, from the checkpoint where there is one.
 
     The denoiser can begin once the encoder is frozen.
     """
     vae.to(memory_format=torch.channels_last).train()
-    optimiser = torch.optim.AdamW(vae.parameters(), lr=PEAK, betas=(0.9, 0.98), weight_decay=0.0)
-    start = restore(checkpoint, vae=vae, optimiser=optimiser)
+    tools = optimisers(vae, decay=0.0)
+    start = restore(checkpoint, vae=vae, **tools)
     began, total = time.monotonic(), 0.0
-    for step in range(start, steps):
-        for group in optimiser.param_groups:
-            group["lr"] = rate(step, steps, PEAK)
+    for step in range(start, steps if stop is None else stop):
         vae.encoder.requires_grad_(step < FROZEN)
         rng = numbers(1, step)
         loss = step_loss(vae, batch(data, rng).to(memory_format=torch.channels_last))
-        optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optimiser.step()
+        advance(tools, rate(step, steps, PEAK))
         total += float(loss.detach())
         if (step + 1) % 50 == 0:
             each = (time.monotonic() - began) / (step + 1 - start)
             say(f"autoencoder {step + 1}/{steps} loss {total / 50:.4f} {each:.3f} s/step")
             total = 0.0
-        if (step + 1) % 200 == 0 or step + 1 == steps:
-            store(checkpoint, step + 1, vae=vae, optimiser=optimiser)
+        if (step + 1) % 200 == 0 or step + 1 in (steps, stop):
+            store(checkpoint, step + 1, vae=vae, **tools)
     vae.eval()
 
 

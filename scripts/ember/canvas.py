@@ -1,18 +1,20 @@
-"""The sheet every family draws on: coordinates, noise, and a generator of its own.
+"""The sheet every family draws on: coordinates, and smooth fields read from one noise.
 
 All fields are float32 [SIZE, SIZE]; x grows to the right and y downwards, both -1..1.
 This file knows nothing of families or colours.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 SIZE = 256  # pixels a side
+CELLS = 32  # numbers a side of the noise
 SPREAD = {"large": 1.55, "fine": 0.62}
 NUMBER = {"dense": 1.6, "sparse": 0.5}
 
@@ -31,93 +33,117 @@ class Layer:
 
 @dataclass
 class Canvas:
-    """Coordinates and noise from one seed, for `kinds` colours and some modifiers."""
+    """Coordinates, and every chance of a picture read from one starting noise.
 
-    rng: np.random.Generator
+    noise: [4, 32, 32], unit normal, the very noise the denoiser starts from. A field at a
+    place reads the noise around that place, so that the way from noise to picture is one
+    that a convolutional network can learn, and a slerp of noises moves shapes.
+    """
+
+    start: Tensor
     kinds: int = 1
     modifiers: tuple[str, ...] = ()
     x: Tensor = field(init=False)
     y: Tensor = field(init=False)
     scale: float = field(init=False)
     number: float = field(init=False)
-    first: int = field(init=False)
-    spin: float = field(init=False)
+    taken: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         line = (torch.arange(SIZE) + 0.5) * (2 / SIZE) - 1
         self.y, self.x = torch.meshgrid(line, line, indexing="ij")
-        self.scale = self.between(0.88, 1.15)
-        self.number = self.between(0.85, 1.15)
-        for kind in self.modifiers:
-            self.scale *= SPREAD.get(kind, 1.0)
-            self.number *= NUMBER.get(kind, 1.0)
-        self.spin = self.between(0, 6.28)
-        self.first = int(self.rng.integers(self.kinds))
-
-    def between(self, low: float, high: float) -> float:
-        """A number from low to high."""
-        return float(self.rng.uniform(low, high))
+        self.scale = math.prod(SPREAD.get(kind, 1.0) for kind in self.modifiers)
+        self.number = math.prod(NUMBER.get(kind, 1.0) for kind in self.modifiers)
 
     def many(self, count: float, low: int, high: int) -> int:
         """About `count` objects, times the wish's density, within bounds."""
-        return int(np.clip(round(count * self.number), low, high))
+        return round(min(max(count * self.number, low), high))
 
-    def normal(self, *shape: int) -> Tensor:
-        """Unit normal numbers."""
-        return torch.from_numpy(self.rng.standard_normal(shape, dtype=np.float32))
+    def side(self, count: float) -> int:
+        """Bodies in a row of a square arrangement, by the wish's density and size."""
+        return round(min(max(count * self.number**0.5 / self.scale**0.7, 1), 8))
+
+    def source(self) -> Tensor:
+        """The next plane of independent unit normals, [32, 32]: a channel, or one in another key.
+
+        There are 16: each channel as it is, and times alternating signs along x, y, or both.
+        """
+        key, channel = divmod(self.taken, 4)
+        self.taken += 1
+        sign = 1 - 2.0 * (torch.arange(CELLS) % 2)
+        keys = (torch.ones(CELLS, CELLS), sign[None], sign[:, None], sign[None] * sign[:, None])
+        return self.start[channel] * keys[key % 4]
 
     def noise(self, cells: float, wide: float = 1.0, high: float = 1.0) -> Tensor:
         """Smooth noise of unit variance, about `cells` bumps a side, stretched wide or high."""
-        rows, columns = cubic(self, cells / high), cubic(self, cells / wide)
-        return 1.35 * rows @ self.normal(rows.shape[1], columns.shape[1]) @ columns.T
-
-    def line(self, cells: float) -> Tensor:
-        """Smooth noise along x alone, [1, SIZE]."""
-        columns = cubic(self, cells)
-        return 1.2 * self.normal(1, columns.shape[1]) @ columns.T
+        return spread(cells / high) @ self.source() @ spread(cells / wide).T
 
     def fbm(self, cells: float, octaves: int = 4, gain: float = 0.5, wide: float = 1.0) -> Tensor:
-        """Fractal noise (Perlin 1985) of unit variance: each octave finer and weaker."""
-        total, power = torch.zeros(SIZE, SIZE), 0.0
+        """Fractal noise (Perlin 1985) of about unit variance, octaves of one plane."""
+        plane, total = self.source(), torch.zeros(SIZE, SIZE)
         for k in range(octaves):
-            total = total + gain**k * self.noise(min(cells * 2**k, 96), wide)
-            power += gain ** (2 * k)
-        return total * (1 / math.sqrt(power))
+            fine = cells * 2**k
+            total = total + gain**k * (spread(fine) @ plane @ spread(fine / wide).T)
+        return total * (1 / math.sqrt(sum(gain ** (2 * k) for k in range(octaves)) + 0.35 * gain))
+
+    def line(self, cells: float, y: float, plane: Tensor) -> Tensor:
+        """Smooth noise along x, [1, SIZE], read from a plane around height y."""
+        row = bell(torch.tensor([(y + 1) * CELLS / 2 - 0.5]), 2.0)
+        return row @ plane @ spread(cells).T
+
+    def bodies(self, side: int, count: int) -> Iterator[tuple[int, float, float, list[float]]]:
+        """Number, x, y and `count` unit normals of each of side * side bodies, back to front."""
+        middles = (torch.arange(side) + 0.5) * (CELLS / side) - 0.5
+        near = bell(middles, 0.25 * CELLS / side)
+        values = torch.stack([near @ self.source() @ near.T for _ in range(count)], -1)
+        step = {1: 1, 2: 3, 3: 5, 4: 7, 5: 7, 6: 11, 7: 11, 8: 13}[side]  # no neighbours in turn
+        for k in range(side * side):
+            i, j = divmod(k * step % (side * side), side)
+            x, y = (2 * j + 1) / side - 1, (2 * i + 1) / side - 1
+            yield i + j, x, y, values[i, j].tolist()
+
+    def sparks(self, least: float, reach: float) -> Tensor:
+        """Points of light where the noise is high, 0..1, each about `reach` pixels wide."""
+        power, right, down = self.source(), self.source(), self.source()
+        spots = torch.zeros(SIZE, SIZE)
+        rows, columns = (power > least).nonzero(as_tuple=True)
+        cell = SIZE // CELLS
+        x = (columns + torch.special.ndtr(right[rows, columns])) * cell
+        y = (rows + torch.special.ndtr(down[rows, columns])) * cell
+        spots[y.long().clamp(max=SIZE - 1), x.long().clamp(max=SIZE - 1)] = (
+            power[rows, columns] - least + 0.3
+        )
+        return (blur(spots, reach) * (2 * reach + 1) ** 2).clamp(0, 1)
 
     def turn(self, angle: float, x: float = 0.0, y: float = 0.0) -> tuple[Tensor, Tensor]:
         """Coordinates along and across a direction, around a point."""
-        c, s = float(np.cos(angle)), float(np.sin(angle))
+        c, s = math.cos(angle), math.sin(angle)
         return (self.x - x) * c + (self.y - y) * s, (self.y - y) * c - (self.x - x) * s
-
-    def spot(self, k: int, count: int, reach: float) -> tuple[float, float]:
-        """Where body k of `count` goes: a sunflower's even spread (Vogel 1979), shaken."""
-        far = reach * ((k * 7 % count + 0.5) / count) ** 0.5
-        angle = self.spin + k * 2.39996
-        x, y = far * float(np.cos(angle)), far * float(np.sin(angle))
-        return x + self.between(-0.16, 0.16), y + self.between(-0.16, 0.16)
 
     def share(self, k: int) -> float:
         """The hue of object k: the asked colours take turns."""
-        return ((k + self.first) % self.kinds + 0.5) / self.kinds
+        return (k % self.kinds + 0.5) / self.kinds
 
     def shares(self, ids: Tensor) -> Tensor:
         """The same for whole numbers in a field."""
-        return (torch.remainder(ids + self.first, self.kinds) + 0.5) / self.kinds
+        return (torch.remainder(ids, self.kinds) + 0.5) / self.kinds
 
     def drift(self, cells: float = 1.6) -> Tensor:
         """A hue that wanders smoothly through all asked colours."""
-        wave = self.noise(cells)
-        low, high = wave.amin(), wave.amax()
-        return ((wave - low) / (high - low) * 1.3 - 0.15).clamp(0, 1)
+        return torch.special.ndtr(1.3 * self.noise(cells))
 
 
-def cubic(canvas: Canvas, cells: float) -> Tensor:
-    """Weights of cubic convolution (Keys 1981) from about `cells` random numbers to a line."""
-    place = torch.linspace(1, 1 + cells, SIZE) + canvas.between(0, 1)
-    d = (place[:, None] - torch.arange(int(cells + 2) + 3)).abs()
-    near = (1.5 * d - 2.5) * d * d + 1
-    far = ((-0.5 * d + 2.5) * d - 4) * d + 2
-    return torch.where(d < 1, near, torch.where(d < 2, far, 0.0))
+def bell(places: Tensor, wide: float) -> Tensor:
+    """Gaussian weights of the noise's cells around places, rows of unit length, [N, CELLS]."""
+    weights = torch.exp(-0.5 * ((places[:, None] - torch.arange(CELLS)) / wide).square())
+    return weights / weights.norm(dim=1, keepdim=True)
+
+
+@cache
+def spread(cells: float) -> Tensor:
+    """Weights from the noise's cells to pixels, for about `cells` bumps a side."""
+    places = (torch.arange(SIZE) + 0.5) * (CELLS / SIZE) - 0.5
+    return bell(places, max(0.42 * CELLS / cells, 0.6))
 
 
 def look(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -159,5 +185,5 @@ def relief(height: Tensor, steep: float, angle: float) -> Tensor:
     """Lambert shading, 0..1, of a height field lit from an angle above."""
     dx, dy = slope(height)
     dx, dy = dx * steep, dy * steep
-    lit = (1.1 - dx * float(np.cos(angle)) - dy * float(np.sin(angle))) / 1.49
+    lit = (1.1 - dx * math.cos(angle) - dy * math.sin(angle)) / 1.49
     return (lit / (1 + dx * dx + dy * dy).sqrt()).clamp(0, 1)

@@ -31,7 +31,7 @@ def wish(rng: np.random.Generator, family: str | None = None) -> Wish:
     """A random wish: 1 to 3 colours, sometimes a background, 0 to 2 modifiers."""
     family = family or pick(rng, list(FAMILIES))
     named = bool(rng.random() < 0.86)
-    if not named and rng.random() < 0.8:
+    if not named:
         colours = FAMILIES[family][1]
     else:
         count = int(rng.choice([1, 2, 3], p=[0.5, 0.36, 0.14]))

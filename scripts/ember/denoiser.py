@@ -12,16 +12,17 @@ import torch
 from diffusers import DDIMScheduler
 from folder import Ember
 from keep import follow, numbers, rate, restore, store
-from latents import Store, tie, tokenize
+from latents import Store, tokenize
+from muon import advance, optimisers
 from torch import Tensor, nn
 
-BATCH = 16
+BATCH = 24
 PEAK = 2.4e-3
 MEMORY = 0.995  # of the moving average, per step
 SILENT = 0.1  # share of captions left empty, for guidance
-LIVE = torch.tensor([999, 999, 749, 749, 749, 499, 499, 249])  # where 1, 2 and 4 steps stand
-LATE = torch.tensor([999, 749, 749, 499, 499, 499, 249, 249])  # once colours are learnt: texture
-SETTLED = 0.6  # of the training, after which it is
+LIVE = torch.tensor([999, 999, 999, 749, 499, 249])  # where 1, 2 and 4 steps stand
+EVEN = 0.15  # share of times taken evenly instead, for any other number of steps
+OWN = 0.5  # share of later steps learnt from the denoiser's own first picture
 
 
 def coefficients(schedule: DDIMScheduler, times: Tensor) -> tuple[Tensor, Tensor]:
@@ -30,25 +31,18 @@ def coefficients(schedule: DDIMScheduler, times: Tensor) -> tuple[Tensor, Tensor
     return kept.sqrt(), (1 - kept).sqrt()
 
 
-def when(count: int, done: float) -> Tensor:
-    """Times to learn at: a quarter evenly, the rest where few steps stand.
-
-    done: how much of the training lies behind, 0 to 1.
-    """
-    even = torch.randint(100, 1000, (count,))
-    places = LIVE if done < SETTLED else LATE
-    live = places[torch.randint(0, len(places), (count,))]
-    return torch.where(torch.rand(count) < 0.25, even, live)
+def when(count: int) -> Tensor:
+    """Times to learn at: most of them where few steps stand."""
+    live = LIVE[torch.randint(0, len(LIVE), (count,))]
+    return torch.where(torch.rand(count) < EVEN, torch.randint(100, 1000, (count,)), live)
 
 
 def pair(data: Store, seed: int, step: int, count: int = BATCH) -> tuple[Tensor, Tensor, Tensor]:
-    """Latents, the noise tied to them, and caption tokens, of one step."""
+    """Latents, the noise each was drawn from, and caption tokens, of one step."""
     rng = numbers(seed, step)
     rows = torch.from_numpy(rng.integers(0, len(data.latents), count))
     telling = torch.from_numpy(rng.integers(0, data.tokens.shape[1], count))
-    latents = data.latents[rows].float()
-    noise = tie(torch.randn(latents.shape), data.layout[rows].float())
-    return latents, noise, data.tokens[rows, telling].long()
+    return data.latents[rows].float(), data.noise[rows].float(), data.tokens[rows, telling].long()
 
 
 def hush(tokens: Tensor, empty: Tensor) -> Tensor:
@@ -56,15 +50,25 @@ def hush(tokens: Tensor, empty: Tensor) -> Tensor:
     return torch.where(torch.rand(len(tokens), 1) < SILENT, empty, tokens)
 
 
-def step_loss(model: nn.ModuleDict, ember: Ember, batch: tuple[Tensor, ...], done: float) -> Tensor:
-    """Mean square error of v (Salimans and Ho 2022) at random times."""
+def step_loss(model: nn.ModuleDict, ember: Ember, batch: tuple[Tensor, ...]) -> Tensor:
+    """Mean square error of v (Salimans and Ho 2022) at random times.
+
+    Later steps begin half from the truth and half from what the first step made of the
+    noise, as they will in use, and learn to mend it.
+    """
     latents, noise, tokens = batch
-    times = when(len(latents), done)
+    times = when(len(latents))
     keep, add = coefficients(ember.schedule, times)
-    noisy = (keep * latents + add * noise).to(memory_format=torch.channels_last)
     condition = model["text"](tokens).last_hidden_state
+    begun = latents.clone()
+    own = (times < 999) & (torch.rand(len(times)) < OWN)
+    if own.any():
+        with torch.no_grad():
+            first = noise[own].to(memory_format=torch.channels_last)
+            begun[own] = -model["unet"](first, 999, condition[own]).sample
+    noisy = (keep * begun + add * noise).to(memory_format=torch.channels_last)
     made: Tensor = model["unet"](noisy, times, condition).sample
-    return (made - (keep * noise - add * latents)).square().mean()
+    return (made - (keep * noisy - latents) / add).square().mean()
 
 
 def train(
@@ -79,19 +83,16 @@ def train(
     ember.unet.to(memory_format=torch.channels_last)
     model = nn.ModuleDict({"unet": ember.unet, "text": ember.text}).train()
     average = copy.deepcopy(model).eval()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=PEAK, betas=(0.9, 0.98), weight_decay=0.01)
-    start = restore(checkpoint, model=model, average=average, optimiser=optimiser)
+    tools = optimisers(model, decay=0.01)
+    start = restore(checkpoint, model=model, average=average, **tools)
     empty = tokenize(ember.tokenizer, [""])
     began, total = time.monotonic(), 0.0
     for step in range(start, steps if stop is None else stop):
-        for group in optimiser.param_groups:
-            group["lr"] = rate(step, steps, PEAK)
         latents, noise, tokens = pair(data, 2, step)
-        loss = step_loss(model, ember, (latents, noise, hush(tokens, empty)), step / steps)
-        optimiser.zero_grad(set_to_none=True)
+        loss = step_loss(model, ember, (latents, noise, hush(tokens, empty)))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
+        advance(tools, rate(step, steps, PEAK))
         follow(average, model, step, MEMORY)
         total += float(loss.detach())
         if (step + 1) % 50 == 0:
@@ -99,5 +100,5 @@ def train(
             say(f"denoiser {step + 1}/{steps} loss {total / 50:.4f} {each:.3f} s/step")
             total = 0.0
         if (step + 1) % 100 == 0 or step + 1 in (steps, stop):
-            store(checkpoint, step + 1, model=model, average=average, optimiser=optimiser)
+            store(checkpoint, step + 1, model=model, average=average, **tools)
     ember.unet, ember.text = average["unet"], average["text"]

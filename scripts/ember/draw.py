@@ -4,7 +4,7 @@ import fields
 import numpy as np
 import solids
 import torch
-from canvas import Canvas, Layer
+from canvas import CELLS, Canvas, Layer
 from caption import Wish, say, wish
 from grade import grade
 from torch import Tensor
@@ -31,11 +31,17 @@ DRAW = {
 }
 
 
-def draw(asked: Wish, rng: np.random.Generator) -> Tensor:
-    """The picture of a wish, [3, 256, 256], 0..1."""
-    canvas = Canvas(rng, len(asked.colours), asked.modifiers)
+def draw(asked: Wish, noise: Tensor) -> Tensor:
+    """The picture of a wish that belongs to a noise [4, 32, 32]: [3, 256, 256], 0..1."""
+    canvas = Canvas(noise, len(asked.colours), asked.modifiers)
     layer: Layer = DRAW[asked.family](canvas)
     return grade(canvas, layer, asked.colours, asked.ground)
+
+
+def starting(seed: int) -> Tensor:
+    """The noise that example `seed` is drawn from, [4, 32, 32]."""
+    values = np.random.default_rng((seed, 1)).standard_normal((4, CELLS, CELLS), np.float32)
+    return torch.from_numpy(values)
 
 
 def example(seed: int, family: str | None = None) -> tuple[Tensor, str, Wish]:
@@ -44,4 +50,4 @@ def example(seed: int, family: str | None = None) -> tuple[Tensor, str, Wish]:
     asked = wish(rng, family)
     caption = say(rng, asked)
     with torch.inference_mode():
-        return draw(asked, rng), caption, asked
+        return draw(asked, starting(seed)), caption, asked

@@ -40,9 +40,8 @@ def grade(canvas: Canvas, layer: Layer, colours: tuple[str, ...], ground: str | 
 
 
 def paint(canvas: Canvas, name: str) -> Tensor:
-    """One pot of a named colour, a little different each time, [3, 1, 1]."""
-    rgb = torch.tensor(COLOURS[name][0]) * canvas.between(0.93, 1.07)
-    rgb = (rgb + 0.02 * canvas.normal(3)).clamp(0.02, 1)
+    """One pot of a named colour, [3, 1, 1]."""
+    rgb = torch.tensor(COLOURS[name][0])
     if "pale" in canvas.modifiers and name != "black":
         rgb = rgb + (0.96 - rgb) * 0.42
     return rgb[:, None, None]
@@ -52,22 +51,18 @@ def under(canvas: Canvas, paints: list[Tensor], ground: str | None) -> Tensor:
     """The background's colour: as asked, else whatever lets the foreground stand out."""
     if ground:
         return paint(canvas, ground)
-    lead = paints[int(canvas.rng.integers(len(paints)))]
+    lead = paints[-1]
     light = float(torch.stack(paints).mean())
-    night = float(canvas.rng.random())
     if "pale" in canvas.modifiers or light < 0.16:
         return lead * 0.15 + 0.80
-    if "dark" in canvas.modifiers or "glowing" in canvas.modifiers or night < 0.5:
+    if "dark" in canvas.modifiers or "glowing" in canvas.modifiers:
         return lead * 0.09 + 0.012
-    if night < 0.88 or light > 0.6:
-        return lead * 0.26 + 0.02
-    return lead * 0.2 + 0.68
+    return lead * 0.17 + 0.016
 
 
 def backdrop(canvas: Canvas, colour: Tensor) -> Tensor:
     """A background with a slow fall of light, [3, H, W]."""
-    x, y = canvas.between(-0.6, 0.6), canvas.between(-0.7, 0.3)
-    far = ((canvas.x - x).square() + (canvas.y - y).square()).sqrt()
+    far = ((canvas.x + 0.3).square() + (canvas.y + 0.3).square()).sqrt()
     swing = 0.16 if float(colour.mean()) > 0.6 else 0.5
     wave = canvas.noise(2.5) * 0.06
     return (colour * (1.0 + swing * (0.45 - 0.5 * far + wave))).clamp(0, 1)

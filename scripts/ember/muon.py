@@ -1,0 +1,69 @@
+"""Muon for matrices, AdamW for the rest: fewer steps to the same loss than AdamW alone.
+
+Muon (Jordan et al. 2024) steps along the nearest orthogonal matrix to the momentum, so
+that every direction of a layer learns at one rate. A convolution counts as the matrix from
+its receptive field to its outputs. In float32, as processors without bfloat16 units need.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+
+ROUNDS = 5  # of the iteration; singular values end between 0.7 and 1.2
+A, B, C = 3.4445, -4.775, 2.0315  # its coefficients, from the same source
+
+
+def orthogonal(matrix: Tensor) -> Tensor:
+    """About the orthogonal factor of a matrix [m, n], by a Newton-Schulz iteration."""
+    x = matrix / (matrix.norm() + 1e-7)
+    tall = x.shape[0] > x.shape[1]
+    x = x.T if tall else x
+    for _ in range(ROUNDS):
+        square = x @ x.T
+        x = A * x + (B * square + C * square @ square) @ x
+    return x.T if tall else x
+
+
+class Muon(Optimizer):
+    """For parameters of two or more dimensions; the first counts the outputs."""
+
+    def __init__(self, params: list[nn.Parameter], decay: float) -> None:
+        super().__init__(params, {"lr": 0.0, "decay": decay, "momentum": 0.95})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # noqa: ARG002 (the base class asks for it)
+        """One step down the gradients."""
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is None:
+                    continue
+                state = self.state[weight]
+                if not state:
+                    state["mean"] = torch.zeros_like(weight)
+                mean = state["mean"].lerp_(weight.grad, 1 - group["momentum"])
+                ahead = weight.grad.lerp(mean, group["momentum"]).flatten(1)
+                change = orthogonal(ahead).view(weight.shape)
+                size = 0.2 * max(ahead.shape) ** 0.5  # as large as a step of AdamW
+                weight.mul_(1 - group["lr"] * group["decay"])
+                weight.add_(change, alpha=-group["lr"] * size)
+
+
+def optimisers(model: nn.Module, decay: float) -> dict[str, Optimizer]:
+    """The two optimisers of a model, by name; set the learning rate before every step."""
+    tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    matrices, rest = [], []
+    for weight in model.parameters():
+        broad = weight.ndim > 1 and min(len(weight), weight[0].numel()) >= 16
+        (matrices if broad and id(weight) not in tables else rest).append(weight)
+    return {"muon": Muon(matrices, decay), "adamw": AdamW(rest, betas=(0.9, 0.98), weight_decay=0)}
+
+
+def advance(tools: dict[str, Optimizer], rate: float) -> None:
+    """One step of each at a learning rate, and the gradients cleared."""
+    for tool in tools.values():
+        for group in tool.param_groups:
+            group["lr"] = rate
+        tool.step()
+        tool.zero_grad(set_to_none=True)
