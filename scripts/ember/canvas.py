@@ -61,7 +61,8 @@ class Canvas:
 
     def side(self, count: float) -> int:
         """Bodies in a row of a square arrangement, by the wish's density and size."""
-        return round(min(max(count * self.number**0.5 / self.scale**0.7, 1), 8))
+        wanted: float = count * self.number**0.5 / self.scale**0.7
+        return round(min(max(wanted, 1), 8))
 
     def source(self) -> Tensor:
         """The next plane of independent unit normals, [32, 32]: a channel, or one in another key.
@@ -130,13 +131,15 @@ class Canvas:
 
     def drift(self, cells: float = 1.6) -> Tensor:
         """A hue that wanders smoothly through all asked colours."""
-        return torch.special.ndtr(1.3 * self.noise(cells))
+        wave: Tensor = torch.special.ndtr(1.3 * self.noise(cells))
+        return wave
 
 
 def bell(places: Tensor, wide: float) -> Tensor:
     """Gaussian weights of the noise's cells around places, rows of unit length, [N, CELLS]."""
     weights = torch.exp(-0.5 * ((places[:, None] - torch.arange(CELLS)) / wide).square())
-    return weights / weights.norm(dim=1, keepdim=True)
+    whole: Tensor = weights / weights.norm(dim=1, keepdim=True)
+    return whole
 
 
 @cache

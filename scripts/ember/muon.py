@@ -17,7 +17,7 @@ A, B, C = 3.4445, -4.775, 2.0315  # its coefficients, from the same source
 
 def orthogonal(matrix: Tensor) -> Tensor:
     """About the orthogonal factor of a matrix [m, n], by a Newton-Schulz iteration."""
-    x = matrix / (matrix.norm() + 1e-7)
+    x: Tensor = matrix / (matrix.norm() + 1e-7)
     tall = x.shape[0] > x.shape[1]
     x = x.T if tall else x
     for _ in range(ROUNDS):
@@ -33,27 +33,33 @@ class Muon(Optimizer):
         super().__init__(params, {"lr": 0.0, "decay": decay, "momentum": 0.95})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # noqa: ARG002 (the base class asks for it)
-        """One step down the gradients."""
+    def step(self, closure: Any = None) -> Any:
+        """One step down the gradients; a closure, which other optimisers may want, is refused."""
+        if closure is not None:
+            raise ValueError("Muon takes its gradients as they are, without a closure.")
         for group in self.param_groups:
             for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                state = self.state[weight]
-                if not state:
-                    state["mean"] = torch.zeros_like(weight)
-                mean = state["mean"].lerp_(weight.grad, 1 - group["momentum"])
-                ahead = weight.grad.lerp(mean, group["momentum"]).flatten(1)
-                change = orthogonal(ahead).view(weight.shape)
-                size = 0.2 * max(ahead.shape) ** 0.5  # as large as a step of AdamW
-                weight.mul_(1 - group["lr"] * group["decay"])
-                weight.add_(change, alpha=-group["lr"] * size)
+                self.turn(weight, group)
+
+    def turn(self, weight: Tensor, group: dict[str, Any]) -> None:
+        """One step of one matrix."""
+        state, gradient = self.state[weight], weight.grad
+        if gradient is None:
+            return
+        if not state:
+            state["mean"] = torch.zeros_like(weight)
+        mean = state["mean"].lerp_(gradient, 1 - group["momentum"])
+        ahead = gradient.lerp(mean, group["momentum"]).flatten(1)
+        size = 0.2 * max(ahead.shape) ** 0.5  # as large as a step of AdamW
+        weight.mul_(1 - group["lr"] * group["decay"])
+        weight.add_(orthogonal(ahead).view(weight.shape), alpha=-group["lr"] * size)
 
 
 def optimisers(model: nn.Module, decay: float) -> dict[str, Optimizer]:
     """The two optimisers of a model, by name; set the learning rate before every step."""
     tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    matrices, rest = [], []
+    matrices: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for weight in model.parameters():
         broad = weight.ndim > 1 and min(len(weight), weight[0].numel()) >= 16
         (matrices if broad and id(weight) not in tables else rest).append(weight)
