@@ -5,7 +5,6 @@ This file knows nothing of families or colours.
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -15,6 +14,8 @@ from torch.nn import functional
 
 SIZE = 256  # pixels a side
 CELLS = 32  # numbers a side of the noise
+FINEST = 9.0  # ridges a side that the noise's cells can still carry
+REACH = 12  # cells that a filter sees to every side
 SPREAD = {"large": 1.55, "fine": 0.62}
 NUMBER = {"dense": 1.6, "sparse": 0.5}
 
@@ -29,6 +30,17 @@ class Layer:
     light: Tensor | float = 0.0  # added light, in the hue's colour
     lifted: bool = False  # stands above the background and casts a shadow on it
     dome: Tensor | float = 0.0  # brightening of the background itself
+
+
+@dataclass(frozen=True)
+class Body:
+    """One thing in a picture: where it is, and what chance gave it."""
+
+    x: float
+    y: float
+    size: float  # 0 as it appears, about 1 when it is whole
+    lean: float  # 0..1, evenly
+    turn: float  # 0..1, evenly
 
 
 @dataclass
@@ -55,15 +67,6 @@ class Canvas:
         self.scale = math.prod(SPREAD.get(kind, 1.0) for kind in self.modifiers)
         self.number = math.prod(NUMBER.get(kind, 1.0) for kind in self.modifiers)
 
-    def many(self, count: float, low: int, high: int) -> int:
-        """About `count` objects, times the wish's density, within bounds."""
-        return round(min(max(count * self.number, low), high))
-
-    def side(self, count: float) -> int:
-        """Bodies in a row of a square arrangement, by the wish's density and size."""
-        wanted: float = count * self.number**0.5 / self.scale**0.7
-        return round(min(max(wanted, 1), 8))
-
     def source(self) -> Tensor:
         """The next plane of independent unit normals, [32, 32]: a channel, or one in another key.
 
@@ -87,21 +90,54 @@ class Canvas:
             total = total + gain**k * (spread(fine) @ plane @ spread(fine / wide).T)
         return total * (1 / math.sqrt(sum(gain ** (2 * k) for k in range(octaves)) + 0.35 * gain))
 
-    def line(self, cells: float, y: float, plane: Tensor) -> Tensor:
-        """Smooth noise along x, [1, SIZE], read from a plane around height y."""
-        row = bell(torch.tensor([(y + 1) * CELLS / 2 - 0.5]), 2.0)
-        return row @ plane @ spread(cells).T
+    def bodies(self, count: float) -> list[Body]:
+        """About `count` bodies, the smallest first: where the noise stands out, one cell each.
 
-    def bodies(self, side: int, count: int) -> Iterator[tuple[int, float, float, list[float]]]:
-        """Number, x, y and `count` unit normals of each of side * side bodies, back to front."""
-        middles = (torch.arange(side) + 0.5) * (CELLS / side) - 0.5
-        near = bell(middles, 0.25 * CELLS / side)
-        values = torch.stack([near @ self.source() @ near.T for _ in range(count)], -1)
-        step = {1: 1, 2: 3, 3: 5, 4: 7, 5: 7, 6: 11, 7: 11, 8: 13}[side]  # no neighbours in turn
-        for k in range(side * side):
-            i, j = divmod(k * step % (side * side), side)
-            x, y = (2 * j + 1) / side - 1, (2 * i + 1) / side - 1
-            yield i + j, x, y, values[i, j].tolist()
+        They come and go smoothly as the noise changes, and stand where a network sees them.
+        """
+        share = min(max(count * self.number / self.scale**2, 2), 120) / CELLS**2
+        least = float(torch.special.ndtri(torch.tensor(1 - share)))
+        power, lean, turn = self.source(), self.source(), self.source()
+        found = [
+            Body(
+                x=(2 * j + 1) / CELLS - 1,
+                y=(2 * i + 1) / CELLS - 1,
+                size=min(1.0, float(power[i, j] - least) / 0.25) ** 0.5
+                * (0.8 + 0.35 * min(float(power[i, j]) - least, 1)),
+                lean=float(torch.special.ndtr(lean[i, j])),
+                turn=float(torch.special.ndtr(turn[i, j])),
+            )
+            for i, j in (power > least).nonzero().tolist()
+        ]
+        return sorted(found, key=lambda body: body.size)
+
+    def spots(self, count: float) -> Tensor:
+        """Band-limited noise of unit variance: round heights and hollows, about `count` a side."""
+        y, x = offsets()
+        square, wide = x.square() + y.square(), 0.2 * CELLS / min(count, FINEST)
+        return self.filtered(
+            torch.exp(-square / (2 * wide**2)) - 0.25 * torch.exp(-square / (8 * wide**2))
+        )
+
+    def stripes(self, angle: float, count: float, long: float) -> Tensor:
+        """Gabor noise of unit variance: ridges along a direction, about `count` a side.
+
+        long: how far a ridge runs, in its own widths.
+        """
+        y, x = offsets()
+        u, v = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
+        wave = CELLS / min(count, FINEST)
+        envelope = torch.exp(
+            -0.5 * ((u / (0.5 * long * wave)).square() + (v / (0.45 * wave)).square())
+        )
+        return self.filtered(envelope * torch.cos(math.tau * v / wave))
+
+    def filtered(self, kernel: Tensor) -> Tensor:
+        """The next plane through a filter [25, 25], of unit variance, as a field."""
+        plane = functional.pad(self.source()[None, None], (REACH,) * 4, mode="reflect")
+        field = functional.conv2d(plane, (kernel / kernel.norm())[None, None])
+        large = functional.interpolate(field, (SIZE, SIZE), mode="bicubic", align_corners=False)
+        return blur(large[0, 0], 3)  # or a light from the side shows the cells
 
     def sparks(self, least: float, reach: float) -> Tensor:
         """Points of light where the noise is high, 0..1, each about `reach` pixels wide."""
@@ -116,10 +152,11 @@ class Canvas:
         )
         return (blur(spots, reach) * (2 * reach + 1) ** 2).clamp(0, 1)
 
-    def turn(self, angle: float, x: float = 0.0, y: float = 0.0) -> tuple[Tensor, Tensor]:
-        """Coordinates along and across a direction, around a point."""
+    def around(self, body: Body, angle: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Coordinates along and across a direction, from a body."""
         c, s = math.cos(angle), math.sin(angle)
-        return (self.x - x) * c + (self.y - y) * s, (self.y - y) * c - (self.x - x) * s
+        x, y = self.x - body.x, self.y - body.y
+        return x * c + y * s, y * c - x * s
 
     def share(self, k: int) -> float:
         """The hue of object k: the asked colours take turns."""
@@ -133,6 +170,13 @@ class Canvas:
         """A hue that wanders smoothly through all asked colours."""
         wave: Tensor = torch.special.ndtr(1.3 * self.noise(cells))
         return wave
+
+
+def offsets() -> tuple[Tensor, Tensor]:
+    """Cells down and right of a filter's middle, both [25, 25]."""
+    step = torch.arange(-REACH, REACH + 1.0)
+    y, x = torch.meshgrid(step, step, indexing="ij")
+    return y, x
 
 
 def bell(places: Tensor, wide: float) -> Tensor:

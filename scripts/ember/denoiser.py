@@ -16,8 +16,8 @@ from latents import Store, tokenize
 from muon import advance, optimisers
 from torch import Tensor, nn
 
-BATCH = 24
-PEAK = 2.4e-3
+BATCH = 16
+PEAK = 2e-3
 MEMORY = 0.995  # of the moving average, per step
 SILENT = 0.1  # share of captions left empty, for guidance
 LIVE = torch.tensor([999, 999, 999, 749, 499, 249])  # where 1, 2 and 4 steps stand

@@ -16,13 +16,19 @@ A, B, C = 3.4445, -4.775, 2.0315  # its coefficients, from the same source
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """About the orthogonal factor of a matrix [m, n], by a Newton-Schulz iteration."""
+    """About the orthogonal factor of a matrix [m, n], by a Newton-Schulz iteration.
+
+    Done on the small square of the matrix, as every round is a polynomial in it.
+    """
     x: Tensor = matrix / (matrix.norm() + 1e-7)
     tall = x.shape[0] > x.shape[1]
     x = x.T if tall else x
+    square = x @ x.T
+    factor = torch.eye(len(x))
     for _ in range(ROUNDS):
-        square = x @ x.T
-        x = A * x + (B * square + C * square @ square) @ x
+        turn = A * torch.eye(len(x)) + (B * square + C * square @ square)
+        factor, square = turn @ factor, turn @ square @ turn
+    x = factor @ x
     return x.T if tall else x
 
 
