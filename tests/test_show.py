@@ -279,6 +279,12 @@ def test_every_parameter_is_told_to_those_who_subscribed(run: Run):
     assert set(Params.model_fields) <= set(run.osc.told[0])
 
 
+def test_an_engine_that_died_and_came_back_between_two_bursts_of_status_is_told(run: Run):
+    run.osc.arrives[20] = lambda *_: setattr(run.supply, "deaths", 1)
+    run.play(1)
+    assert run.osc.told[0]["deaths"] == 1
+
+
 def test_what_the_engine_has_to_say_is_on_screen_for_a_while(run: Run):
     run.supply.notes.append("engine lost (ended by SIGKILL); starting again")
     run.play(10)

@@ -292,6 +292,7 @@ class Show:
             "late": self.figures.late,
             "latency_ms": self.figures.latency_ms,
             "engine": self.supply.state,
+            "deaths": self.supply.deaths,  # a level: however short, none goes unseen
             "phase": self.supply.phase,
         }
         return values

@@ -110,11 +110,9 @@ class Supply:
 
     @property
     def state(self) -> str:
-        """The engine in a word or two, for the HUD."""
-        if self._engine is None:
-            return f"lost ({self.deaths} so far), starting again"
+        """The engine in a few words, for the HUD: lost until the next one's pictures come."""
         if self.running is None or not self._moving:
-            return self.doing
+            return f"lost ({self.deaths} so far), {self.doing}" if self.deaths else self.doing
         return "compiled" if self.running.compiled else "not compiled"
 
     @property
@@ -279,6 +277,7 @@ class Supply:
         """Start another engine, later if this goes on."""
         self.deaths += 1
         self._row += 1
+        self.doing = "starting again"
         pause = PAUSES_S[min(self._row, len(PAUSES_S)) - 1]
         self._start_at = now + pause
         often = f", {self._row} times in a row" if self._row > 1 else ""
