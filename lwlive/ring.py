@@ -13,7 +13,6 @@ import errno
 import math
 import shutil
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.context import BaseContext
 from multiprocessing.shared_memory import SharedMemory
@@ -24,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 SHARED = Path("/dev/shm")  # where Linux keeps shared memory; elsewhere it needs no folder
-AHEAD_S = 0.6  # seconds of frames kept ready: more than measuring a segment's pace takes
+AHEAD_S = 0.6  # seconds of frames kept ready, against whatever else the machine has to do
 
 Pixels = npt.NDArray[np.uint8]  # [H, W, 3] RGB
 
@@ -109,11 +108,10 @@ class Ring:
         """Number of the frame last put, -1 before the first."""
         return int(self._marks[1])
 
-    def put(self, frame: Frame, stopped: Callable[[], bool]) -> bool:
-        """Write one frame, waiting for a free slot. False when `stopped()` came true first."""
-        while not self.handle.free.acquire(timeout=0.02):
-            if stopped():
-                return False
+    def put(self, frame: Frame, wait: bool = True) -> bool:
+        """Write one frame. Where no slot is free: wait for one, or do nothing and return False."""
+        if not self.handle.free.acquire(block=wait):
+            return False
         slot = self._write % self.handle.slots
         self._headers[slot] = (
             frame.number,

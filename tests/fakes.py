@@ -45,7 +45,7 @@ def stream(handle: Any, frames: int) -> None:
     """A writer in a process of its own: so many numbered, checksummed frames into the ring."""
     ring = Ring.attach(handle)
     for number in range(frames):
-        ring.put(Frame(checksummed(number), number, number // 7, number / 8, True), lambda: False)
+        ring.put(Frame(checksummed(number), number, number // 7, number / 8, True))
     ring.close()
 
 
@@ -79,7 +79,7 @@ class FakeEngine:
                 self.look(self.phase), self.number, self.newest.version, self.phase, sampled=True
             )
             assert self._ring is not None
-            assert self._ring.put(frame, lambda: True), "the ring is full"
+            assert self._ring.put(frame, wait=False), "the ring is full"
             self.number += 1
 
     def say(self, message: object) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,7 +49,7 @@ class Writer:
                 break
             pixels = flat((7 * self.next + self.epoch) % 256)
             frame = Frame(pixels, self.next, self.epoch, self.next / 8, True, self.epoch)
-            assert self.ring.put(frame, lambda: True)
+            assert self.ring.put(frame, wait=False)
             done.append((self.next, self.epoch))
             self.next += 1
         return done
@@ -75,14 +76,18 @@ def test_frames_come_out_once_each_in_order_with_all_that_they_carry():
             assert reader.take() is None
 
 
-def test_a_full_ring_makes_the_writer_wait_until_it_is_stopped():
+def test_a_full_ring_takes_no_frame_and_makes_a_writer_that_waits_do_so():
     with both_ends(3) as (writer, reader):
         assert len(writer.put(10)) == 3
-        asked: list[int] = []
         frame = Frame(flat(0), 3, 0, 0.0, True)
-        stopped = lambda: bool(asked) or asked.append(1)  # noqa: E731 - false once, then true
-        assert not writer.ring.put(frame, stopped)
-        assert numbers(reader) == [(0, 0), (1, 0), (2, 0)]
+        assert not writer.ring.put(frame, wait=False)
+        waiting = threading.Thread(target=writer.ring.put, args=(frame,), daemon=True)
+        waiting.start()
+        waiting.join(0.05)
+        assert waiting.is_alive()
+        assert numbers(reader, 2) == [(0, 0), (1, 0)]
+        waiting.join(60)
+        assert numbers(reader) == [(2, 0), (3, 0)]
 
 
 def test_the_picture_taken_is_not_written_over_until_the_next_take():

@@ -41,7 +41,6 @@ class Storm:
             ring=self.ring,
             fps=FPS,
             inbox=lambda: self.controls.snapshot,
-            stopped=lambda: False,
             timer=lambda: 0.0,  # a machine that takes no time: every frame is sampled
             phase=0.0,
         )
