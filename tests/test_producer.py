@@ -162,7 +162,7 @@ def test_the_ring_is_kept_filled_but_not_far_ahead(ring: Ring) -> None:
         assert ring.queued <= AHEAD_S * FPS + bench.model.batch
 
 
-@pytest.mark.parametrize(("denoise_s", "ticks"), [(0.004, 3), (0.020, 7)])
+@pytest.mark.parametrize(("denoise_s", "ticks"), [(0.004, 3), (0.020, 6)])
 def test_a_control_is_seen_soon_though_the_ring_was_full(
     ring: Ring, denoise_s: float, ticks: int
 ) -> None:

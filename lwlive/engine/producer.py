@@ -120,7 +120,7 @@ class Producer:
         self._steer()
         if self._made and self._look_ahead():
             return True
-        if self._made and self.ring.queued >= AHEAD_S * self.fps:
+        if self._made and self._ready >= AHEAD_S * self.fps:
             return False
         self._make()
         return True
@@ -191,6 +191,11 @@ class Producer:
         self._next = self._next.steered(snapshot, self._cond(snapshot))
 
     @property
+    def _ready(self) -> int:
+        """Frames still to be shown, less those that were taken back."""
+        return self._made[-1].number - self.ring.taken
+
+    @property
     def _batch_s(self) -> float:
         """Seconds that the next batch will take to be in the ring."""
         return self.model.batch * (self.costs.sample + self.stride * self.costs.decode)
@@ -228,7 +233,7 @@ class Producer:
     def _may_measure(self) -> bool:
         """Whether enough is in the ring to measure a batch of places before the next frames."""
         spent = self.model.batch * self.costs.sample + self._batch_s
-        return self.stride == 1 and self.ring.queued >= (spent + min(spent, SPARE_S)) * self.fps
+        return self.stride == 1 and self._ready >= (spent + min(spent, SPARE_S)) * self.fps
 
     def _measure(self, walk: Walk) -> bool:
         """Measure one batch of places on the walk's segment. False where no more is to do."""
