@@ -63,11 +63,13 @@ class Costs:
 
     sample: float = 0.0
     decode: float = 0.0
+    known: bool = False
 
     def learn(self, sample: float, decode: float) -> None:
         """Take in what the last batch cost."""
-        self.sample += (sample - self.sample) * (SMOOTH if self.sample else 1.0)
-        self.decode += (decode - self.decode) * (SMOOTH if self.decode else 1.0)
+        share, self.known = SMOOTH if self.known else 1.0, True
+        self.sample += (sample - self.sample) * share
+        self.decode += (decode - self.decode) * share
 
 
 class Producer:
@@ -233,7 +235,8 @@ class Producer:
     def _may_measure(self) -> bool:
         """Whether enough is in the ring to measure a batch of places before the next frames."""
         spent = self.model.batch * self.costs.sample + self._batch_s
-        return self.stride == 1 and self._ready >= (spent + min(spent, SPARE_S)) * self.fps
+        ready = self._ready >= (spent + min(spent, SPARE_S)) * self.fps
+        return self.stride == 1 and self.costs.known and ready
 
     def _measure(self, walk: Walk) -> bool:
         """Measure one batch of places on the walk's segment. False where no more is to do."""
