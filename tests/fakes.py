@@ -239,7 +239,7 @@ class FakeRecorder:
     refuses: str | None = None
 
     def __init__(self, path: Any, fps: float, width: int, height: int, about: Any) -> None:
-        from lwlive.stage.recorder import RecordError
+        from lwlive.stage.movie import RecordError
 
         if self.refuses:
             raise RecordError(self.refuses)

@@ -22,16 +22,8 @@ from hypothesis import strategies as st
 
 from lwlive.params import TRIGGERS, Params, live
 from lwlive.stage import hud
-from lwlive.stage.display import (
-    KEYS,
-    Action,
-    Display,
-    NoMonitor,
-    NoScreen,
-    keys_table,
-    placements,
-    start_size,
-)
+from lwlive.stage.display import Display, NoMonitor, NoScreen, placements, start_size
+from lwlive.stage.keys import KEYS, Action, keys_table
 
 SIDE = st.integers(1, 3000)
 SIZE = st.tuples(SIDE, SIDE)

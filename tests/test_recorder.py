@@ -14,7 +14,8 @@ import pytest
 
 from lwlive.ring import Pixels
 from lwlive.stage import recorder as module
-from lwlive.stage.recorder import Movie, Recorder, RecordError, free_path, rate_of
+from lwlive.stage.movie import Movie, RecordError, rate_of
+from lwlive.stage.recorder import Recorder, free_path
 
 CLOSE_S, JOIN_S = module._CLOSE_S, module._JOIN_S
 COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (200, 30, 120)]
@@ -294,7 +295,7 @@ def test_an_encoder_error_ends_the_recording_not_the_show(
 
 
 def test_no_encoder_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lwlive.stage.recorder._ENCODERS", (("no_such_encoder", "yuv420p", {}),))
+    monkeypatch.setattr("lwlive.stage.movie._ENCODERS", (("no_such_encoder", "yuv420p", {}),))
     with (
         Recorder(tmp_path / "a.mp4", 30, 96, 64, {}) as recorder,
         pytest.raises(RecordError, match=r"no H\.264 encoder .*96x64.*no_such_encoder"),
@@ -307,7 +308,7 @@ def test_an_encoder_that_does_not_open_is_passed_over(
 ) -> None:
     last = ("libx264", "yuv420p", {"preset": "veryfast", "tune": "zerolatency"})
     first = ("libx264", "yuv420p", {"preset": "no such preset"})
-    monkeypatch.setattr("lwlive.stage.recorder._ENCODERS", (first, last))
+    monkeypatch.setattr("lwlive.stage.movie._ENCODERS", (first, last))
     recorder = record(tmp_path / "a.mp4", 3)
     assert (recorder.encoder, recorder.frames) == ("libx264", 3)
 

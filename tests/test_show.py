@@ -17,8 +17,8 @@ from lwlive.link import Loaded, Running
 from lwlive.params import SAMPLED, TRIGGERS, Config, ControlError, Controls, Params
 from lwlive.stage import show as module
 from lwlive.stage import takes
-from lwlive.stage.display import KEYS, Action
 from lwlive.stage.figures import ASKED, LATENCIES, Figures
+from lwlive.stage.keys import KEYS, Action
 from lwlive.stage.master import Master, dimmed
 from lwlive.stage.osc import OscError
 from lwlive.stage.show import Show, write_statistics

@@ -18,8 +18,9 @@ from lwlive.ring import Pixels
 from lwlive.stage import hud, memory
 from lwlive.stage.figures import Figures
 from lwlive.stage.master import Master, dimmed
+from lwlive.stage.movie import RecordError
 from lwlive.stage.osc import Osc, OscError
-from lwlive.stage.recorder import RecordError, free_path
+from lwlive.stage.recorder import free_path
 from lwlive.stage.supply import EngineFailure, Shown, Supply
 from lwlive.stage.takes import Takes
 
