@@ -70,9 +70,9 @@ class Ring:
         self._memory = memory
         self._owner = owner
         n, h, w = handle.slots, handle.height, handle.width
-        # [2]: the number last taken, the number last put. Each has one writer and is a hint to
-        # the other side; aligned 8-byte stores are never seen half done.
-        self._marks = np.ndarray((2,), "<i8", memory.buf)
+        # [3]: the number last taken, the number last put, slots given back in all. Each has one
+        # writer and is a hint to the other side; aligned 8-byte stores are never seen half done.
+        self._marks = np.ndarray((3,), "<i8", memory.buf)
         self._headers = np.ndarray((n,), _HEADER, memory.buf, 64)
         self._pixels = np.ndarray((n, h, w, 3), np.uint8, memory.buf, _pixels_at(n))
         self._write = 0  # slots written in all; only the writer's side uses it
@@ -90,7 +90,7 @@ class Ring:
             memory.name, slots, height, width, context.Semaphore(slots), context.Semaphore(0)
         )
         ring = cls(handle, memory, owner=True)
-        ring._marks[:] = -1
+        ring._marks[:] = -1, -1, 0
         return ring
 
     @classmethod
@@ -157,6 +157,11 @@ class Ring:
         """Frames the reader has still to show, as far as the writer's hint tells."""
         return max(0, self.put_last - self.taken)
 
+    @property
+    def room(self) -> int:
+        """Frames that the writer can put without waiting; it alone may ask."""
+        return self.handle.slots - (self._write - int(self._marks[2]))
+
     def close(self) -> None:
         """Let go of the memory; the owner also removes it."""
         del self._marks, self._headers, self._pixels
@@ -178,6 +183,7 @@ class Ring:
         self._pending.popleft()
         self._holding = False
         self.handle.free.release()
+        self._marks[2] += 1
 
 
 def slots(fps: float) -> int:

@@ -90,6 +90,15 @@ def test_a_full_ring_takes_no_frame_and_makes_a_writer_that_waits_do_so():
         assert numbers(reader) == [(2, 0), (3, 0)]
 
 
+def test_room_is_what_can_be_put_without_waiting():
+    with both_ends(5) as (writer, reader):
+        for takes in (0, 1, 3, 2, 1, 5, 4):
+            numbers(reader, takes)
+            room = writer.ring.room
+            assert len(writer.put(100)) == room
+        assert writer.ring.room == 0
+
+
 def test_the_picture_taken_is_not_written_over_until_the_next_take():
     with both_ends(3) as (writer, reader):
         writer.put(3)

@@ -120,9 +120,9 @@ class Producer:
     def advance(self) -> bool:
         """Make the next frames if any are wanted. False where there was nothing to do."""
         self._steer()
-        if self._made and self._look_ahead():
+        if self._made and self._ready and self._look_ahead():
             return True
-        if self._made and self._ready >= AHEAD_S * self.fps:
+        if self._made and (self._ready >= AHEAD_S * self.fps or not self._has_room):
             return False
         self._make()
         return True
@@ -191,6 +191,15 @@ class Producer:
             self._next = self._settled(self._made[-1].walk.after(1 / self.fps))
         self.sampler.trace(self._next)
         self._next = self._next.steered(snapshot, self._cond(snapshot))
+
+    @property
+    def _has_room(self) -> bool:
+        """Whether the ring takes a batch at once: what was taken back keeps its slots a while.
+
+        Controls that arrive while a frame waits for a slot would wait with it.
+        """
+        batch = self.stride * self.model.batch
+        return self.ring.room >= min(batch, self.ring.handle.slots // 2)
 
     @property
     def _ready(self) -> int:
