@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         elif args[:1] == ["presets"]:
             print(_presets())
         elif args[:1] == ["keys"]:
-            from lwlive.stage.display import keys_table
+            from lwlive.stage.keys import keys_table
 
             print(keys_table())
         elif args[:1] == ["--version"]:

@@ -13,7 +13,6 @@ import errno
 import math
 import shutil
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.context import BaseContext
 from multiprocessing.shared_memory import SharedMemory
@@ -24,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 SHARED = Path("/dev/shm")  # where Linux keeps shared memory; elsewhere it needs no folder
-AHEAD_S = 0.6  # seconds of frames kept ready: more than measuring a segment's pace takes
+AHEAD_S = 0.6  # seconds of frames kept ready, against whatever else the machine has to do
 
 Pixels = npt.NDArray[np.uint8]  # [H, W, 3] RGB
 
@@ -71,9 +70,9 @@ class Ring:
         self._memory = memory
         self._owner = owner
         n, h, w = handle.slots, handle.height, handle.width
-        # [2]: the number last taken, the number last put. Each has one writer and is a hint to
-        # the other side; aligned 8-byte stores are never seen half done.
-        self._marks = np.ndarray((2,), "<i8", memory.buf)
+        # [3]: the number last taken, the number last put, slots given back in all. Each has one
+        # writer and is a hint to the other side; aligned 8-byte stores are never seen half done.
+        self._marks = np.ndarray((3,), "<i8", memory.buf)
         self._headers = np.ndarray((n,), _HEADER, memory.buf, 64)
         self._pixels = np.ndarray((n, h, w, 3), np.uint8, memory.buf, _pixels_at(n))
         self._write = 0  # slots written in all; only the writer's side uses it
@@ -91,7 +90,7 @@ class Ring:
             memory.name, slots, height, width, context.Semaphore(slots), context.Semaphore(0)
         )
         ring = cls(handle, memory, owner=True)
-        ring._marks[:] = -1
+        ring._marks[:] = -1, -1, 0
         return ring
 
     @classmethod
@@ -109,11 +108,10 @@ class Ring:
         """Number of the frame last put, -1 before the first."""
         return int(self._marks[1])
 
-    def put(self, frame: Frame, stopped: Callable[[], bool]) -> bool:
-        """Write one frame, waiting for a free slot. False when `stopped()` came true first."""
-        while not self.handle.free.acquire(timeout=0.02):
-            if stopped():
-                return False
+    def put(self, frame: Frame, wait: bool = True) -> bool:
+        """Write one frame. Where no slot is free: wait for one, or do nothing and return False."""
+        if not self.handle.free.acquire(block=wait):
+            return False
         slot = self._write % self.handle.slots
         self._headers[slot] = (
             frame.number,
@@ -159,6 +157,11 @@ class Ring:
         """Frames the reader has still to show, as far as the writer's hint tells."""
         return max(0, self.put_last - self.taken)
 
+    @property
+    def room(self) -> int:
+        """Frames that the writer can put without waiting; it alone may ask."""
+        return self.handle.slots - (self._write - int(self._marks[2]))
+
     def close(self) -> None:
         """Let go of the memory; the owner also removes it."""
         del self._marks, self._headers, self._pixels
@@ -180,6 +183,7 @@ class Ring:
         self._pending.popleft()
         self._holding = False
         self.handle.free.release()
+        self._marks[2] += 1
 
 
 def slots(fps: float) -> int:

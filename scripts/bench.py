@@ -88,7 +88,7 @@ def lwlive_model(
     """The model as a show would use it, and how long it took to be ready."""
     start = time.perf_counter()
     found, modules = measure.measure(folder, size, device, time.perf_counter)
-    batch = batch or found.batch(own_values(folder)["steps"], FPS)  # as a show would
+    batch = batch or found.batch(own_values(folder)["steps"], FPS, compiled)  # as a show would
     want = Build(str(folder), size, device, found.kind, batch, found.threads)
     model: Model = Eager(modules, batch)
     if compiled:

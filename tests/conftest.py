@@ -1,4 +1,4 @@
-"""What several test files share: a screen."""
+"""What several test files share: a screen, and that no test is hurried on a slow machine."""
 
 import os
 import shutil
@@ -6,6 +6,10 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,7 @@ def stream(handle: Any, frames: int) -> None:
     """A writer in a process of its own: so many numbered, checksummed frames into the ring."""
     ring = Ring.attach(handle)
     for number in range(frames):
-        ring.put(Frame(checksummed(number), number, number // 7, number / 8, True), lambda: False)
+        ring.put(Frame(checksummed(number), number, number // 7, number / 8, True))
     ring.close()
 
 
@@ -79,7 +79,7 @@ class FakeEngine:
                 self.look(self.phase), self.number, self.newest.version, self.phase, sampled=True
             )
             assert self._ring is not None
-            assert self._ring.put(frame, lambda: True), "the ring is full"
+            assert self._ring.put(frame, wait=False), "the ring is full"
             self.number += 1
 
     def say(self, message: object) -> None:
@@ -139,7 +139,7 @@ class FakeSupply:
         self.loaded: Any = None
         self.running: Any = None
         self.doing, self.state, self.queued, self.pid = "loading", "not compiled", 3, None
-        self.starts, self.deaths, self.phase = 1, 0, 0.0
+        self.starts, self.deaths, self.phase, self.trouble = 1, 0, 0.0, ""
         self.ticks = 0
         self.closed = False
         self.pixels = flat(200)
@@ -239,7 +239,7 @@ class FakeRecorder:
     refuses: str | None = None
 
     def __init__(self, path: Any, fps: float, width: int, height: int, about: Any) -> None:
-        from lwlive.stage.recorder import RecordError
+        from lwlive.stage.movie import RecordError
 
         if self.refuses:
             raise RecordError(self.refuses)

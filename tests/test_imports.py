@@ -15,8 +15,8 @@ ONLY_IN = {  # library: the modules, or packages, that may import it
     "diffusers": ("lwlive.engine",),
     "transformers": ("lwlive.engine",),
     "tokenizers": ("lwlive.engine",),
-    "pygame": ("lwlive.stage.display", "lwlive.stage.hud"),
-    "av": ("lwlive.stage.recorder", "lwlive.render"),
+    "pygame": ("lwlive.stage.display", "lwlive.stage.keys", "lwlive.stage.hud"),
+    "av": ("lwlive.stage.movie", "lwlive.render"),
     "pythonosc": ("lwlive.stage.osc",),
 }
 ARITHMETIC = ("lwlive.engine.walk", "lwlive.engine.sampler")

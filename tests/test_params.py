@@ -277,6 +277,6 @@ def test_the_readme_has_the_parameters_as_they_are_declared():
 
 
 def test_the_readme_has_the_keys_as_they_are_declared():
-    from lwlive.stage.display import keys_table
+    from lwlive.stage.keys import keys_table
 
     assert between("keys") == keys_table()

@@ -78,7 +78,6 @@ class Bench:
             ring=ring,
             fps=FPS,
             inbox=lambda: self.controls.snapshot,
-            stopped=lambda: False,
             timer=self.timer,
             phase=0.0,
         )
@@ -174,6 +173,16 @@ def test_a_control_is_seen_soon_though_the_ring_was_full(
     bench.run(ticks)
     assert bench.frames[-1].version == bench.controls.snapshot.version
     assert bench.late <= 1
+
+
+def test_a_fader_in_motion_never_makes_the_producer_wait_for_a_slot(ring: Ring) -> None:
+    bench = Bench(ring, denoise_s=0.0005, decode_s=0.0001)
+    bench.run(60)
+    for i in range(200):  # in one thread: a put that waited would wait for ever
+        bench.controls.set("crossfeed", i / 200)
+        bench.run(1)
+    assert bench.late <= 1
+    assert bench.controls.snapshot.version - bench.frames[-1].version <= 4
 
 
 def test_a_prompt_is_encoded_once(ring: Ring) -> None:

@@ -13,9 +13,19 @@ import numpy as np
 import pytest
 
 from lwlive.ring import Pixels
-from lwlive.stage.recorder import Movie, Recorder, RecordError, free_path, rate_of
+from lwlive.stage import recorder as module
+from lwlive.stage.movie import Movie, RecordError, rate_of
+from lwlive.stage.recorder import Recorder, free_path
 
+CLOSE_S, JOIN_S = module._CLOSE_S, module._JOIN_S
 COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (200, 30, 120)]
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closing waits for all that was put, however slow the machine; tests of closing set these."""
+    monkeypatch.setattr(module, "_CLOSE_S", 60.0)
+    monkeypatch.setattr(module, "_JOIN_S", 60.0)
 
 
 def flat(colour: tuple[int, int, int], height: int = 64, width: int = 96) -> Pixels:
@@ -37,7 +47,7 @@ def number_in(picture: Pixels) -> int:
 def record(path: Path, frames: int, fps: float = 30) -> Recorder:
     """Record numbered pictures no faster than the encoder takes them."""
     with Recorder(path, fps, 96, 64, {}) as recorder:
-        recorder.wait_open()
+        recorder.wait_open(60)
         for n in range(frames):
             recorder.put(numbered(n), n)
             wait_for(recorder, n + 1)
@@ -46,7 +56,7 @@ def record(path: Path, frames: int, fps: float = 30) -> Recorder:
 
 def wait_for(recorder: Recorder, frames: int) -> None:
     """Wait until so many frames are encoded."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while recorder.frames < frames:
         assert time.monotonic() < until, f"{recorder.frames} of {frames} frames encoded"
         time.sleep(0.001)
@@ -133,12 +143,12 @@ def test_a_slow_encoder_drops_frames_counts_them_and_keeps_time(
     write, go = Movie.write, threading.Event()
 
     def stalled(movie: Movie, pixels: Pixels, pts: int) -> int:
-        assert go.wait(30)
+        assert go.wait(120)
         return write(movie, pixels, pts)
 
     monkeypatch.setattr(Movie, "write", stalled)
     with Recorder(tmp_path / "a.mp4", 30, 96, 64, {}) as recorder:
-        recorder.wait_open()
+        recorder.wait_open(60)
         began = time.monotonic()
         for n in range(200):  # the encoder takes none of them
             recorder.put(numbered(n), 7000 + n)
@@ -147,14 +157,14 @@ def test_a_slow_encoder_drops_frames_counts_them_and_keeps_time(
         go.set()
         wait_for(recorder, 45)
         recorder.put(numbered(240), 7240)
-    assert took < 2  # 200 waits would be far more
+    assert took < 20  # waiting for the encoder would be far more
     assert recorder.frames + recorder.dropped == 201
     shown = decode(tmp_path / "a.mp4")
     assert [number_in(p) for _, p in shown] == [*range(45), 240]
     assert [t for t, _ in shown] == pytest.approx([n / 30 for n in [*range(45), 240]], abs=1e-6)
 
 
-def test_close_ends_in_two_seconds_with_a_slow_encoder(
+def test_close_does_not_wait_for_all_that_a_slow_encoder_has_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = Movie.write
@@ -164,13 +174,15 @@ def test_close_ends_in_two_seconds_with_a_slow_encoder(
         return write(movie, pixels, pts)
 
     monkeypatch.setattr(Movie, "write", slow)
+    monkeypatch.setattr(module, "_CLOSE_S", CLOSE_S)
     recorder = Recorder(tmp_path / "a.mp4", 30, 96, 64, {})
-    recorder.wait_open()
+    recorder.wait_open(60)
     for n in range(40):  # 8 seconds' work
         recorder.put(numbered(n), n)
     began = time.monotonic()
     recorder.close()
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 5
+    assert CLOSE_S + JOIN_S <= 2
     assert recorder.failed is None
     assert recorder.frames + recorder.dropped == 40
     assert 0 < recorder.frames < 40
@@ -181,13 +193,15 @@ def test_close_gives_up_on_an_encoder_that_hangs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go = threading.Event()
-    monkeypatch.setattr(Movie, "write", lambda *_: int(go.wait(30)))
+    monkeypatch.setattr(Movie, "write", lambda *_: int(go.wait(120)))
+    monkeypatch.setattr(module, "_CLOSE_S", CLOSE_S)
+    monkeypatch.setattr(module, "_JOIN_S", JOIN_S)
     recorder = Recorder(tmp_path / "a.mp4", 30, 96, 64, {})
-    recorder.wait_open()
+    recorder.wait_open(60)
     recorder.put(flat((1, 2, 3)), 0)
     began = time.monotonic()
     recorder.close()
-    assert time.monotonic() - began < 2.3
+    assert time.monotonic() - began < 20  # it would be 120
     assert recorder.failed is not None
     assert "did not finish" in recorder.failed
     go.set()
@@ -196,9 +210,7 @@ def test_close_gives_up_on_an_encoder_that_hangs(
 def test_close_twice_is_close_once_and_put_after_it_does_nothing(tmp_path: Path) -> None:
     recorder = record(tmp_path / "a.mp4", 5)
     size = recorder.path.stat().st_size
-    began = time.monotonic()
     recorder.close()
-    assert time.monotonic() - began < 0.5
     recorder.put(numbered(6), 6)
     assert (recorder.frames, recorder.dropped) == (5, 0)
     assert recorder.path.stat().st_size == size
@@ -248,7 +260,7 @@ def test_a_full_disk_ends_the_recording_with_a_sentence_not_the_show(
 
     monkeypatch.setattr(Movie, "write", filling)
     with Recorder(tmp_path / "a.mp4", 30, 96, 64, {}) as recorder:
-        recorder.wait_open()
+        recorder.wait_open(60)
         for n in range(60):
             recorder.put(numbered(n), n)
             wait_for(recorder, min(n + 1, 40))
@@ -263,7 +275,7 @@ def test_a_full_disk_ends_the_recording_with_a_sentence_not_the_show(
 def test_a_disk_that_is_full_from_the_start_is_a_sentence() -> None:
     with Recorder(Path("/dev/full"), 30, 96, 64, {}) as recorder:
         with pytest.raises(RecordError, match="disk is full"):
-            recorder.wait_open()
+            recorder.wait_open(60)
         recorder.put(numbered(0), 0)
     assert (recorder.frames, recorder.dropped) == (0, 0)
 
@@ -283,12 +295,12 @@ def test_an_encoder_error_ends_the_recording_not_the_show(
 
 
 def test_no_encoder_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lwlive.stage.recorder._ENCODERS", (("no_such_encoder", "yuv420p", {}),))
+    monkeypatch.setattr("lwlive.stage.movie._ENCODERS", (("no_such_encoder", "yuv420p", {}),))
     with (
         Recorder(tmp_path / "a.mp4", 30, 96, 64, {}) as recorder,
         pytest.raises(RecordError, match=r"no H\.264 encoder .*96x64.*no_such_encoder"),
     ):
-        recorder.wait_open()
+        recorder.wait_open(60)
 
 
 def test_an_encoder_that_does_not_open_is_passed_over(
@@ -296,7 +308,7 @@ def test_an_encoder_that_does_not_open_is_passed_over(
 ) -> None:
     last = ("libx264", "yuv420p", {"preset": "veryfast", "tune": "zerolatency"})
     first = ("libx264", "yuv420p", {"preset": "no such preset"})
-    monkeypatch.setattr("lwlive.stage.recorder._ENCODERS", (first, last))
+    monkeypatch.setattr("lwlive.stage.movie._ENCODERS", (first, last))
     recorder = record(tmp_path / "a.mp4", 3)
     assert (recorder.encoder, recorder.frames) == ("libx264", 3)
 

@@ -16,12 +16,13 @@ from lwlive import preset
 from lwlive.link import Loaded, Running
 from lwlive.params import SAMPLED, TRIGGERS, Config, ControlError, Controls, Params
 from lwlive.stage import show as module
-from lwlive.stage.display import KEYS, Action
+from lwlive.stage import takes
 from lwlive.stage.figures import ASKED, LATENCIES, Figures
+from lwlive.stage.keys import KEYS, Action
 from lwlive.stage.master import Master, dimmed
 from lwlive.stage.osc import OscError
 from lwlive.stage.show import Show, write_statistics
-from lwlive.stage.supply import Shown
+from lwlive.stage.supply import EngineFailure, Shown
 
 PERIOD = 1 / 30
 
@@ -39,7 +40,7 @@ class Run:
             made: list[FakeRecorder] = []  # noqa: RUF012 - the one list of this run
 
         self.Recorder = Recorder
-        monkeypatch.setattr(module, "Recorder", Recorder)
+        monkeypatch.setattr(takes, "Recorder", Recorder)
 
     def play(self, seconds: float | None = None, screen: bool = True, **config: Any) -> Show:
         self.config = Config(duration=seconds, folder=self.folder, **config)
@@ -157,6 +158,21 @@ def test_esc_ends_the_show(run: Run, how: str):
         run.osc.arrives[10] = lambda *_: run.show.end()
     run.play()
     assert len(run.screen.shown_at) == 11
+
+
+def test_a_duration_ends_a_show_whose_engines_die_before_the_first_picture(run: Run):
+    run.supply.plan.extend([None] * 1000)
+    run.supply.trouble = "engine lost (ended by SIGSEGV), 3 times in a row"
+    run.osc.arrives[20] = lambda *_: setattr(run.supply, "deaths", 3)
+    with pytest.raises(EngineFailure, match=r"no picture in 4 seconds; engine lost"):
+        run.play(4)
+    assert run.clock.now() - 99.5 == pytest.approx(4, abs=PERIOD)
+
+
+def test_a_slow_start_is_waited_for_whatever_the_duration(run: Run):
+    run.supply.plan.extend([None] * 1000)
+    run.play(2)
+    assert len(run.screen.shown_at) == 60
 
 
 # Controls
@@ -279,6 +295,12 @@ def test_every_parameter_is_told_to_those_who_subscribed(run: Run):
     assert set(Params.model_fields) <= set(run.osc.told[0])
 
 
+def test_an_engine_that_died_and_came_back_between_two_bursts_of_status_is_told(run: Run):
+    run.osc.arrives[20] = lambda *_: setattr(run.supply, "deaths", 1)
+    run.play(1)
+    assert run.osc.told[0]["deaths"] == 1
+
+
 def test_what_the_engine_has_to_say_is_on_screen_for_a_while(run: Run):
     run.supply.notes.append("engine lost (ended by SIGKILL); starting again")
     run.play(10)
@@ -364,6 +386,18 @@ def test_a_skipped_tick_leaves_its_time_in_the_recording(run: Run):
     assert run.recorders[0].numbers == [*range(11), *range(14, 30)]
 
 
+@pytest.mark.parametrize("on", [False, True])
+def test_a_record_button_that_flickers_opens_one_file_and_ends_as_it_comes_to_rest(
+    run: Run, on: bool
+):
+    for tick in range(10, 100):
+        run.message(tick, record=(tick % 2 == 0))
+    run.message(100, record=on)
+    run.play(6)
+    (recorder,) = run.recorders
+    assert recorder.frames == pytest.approx(170 if on else 99, abs=2)
+
+
 @pytest.mark.parametrize("way", ["key", "osc"])
 def test_recording_is_turned_on_and_off_in_mid_show(run: Run, way: str):
     for tick, on in ((10, True), (20, False), (40, True)):
@@ -419,6 +453,7 @@ def test_a_folder_that_is_gone_does_not_end_the_show(run: Run, monkeypatch: pyte
         raise OSError(5, "Input/output error", "/media/stick")
 
     monkeypatch.setattr(module, "free_path", gone)
+    monkeypatch.setattr(takes, "free_path", gone)
     monkeypatch.setattr(preset, "named", gone)
     refusals = []
 
@@ -589,7 +624,7 @@ def size(thing: object, seen: set[int] | None = None) -> int:
         if id(value) in seen:
             continue
         seen.add(id(value))
-        if isinstance(value, Figures):
+        if isinstance(value, Figures | takes.Takes):
             total += size(value, seen)
         elif not isinstance(value, str) and hasattr(value, "__len__"):
             total += len(value)

@@ -26,8 +26,8 @@ PROMPTS = [
 
 @pytest.fixture(scope="module")
 def ember() -> Eager:
-    """ember at its own size, in the precision a show takes on this kind of machine."""
-    return Eager(load(folder_of("ember"), (256, 256), "cpu", Kind("bfloat16", True)), 4)
+    """ember at its own size; in small batches, since every control takes back what is ahead."""
+    return Eager(load(folder_of("ember"), (256, 256), "cpu", Kind("bfloat16", True)), 2)
 
 
 class Storm:
@@ -41,7 +41,6 @@ class Storm:
             ring=self.ring,
             fps=FPS,
             inbox=lambda: self.controls.snapshot,
-            stopped=lambda: False,
             timer=lambda: 0.0,  # a machine that takes no time: every frame is sampled
             phase=0.0,
         )
@@ -100,12 +99,11 @@ def test_no_picture_jumps_under_hundreds_of_random_controls(ember: Eager) -> Non
 
 def test_the_same_seed_shows_the_same_pictures(ember: Eager) -> None:
     shown = []
-    for batch in (1, 4):
+    for batch in (1, 2):
         ember.batch = batch
         storm = Storm(ember, seed=0, steps=2)
         shown.append(storm.pictures(12))
         storm.ring.close()
-    ember.batch = 4
     for one, other in zip(*shown, strict=True):
         assert np.abs(one - other).mean() < 1.0
     other_seed = Storm(ember, seed=1, steps=2)

@@ -356,13 +356,23 @@ def test_what_the_engine_says_is_known(stage: Stage):
     assert stage.supply.running == RUNNING
     assert stage.supply.state == "not compiled"
     assert stage.said == ["no compiler here"]
+
+
+def test_a_lost_engine_is_told_until_the_next_one_gives_pictures(stage: Stage):
+    stage.play(1)
     stage.engine.die()
     stage.tick()
-    assert "lost" in stage.supply.state
+    assert stage.supply.state == "lost (1 so far), starting again"
     assert stage.supply.queued == 0
     assert stage.supply.pid is None
     stage.tick()
-    assert stage.supply.state == "starting"
+    assert stage.supply.state == "lost (1 so far), starting"
+    stage.engine.say(Doing("loading ember"))
+    stage.engine.say(RUNNING)
+    stage.wait(5)
+    assert stage.supply.state == "lost (1 so far), loading ember"
+    stage.tick(frames=1)
+    assert stage.supply.state == "not compiled"
 
 
 def test_the_pictures_kept_are_a_few_seconds_and_never_more():

@@ -17,9 +17,8 @@ from lwlive.engine.model import Eager, Kind, Modules, load
 Timer = Callable[[], float]  # seconds
 
 BATCHES = (1, 2, 4, 8)
-NEAR = 1.15  # a batch within this factor of the best is past the knee
 LOAD = 0.8  # share of the time that sampling may take, so that every frame can be sampled
-LONGEST_S = 0.12  # a batch should not take longer, or controls feel slow
+LATENCY_S = 0.2  # from a control to its picture, wherever the machine allows
 ENOUGH_S = 0.25  # of measuring one candidate
 
 Costs = dict[int, tuple[float, float]]  # batch -> seconds of one evaluation, of one decoding
@@ -33,17 +32,23 @@ class Measured:
     threads: int  # torch's own, on the CPU
     costs: Costs
 
-    def batch(self, steps: int, fps: float) -> int:
+    def batch(self, steps: int, fps: float, compiled: bool = False) -> int:
         """The smallest batch that samples every frame in time, so that controls feel direct.
 
-        Where none does: the smallest one nearly as fast per frame as the best, past the knee, or
-        the largest one that is short enough, if that is smaller.
+        Where none does: the largest one that still answers controls in LATENCY_S, since large
+        batches cost less per frame. That is less so for compiled networks, whose calls cost
+        nothing by themselves: any batch is taken to cost what the best one does.
         """
         spent = {n: (steps * one + decoding) / n for n, (one, decoding) in self.costs.items()}
-        enough = [n for n, seconds in spent.items() if seconds * fps <= LOAD]
-        near = [n for n, seconds in spent.items() if seconds <= NEAR * min(spent.values())]
-        short = [n for n, seconds in spent.items() if n * seconds <= LONGEST_S]
-        return min(enough) if enough else min(min(near), max(short, default=min(near)))
+        best = min(spent.values())
+        short = [n for n in spent if n * (best if compiled else spent[n]) <= longest_s(fps)]
+        enough = [n for n in short if spent[n] * fps <= LOAD]
+        return min(enough) if enough else max(short, default=min(spent))
+
+
+def longest_s(fps: float) -> float:
+    """How long a batch may take: a control waits for the one in work, its own and two frames."""
+    return (LATENCY_S - 2 / fps) / 2
 
 
 def device_of(wanted: str) -> str:

@@ -13,7 +13,7 @@ import platform
 import shutil
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -69,6 +69,7 @@ def _processor(device: str) -> str:
     return platform.processor() + platform.machine()
 
 
+@cache
 def _contents(folder: str) -> str:
     """A checkpoint's files: small ones by what is in them, huge ones by size and time."""
     digest = hashlib.sha256()
@@ -128,6 +129,21 @@ def _parts(modules: Modules, eager: Eager, batch: int) -> dict[str, tuple[Any, t
     }
 
 
+def _loaded(path: Path) -> Callable[..., Tensor]:
+    """The compiled function in a package, tensors in, one tensor out. Raises RuntimeError.
+
+    As `torch._inductor.aoti_load_package`, without importing the compiler, which takes longer than
+    anything else before the first picture.
+    """
+    package = torch._C._aoti.AOTIModelPackageLoader(str(path), "model", False, 1, -1)
+
+    def call(*inputs: Tensor) -> Tensor:
+        found: Tensor = package.boxed_run(list(inputs))[0]
+        return found
+
+    return call
+
+
 class Packaged:
     """A checkpoint asked through its packages. Smaller batches are filled up."""
 
@@ -146,8 +162,7 @@ class Packaged:
         }
         self._tokens = Tokens(place)
         self._text, self._denoiser, self._decoder = (
-            torch._inductor.aoti_load_package(str(place / f"{name}.pt2"))
-            for name in ("text", "denoiser", "decoder")
+            _loaded(place / f"{name}.pt2") for name in ("text", "denoiser", "decoder")
         )
         self.schedule = cache(self._schedule)
 

@@ -90,7 +90,6 @@ class Engine:
             ring=Ring.attach(order.ring),
             fps=order.config.fps,
             inbox=lambda: self.newest,
-            stopped=lambda: False,  # main ends the whole process
             timer=time.perf_counter,
             phase=order.phase,
         )
@@ -132,8 +131,11 @@ class Engine:
                 self.pipe.send(Note(f"what was measured cannot be kept in {notes}: {error}"))
         torch.set_num_threads(measured.threads)
         steps = self.order.snapshot.params.steps or own_values(folder)["steps"]
-        batch = config.batch or measured.batch(steps, config.fps)
-        build = Build(str(folder), size, device, measured.kind, batch, measured.threads)
+        eager, compiled = (
+            config.batch or measured.batch(steps, config.fps, compiled=compiled)
+            for compiled in (False, True)
+        )
+        build = Build(str(folder), size, device, measured.kind, compiled, measured.threads)
         place = build.place(self.order.cache)
         if config.compile and (place / "about.json").is_file():
             self.pipe.send(Doing(f"loading {config.model}, compiled"))
@@ -144,7 +146,7 @@ class Engine:
         if modules is None:
             self.pipe.send(Doing(f"loading {config.model}"))
             modules = load(folder, size, device, measured.kind)
-        return Eager(modules, batch), build
+        return Eager(modules, eager), build
 
     def _compile(self, producer: "Producer", build: "Build") -> None:
         """Start building packages, or go over to them once they are built; once in a life."""

@@ -1,7 +1,7 @@
 """The producer: walk -> sampler -> ring, ahead of the show and never far ahead of the hands.
 
 Its loop runs in one thread of the engine and may wait for a free slot of the ring. Controls come
-as whole snapshots: `inbox()` gives the newest one, `stopped()` says when to end.
+as whole snapshots: `inbox()` gives the newest one.
 
 A frame not yet shown can be taken back. Each one is remembered with its Walk, and when a control
 changes, the walk goes on from the first frame that can still be replaced in time. The producer
@@ -28,6 +28,7 @@ FRAMES_A_POINT = 8  # at least so many frames for each of them, or it costs more
 MOST_STRIDE = 8
 FULL_LOAD = 0.95  # share of the time that sampling may take
 SPARING_LOAD = 0.6  # the same while packages are built beside it
+SPARE_S = 0.15  # of frames left in the ring while a segment's pace is measured
 SMOOTH = 0.4  # share of the newest measurement in a running cost
 
 
@@ -62,11 +63,13 @@ class Costs:
 
     sample: float = 0.0
     decode: float = 0.0
+    known: bool = False
 
     def learn(self, sample: float, decode: float) -> None:
         """Take in what the last batch cost."""
-        self.sample += (sample - self.sample) * (SMOOTH if self.sample else 1.0)
-        self.decode += (decode - self.decode) * (SMOOTH if self.decode else 1.0)
+        share, self.known = SMOOTH if self.known else 1.0, True
+        self.sample += (sample - self.sample) * share
+        self.decode += (decode - self.decode) * share
 
 
 class Producer:
@@ -78,12 +81,11 @@ class Producer:
         ring: Ring,
         fps: float,
         inbox: Callable[[], Snapshot],
-        stopped: Callable[[], bool],
         timer: Timer,
         phase: float,
     ) -> None:
         self.ring, self.fps = ring, fps
-        self.inbox, self.stopped, self.timer = inbox, stopped, timer
+        self.inbox, self.timer = inbox, timer
         self.stride = 1
         self.load = FULL_LOAD
         self.costs = Costs()
@@ -118,8 +120,10 @@ class Producer:
     def advance(self) -> bool:
         """Make the next frames if any are wanted. False where there was nothing to do."""
         self._steer()
-        if self._made and self.ring.queued >= AHEAD_S * self.fps:
-            return self._look_ahead()
+        if self._made and self._ready and self._look_ahead():
+            return True
+        if self._made and (self._ready >= AHEAD_S * self.fps or not self._has_room):
+            return False
         self._make()
         return True
 
@@ -142,11 +146,10 @@ class Producer:
                 number=first + i,
                 version=walk.snapshot.version,
                 phase=walk.phase,
-                sampled=self._is_sampled(i, len(walks), len(sampled)),
+                sampled=(i + 1) % (len(walks) // len(sampled)) == 0,
                 epoch=self.epoch,
             )
-            if not self.ring.put(frame, self.stopped):
-                return
+            self.ring.put(frame)
             self._made.append(Made(first + i, walk, z))
         self._next = self._settled(walks[-1].after(1 / self.fps))
         costs = self.costs
@@ -164,9 +167,6 @@ class Producer:
         stride = self.stride if self._made else 1
         return walks[stride - 1 :: stride], walks
 
-    def _is_sampled(self, i: int, frames: int, sampled: int) -> bool:
-        return (i + 1) % (frames // sampled) == 0
-
     def _filled_in(self, clean: Tensor, frames: int) -> Tensor:
         """Clean latents of all frames [frames, C, H, W], those between mixed from [n, C, H, W]."""
         stride = frames // len(clean)
@@ -183,9 +183,7 @@ class Producer:
         snapshot = self._completed(self.inbox())
         if snapshot.version == self._next.snapshot.version:
             return
-        batch = self.stride * self.model.batch
-        spent = self.costs.sample * self.model.batch + self.costs.decode * batch
-        soonest = self.ring.taken + 1 + math.ceil(spent * self.fps)
+        soonest = self.ring.taken + 1 + math.ceil(self._batch_s * self.fps)
         if len(self._made) > 1 and self._made[-1].number >= soonest:
             while len(self._made) > 1 and self._made[-1].number >= soonest:
                 self._made.pop()
@@ -193,6 +191,25 @@ class Producer:
             self._next = self._settled(self._made[-1].walk.after(1 / self.fps))
         self.sampler.trace(self._next)
         self._next = self._next.steered(snapshot, self._cond(snapshot))
+
+    @property
+    def _has_room(self) -> bool:
+        """Whether the ring takes a batch at once: what was taken back keeps its slots a while.
+
+        Controls that arrive while a frame waits for a slot would wait with it.
+        """
+        batch = self.stride * self.model.batch
+        return self.ring.room >= min(batch, self.ring.handle.slots // 2)
+
+    @property
+    def _ready(self) -> int:
+        """Frames still to be shown, less those that were taken back."""
+        return self._made[-1].number - self.ring.taken
+
+    @property
+    def _batch_s(self) -> float:
+        """Seconds that the next batch will take to be in the ring."""
+        return self.model.batch * (self.costs.sample + self.stride * self.costs.decode)
 
     def _completed(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with the model's own values where none were chosen."""
@@ -212,17 +229,23 @@ class Producer:
         return self._conds[key]
 
     def _settled(self, walk: Walk) -> Walk:
-        """The walk with its pace, where a segment has just begun and there is time to measure."""
+        """The walk with its pace, where a segment has just begun and that could be measured."""
         if not walk.fresh:
             return walk
-        if self.stride == 1:
-            while self._measure(walk):
-                pass
+        while self._may_measure and self._measure(walk):
+            pass
         return replace(walk, warp=self._warps.get(self._key(walk), ()), fresh=False)
 
     def _look_ahead(self) -> bool:
         """With time to spare, measure the next segment's pace. False where that is done."""
-        return self.stride == 1 and self._measure(self._next.next_segment())
+        return self._may_measure and self._measure(self._next.next_segment())
+
+    @property
+    def _may_measure(self) -> bool:
+        """Whether enough is in the ring to measure a batch of places before the next frames."""
+        spent = self.model.batch * self.costs.sample + self._batch_s
+        ready = self._ready >= (spent + min(spent, SPARE_S)) * self.fps
+        return self.stride == 1 and self.costs.known and ready
 
     def _measure(self, walk: Walk) -> bool:
         """Measure one batch of places on the walk's segment. False where no more is to do."""

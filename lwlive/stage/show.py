@@ -7,7 +7,6 @@ injected. The recorder and OSC have threads of their own (see there).
 import json
 import logging
 import platform
-import threading
 import time
 from datetime import datetime
 from pathlib import Path
@@ -19,9 +18,11 @@ from lwlive.ring import Pixels
 from lwlive.stage import hud, memory
 from lwlive.stage.figures import Figures
 from lwlive.stage.master import Master, dimmed
+from lwlive.stage.movie import RecordError
 from lwlive.stage.osc import Osc, OscError
-from lwlive.stage.recorder import Recorder, RecordError, free_path
-from lwlive.stage.supply import Shown, Supply
+from lwlive.stage.recorder import free_path
+from lwlive.stage.supply import EngineFailure, Shown, Supply
+from lwlive.stage.takes import Takes
 
 log = logging.getLogger(__name__)
 
@@ -90,10 +91,7 @@ class Show:
         self._master = Master(controls.params)
         self._notice, self._notice_until = "", 0.0
         self._deaf = False  # OSC has failed
-        self._recorder: Recorder | None = None
-        self._recorded: dict[str, Any] | None = None  # the last recording, for the statistics
-        self._closing: list[tuple[Recorder, threading.Thread]] = []
-        self._given = config.record  # the file that the first recording goes into
+        self._takes = Takes(config.folder, config.record, config.fps, size)
         self._first: tuple[int, float] | None = None  # tick and time of the first picture
         self._rss_start: float | None = None
         self._engine_own: object = None
@@ -117,22 +115,13 @@ class Show:
                     self.figures.missed(behind - 1)
                 n += max(1, behind)
         finally:
-            self._stop_recording()
-            for _, thread in self._closing:
-                thread.join()
+            self._takes.close()
 
     def _tick(self, n: int, now: float) -> None:
         self._take_controls(now)
         shown = self.supply.tick(now)
         self._hear_engine(now)
-        if self.controls.params.record != (self._recorder is not None):
-            self._switch_recording(now)
-        elif self._recorder is not None and self._recorder.failed:
-            self.controls.set("record", False)
-            self._notice, self._notice_until = self._recorder.failed, now + NOTICE_S  # it is logged
-            self._stop_recording()
-        if self._closing and not self._closing[0][1].is_alive():
-            self._recorded = _summary(self._closing.pop(0)[0])
+        self._record(now)
         params = self.controls.params
         level = self._master.step(params, 1 / self.config.fps)
         notice = self._notice if now < self._notice_until else None
@@ -140,6 +129,7 @@ class Show:
             if self.screen is not None:
                 elapsed = now - self.started
                 self.screen.splash([self.config.model, self.supply.doing], elapsed)
+            self._give_up(now)
         else:
             if self.screen is not None:
                 lines = hud.lines(params, self._hud_figures()) if params.hud else None
@@ -152,8 +142,8 @@ class Show:
 
     def _showed(self, shown: Shown, level: float, n: int) -> None:
         """What follows a picture on screen: the recording, the counting, the end."""
-        if self._recorder is not None:
-            self._recorder.put(dimmed(shown.pixels, level), n)
+        if self._takes.going:
+            self._takes.put(dimmed(shown.pixels, level), n)
         now = self.clock.now()
         self.figures.showed(shown, now, now - self.started)
         if self._first is None:
@@ -231,47 +221,40 @@ class Show:
         while self.supply.notes:
             self._say(self.supply.notes.popleft(), now)
 
-    def _switch_recording(self, now: float) -> None:
-        """Start or stop recording, as the control says; what cannot be is said, and undone."""
-        if self._recorder is not None:
-            self._say(f"recorded: {self._recorder.path}", now)
-            self._stop_recording()
-            return
-        given, self._given = self._given, None
+    def _record(self, now: float) -> None:
+        """Record or not, as the control says; what cannot be is said, and undone."""
+        if self._takes.failed is not None:  # the recorder has logged it
+            self._notice, self._notice_until = self._takes.failed, now + NOTICE_S
+            self._takes.end()
+            self.controls.set("record", False)
+        params = self.controls.params
+        about = {"title": params.prompt, "encoder": f"lwlive {__version__}"}
         try:
-            path = given or free_path(self.config.folder, datetime.now())
-            self._recorder = Recorder(
-                path,
-                self.config.fps,
-                *self.size,
-                {"title": self.controls.params.prompt, "encoder": f"lwlive {__version__}"},
-            )
+            done = self._takes.follow(params.record, now, about)
         except (RecordError, OSError) as error:
             self.controls.set("record", False)
-            self._say(str(error), now)
-        else:
-            self._say(f"recording: {path}", now)
+            done = str(error)
+        if done is not None:
+            self._say(done, now)
 
-    def _stop_recording(self) -> None:
-        """Close the recording in a thread of its own, since a slow disk takes its time."""
-        if self._recorder is not None:
-            thread = threading.Thread(target=self._recorder.close, name="closing")
-            self._closing.append((self._recorder, thread))
-            self._recorder = None
-            thread.start()
+    def _give_up(self, now: float) -> None:
+        """End a show that was to be over by now, and whose engines die before the first picture.
+
+        Raises EngineFailure. Without a duration they are started again for ever.
+        """
+        duration = self.config.duration
+        if duration is not None and self.supply.deaths and now - self.started >= duration:
+            raise EngineFailure(
+                f"no picture in {now - self.started:.0f} seconds; {self.supply.trouble}"
+            )
 
     def _say(self, text: str, now: float) -> None:
         self._notice, self._notice_until = text, now + NOTICE_S
         log.info(text)
 
-    def _recording(self) -> dict[str, Any] | None:
-        """The recording going on or the last one, for the statistics."""
-        recorder = self._recorder or (self._closing[-1][0] if self._closing else None)
-        return self._recorded if recorder is None else _summary(recorder)
-
     def _hud_figures(self) -> dict[str, object]:
         running, figures = self.supply.running, self.figures
-        recording = self._recording() if self._recorder is not None else None
+        recording = self._takes.summary() if self._takes.going else None
         return {
             "frames/s": (figures.fps_shown, round(self.config.fps, 2)),
             "sampled/s": figures.fps_sampled,
@@ -292,6 +275,7 @@ class Show:
             "late": self.figures.late,
             "latency_ms": self.figures.latency_ms,
             "engine": self.supply.state,
+            "deaths": self.supply.deaths,  # a level: however short, none goes unseen
             "phase": self.supply.phase,
         }
         return values
@@ -313,20 +297,11 @@ class Show:
             "stride": running.stride if running else None,
             **self.figures.summary(),
             "osc": osc._asdict() if osc is not None else None,
-            "recording": self._recording(),
+            "recording": self._takes.summary(),
             "engine": {"starts": self.supply.starts, "deaths": self.supply.deaths},
             "rss_mb_start": self._rss_start,
             "rss_mb_end": memory.resident_mb(self.supply.pid),
         }
-
-
-def _summary(recorder: Recorder) -> dict[str, Any]:
-    return {
-        "file": str(recorder.path),
-        "frames": recorder.frames,
-        "dropped": recorder.dropped,
-        "failed": recorder.failed,
-    }
 
 
 def write_statistics(path: Path, statistics: dict[str, Any]) -> None:

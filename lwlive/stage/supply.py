@@ -90,6 +90,7 @@ class Supply:
         self.phase = 0.0  # of the last frame shown
         self.starts = self.deaths = 0
         self.doing = "starting"  # what the engine is busy with, before its first frame
+        self.trouble = ""  # what the last engine was lost to, as a sentence
         self.loaded: Loaded | None = None
         self.running: Running | None = None
         self.notes: deque[str] = deque(maxlen=16)  # sentences not shown yet, for the show
@@ -110,11 +111,9 @@ class Supply:
 
     @property
     def state(self) -> str:
-        """The engine in a word or two, for the HUD."""
-        if self._engine is None:
-            return f"lost ({self.deaths} so far), starting again"
+        """The engine in a few words, for the HUD: lost until the next one's pictures come."""
         if self.running is None or not self._moving:
-            return self.doing
+            return f"lost ({self.deaths} so far), {self.doing}" if self.deaths else self.doing
         return "compiled" if self.running.compiled else "not compiled"
 
     @property
@@ -279,11 +278,13 @@ class Supply:
         """Start another engine, later if this goes on."""
         self.deaths += 1
         self._row += 1
+        self.doing = "starting again"
         pause = PAUSES_S[min(self._row, len(PAUSES_S)) - 1]
         self._start_at = now + pause
         often = f", {self._row} times in a row" if self._row > 1 else ""
         when = f" in {pause:.0f} s" if pause else ""
-        self.notes.append(f"engine lost ({why}){often}; starting again{when}")
+        self.trouble = f"engine lost ({why}){often}"
+        self.notes.append(f"{self.trouble}; starting again{when}")
 
     def _drop(self) -> int | None:
         """End the engine and let go of its ring and pipe. Returns its exit code, if known yet."""
