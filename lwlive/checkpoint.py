@@ -13,6 +13,7 @@ from lwlive.params import ControlError, checked
 EMBER = Path(__file__).parent / "ember"
 OWN = "lwlive.json"  # in a checkpoint's folder: its own values of live parameters
 FACTOR = 8  # pixels a latent
+TEXTS = ("text_encoder", "text_encoder_2")  # a checkpoint has one or both
 GRID = 64  # sizes are multiples of it, so that every UNet can halve its latents often enough
 
 

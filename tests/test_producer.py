@@ -35,6 +35,7 @@ class FakeModel:
     """A model whose pictures show its latents and conditioning; evaluations take simulated time."""
 
     name, device, dtype, compiled = "fake", "cpu", "float32", False
+    embeds_guidance = False
     shape = (4, 2, 2)
 
     def __init__(self, timer: Timer, denoise_s: float, decode_s: float, batch: int = 4) -> None:

@@ -13,7 +13,6 @@ import platform
 import shutil
 import sys
 import threading
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -23,12 +22,13 @@ import psutil
 import torch
 from torch import Tensor
 
-from lwlive.engine.model import Eager, Kind, Modules, Tokens, load
+from lwlive.engine.model import Eager, Kind, Modules, load
+from lwlive.engine.prompt import Encoder
 from lwlive.engine.schedule import Schedule, Step
 from lwlive.engine.walk import Cond
 from lwlive.ring import Pixels
 
-FORMAT = 1  # one up whenever what is written changes
+FORMAT = 2  # one up whenever what is written changes
 MOST_STEPS = 8  # schedules are written down for 1 to so many steps
 PROMPTS = 2  # prompts encoded at once: wanted and unwanted
 
@@ -99,13 +99,11 @@ def build(want: Build, to: Path) -> None:
                 torch._inductor.aoti_compile_and_package(
                     program, package_path=str(making / f"{name}.pt2")
                 )
-        (making / "tokenizer").mkdir()
-        tokens = Tokens(folder)
-        tokens.tokenizer.save(str(making / "tokenizer" / "tokenizer.json"))
-        shutil.copy(folder / "tokenizer" / "tokenizer_config.json", making / "tokenizer")
+        eager.encode.save(making, folder)
         steps = range(1, MOST_STEPS + 1)
         schedules = [asdict(eager.schedule(n, begin)) for n in steps for begin in range(n)]
         about = {"name": eager.name, "shape": eager.shape, "own": eager.own, **asdict(want)}
+        about["embeds_guidance"] = eager.embeds_guidance
         text = json.dumps({"about": about, "schedules": schedules})
         (making / "about.json").write_text(text, "utf-8")
         shutil.rmtree(to, ignore_errors=True)
@@ -117,13 +115,15 @@ def build(want: Build, to: Path) -> None:
 def _parts(modules: Modules, eager: Eager, batch: int) -> dict[str, tuple[Any, tuple[Any, ...]]]:
     """Each network with inputs of the shapes it will be asked with."""
     device = modules.device
-    tokens = Tokens(modules.folder)([""] * PROMPTS).to(device)
+    tokens = eager.encode.inputs([""] * PROMPTS)
     x = torch.randn(batch, *modules.shape, device=device)
-    text = eager.encode([""] * batch)[0].clone()
+    cond = [part.clone() for part in eager.encode([""] * batch)]
+    if eager.embeds_guidance:
+        cond.append(torch.ones(batch, device=device))
     times = torch.full((batch,), 500.0, device=device)
     return {
-        "text": (modules.text, (tokens,)),
-        "denoiser": (modules.denoiser, (x, times, text)),
+        "text": (modules.text, tokens),
+        "denoiser": (modules.denoiser, (x, times, *cond)),
         "decoder": (modules.decoder, (x,)),
     }
 
@@ -144,7 +144,9 @@ class Packaged:
         self._schedules = {
             (len(row["steps"]) + row["begin"], row["begin"]): row for row in text["schedules"]
         }
-        self._tokens = Tokens(place)
+        self.embeds_guidance = bool(about["embeds_guidance"])
+        self.encode = Encoder(place, self._asked, self.device)
+        self.notes = self.encode.notes
         self._text, self._denoiser, self._decoder = (
             torch._inductor.aoti_load_package(str(place / f"{name}.pt2"))
             for name in ("text", "denoiser", "decoder")
@@ -164,34 +166,36 @@ class Packaged:
         return Schedule(row["noise_scale"], row["begin"], made)
 
     @torch.inference_mode()
-    def encode(self, prompts: Sequence[str]) -> Cond:
-        """States [n, L, D] of n prompts, as a conditioning of one part."""
-        parts = []
-        for i in range(0, len(prompts), PROMPTS):
-            some = list(prompts[i : i + PROMPTS])
-            tokens = self._tokens(some + [""] * (PROMPTS - len(some))).to(self.device)
-            parts.append(self._text(tokens)[: len(some)])
-        return (torch.cat(parts),)
+    def _asked(self, *tokens: Tensor) -> Cond:
+        """Conditioning of tokens [n, L] of each tokenizer, so many prompts at once."""
+        found = []
+        for i in range(0, len(tokens[0]), PROMPTS):
+            some = [rows[i : i + PROMPTS] for rows in tokens]
+            parts = self._text(*(_filled(rows, PROMPTS) for rows in some))
+            found.append([part[: len(some[0])] for part in parts])
+        return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
 
     @torch.inference_mode()
     def denoise(self, x: Tensor, timestep: float, cond: Cond) -> Tensor:
         """Model output for scaled latents [B, C, H, W], B up to the batch."""
         times = torch.full((self.batch,), timestep, device=x.device)
-        out: Tensor = self._denoiser(self._filled(x), times, self._filled(cond[0]))
+        parts = (_filled(part, self.batch) for part in cond)
+        out: Tensor = self._denoiser(_filled(x, self.batch), times, *parts)
         return out[: len(x)]
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Pixels:
         """Pictures [B, H, W, 3] of clean latents, B up to the batch."""
-        pictures: Pixels = self._decoder(self._filled(latents))[: len(latents)].cpu().numpy()
+        pictures: Pixels = self._decoder(_filled(latents, self.batch))[: len(latents)].cpu().numpy()
         return pictures
 
-    def _filled(self, rows: Tensor) -> Tensor:
-        """Contiguous rows, the last repeated until there are as many as the batch."""
-        missing = self.batch - len(rows)
-        if missing:
-            rows = torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])])
-        return rows.contiguous()
+
+def _filled(rows: Tensor, count: int) -> Tensor:
+    """Contiguous rows, the last repeated until there are as many as `count`."""
+    missing = count - len(rows)
+    if missing:
+        rows = torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])])
+    return rows.contiguous()
 
 
 def _end_with_parent() -> None:

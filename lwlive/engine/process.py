@@ -99,6 +99,8 @@ class Engine:
         for now in self._turns(producer):
             if not (self._settled or producer.model.compiled):
                 self._compile(producer, build)
+            while producer.model.notes:
+                self.pipe.send(Note(producer.model.notes.pop(0)))
             state = (producer.model.compiled, producer.stride)
             if state != told or now - reported > REPORT_S:
                 told, reported = state, now

@@ -30,6 +30,8 @@ class Model(Protocol):
     dtype: str
     compiled: bool
     batch: int  # frames asked at once go best in such numbers
+    embeds_guidance: bool  # guidance is the last part of a conditioning, [B]
+    notes: list[str]  # sentences for the person at the desk, not told yet
 
     def encode(self, prompts: Sequence[str]) -> Cond:
         """Conditioning of n prompts, each tensor [n, ...]."""
@@ -70,9 +72,12 @@ def _sum(terms: Terms, tensors: dict[int, Tensor], like: Tensor) -> Tensor:
 def guided(model: Model, cond: Cond, guidance: Tensor) -> Ask:
     """Asks the model with classifier-free guidance (Ho 2022).
 
-    cond: each [B, 2, ...]; guidance: [B]. At 1 or below, one evaluation instead of two.
+    cond: each [B, 2, ...]; guidance: [B]. At 1 or below, one evaluation instead of two, and always
+    one where guidance is something that the model was taught to know (Meng 2023).
     """
     wanted, unwanted = (tuple(part[:, i] for part in cond) for i in (0, 1))
+    if model.embeds_guidance:
+        return lambda x, timestep: model.denoise(x, timestep, (*wanted, guidance))
     scale = guidance.clamp_min(1).view(-1, 1, 1, 1)
     double = bool((scale > 1).any())
 
