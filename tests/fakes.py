@@ -139,7 +139,7 @@ class FakeSupply:
         self.loaded: Any = None
         self.running: Any = None
         self.doing, self.state, self.queued, self.pid = "loading", "not compiled", 3, None
-        self.starts, self.deaths, self.phase = 1, 0, 0.0
+        self.starts, self.deaths, self.phase, self.replaced = 1, 0, 0.0, 0
         self.ticks = 0
         self.closed = False
         self.pixels = flat(200)

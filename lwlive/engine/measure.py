@@ -12,7 +12,8 @@ from pathlib import Path
 
 import torch
 
-from lwlive.engine.model import Eager, Kind, Modules, load
+from lwlive.checkpoint import Additions, ModelError
+from lwlive.engine.model import PLAIN, Eager, Kind, Modules, load
 
 Timer = Callable[[], float]  # seconds
 
@@ -20,6 +21,7 @@ BATCHES = (1, 2, 4, 8)
 NEAR = 1.15  # a batch within this factor of the best is past the knee
 LOAD = 0.8  # share of the time that sampling may take, so that every frame can be sampled
 LONGEST_S = 0.12  # a batch should not take longer, or controls feel slow
+SMALLER = "choose a smaller --size, a smaller model or --device cpu"
 ENOUGH_S = 0.25  # of measuring one candidate
 
 Costs = dict[int, tuple[float, float]]  # batch -> seconds of one evaluation, of one decoding
@@ -63,12 +65,20 @@ def kinds(device: str) -> list[Kind]:
 
 
 def measure(
-    folder: Path, size: tuple[int, int], device: str, timer: Timer
+    folder: Path,
+    size: tuple[int, int],
+    device: str,
+    timer: Timer,
+    additions: Additions = PLAIN,
+    say: Callable[[str], None] = print,
 ) -> tuple[Measured, Modules]:
-    """Measure; returns what was found, and the networks loaded that way."""
+    """Measure; returns what was found, and the networks loaded that way.
+
+    A batch too large for the device's memory is said, and those up to it are taken.
+    """
     best: tuple[float, Modules] | None = None
     for kind in kinds(device):
-        modules = load(folder, size, device, kind)
+        modules = load(folder, size, device, kind, additions)
         spent = sum(_seconds(modules, 2, timer, best[0] if best else None))
         if best is None or spent < best[0]:
             best = spent, modules
@@ -76,7 +86,17 @@ def measure(
     modules = best[1]
     threads = _threads(modules, timer) if device == "cpu" else torch.get_num_threads()
     torch.set_num_threads(threads)
-    costs = {n: _seconds(modules, n, timer) for n in BATCHES}
+    costs: Costs = {}
+    for n in BATCHES:
+        try:
+            costs[n] = _seconds(modules, n, timer)
+        except torch.OutOfMemoryError:
+            if not costs:
+                raise ModelError(f"too little memory on {device} for pictures: {SMALLER}") from None
+            most = max(costs)
+            say(f"too little memory on {device} for {n} frames at once, so {most} are the most")
+            torch.cuda.empty_cache()
+            break
     return Measured(modules.kind, threads, costs), modules
 
 
@@ -99,7 +119,7 @@ def _seconds(
     """
     eager = Eager(modules, batch)
     x = torch.randn(batch, *modules.shape, device=modules.device)
-    cond = eager.encode([""] * batch)
+    cond = eager.blank()
     spent: list[tuple[float, float]] = []
     while len(spent) < 4 or (len(spent) < 12 and sum(map(sum, spent[1:])) < ENOUGH_S):
         start = timer()

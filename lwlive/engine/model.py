@@ -18,11 +18,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lwlive.checkpoint import FACTOR, TEXTS, ModelError, own_values
+from lwlive.checkpoint import FACTOR, SCHEDULERS, TEXTS, Additions, ModelError, name_of, own_values
+from lwlive.engine.lora import fuse
 from lwlive.engine.prompt import Encoder
 from lwlive.engine.schedule import Schedule, read
 from lwlive.engine.walk import Cond
 from lwlive.ring import Pixels
+
+PLAIN = Additions()
 
 
 @dataclass(frozen=True)
@@ -102,12 +105,40 @@ class Decoder(nn.Module):
         factors = torch.stack([rows[0] / scale, rows[1]])[:, None, :, None, None]
         self.register_buffer("factors", factors.to(vae.device), persistent=False)
 
-    def forward(self, latents: Tensor) -> Tensor:
-        """Pictures [B, 8H, 8W, 3] uint8 of clean latents [B, C, H, W] float32."""
+    def forward(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Pictures [B, 8H, 8W, 3] uint8 of clean latents [B, C, H, W] float32, and which are good.
+
+        A picture with values that are no finite numbers is not: [B] bool.
+        """
         z = latents * self.factors[0] + self.factors[1]
         image: Tensor = self.vae.decode(self.kind.of(z), return_dict=False)[0]
-        image = (image.float() * 127.5 + 127.5).clamp(0, 255).round().to(torch.uint8)
-        return image.permute(0, 2, 3, 1).contiguous()
+        image = image.float()
+        good = image.isfinite().flatten(1).all(1)
+        image = (image.nan_to_num() * 127.5 + 127.5).clamp(0, 255).round().to(torch.uint8)
+        return image.permute(0, 2, 3, 1).contiguous(), good
+
+
+class LastGood:
+    """Puts the last good picture in the place of each that is not good, and counts those."""
+
+    def __init__(self) -> None:
+        self.replaced = 0
+        self._last: Pixels | None = None
+
+    def __call__(self, pictures: Tensor, good: Tensor) -> Pixels:
+        """Pictures [n, H, W, 3] as they can be shown, before the first good one black."""
+        found: Pixels = pictures.cpu().numpy()
+        sound = good.cpu().tolist()
+        if not all(sound):
+            found = found.copy()
+            self.replaced += sound.count(False)
+            for i, fine in enumerate(sound):
+                if not fine:
+                    before = found[i - 1] if i else self._last
+                    found[i] = 0 if before is None else before
+        if self._last is not None or any(sound):
+            self._last = found[-1].copy()
+        return found
 
 
 class TextEncoder(nn.Module):
@@ -145,24 +176,28 @@ class Modules:
     shape: tuple[int, int, int]  # latents [C, H, W]
     device: str
     kind: Kind
+    additions: Additions = PLAIN
 
 
-def load(folder: Path, size: tuple[int, int], device: str, kind: Kind) -> Modules:
+def load(
+    folder: Path, size: tuple[int, int], device: str, kind: Kind, additions: Additions = PLAIN
+) -> Modules:
     """Load a checkpoint for pictures of (width, height). Raises ModelError with a sentence."""
     _hush()
     index = json.loads((folder / "model_index.json").read_text("utf-8"))
     words = torch.float32 if device == "cpu" else kind.dtype
     texts = [part for part in TEXTS if index.get(part, [None])[0]]
+    if device == "cuda":
+        _check_memory(folder)
     try:
         unet = _part(folder, index, "unet", dtype=kind.dtype, low_cpu_mem_usage=False)
-        vae = _part(folder, index, "vae", dtype=kind.dtype, low_cpu_mem_usage=False)
+        vae = _decoder(folder, index, additions.decoder, kind.dtype)
         clips = [_part(folder, index, part, dtype=words) for part in texts]
-        library, name = index["scheduler"]
-        scheduler = getattr(importlib.import_module(library), name).from_pretrained(
-            folder / "scheduler"
-        )
+        scheduler = _scheduler(folder, index, additions.scheduler)
     except (OSError, KeyError, ValueError, AttributeError) as error:
         raise ModelError(f"the checkpoint in {folder} cannot be loaded: {error}") from error
+    for path, weight in additions.loras:
+        fuse(Path(path), weight, {"unet": unet, **dict(zip(texts, clips, strict=True))})
     coded = kind
     if kind.precision == "float16" and vae.config.get("force_upcast"):  # its numbers grow too large
         coded = replace(kind, precision="float32")
@@ -181,6 +216,7 @@ def load(folder: Path, size: tuple[int, int], device: str, kind: Kind) -> Module
         shape=(unet.config.in_channels, size[1] // FACTOR, size[0] // FACTOR),
         device=device,
         kind=kind,
+        additions=additions,
     )
 
 
@@ -196,9 +232,54 @@ def _hush() -> None:
         library.utils.logging.disable_progress_bar()
 
 
+def _check_memory(folder: Path) -> None:
+    """Raises ModelError where a GPU cannot hold the weights, before they are loaded."""
+    free, _ = torch.cuda.mem_get_info()
+    parts = ("unet", "vae", *TEXTS)
+    needed = sum(_weights(folder / part) for part in parts if (folder / part).is_dir())
+    if needed > free:
+        raise ModelError(
+            f"the GPU has {free / 2**30:.1f} GB free and {folder.name} needs {needed / 2**30:.1f}: "
+            "close what else uses the GPU, or choose a smaller model or --device cpu"
+        )
+
+
+def _weights(folder: Path) -> int:
+    """Bytes of a network in float16, whatever its file has."""
+    files = list(folder.glob("*.safetensors"))
+    half = [file for file in files if ".fp16." in file.name]
+    return sum(file.stat().st_size for file in half) or sum(f.stat().st_size for f in files) // 2
+
+
+def _scheduler(folder: Path, index: dict[str, Any], name: str | None) -> Any:
+    """The checkpoint's own scheduler, or another one with its numbers, spaced for few steps."""
+    import diffusers
+
+    library, own = index["scheduler"]
+    scheduler = getattr(importlib.import_module(library), own).from_pretrained(folder / "scheduler")
+    if name is None:
+        return scheduler
+    kind = getattr(diffusers, SCHEDULERS[name])
+    config = {**scheduler.config, "timestep_spacing": "trailing", "clip_sample": False}
+    return kind.from_config(config)
+
+
+def _decoder(folder: Path, index: dict[str, Any], other: str | None, dtype: torch.dtype) -> Any:
+    """The checkpoint's own autoencoder, or another one from a folder of its own."""
+    options = {"dtype": dtype, "low_cpu_mem_usage": False}
+    if other is None:
+        return _part(folder, index, "vae", **options)
+    config = json.loads((Path(other) / "config.json").read_text("utf-8"))
+    where = {Path(other).name: ["diffusers", config["_class_name"]]}
+    return _part(Path(other).parent, where, Path(other).name, **options)
+
+
 def _part(folder: Path, index: dict[str, Any], part: str, **options: Any) -> Any:
     library, name = index[part]
     loader = getattr(importlib.import_module(library), name)
+    files = [path.name for path in (folder / part).glob("*.safetensors")]
+    if files and all(".fp16." in file for file in files):
+        options["variant"] = "fp16"
     return loader.from_pretrained(folder / part, **options)
 
 
@@ -209,21 +290,34 @@ class Eager:
 
     def __init__(self, modules: Modules, batch: int) -> None:
         self.modules, self.batch = modules, batch
-        self.name = modules.folder.name
+        self.name = name_of(modules.folder)
         self.shape, self.device = modules.shape, modules.device
         self.dtype = modules.kind.precision
-        self.own = own_values(modules.folder)
+        self.own = own_values(modules.folder, modules.additions)
         self.schedule: Callable[[int, int], Schedule] = cache(
             lambda steps, begin: read(modules.scheduler, steps, begin)
         )
         self.encode = Encoder(modules.folder, self._text, modules.device)
         self.notes = self.encode.notes
+        self.good = LastGood()
         self.embeds_guidance = bool(modules.denoiser.embedding)
+
+    @torch.inference_mode()
+    def blank(self) -> Cond:
+        """A batch's conditioning, of no prompt and guidance 1: to measure or compile with."""
+        cond = tuple(part.clone() for part in self.encode([""] * self.batch))
+        one = torch.ones(self.batch, device=self.device)
+        return (*cond, one) if self.embeds_guidance else cond
 
     @torch.inference_mode()
     def _text(self, *tokens: Tensor) -> Cond:
         found: Cond = self.modules.text(*tokens)
         return found
+
+    @property
+    def replaced(self) -> int:
+        """Pictures that were not good, so far."""
+        return self.good.replaced
 
     @torch.inference_mode()
     def denoise(self, x: Tensor, timestep: float, cond: Cond) -> Tensor:
@@ -235,5 +329,4 @@ class Eager:
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Pixels:
         """Pictures [B, H, W, 3] of clean latents."""
-        pictures: Pixels = self.modules.decoder(latents).cpu().numpy()
-        return pictures
+        return self.good(*self.modules.decoder(latents))

@@ -22,7 +22,8 @@ import psutil
 import torch
 from torch import Tensor
 
-from lwlive.engine.model import Eager, Kind, Modules, load
+from lwlive.checkpoint import Additions, name_of
+from lwlive.engine.model import PLAIN, Eager, Kind, LastGood, Modules, load
 from lwlive.engine.prompt import Encoder
 from lwlive.engine.schedule import Schedule, Step
 from lwlive.engine.walk import Cond
@@ -43,17 +44,31 @@ class Build:
     kind: Kind
     batch: int
     threads: int  # compiled loops on a CPU are divided among so many
+    additions: Additions = PLAIN
+
+    @classmethod
+    def read(cls, row: dict[str, Any]) -> "Build":
+        """A build as JSON has it."""
+        more = row["additions"]
+        pairs = {name: tuple(map(tuple, more[name])) for name in ("loras", "own")}
+        changed = {"kind": Kind(**row["kind"]), "size": tuple(row["size"])}
+        return cls(**{**row, **changed, "additions": Additions(**{**more, **pairs})})
 
     def place(self, cache_folder: Path) -> Path:
         """Where these packages lie in the cache."""
-        made_for = key(self.folder, self.size, self.device, self.kind, self.batch, self.threads)
-        return cache_folder / "packages" / f"{Path(self.folder).name}-{made_for}"
+        more = (self.kind, self.batch, self.threads)
+        made_for = key(self.folder, self.size, self.device, self.additions, *more)
+        return cache_folder / "packages" / f"{name_of(Path(self.folder))}-{made_for}"
 
 
 @cache
-def key(folder: str, size: tuple[int, int], device: str, *more: object) -> str:
+def key(
+    folder: str, size: tuple[int, int], device: str, additions: Additions = PLAIN, *more: object
+) -> str:
     """A name for whatever holds for a checkpoint and size on this machine and torch version."""
     parts = [FORMAT, torch.__version__, _processor(device), _contents(folder), size, device]
+    files = [path for path, _ in additions.loras] + [additions.decoder or folder]
+    parts += [additions, *map(_contents, files)]
     return hashlib.sha256(repr([*parts, *more]).encode()).hexdigest()[:20]
 
 
@@ -70,12 +85,13 @@ def _processor(device: str) -> str:
 
 
 def _contents(folder: str) -> str:
-    """A checkpoint's files: small ones by what is in them, huge ones by size and time."""
+    """A folder's files, or one file: small ones by what is in them, huge ones by size and time."""
     digest = hashlib.sha256()
-    for path in sorted(Path(folder).rglob("*")):
+    root = Path(folder)
+    for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
         if path.suffix in (".json", ".safetensors", ".txt"):
             stat = path.stat()
-            digest.update(f"{path.relative_to(folder)} {stat.st_size}".encode())
+            digest.update(f"{path.relative_to(root)} {stat.st_size}".encode())
             small = stat.st_size < 2**26
             digest.update(path.read_bytes() if small else str(stat.st_mtime_ns).encode())
     return digest.hexdigest()
@@ -85,7 +101,7 @@ def build(want: Build, to: Path) -> None:
     """Compile a checkpoint into the folder `to`, which is there whole or not at all."""
     torch.set_num_threads(want.threads)
     size, folder = want.size, Path(want.folder)
-    modules = load(folder, size, want.device, want.kind)
+    modules = load(folder, size, want.device, want.kind, want.additions)
     eager = Eager(modules, want.batch)
     making = to.with_name(f"{to.name}.{os.getpid()}")
     for left in to.parent.glob(f"{to.name}.*"):  # by a build that was killed
@@ -117,9 +133,7 @@ def _parts(modules: Modules, eager: Eager, batch: int) -> dict[str, tuple[Any, t
     device = modules.device
     tokens = eager.encode.inputs([""] * PROMPTS)
     x = torch.randn(batch, *modules.shape, device=device)
-    cond = [part.clone() for part in eager.encode([""] * batch)]
-    if eager.embeds_guidance:
-        cond.append(torch.ones(batch, device=device))
+    cond = [part.clone() for part in eager.blank()]
     times = torch.full((batch,), 500.0, device=device)
     return {
         "text": (modules.text, tokens),
@@ -147,6 +161,7 @@ class Packaged:
         self.embeds_guidance = bool(about["embeds_guidance"])
         self.encode = Encoder(place, self._asked, self.device)
         self.notes = self.encode.notes
+        self.good = LastGood()
         self._text, self._denoiser, self._decoder = (
             torch._inductor.aoti_load_package(str(place / f"{name}.pt2"))
             for name in ("text", "denoiser", "decoder")
@@ -175,6 +190,11 @@ class Packaged:
             found.append([part[: len(some[0])] for part in parts])
         return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
 
+    @property
+    def replaced(self) -> int:
+        """Pictures that were not good, so far."""
+        return self.good.replaced
+
     @torch.inference_mode()
     def denoise(self, x: Tensor, timestep: float, cond: Cond) -> Tensor:
         """Model output for scaled latents [B, C, H, W], B up to the batch."""
@@ -186,8 +206,8 @@ class Packaged:
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Pixels:
         """Pictures [B, H, W, 3] of clean latents, B up to the batch."""
-        pictures: Pixels = self._decoder(_filled(latents, self.batch))[: len(latents)].cpu().numpy()
-        return pictures
+        pictures, good = self._decoder(_filled(latents, self.batch))
+        return self.good(pictures[: len(latents)], good[: len(latents)])
 
 
 def _filled(rows: Tensor, count: int) -> Tensor:
@@ -218,8 +238,7 @@ def main() -> None:
     want, to = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _give_way()
-    kind, size = Kind(**want.pop("kind")), tuple(want.pop("size"))
-    build(Build(**want, kind=kind, size=size), Path(to))
+    build(Build.read(want), Path(to))
 
 
 if __name__ == "__main__":

@@ -277,6 +277,7 @@ class Show:
             "sampled/s": figures.fps_sampled,
             "late": figures.late,
             "latency_ms": figures.latency_ms,
+            "replaced": self.supply.replaced,
             "ring": self.supply.queued,
             "in-betweens": f"{running.stride - 1} of {running.stride}" if running else None,
             "engine": self.supply.state,
@@ -293,6 +294,7 @@ class Show:
             "latency_ms": self.figures.latency_ms,
             "engine": self.supply.state,
             "phase": self.supply.phase,
+            "replaced": self.supply.replaced,
         }
         return values
 
@@ -312,6 +314,7 @@ class Show:
             "compiled": running.compiled if running else None,
             "stride": running.stride if running else None,
             **self.figures.summary(),
+            "replaced": self.supply.replaced,
             "osc": osc._asdict() if osc is not None else None,
             "recording": self._recording(),
             "engine": {"starts": self.supply.starts, "deaths": self.supply.deaths},
