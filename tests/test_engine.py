@@ -23,7 +23,8 @@ from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
 
 from lwlive.engine.builder import Builder
-from lwlive.engine.model import Eager, Kind, load
+from lwlive.engine.model import Eager, load
+from lwlive.engine.networks import Kind
 from lwlive.engine.packages import Build, Packaged
 
 POSIX = os.name == "posix"

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 from lwlive.checkpoint import Additions, ModelError
-from lwlive.engine.model import Eager, Kind, load
+from lwlive.engine.model import Eager, load
+from lwlive.engine.networks import Kind
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 ATTENTION = "down_blocks.1.attentions.0.transformer_blocks.0.attn2"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lwlive.engine.measure import BATCHES, LOAD, LONGEST_S, NEAR, Measured, recall, remember
-from lwlive.engine.model import Kind
+from lwlive.engine.networks import Kind
 
 SECONDS = st.floats(1e-4, 2.0)
 COSTS = st.fixed_dictionaries({n: st.tuples(SECONDS, SECONDS) for n in BATCHES})

@@ -14,7 +14,8 @@ import tiny
 import torch
 from torch import Tensor
 
-from lwlive.engine.model import Eager, Kind, load
+from lwlive.engine.model import Eager, load
+from lwlive.engine.networks import Kind
 from lwlive.engine.sampler import denoise, guided
 
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lwlive.engine.model import Eager, Kind, load
+from lwlive.engine.model import Eager, load
+from lwlive.engine.networks import Kind
 from lwlive.engine.producer import weighted
 from lwlive.engine.prompt import MORE, Tokens, emphasis
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 
 from lwlive.checkpoint import Additions, ModelError
-from lwlive.engine.model import PLAIN, Eager, Kind, Modules, load
+from lwlive.engine.model import PLAIN, Eager, Modules, load
+from lwlive.engine.networks import Kind
 
 Timer = Callable[[], float]  # seconds
 

@@ -23,8 +23,10 @@ import torch
 from torch import Tensor
 
 from lwlive.checkpoint import Additions, name_of
-from lwlive.engine.model import PLAIN, Eager, Kind, LastGood, Modules, load
+from lwlive.engine.model import PLAIN, Eager, LastGood, Modules, load
+from lwlive.engine.networks import Kind
 from lwlive.engine.prompt import Encoder
+from lwlive.engine.replay import replayed
 from lwlive.engine.schedule import Schedule, Step
 from lwlive.engine.walk import Cond
 from lwlive.ring import Pixels
@@ -162,9 +164,12 @@ class Packaged:
         self.encode = Encoder(place, self._asked, self.device)
         self.notes = self.encode.notes
         self.good = LastGood()
-        self._text, self._denoiser, self._decoder = (
+        self._text, denoiser, decoder = (
             torch._inductor.aoti_load_package(str(place / f"{name}.pt2"))
             for name in ("text", "denoiser", "decoder")
+        )
+        self._denoiser, self._decoder = (
+            replayed(net, self.device, self.notes.append) for net in (denoiser, decoder)
         )
         self.schedule = cache(self._schedule)
 
