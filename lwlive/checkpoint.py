@@ -5,6 +5,7 @@ Read by the stage too, so nothing here loads weights or imports torch.
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,32 @@ from lwlive.params import ControlError, checked
 EMBER = Path(__file__).parent / "ember"
 OWN = "lwlive.json"  # in a checkpoint's folder: its own values of live parameters
 FACTOR = 8  # pixels a latent
+TEXTS = ("text_encoder", "text_encoder_2")  # a checkpoint has one or both
 GRID = 64  # sizes are multiples of it, so that every UNet can halve its latents often enough
+
+
+FAMILIES = "Stable Diffusion 1, 2 or XL, or one distilled from these"
+
+
+@dataclass(frozen=True)
+class Additions:
+    """What goes into a checkpoint from outside, and is measured and compiled with it."""
+
+    loras: tuple[tuple[str, float], ...] = ()  # files and weights
+    decoder: str | None = None  # folder of another one
+    scheduler: str | None = None  # a name in SCHEDULERS
+    own: tuple[tuple[str, Any], ...] = ()  # values of live parameters that are known to suit it
+
+
+SCHEDULERS = {
+    "euler": "EulerDiscreteScheduler",
+    "ancestral": "EulerAncestralDiscreteScheduler",
+    "lcm": "LCMScheduler",
+    "tcd": "TCDScheduler",
+    "ddim": "DDIMScheduler",
+    "lms": "LMSDiscreteScheduler",
+    "dpm": "DPMSolverMultistepScheduler",
+}
 
 
 class ModelError(RuntimeError):
@@ -21,28 +47,64 @@ class ModelError(RuntimeError):
 
 
 def folder_of(model: str) -> Path:
-    """The folder of a model as named on the command line. Raises ModelError."""
+    """The folder of a model that is ember or a folder. Raises ModelError."""
     folder = EMBER if model == "ember" else Path(os.path.expanduser(model))
     if not (folder / "model_index.json").is_file():
         raise ModelError(
-            f"{model!r} is not a model: give ember, or a folder in diffusers format, with a "
-            "model_index.json in it"
+            f"{model!r} is not a model: give ember, a folder in diffusers format with a "
+            "model_index.json in it, a .safetensors file, or a name that `lwlive models` lists"
         )
+    check(folder)
     return folder
 
 
-def own_values(folder: Path) -> dict[str, Any]:
+def name_of(folder: Path) -> str:
+    """What a checkpoint is called, also where its folder lies in the hub's cache."""
+    if folder.parent.name == "snapshots":
+        return folder.parent.parent.name.split("--")[-1]
+    return folder.name
+
+
+def check(folder: Path) -> None:
+    """Raises ModelError for a checkpoint of a kind that cannot be walked."""
+    index = _json(folder / "model_index.json")
+    kind = index.get("_class_name", "unknown")
+    text, unet = (index.get(part) or [None, None] for part in (TEXTS[0], "unet"))
+    if unet[1] != "UNet2DConditionModel" or text[1] != "CLIPTextModel":
+        raise ModelError(
+            f"the checkpoint in {folder} is a {kind}, which lwlive cannot walk: choose {FAMILIES}"
+        )
+    config = _json(folder / "unet" / "config.json")
+    if config.get("in_channels") != config.get("out_channels"):
+        raise ModelError(
+            f"the checkpoint in {folder} is made for inpainting or editing pictures; choose one "
+            "that makes pictures from text"
+        )
+
+
+def family(folder: Path) -> str:
+    """What tiny decoder a checkpoint needs: 'sdxl' or 'sd'."""
+    second = _json(folder / "model_index.json").get(TEXTS[1]) or [None]
+    return "sdxl" if second[0] else "sd"
+
+
+def own_values(folder: Path, additions: Additions = Additions()) -> dict[str, Any]:
     """Steps and guidance that suit a checkpoint, as its own files tell. Raises ModelError."""
-    if (folder / OWN).is_file():
+    if (folder / OWN).is_file() and additions.scheduler is None:
         try:
             return {name: checked(name, value) for name, value in _json(folder / OWN).items()}
         except ControlError as error:
             raise ModelError(f"the checkpoint's file {folder / OWN}: {error}") from None
+    if additions.own:
+        return dict(additions.own)
     config = _json(folder / "scheduler" / "scheduler_config.json")
-    if config.get("_class_name") == "LCMScheduler":
+    kind = SCHEDULERS.get(additions.scheduler or "", config.get("_class_name"))
+    if _json(folder / "unet" / "config.json").get("time_cond_proj_dim"):  # guidance built in
+        return {"steps": 4, "guidance": 8.0}
+    if kind in ("LCMScheduler", "TCDScheduler"):
         return {"steps": 4, "guidance": 1.0}
-    if config.get("timestep_spacing") == "trailing":  # distilled to a step or a few
-        return {"steps": 1, "guidance": 1.0}
+    if additions.scheduler is None and config.get("timestep_spacing") == "trailing":
+        return {"steps": 1, "guidance": 1.0}  # distilled to a step or a few
     return {"steps": 8, "guidance": 7.5}
 
 

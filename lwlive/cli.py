@@ -18,7 +18,17 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from lwlive import __version__
-from lwlive.params import Config, ControlError, Controls, Params, expected, kind, live
+from lwlive.checkpoint import Additions, ModelError, size_of
+from lwlive.params import (
+    Config,
+    ControlError,
+    Controls,
+    Params,
+    Snapshot,
+    expected,
+    kind,
+    live,
+)
 
 if TYPE_CHECKING:
     from lwlive.stage.display import Display
@@ -32,7 +42,8 @@ LONE_S = 30.0  # a headless show that was not told how long lasts so many second
 ABOUT = """A live instrument that walks through an image diffusion model without stopping.
 
 Without a command it starts the show. `lwlive osc` lists the OSC addresses, `lwlive presets` the
-presets, `lwlive keys` the keys of the window."""
+presets, `lwlive keys` the keys of the window, `lwlive models` the models known by name; `lwlive
+models pull NAME` fetches one, `lwlive models build NAME` compiles it ahead of the show."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,12 +63,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             from lwlive.stage.keys import keys_table
 
             print(keys_table())
+        elif args[:1] == ["models"]:
+            from lwlive.models import main as models
+
+            models(args[1:], parse)
         elif args[:1] == ["--version"]:
             print(f"lwlive {__version__}")
         else:
             config, params = parse(args)
             return perform(config, params)
-    except ControlError as error:
+    except (ControlError, ModelError) as error:
         print(f"lwlive: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -167,7 +182,7 @@ def perform(config: Config, params: Params) -> int:
     """The show, from launch to end; returns the exit code."""
     import platformdirs
 
-    from lwlive.checkpoint import ModelError, folder_of, size_of
+    from lwlive import hub
     from lwlive.stage.display import NoMonitor
     from lwlive.stage.packet import OscError
     from lwlive.stage.show import Show, WallClock, write_statistics
@@ -181,9 +196,13 @@ def perform(config: Config, params: Params) -> int:
     controls = Controls(params)
     show: Show | None = None
     try:
-        size = size_of(folder_of(config.model), config.size)
+        folder = hub.find(config.model, config.offline, Path(cache), log.info)
+        additions = hub.additions(config, folder, log.info)
+        size = size_of(folder, config.size)
         with contextlib.ExitStack() as stack:
-            supply = stack.enter_context(_supply(config, size, cache, controls, clock.now()))
+            supply = stack.enter_context(
+                _supply(config, size, folder, additions, cache, controls, clock.now())
+            )
             screen = _screen(config, size, stack)
             config = _alone(config) if screen is None else config
             osc = _osc(config, stack)
@@ -222,7 +241,13 @@ def _age_s() -> float:
 
 
 def _supply(
-    config: Config, size: tuple[int, int], cache: Path, controls: Controls, now: float
+    config: Config,
+    size: tuple[int, int],
+    folder: Path,
+    additions: Additions,
+    cache: Path,
+    controls: Controls,
+    now: float,
 ) -> "Supply":
     import multiprocessing
 
@@ -231,8 +256,12 @@ def _supply(
     from lwlive.stage.supply import Supply, starter
 
     context = multiprocessing.get_context("spawn")
+
+    def order(ring: Ring, snapshot: Snapshot, at: float) -> Order:
+        return Order(config, size, cache, ring.handle, snapshot, at, folder, additions)
+
     return Supply(
-        starter(lambda ring, snap, at: Order(config, size, cache, ring.handle, snap, at), run),
+        starter(order, run),
         lambda: Ring.create(context, slots(config.fps), size[1], size[0]),
         config.fps,
         controls.snapshot,

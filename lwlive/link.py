@@ -34,6 +34,7 @@ class Running:
     sample_ms: float  # one fully sampled frame, its share of a batch
     decode_ms: float  # one in-between, its share of a batch
     stride: int  # every so many frames one is sampled, the ones between are in-betweens
+    replaced: int = 0  # frames with values that are no numbers, shown as the last good one
 
 
 @dataclass(frozen=True)

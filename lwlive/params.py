@@ -102,7 +102,26 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    model: str = Field("ember", min_length=1, description="ember, or a diffusers folder")
+    model: str = Field(
+        "ember",
+        min_length=1,
+        description="ember, a name from `lwlive models`, a repository of the hub, a diffusers "
+        "folder or a .safetensors file",
+    )
+    lora: list[str] = Field(
+        default_factory=list,
+        description="a LoRA, PATH_OR_ID[:weight], 1 without a weight; may be repeated",
+    )
+    decoder: str = Field(
+        "tiny",
+        min_length=1,
+        description="tiny (the fast one for the model), full (its own), or another one's folder "
+        "or repository",
+    )
+    scheduler: Literal["euler", "ancestral", "lcm", "tcd", "ddim", "lms", "dpm"] | None = Field(
+        None, description="how steps are taken, such as lcm for LCM-LoRAs; default: the model's own"
+    )
+    offline: bool = Field(False, description="fetch nothing from the hub")
     size: str | None = Field(
         None,
         pattern=r"^\d{2,4}(x\d{2,4})?$",

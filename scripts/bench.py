@@ -1,6 +1,11 @@
 """Frames a second: a loop over the stock pipeline against lwlive's sampler, in one run.
 
     python scripts/bench.py [--model ember] [--sizes 256 512] [--steps 1 4] [--seconds 6]
+    python scripts/bench.py --arch sd-turbo --sizes 512 --batches 1 2 4 8 16
+
+--arch builds a published shape with random weights instead, since speed does not depend on values;
+--tiny makes it narrow, to try the script. A batch that does not fit into memory, and a device that
+is not there, are "not measured".
 
 Both make the same pictures of the same walk, noise to bytes. The stock StableDiffusionPipeline is
 called once per frame with the walk's latents, first as it comes (float32, a prompt each time), then
@@ -9,6 +14,7 @@ torch.compile). Each is measured before and after lwlive, A B A. Ends with one l
 """
 
 import argparse
+import itertools
 import json
 import platform
 import time
@@ -16,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import architectures
 import platformdirs
 import torch
 
@@ -28,6 +35,7 @@ from lwlive.engine.walk import Walk, begin
 from lwlive.params import Params, Snapshot
 
 FPS = 30.0
+ENCODED = ("prompt_embeds", "pooled_prompt_embeds")  # SDXL has the second, too
 
 
 def main() -> None:
@@ -37,27 +45,50 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=["256", "512"])
     parser.add_argument("--steps", nargs="+", type=int, default=None)
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
-    parser.add_argument("--batch", type=int, default=None, help="default: as a show takes it")
+    parser.add_argument("--batches", nargs="+", type=int, default=[None], help="default: a show's")
+    parser.add_argument("--arch", choices=architectures.ARCHITECTURES)
+    parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--seconds", type=float, default=6.0, help="of each measurement")
     parser.add_argument("--cache", type=Path, default=platformdirs.user_cache_path("lwlive"))
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
     given = parser.parse_args()
-    folder = folder_of(given.model)
+    if given.device == "cuda" and not torch.cuda.is_available():
+        print("no CUDA GPU here: not measured")
+        print(json.dumps({"machine": None, "model": given.arch or given.model, "rows": None}))
+        return
+    if given.arch:
+        given.model = f"{given.arch}{'-tiny' if given.tiny else ''}"
+        folder = architectures.folder(given.arch, given.cache / "shapes" / given.model, given.tiny)
+    else:
+        folder = folder_of(given.model)
     own = own_values(folder)
     device = measure.device_of(given.device)
     rows: list[dict[str, Any]] = []
     print(f"{machine(device)}; torch {torch.__version__}")
     everything = torch.get_num_threads()
-    for text in given.sizes:
+    for text, batch in itertools.product(given.sizes, given.batches):
         size = size_of(folder, text)
-        ours, warm_s = lwlive_model(folder, size, device, given.cache, given.compile, given.batch)
-        stocks = {"stock": stock(folder, device), "stock, best": best(folder, ours, given.compile)}
-        threads = everything, torch.get_num_threads()  # stock's, and what suits lwlive
-        for steps in given.steps or sorted({1, int(own["steps"])}):
-            rows += compared(stocks, ours, own["guidance"], steps, text, given.seconds, threads)
+        peak = getattr(torch, device, torch.cpu)
+        if device == "cuda":
+            peak.reset_peak_memory_stats()
+        try:
+            ours, warm_s = lwlive_model(folder, size, device, given.cache, given.compile, batch)
+            stocks = {
+                "stock": stock(folder, device),
+                "stock, best": best(folder, ours, given.compile),
+            }
+            threads = everything, torch.get_num_threads()  # stock's, and what suits lwlive
+            for steps in given.steps or sorted({1, int(own["steps"])}):
+                rows += compared(stocks, ours, own["guidance"], steps, text, given.seconds, threads)
+        except torch.OutOfMemoryError:
+            print(f"{text} px batch {batch}: not measured, it does not fit into memory")
+            rows.append({"size": text, "batch": batch, "lwlive": None})
+            continue
         costs = {k: round(v, 3) for k, v in parts(ours, given.seconds / 4).items()}
         print(f"{text} px, ms a frame: " + ", ".join(f"{k} {v:g}" for k, v in costs.items()))
         rows[-1] |= {"ms": costs, "warm_up_s": round(warm_s, 1)}
+        if device == "cuda":
+            rows[-1]["peak_mb"] = round(peak.max_memory_allocated() / 2**20)
     about = {"machine": machine(device), "torch": torch.__version__, "model": given.model}
     print(json.dumps({**about, "rows": rows}))
 
@@ -88,7 +119,7 @@ def lwlive_model(
     """The model as a show would use it, and how long it took to be ready."""
     start = time.perf_counter()
     found, modules = measure.measure(folder, size, device, time.perf_counter)
-    batch = batch or found.batch(own_values(folder)["steps"], FPS, compiled)  # as a show would
+    batch = batch or found.batch(own_values(folder)["steps"], FPS)  # as a show would
     want = Build(str(folder), size, device, found.kind, batch, found.threads)
     model: Model = Eager(modules, batch)
     if compiled:
@@ -101,9 +132,9 @@ def lwlive_model(
 
 def stock(folder: Path, device: str) -> Callable[[Walk], Any]:
     """The stock pipeline as it comes, one call a frame."""
-    from diffusers import StableDiffusionPipeline
+    from diffusers import DiffusionPipeline
 
-    pipe = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None).to(device)
+    pipe = DiffusionPipeline.from_pretrained(folder, dtype=torch.float32).to(device)
     pipe.set_progress_bar_config(disable=True)
 
     def frame(walk: Walk) -> Any:
@@ -119,10 +150,10 @@ def stock(folder: Path, device: str) -> Callable[[Walk], Any]:
 
 def best(folder: Path, ours: Model, compiled: bool) -> Callable[[Walk], Any]:
     """The stock pipeline with its documented speed-ups, one call a frame."""
-    from diffusers import StableDiffusionPipeline
+    from diffusers import DiffusionPipeline
 
     dtype = getattr(torch, ours.dtype)
-    pipe = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None, dtype=dtype)
+    pipe = DiffusionPipeline.from_pretrained(folder, dtype=dtype)
     pipe.to(ours.device).set_progress_bar_config(disable=True)
     pipe.unet.to(memory_format=torch.channels_last)
     pipe.vae.to(memory_format=torch.channels_last)
@@ -134,9 +165,15 @@ def best(folder: Path, ours: Model, compiled: bool) -> Callable[[Walk], Any]:
     def frame(walk: Walk) -> Any:
         prompt = walk.params.prompt
         if prompt not in encoded:
-            encoded[prompt] = pipe.encode_prompt(prompt, ours.device, 1, False)[0]
+            found = pipe.encode_prompt(
+                prompt,
+                device=ours.device,
+                num_images_per_prompt=1,
+                do_classifier_free_guidance=False,
+            )
+            encoded[prompt] = dict(zip(ENCODED, found[::2], strict=False))
         return pipe(
-            prompt_embeds=encoded[prompt],
+            **encoded[prompt],
             latents=walk.noise(0)[None].to(dtype),
             num_inference_steps=walk.look.steps,
             guidance_scale=walk.guidance,
@@ -216,6 +253,8 @@ def parts(model: Model, seconds: float) -> dict[str, float]:
     walks = walked(model, params, cond, model.batch)
     x = torch.stack([walk.noise(0) for walk in walks])
     text = tuple(torch.stack([part[0]] * model.batch) for part in cond)
+    if model.embeds_guidance:
+        text = (*text, torch.ones(model.batch, device=model.device))
     n = model.batch
 
     def slerped() -> int:

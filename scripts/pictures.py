@@ -16,7 +16,8 @@ from PIL import Image
 
 from lwlive import preset
 from lwlive.checkpoint import folder_of, own_values
-from lwlive.engine.model import Eager, Kind, load
+from lwlive.engine.model import Eager, load
+from lwlive.engine.networks import Kind
 from lwlive.engine.producer import weighted
 from lwlive.engine.sampler import Sampler
 from lwlive.engine.walk import Cond, Walk, begin

@@ -140,6 +140,7 @@ class FakeSupply:
         self.running: Any = None
         self.doing, self.state, self.queued, self.pid = "loading", "not compiled", 3, None
         self.starts, self.deaths, self.phase, self.trouble = 1, 0, 0.0, ""
+        self.replaced = 0
         self.ticks = 0
         self.closed = False
         self.pixels = flat(200)

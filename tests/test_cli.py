@@ -34,7 +34,11 @@ def model(tmp_path: Path) -> Path:
     folder = tmp_path / "model"
     (folder / "unet").mkdir(parents=True)
     (folder / "scheduler").mkdir()
-    (folder / "model_index.json").write_text("{}")
+    (folder / "vae").mkdir()
+    (folder / "vae" / "config.json").write_text('{"_class_name": "AutoencoderTiny"}')
+    (folder / "model_index.json").write_text(
+        '{"unet": ["diffusers", "UNet2DConditionModel"], "text_encoder": ["t", "CLIPTextModel"]}'
+    )
     (folder / "unet" / "config.json").write_text('{"sample_size": 8}')
     (folder / "scheduler" / "scheduler_config.json").write_text("{}")
     return folder
@@ -242,7 +246,7 @@ def test_a_size_is_the_models_own_or_as_wanted_in_steps_of_64(model: Path):
 
 @pytest.mark.parametrize("name", ["", "nowhere", "~nobody-of-that-name/x", "/", "ember2"])
 def test_a_folder_that_is_no_model_says_what_would_be(name: str):
-    with pytest.raises(ModelError, match="give ember, or a folder in diffusers format"):
+    with pytest.raises(ModelError, match="give ember, a folder in diffusers format"):
         folder_of(name)
 
 
@@ -390,6 +394,6 @@ def test_as_a_program_of_its_own_it_answers_the_same():
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.splitlines() == [
-        "lwlive: 'nowhere' is not a model: give ember, or a folder in diffusers format, with a "
-        "model_index.json in it"
+        "lwlive: 'nowhere' is not a model: give ember, a folder in diffusers format with a "
+        "model_index.json in it, a .safetensors file, or a name that `lwlive models` lists"
     ]

@@ -23,7 +23,8 @@ from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
 
 from lwlive.engine.builder import Builder
-from lwlive.engine.model import Eager, Kind, load
+from lwlive.engine.model import Eager, load
+from lwlive.engine.networks import Kind
 from lwlive.engine.packages import Build, Packaged
 
 POSIX = os.name == "posix"
@@ -326,3 +327,53 @@ def test_a_build_that_fails_says_why(tmp_path: Path) -> None:
     assert builder.trouble is not None
     assert "nothing" in builder.trouble
     builder.close()
+
+
+def test_an_sdxl_folder_runs_the_live_show_with_every_control(cache: Path, tmp_path: Path) -> None:
+    folder = tiny.folder(tmp_path / "sdxl", family="sdxl")
+    running = Running(folder, cache, tmp_path, "--no-compile", "--offline", "--batch", "2")
+    try:
+        running.playing()
+        for name, value in EVERY_CONTROL.items():
+            running.send(name, value)
+            running.wait(lambda told: _near(told.get(name), value), 30)  # noqa: B023
+        before = running.told["phase"]
+        running.send("next", 1)
+        running.wait(lambda told: told["phase"] >= 0 and told["phase"] != before, 30)
+        running.send("blackout", False)
+        running.wait(lambda told: told["blackout"] is False and told["fps"] > 20, 60)
+        stats = running.end()
+    finally:
+        running.process.kill()
+        running.process.communicate()
+        running.client.close()
+    assert stats["model"] == "sdxl"
+    assert stats["engine"] == {"starts": 1, "deaths": 0}
+    assert stats["osc"]["refused"] == 0
+    assert stats["replaced"] == 0
+    assert stats["latency_ms"]["n"] > 0
+
+
+EVERY_CONTROL = {
+    "prompt": "a (gold:1.3) ring :1 | smoke :0.4",
+    "negative": "blue",
+    "guidance": 3.0,
+    "steps": 3,
+    "seed": 0,
+    "depth": 0.5,
+    "crossfeed": 0.25,
+    "transition": 1.0,
+    "speed": 1.0,
+    "pace": 0.5,
+    "loop": 3,
+    "hold": True,
+    "brightness": 0.5,
+    "fade": 0.25,
+    "hud": True,
+    "record": True,
+    "blackout": True,
+}
+
+
+def _near(told: Any, value: Any) -> bool:
+    return told == value or (isinstance(value, float) and abs((told or 0) - value) < 1e-4)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lwlive.engine.measure import BATCHES, LATENCY_S, LOAD, Measured, recall, remember
-from lwlive.engine.model import Kind
+from lwlive.engine.networks import Kind
 
 SECONDS = st.floats(1e-4, 2.0)
 COSTS = st.fixed_dictionaries({n: st.tuples(SECONDS, SECONDS) for n in BATCHES})
@@ -19,15 +19,14 @@ def spent(costs: dict[int, tuple[float, float]], batch: int, steps: int) -> floa
     return (steps * costs[batch][0] + costs[batch][1]) / batch
 
 
-@given(COSTS, st.integers(1, 8), st.sampled_from([24.0, 30.0, 60.0]), st.booleans())
+@given(COSTS, st.integers(1, 8), st.sampled_from([24.0, 30.0, 60.0]))
 def test_the_smallest_batch_that_keeps_up_is_taken_and_none_too_long_for_the_hands(
-    costs: dict[int, tuple[float, float]], steps: int, fps: float, compiled: bool
+    costs: dict[int, tuple[float, float]], steps: int, fps: float
 ) -> None:
-    chosen = Measured(KIND, 2, costs).batch(steps, fps, compiled)
-    best = min(spent(costs, n, steps) for n in BATCHES)
+    chosen = Measured(KIND, 2, costs).batch(steps, fps)
 
     def answer_s(n: int) -> float:
-        return 2 * n * (best if compiled else spent(costs, n, steps)) + 2 / fps
+        return 2 * n * spent(costs, n, steps) + 2 / fps
 
     prompt = [n for n in BATCHES if answer_s(n) <= LATENCY_S + 1e-9]
     enough = [n for n in prompt if spent(costs, n, steps) * fps <= LOAD]
@@ -40,9 +39,10 @@ def test_the_smallest_batch_that_keeps_up_is_taken_and_none_too_long_for_the_han
 def test_a_slow_machine_takes_as_large_a_batch_as_the_hands_allow() -> None:
     costs = {1: (0.018, 0.007), 2: (0.031, 0.013), 4: (0.043, 0.029), 8: (0.080, 0.073)}
     assert Measured(KIND, 2, costs).batch(2, 30) == 1  # the next would be seen after 0.22 s
-    assert Measured(KIND, 2, costs).batch(2, 30, compiled=True) == 2
-    slower = {n: (9 * one, 9 * other) for n, (one, other) in costs.items()}
-    assert Measured(KIND, 2, slower).batch(2, 30, compiled=True) == 1
+    halved = {n: (one / 2, other / 2) for n, (one, other) in costs.items()}
+    assert Measured(KIND, 2, halved).batch(2, 30) == 1
+    costly = halved | {1: (0.03, 0.03)}
+    assert Measured(KIND, 2, costly).batch(2, 30) == 2
     faster = {n: (one / 9, other / 9) for n, (one, other) in costs.items()}
     assert Measured(KIND, 2, faster).batch(2, 30) == 1
 

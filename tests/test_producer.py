@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from lwlive.engine.model import LastGood
 from lwlive.engine.producer import MOST_STRIDE, Producer, parsed, stride_for, weighted
+from lwlive.engine.sampler import evened
 from lwlive.engine.schedule import Schedule, Step
 from lwlive.engine.walk import Cond
 from lwlive.params import Controls, Params
@@ -35,6 +37,8 @@ class FakeModel:
     """A model whose pictures show its latents and conditioning; evaluations take simulated time."""
 
     name, device, dtype, compiled = "fake", "cpu", "float32", False
+    embeds_guidance = False
+    replaced = 0
     shape = (4, 2, 2)
 
     def __init__(self, timer: Timer, denoise_s: float, decode_s: float, batch: int = 4) -> None:
@@ -260,3 +264,20 @@ def test_a_mix_is_weighted() -> None:
 def test_weights_of_zero_alone_do_no_harm() -> None:
     mixed = weighted(FakeModel(Timer(), 0, 0), "a :0 | b :0")[0]
     assert bool(torch.isfinite(mixed).all())
+
+
+def test_pictures_that_are_no_numbers_are_replaced_by_the_last_good_one_and_counted() -> None:
+    good = LastGood()
+    pictures = torch.arange(4, dtype=torch.uint8).view(4, 1, 1, 1).expand(4, 2, 2, 3)
+    shown = [good(pictures, torch.tensor(row))[:, 0, 0, 0].tolist() for row in PATTERN]
+    assert shown == [[0, 1, 2, 3], [3, 1, 1, 3], [3, 3, 3, 3], [3, 3, 3, 3]]
+    assert good.replaced == 2 + 4 + 3
+
+
+PATTERN = [[True] * 4, [False, True, False, True], [False] * 4, [False, False, False, True]]
+
+
+def test_latents_that_are_no_numbers_leave_a_segment_unpaced() -> None:
+    latents = torch.randn(5, 4, 2, 2)
+    latents[2, 0, 0, 0] = float("nan")
+    assert evened(latents) == ()

@@ -10,7 +10,8 @@ import pytest
 import tiny
 import torch
 
-from lwlive.engine.model import Eager, Kind, Tokens, load
+from lwlive.engine.model import Eager, load
+from lwlive.engine.networks import Kind
 from lwlive.engine.sampler import Sampler, along, evened
 from lwlive.engine.walk import Walk, begin
 from lwlive.params import Params, Snapshot
@@ -196,13 +197,3 @@ def test_a_warp_rises_from_zero_to_one(model: Eager) -> None:
     assert warp[0] == 0.0
     assert warp[-1] == 1.0
     assert min(np.diff(warp)) > 0
-
-
-@pytest.mark.parametrize(
-    "text", ["hello world", "", "blueberry   SPAGHETTI", "\U0001f300 ünï 中文", "x" * 300]
-)
-def test_tokens_are_those_of_the_stock_tokenizer(text: str, tmp_path: Path) -> None:
-    path = tiny.folder(tmp_path)
-    stock = tiny.tokenizer(16)
-    theirs = stock([text], padding="max_length", truncation=True, return_tensors="pt").input_ids
-    assert torch.equal(Tokens(path)([text]), theirs)

@@ -8,7 +8,8 @@ import pytest
 
 from lwlive import preset
 from lwlive.checkpoint import folder_of
-from lwlive.engine.model import Eager, Kind, load
+from lwlive.engine.model import Eager, load
+from lwlive.engine.networks import Kind
 from lwlive.engine.producer import Producer
 from lwlive.params import Controls, Params
 from lwlive.ring import Ring, slots

@@ -5,9 +5,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    AutoencoderTiny,
+    DDIMScheduler,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 from tokenizers import pre_tokenizers
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+)
 
 
 def tokenizer(length: int) -> CLIPTokenizer:
@@ -18,11 +30,35 @@ def tokenizer(length: int) -> CLIPTokenizer:
     return CLIPTokenizer(vocab=vocab, merges=[], model_max_length=length)
 
 
-def pipeline(scheduler: Any = None, seed: int = 0, length: int = 16) -> StableDiffusionPipeline:
-    """A stock pipeline of the real classes, 8x8 latents, random weights."""
-    torch.manual_seed(seed)
-    words = tokenizer(length)
-    text = CLIPTextModel(
+SPATIAL: dict[str, Any] = {
+    "sample_size": 8,
+    "block_out_channels": (32, 64),
+    "layers_per_block": 1,
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+    "cross_attention_dim": 32,
+    "attention_head_dim": 8,
+    "norm_num_groups": 8,
+}
+FAMILIES: dict[str, dict[str, Any]] = {  # what differs in the UNet
+    "sd1": {},
+    "sd2": {"use_linear_projection": True, "attention_head_dim": (4, 8)},
+    "lcm": {"time_cond_proj_dim": 32},
+    "sdxl": {
+        "use_linear_projection": True,
+        "attention_head_dim": (4, 8),
+        "transformer_layers_per_block": (1, 2),
+        "cross_attention_dim": 64,
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 8,
+        "projection_class_embeddings_input_dim": 6 * 8 + 32,
+    },
+}
+
+
+def text_encoder(words: CLIPTokenizer, length: int, kind: type = CLIPTextModel) -> Any:
+    """CLIP with two layers of width 32."""
+    return kind(
         CLIPTextConfig(
             vocab_size=len(words),
             hidden_size=32,
@@ -32,39 +68,55 @@ def pipeline(scheduler: Any = None, seed: int = 0, length: int = 16) -> StableDi
             max_position_embeddings=length,
             bos_token_id=words.bos_token_id,
             eos_token_id=words.eos_token_id,
+            projection_dim=32,
         )
     )
-    unet = UNet2DConditionModel(
-        sample_size=8,
-        in_channels=4,
-        out_channels=4,
-        block_out_channels=(32, 64),
-        layers_per_block=1,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=32,
-        attention_head_dim=8,
-        norm_num_groups=8,
-    )
-    vae = AutoencoderTiny(
-        encoder_block_out_channels=(16,) * 4, decoder_block_out_channels=(16,) * 4
-    )
-    pipe = StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=text,
-        tokenizer=words,
-        unet=unet,
-        scheduler=scheduler or DDIMScheduler(clip_sample=False, timestep_spacing="trailing"),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
+
+
+def pipeline(scheduler: Any = None, seed: int = 0, length: int = 16, family: str = "sd1") -> Any:
+    """A stock pipeline of the real classes, 8x8 latents, random weights."""
+    torch.manual_seed(seed)
+    words = tokenizer(length)
+    parts: dict[str, Any] = {
+        "text_encoder": text_encoder(words, length),
+        "tokenizer": words,
+        "unet": UNet2DConditionModel(**{**SPATIAL, **FAMILIES[family]}),
+        "vae": AutoencoderTiny(
+            encoder_block_out_channels=(16,) * 4, decoder_block_out_channels=(16,) * 4
+        ),
+        "scheduler": scheduler or DDIMScheduler(clip_sample=False, timestep_spacing="trailing"),
+    }
+    pipe: Any
+    if family == "sdxl":
+        second = text_encoder(words, length, CLIPTextModelWithProjection)
+        pipe = StableDiffusionXLPipeline(
+            **parts, text_encoder_2=second, tokenizer_2=tokenizer(length), add_watermarker=False
+        )
+    else:
+        pipe = StableDiffusionPipeline(
+            **parts,
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
 
-def folder(path: Path, scheduler: Any = None) -> Path:
+def folder(path: Path, scheduler: Any = None, family: str = "sd1") -> Path:
     """The pipeline above, saved."""
-    pipeline(scheduler).save_pretrained(path)
+    pipeline(scheduler, family=family).save_pretrained(path)
     (path / "lwlive.json").write_text(json.dumps({"steps": 2, "guidance": 1.0}))
     return path
+
+
+def full_decoder(**options: Any) -> AutoencoderKL:
+    """An autoencoder of the large kind, eight pixels a latent."""
+    return AutoencoderKL(
+        block_out_channels=(8,) * 4,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        latent_channels=4,
+        norm_num_groups=4,
+        **options,
+    )

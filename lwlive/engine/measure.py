@@ -12,13 +12,16 @@ from pathlib import Path
 
 import torch
 
-from lwlive.engine.model import Eager, Kind, Modules, load
+from lwlive.checkpoint import Additions, ModelError
+from lwlive.engine.model import PLAIN, Eager, Modules, load
+from lwlive.engine.networks import Kind
 
 Timer = Callable[[], float]  # seconds
 
 BATCHES = (1, 2, 4, 8)
 LOAD = 0.8  # share of the time that sampling may take, so that every frame can be sampled
 LATENCY_S = 0.2  # from a control to its picture, wherever the machine allows
+SMALLER = "choose a smaller --size, a smaller model or --device cpu"
 ENOUGH_S = 0.25  # of measuring one candidate
 
 Costs = dict[int, tuple[float, float]]  # batch -> seconds of one evaluation, of one decoding
@@ -32,16 +35,14 @@ class Measured:
     threads: int  # torch's own, on the CPU
     costs: Costs
 
-    def batch(self, steps: int, fps: float, compiled: bool = False) -> int:
+    def batch(self, steps: int, fps: float) -> int:
         """The smallest batch that samples every frame in time, so that controls feel direct.
 
         Where none does: the largest one that still answers controls in LATENCY_S, since large
-        batches cost less per frame. That is less so for compiled networks, whose calls cost
-        nothing by themselves: any batch is taken to cost what the best one does.
+        batches cost less per frame.
         """
         spent = {n: (steps * one + decoding) / n for n, (one, decoding) in self.costs.items()}
-        best = min(spent.values())
-        short = [n for n in spent if n * (best if compiled else spent[n]) <= longest_s(fps)]
+        short = [n for n in spent if n * spent[n] <= longest_s(fps)]
         enough = [n for n in short if spent[n] * fps <= LOAD]
         return min(enough) if enough else max(short, default=min(spent))
 
@@ -68,12 +69,20 @@ def kinds(device: str) -> list[Kind]:
 
 
 def measure(
-    folder: Path, size: tuple[int, int], device: str, timer: Timer
+    folder: Path,
+    size: tuple[int, int],
+    device: str,
+    timer: Timer,
+    additions: Additions = PLAIN,
+    say: Callable[[str], None] = print,
 ) -> tuple[Measured, Modules]:
-    """Measure; returns what was found, and the networks loaded that way."""
+    """Measure; returns what was found, and the networks loaded that way.
+
+    A batch too large for the device's memory is said, and those up to it are taken.
+    """
     best: tuple[float, Modules] | None = None
     for kind in kinds(device):
-        modules = load(folder, size, device, kind)
+        modules = load(folder, size, device, kind, additions)
         spent = sum(_seconds(modules, 2, timer, best[0] if best else None))
         if best is None or spent < best[0]:
             best = spent, modules
@@ -81,7 +90,17 @@ def measure(
     modules = best[1]
     threads = _threads(modules, timer) if device == "cpu" else torch.get_num_threads()
     torch.set_num_threads(threads)
-    costs = {n: _seconds(modules, n, timer) for n in BATCHES}
+    costs: Costs = {}
+    for n in BATCHES:
+        try:
+            costs[n] = _seconds(modules, n, timer)
+        except torch.OutOfMemoryError:
+            if not costs:
+                raise ModelError(f"too little memory on {device} for pictures: {SMALLER}") from None
+            most = max(costs)
+            say(f"too little memory on {device} for {n} frames at once, so {most} are the most")
+            torch.cuda.empty_cache()
+            break
     return Measured(modules.kind, threads, costs), modules
 
 
@@ -104,7 +123,7 @@ def _seconds(
     """
     eager = Eager(modules, batch)
     x = torch.randn(batch, *modules.shape, device=modules.device)
-    cond = eager.encode([""] * batch)
+    cond = eager.blank()
     spent: list[tuple[float, float]] = []
     while len(spent) < 4 or (len(spent) < 12 and sum(map(sum, spent[1:])) < ENOUGH_S):
         start = timer()

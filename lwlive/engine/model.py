@@ -8,87 +8,48 @@ asks them directly. This file knows nothing of walks, rings or processes.
 import importlib
 import json
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer
-from torch import Tensor, nn
+from torch import Tensor
 
-from lwlive.checkpoint import ModelError, own_values
+from lwlive.checkpoint import FACTOR, SCHEDULERS, TEXTS, Additions, ModelError, name_of, own_values
+from lwlive.engine.lora import fuse
+from lwlive.engine.networks import Decoder, Denoiser, Kind, TextEncoder
+from lwlive.engine.prompt import Encoder
+from lwlive.engine.replay import replayed, to_host
 from lwlive.engine.schedule import Schedule, read
 from lwlive.engine.walk import Cond
 from lwlive.ring import Pixels
 
+PLAIN = Additions()
 
-@dataclass(frozen=True)
-class Kind:
-    """How numbers lie in memory: what is fastest differs from machine to machine."""
 
-    precision: str  # float32, bfloat16 or float16
-    channels_last: bool
+class LastGood:
+    """Puts the last good picture in the place of each that is not good, and counts those."""
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """The precision, as torch has it."""
-        found: torch.dtype = getattr(torch, self.precision)
+    def __init__(self) -> None:
+        self.replaced = 0
+        self._last: Pixels | None = None
+
+    def __call__(self, pictures: Tensor, good: Tensor) -> Pixels:
+        """Pictures [n, H, W, 3] as they can be shown, before the first good one black."""
+        found: Pixels = to_host(pictures).numpy()
+        sound = good.cpu().tolist()
+        if not all(sound):
+            found = found.copy()
+            self.replaced += sound.count(False)
+            for i, fine in enumerate(sound):
+                if not fine:
+                    before = found[i - 1] if i else self._last
+                    found[i] = 0 if before is None else before
+        if self._last is not None or any(sound):
+            self._last = found[-1].copy()
         return found
-
-    @property
-    def layout(self) -> torch.memory_format:
-        """The memory format, as torch has it."""
-        return torch.channels_last if self.channels_last else torch.contiguous_format
-
-    def of(self, images: Tensor) -> Tensor:
-        """Images [B, C, H, W] in this kind."""
-        return images.to(self.dtype).contiguous(memory_format=self.layout)
-
-
-class Denoiser(nn.Module):
-    """The UNet with a static signature, float32 outside and its own dtype inside."""
-
-    def __init__(self, unet: nn.Module, kind: "Kind") -> None:
-        super().__init__()
-        self.unet, self.kind = unet, kind
-
-    def forward(self, x: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
-        """x [B, C, H, W], timestep [B], text [B, L, D], all float32; the output is like x."""
-        x, text = self.kind.of(x), text.to(self.kind.dtype)
-        out: Tensor = self.unet(x, timestep, text, return_dict=False)[0].float()
-        return out.contiguous()
-
-
-class Decoder(nn.Module):
-    """The decoder of an autoencoder, down to bytes."""
-
-    def __init__(self, vae: Any, kind: "Kind") -> None:
-        super().__init__()
-        self.vae, self.kind = vae, kind
-        self.scale = float(vae.config.scaling_factor)
-        self.shift = float(getattr(vae.config, "shift_factor", None) or 0.0)
-
-    def forward(self, latents: Tensor) -> Tensor:
-        """Pictures [B, 8H, 8W, 3] uint8 of clean latents [B, C, H, W] float32."""
-        z = latents / self.scale + self.shift
-        image: Tensor = self.vae.decode(self.kind.of(z), return_dict=False)[0]
-        image = (image.float() * 127.5 + 127.5).clamp(0, 255).round().to(torch.uint8)
-        return image.permute(0, 2, 3, 1).contiguous()
-
-
-class TextEncoder(nn.Module):
-    """CLIP's text encoder, tokens to the states that the UNet attends to."""
-
-    def __init__(self, clip: nn.Module) -> None:
-        super().__init__()
-        self.clip = clip
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """States [n, L, D] float32 of tokens [n, L] int64."""
-        states: Tensor = self.clip(tokens, return_dict=False)[0]
-        return states.float()
 
 
 @dataclass(frozen=True)
@@ -103,39 +64,47 @@ class Modules:
     shape: tuple[int, int, int]  # latents [C, H, W]
     device: str
     kind: Kind
+    additions: Additions = PLAIN
 
 
-def load(folder: Path, size: tuple[int, int], device: str, kind: Kind) -> Modules:
+def load(
+    folder: Path, size: tuple[int, int], device: str, kind: Kind, additions: Additions = PLAIN
+) -> Modules:
     """Load a checkpoint for pictures of (width, height). Raises ModelError with a sentence."""
     _hush()
     index = json.loads((folder / "model_index.json").read_text("utf-8"))
-    if "text_encoder_2" in index and index["text_encoder_2"][0]:
-        raise ModelError(f"{folder} is an SDXL checkpoint, which lwlive cannot walk yet")
+    words = torch.float32 if device == "cpu" else kind.dtype
+    texts = [part for part in TEXTS if index.get(part, [None])[0]]
+    if device == "cuda":
+        _check_memory(folder)
     try:
         unet = _part(folder, index, "unet", dtype=kind.dtype, low_cpu_mem_usage=False)
-        vae = _part(folder, index, "vae", dtype=kind.dtype, low_cpu_mem_usage=False)
-        clip = _part(folder, index, "text_encoder", dtype=torch.float32)
-        library, name = index["scheduler"]
-        scheduler = getattr(importlib.import_module(library), name).from_pretrained(
-            folder / "scheduler"
-        )
+        vae = _decoder(folder, index, additions.decoder, kind.dtype)
+        clips = [_part(folder, index, part, dtype=words) for part in texts]
+        scheduler = _scheduler(folder, index, additions.scheduler)
     except (OSError, KeyError, ValueError, AttributeError) as error:
         raise ModelError(f"the checkpoint in {folder} cannot be loaded: {error}") from error
-    for net in (unet, vae, clip):
+    for path, weight in additions.loras:
+        fuse(Path(path), weight, {"unet": unet, **dict(zip(texts, clips, strict=True))})
+    coded = kind
+    if kind.precision == "float16" and vae.config.get("force_upcast"):  # its numbers grow too large
+        coded = replace(kind, precision="float32")
+    for net in (unet, vae, *clips):
         net.requires_grad_(False).eval()
     unet.to(device, memory_format=kind.layout)
-    vae.to(device, memory_format=kind.layout)
-    clip.to(device)
-    factor = 2 ** (len(vae.config.get("block_out_channels", (0,) * 4)) - 1)
+    vae.to(device, coded.dtype, memory_format=kind.layout)
+    for clip in clips:
+        clip.to(device)
     return Modules(
         folder=folder,
-        text=TextEncoder(clip),
-        denoiser=Denoiser(unet, kind),
-        decoder=Decoder(vae, kind),
+        text=TextEncoder(clips),
+        denoiser=Denoiser(unet, kind, size),
+        decoder=Decoder(vae, coded),
         scheduler=scheduler,
-        shape=(unet.config.in_channels, size[1] // factor, size[0] // factor),
+        shape=(unet.config.in_channels, size[1] // FACTOR, size[0] // FACTOR),
         device=device,
         kind=kind,
+        additions=additions,
     )
 
 
@@ -151,39 +120,55 @@ def _hush() -> None:
         library.utils.logging.disable_progress_bar()
 
 
+def _check_memory(folder: Path) -> None:
+    """Raises ModelError where a GPU cannot hold the weights, before they are loaded."""
+    free, _ = torch.cuda.mem_get_info()
+    parts = ("unet", "vae", *TEXTS)
+    needed = sum(_weights(folder / part) for part in parts if (folder / part).is_dir())
+    if needed > free:
+        raise ModelError(
+            f"the GPU has {free / 2**30:.1f} GB free and {folder.name} needs {needed / 2**30:.1f}: "
+            "close what else uses the GPU, or choose a smaller model or --device cpu"
+        )
+
+
+def _weights(folder: Path) -> int:
+    """Bytes of a network in float16, whatever its file has."""
+    files = list(folder.glob("*.safetensors"))
+    half = [file for file in files if ".fp16." in file.name]
+    return sum(file.stat().st_size for file in half) or sum(f.stat().st_size for f in files) // 2
+
+
+def _scheduler(folder: Path, index: dict[str, Any], name: str | None) -> Any:
+    """The checkpoint's own scheduler, or another one with its numbers, spaced for few steps."""
+    import diffusers
+
+    library, own = index["scheduler"]
+    scheduler = getattr(importlib.import_module(library), own).from_pretrained(folder / "scheduler")
+    if name is None:
+        return scheduler
+    kind = getattr(diffusers, SCHEDULERS[name])
+    config = {**scheduler.config, "timestep_spacing": "trailing", "clip_sample": False}
+    return kind.from_config(config)
+
+
+def _decoder(folder: Path, index: dict[str, Any], other: str | None, dtype: torch.dtype) -> Any:
+    """The checkpoint's own autoencoder, or another one from a folder of its own."""
+    options = {"dtype": dtype, "low_cpu_mem_usage": False}
+    if other is None:
+        return _part(folder, index, "vae", **options)
+    config = json.loads((Path(other) / "config.json").read_text("utf-8"))
+    where = {Path(other).name: ["diffusers", config["_class_name"]]}
+    return _part(Path(other).parent, where, Path(other).name, **options)
+
+
 def _part(folder: Path, index: dict[str, Any], part: str, **options: Any) -> Any:
     library, name = index[part]
     loader = getattr(importlib.import_module(library), name)
+    files = [path.name for path in (folder / part).glob("*.safetensors")]
+    if files and all(".fp16." in file for file in files):
+        options["variant"] = "fp16"
     return loader.from_pretrained(folder / part, **options)
-
-
-class Tokens:
-    """Prompts to tokens [n, L] int64: start, words, end, filled up as CLIP's tokenizer does."""
-
-    def __init__(self, folder: Path) -> None:
-        path = folder / "tokenizer"
-        config = json.loads((path / "tokenizer_config.json").read_text("utf-8"))
-        self.length = int(config["model_max_length"])
-        self.tokenizer = _tokenizer(path)
-        pad = config.get("pad_token") or "<|endoftext|>"
-        pad = pad["content"] if isinstance(pad, dict) else pad
-        self.tokenizer.enable_truncation(self.length)
-        self.tokenizer.enable_padding(
-            length=self.length, pad_id=self.tokenizer.token_to_id(pad), pad_token=pad
-        )
-
-    def __call__(self, prompts: Sequence[str]) -> Tensor:
-        """Tokens of n prompts; what is too long is cut."""
-        return torch.tensor([line.ids for line in self.tokenizer.encode_batch(list(prompts))])
-
-
-def _tokenizer(path: Path) -> Tokenizer:
-    """From tokenizer.json where there is one, since importing transformers takes seconds."""
-    if (path / "tokenizer.json").is_file():
-        return Tokenizer.from_file(str(path / "tokenizer.json"))
-    from transformers import CLIPTokenizer
-
-    return Tokenizer.from_str(CLIPTokenizer.from_pretrained(path).backend_tokenizer.to_str())
 
 
 class Eager:
@@ -193,29 +178,47 @@ class Eager:
 
     def __init__(self, modules: Modules, batch: int) -> None:
         self.modules, self.batch = modules, batch
-        self.name = modules.folder.name
+        self.name = name_of(modules.folder)
         self.shape, self.device = modules.shape, modules.device
         self.dtype = modules.kind.precision
-        self.own = own_values(modules.folder)
+        self.own = own_values(modules.folder, modules.additions)
         self.schedule: Callable[[int, int], Schedule] = cache(
             lambda steps, begin: read(modules.scheduler, steps, begin)
         )
-        self._tokens = Tokens(modules.folder)
+        self.encode = Encoder(modules.folder, self._text, modules.device)
+        self.notes = self.encode.notes
+        self.good = LastGood()
+        self._denoiser, self._decoder = (
+            replayed(net, modules.device, self.notes.append)
+            for net in (modules.denoiser, modules.decoder)
+        )
+        self.embeds_guidance = bool(modules.denoiser.embedding)
 
     @torch.inference_mode()
-    def encode(self, prompts: Sequence[str]) -> Cond:
-        """States [n, L, D] of n prompts, as a conditioning of one part."""
-        return (self.modules.text(self._tokens(prompts).to(self.device)),)
+    def blank(self) -> Cond:
+        """A batch's conditioning, of no prompt and guidance 1: to measure or compile with."""
+        cond = tuple(part.clone() for part in self.encode([""] * self.batch))
+        one = torch.ones(self.batch, device=self.device)
+        return (*cond, one) if self.embeds_guidance else cond
+
+    @torch.inference_mode()
+    def _text(self, *tokens: Tensor) -> Cond:
+        found: Cond = self.modules.text(*tokens)
+        return found
+
+    @property
+    def replaced(self) -> int:
+        """Pictures that were not good, so far."""
+        return self.good.replaced
 
     @torch.inference_mode()
     def denoise(self, x: Tensor, timestep: float, cond: Cond) -> Tensor:
         """Model output for scaled latents [B, C, H, W]."""
         times = torch.full((len(x),), timestep, device=x.device)
-        out: Tensor = self.modules.denoiser(x, times, cond[0])
+        out: Tensor = self._denoiser(x, times, *cond)
         return out
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Pixels:
         """Pictures [B, H, W, 3] of clean latents."""
-        pictures: Pixels = self.modules.decoder(latents).cpu().numpy()
-        return pictures
+        return self.good(*self._decoder(latents))

@@ -13,7 +13,7 @@ import platform
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -23,12 +23,16 @@ import psutil
 import torch
 from torch import Tensor
 
-from lwlive.engine.model import Eager, Kind, Modules, Tokens, load
+from lwlive.checkpoint import Additions, name_of
+from lwlive.engine.model import PLAIN, Eager, LastGood, Modules, load
+from lwlive.engine.networks import Kind
+from lwlive.engine.prompt import Encoder
+from lwlive.engine.replay import replayed
 from lwlive.engine.schedule import Schedule, Step
 from lwlive.engine.walk import Cond
 from lwlive.ring import Pixels
 
-FORMAT = 1  # one up whenever what is written changes
+FORMAT = 2  # one up whenever what is written changes
 MOST_STEPS = 8  # schedules are written down for 1 to so many steps
 PROMPTS = 2  # prompts encoded at once: wanted and unwanted
 
@@ -43,17 +47,31 @@ class Build:
     kind: Kind
     batch: int
     threads: int  # compiled loops on a CPU are divided among so many
+    additions: Additions = PLAIN
+
+    @classmethod
+    def read(cls, row: dict[str, Any]) -> "Build":
+        """A build as JSON has it."""
+        more = row["additions"]
+        pairs = {name: tuple(map(tuple, more[name])) for name in ("loras", "own")}
+        changed = {"kind": Kind(**row["kind"]), "size": tuple(row["size"])}
+        return cls(**{**row, **changed, "additions": Additions(**{**more, **pairs})})
 
     def place(self, cache_folder: Path) -> Path:
         """Where these packages lie in the cache."""
-        made_for = key(self.folder, self.size, self.device, self.kind, self.batch, self.threads)
-        return cache_folder / "packages" / f"{Path(self.folder).name}-{made_for}"
+        more = (self.kind, self.batch, self.threads)
+        made_for = key(self.folder, self.size, self.device, self.additions, *more)
+        return cache_folder / "packages" / f"{name_of(Path(self.folder))}-{made_for}"
 
 
 @cache
-def key(folder: str, size: tuple[int, int], device: str, *more: object) -> str:
+def key(
+    folder: str, size: tuple[int, int], device: str, additions: Additions = PLAIN, *more: object
+) -> str:
     """A name for whatever holds for a checkpoint and size on this machine and torch version."""
     parts = [FORMAT, torch.__version__, _processor(device), _contents(folder), size, device]
+    files = [path for path, _ in additions.loras] + [additions.decoder or folder]
+    parts += [additions, *map(_contents, files)]
     return hashlib.sha256(repr([*parts, *more]).encode()).hexdigest()[:20]
 
 
@@ -71,12 +89,13 @@ def _processor(device: str) -> str:
 
 @cache
 def _contents(folder: str) -> str:
-    """A checkpoint's files: small ones by what is in them, huge ones by size and time."""
+    """A folder's files, or one file: small ones by what is in them, huge ones by size and time."""
     digest = hashlib.sha256()
-    for path in sorted(Path(folder).rglob("*")):
+    root = Path(folder)
+    for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
         if path.suffix in (".json", ".safetensors", ".txt"):
             stat = path.stat()
-            digest.update(f"{path.relative_to(folder)} {stat.st_size}".encode())
+            digest.update(f"{path.relative_to(root)} {stat.st_size}".encode())
             small = stat.st_size < 2**26
             digest.update(path.read_bytes() if small else str(stat.st_mtime_ns).encode())
     return digest.hexdigest()
@@ -86,7 +105,7 @@ def build(want: Build, to: Path) -> None:
     """Compile a checkpoint into the folder `to`, which is there whole or not at all."""
     torch.set_num_threads(want.threads)
     size, folder = want.size, Path(want.folder)
-    modules = load(folder, size, want.device, want.kind)
+    modules = load(folder, size, want.device, want.kind, want.additions)
     eager = Eager(modules, want.batch)
     making = to.with_name(f"{to.name}.{os.getpid()}")
     for left in to.parent.glob(f"{to.name}.*"):  # by a build that was killed
@@ -100,13 +119,11 @@ def build(want: Build, to: Path) -> None:
                 torch._inductor.aoti_compile_and_package(
                     program, package_path=str(making / f"{name}.pt2")
                 )
-        (making / "tokenizer").mkdir()
-        tokens = Tokens(folder)
-        tokens.tokenizer.save(str(making / "tokenizer" / "tokenizer.json"))
-        shutil.copy(folder / "tokenizer" / "tokenizer_config.json", making / "tokenizer")
+        eager.encode.save(making, folder)
         steps = range(1, MOST_STEPS + 1)
         schedules = [asdict(eager.schedule(n, begin)) for n in steps for begin in range(n)]
         about = {"name": eager.name, "shape": eager.shape, "own": eager.own, **asdict(want)}
+        about["embeds_guidance"] = eager.embeds_guidance
         text = json.dumps({"about": about, "schedules": schedules})
         (making / "about.json").write_text(text, "utf-8")
         shutil.rmtree(to, ignore_errors=True)
@@ -118,13 +135,13 @@ def build(want: Build, to: Path) -> None:
 def _parts(modules: Modules, eager: Eager, batch: int) -> dict[str, tuple[Any, tuple[Any, ...]]]:
     """Each network with inputs of the shapes it will be asked with."""
     device = modules.device
-    tokens = Tokens(modules.folder)([""] * PROMPTS).to(device)
+    tokens = eager.encode.inputs([""] * PROMPTS)
     x = torch.randn(batch, *modules.shape, device=device)
-    text = eager.encode([""] * batch)[0].clone()
+    cond = [part.clone() for part in eager.blank()]
     times = torch.full((batch,), 500.0, device=device)
     return {
-        "text": (modules.text, (tokens,)),
-        "denoiser": (modules.denoiser, (x, times, text)),
+        "text": (modules.text, tokens),
+        "denoiser": (modules.denoiser, (x, times, *cond)),
         "decoder": (modules.decoder, (x,)),
     }
 
@@ -160,9 +177,15 @@ class Packaged:
         self._schedules = {
             (len(row["steps"]) + row["begin"], row["begin"]): row for row in text["schedules"]
         }
-        self._tokens = Tokens(place)
-        self._text, self._denoiser, self._decoder = (
+        self.embeds_guidance = bool(about["embeds_guidance"])
+        self.encode = Encoder(place, self._asked, self.device)
+        self.notes = self.encode.notes
+        self.good = LastGood()
+        self._text, denoiser, decoder = (
             _loaded(place / f"{name}.pt2") for name in ("text", "denoiser", "decoder")
+        )
+        self._denoiser, self._decoder = (
+            replayed(net, self.device, self.notes.append) for net in (denoiser, decoder)
         )
         self.schedule = cache(self._schedule)
 
@@ -179,34 +202,41 @@ class Packaged:
         return Schedule(row["noise_scale"], row["begin"], made)
 
     @torch.inference_mode()
-    def encode(self, prompts: Sequence[str]) -> Cond:
-        """States [n, L, D] of n prompts, as a conditioning of one part."""
-        parts = []
-        for i in range(0, len(prompts), PROMPTS):
-            some = list(prompts[i : i + PROMPTS])
-            tokens = self._tokens(some + [""] * (PROMPTS - len(some))).to(self.device)
-            parts.append(self._text(tokens)[: len(some)])
-        return (torch.cat(parts),)
+    def _asked(self, *tokens: Tensor) -> Cond:
+        """Conditioning of tokens [n, L] of each tokenizer, so many prompts at once."""
+        found = []
+        for i in range(0, len(tokens[0]), PROMPTS):
+            some = [rows[i : i + PROMPTS] for rows in tokens]
+            parts = self._text(*(_filled(rows, PROMPTS) for rows in some))
+            found.append([part[: len(some[0])] for part in parts])
+        return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
+
+    @property
+    def replaced(self) -> int:
+        """Pictures that were not good, so far."""
+        return self.good.replaced
 
     @torch.inference_mode()
     def denoise(self, x: Tensor, timestep: float, cond: Cond) -> Tensor:
         """Model output for scaled latents [B, C, H, W], B up to the batch."""
         times = torch.full((self.batch,), timestep, device=x.device)
-        out: Tensor = self._denoiser(self._filled(x), times, self._filled(cond[0]))
+        parts = (_filled(part, self.batch) for part in cond)
+        out: Tensor = self._denoiser(_filled(x, self.batch), times, *parts)
         return out[: len(x)]
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Pixels:
         """Pictures [B, H, W, 3] of clean latents, B up to the batch."""
-        pictures: Pixels = self._decoder(self._filled(latents))[: len(latents)].cpu().numpy()
-        return pictures
+        pictures, good = self._decoder(_filled(latents, self.batch))
+        return self.good(pictures[: len(latents)], good[: len(latents)])
 
-    def _filled(self, rows: Tensor) -> Tensor:
-        """Contiguous rows, the last repeated until there are as many as the batch."""
-        missing = self.batch - len(rows)
-        if missing:
-            rows = torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])])
-        return rows.contiguous()
+
+def _filled(rows: Tensor, count: int) -> Tensor:
+    """Contiguous rows, the last repeated until there are as many as `count`."""
+    missing = count - len(rows)
+    if missing:
+        rows = torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])])
+    return rows.contiguous()
 
 
 def _end_with_parent() -> None:
@@ -229,8 +259,7 @@ def main() -> None:
     want, to = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _give_way()
-    kind, size = Kind(**want.pop("kind")), tuple(want.pop("size"))
-    build(Build(**want, kind=kind, size=size), Path(to))
+    build(Build.read(want), Path(to))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lwlive.checkpoint import ModelError, folder_of, own_values
+from lwlive.checkpoint import Additions, ModelError
 from lwlive.link import Doing, Failed, Loaded, Note
 from lwlive.params import Config, Snapshot
 from lwlive.ring import Ring, RingHandle
@@ -43,6 +43,8 @@ class Order:
     ring: RingHandle
     snapshot: Snapshot
     phase: float  # where on the walk to begin
+    folder: Path  # of the checkpoint
+    additions: Additions
 
 
 def run(order: Order, pipe: "Connection[Any, Any]") -> None:
@@ -98,6 +100,8 @@ class Engine:
         for now in self._turns(producer):
             if not (self._settled or producer.model.compiled):
                 self._compile(producer, build)
+            while producer.model.notes:
+                self.pipe.send(Note(producer.model.notes.pop(0)))
             state = (producer.model.compiled, producer.stride)
             if state != told or now - reported > REPORT_S:
                 told, reported = state, now
@@ -112,41 +116,34 @@ class Engine:
 
     def _open(self) -> tuple["Model", "Build"]:
         """The model, from its packages where they are built, and what to build where not."""
-        import torch
-
-        from lwlive.engine import measure
+        from lwlive.engine import ready
         from lwlive.engine.model import Eager, load
-        from lwlive.engine.packages import Build, Packaged, key
+        from lwlive.engine.packages import Packaged
 
-        config, size = self.order.config, self.order.size
-        folder, device = folder_of(config.model), measure.device_of(config.device)
-        notes = self.order.cache / "measured" / f"{key(str(folder), size, device)}.json"
-        measured, modules = measure.recall(notes), None
-        if measured is None:
-            self.pipe.send(Doing(f"loading {config.model} and measuring this machine"))
-            measured, modules = measure.measure(folder, size, device, time.perf_counter)
-            try:
-                measure.remember(notes, measured)
-            except OSError as error:
-                self.pipe.send(Note(f"what was measured cannot be kept in {notes}: {error}"))
-        torch.set_num_threads(measured.threads)
-        steps = self.order.snapshot.params.steps or own_values(folder)["steps"]
-        eager, compiled = (
-            config.batch or measured.batch(steps, config.fps, compiled=compiled)
-            for compiled in (False, True)
+        order, config = self.order, self.order.config
+        self.pipe.send(Doing(f"loading {config.model}"))
+        build, modules = ready.plan(
+            config,
+            order.folder,
+            order.additions,
+            order.size,
+            order.cache,
+            order.snapshot.params.steps,
+            self._say,
         )
-        build = Build(str(folder), size, device, measured.kind, compiled, measured.threads)
         place = build.place(self.order.cache)
         if config.compile and (place / "about.json").is_file():
             self.pipe.send(Doing(f"loading {config.model}, compiled"))
             try:
                 return Packaged(place), build
             except (OSError, RuntimeError, ValueError, KeyError) as error:
-                self.pipe.send(Note(f"the compiled package in {place} is not usable: {error}"))
+                self._say(f"the compiled package in {place} is not usable: {error}")
         if modules is None:
-            self.pipe.send(Doing(f"loading {config.model}"))
-            modules = load(folder, size, device, measured.kind)
-        return Eager(modules, eager), build
+            modules = load(order.folder, order.size, build.device, build.kind, order.additions)
+        return Eager(modules, build.batch), build
+
+    def _say(self, text: str) -> None:
+        self.pipe.send(Note(text))
 
     def _compile(self, producer: "Producer", build: "Build") -> None:
         """Start building packages, or go over to them once they are built; once in a life."""

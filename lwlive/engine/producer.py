@@ -93,6 +93,8 @@ class Producer:
         self._conds: dict[tuple[str, str], Cond] = {}
         self._warps: dict[object, Warp] = {}  # by what they depend on
         self._measuring: tuple[object, list[Tensor]] = (None, [])  # a warp not finished yet
+        self._replaced = 0  # pictures that were not good, by models used before
+        self._used: Model | None = None
         self.use(model)
         snapshot = self._completed(inbox())
         self._made: deque[Made] = deque(maxlen=ring.handle.slots + 1)
@@ -101,7 +103,9 @@ class Producer:
 
     def use(self, model: Model) -> None:
         """Go on with another model of the same checkpoint."""
-        self.model, self.sampler = model, Sampler(model)
+        self._replaced += self._used.replaced if self._used is not None else 0
+        self._used = self.model = model
+        self.sampler = Sampler(model)
         self.costs = Costs()
 
     @property
@@ -115,6 +119,7 @@ class Producer:
             sample_ms=self.costs.sample * 1e3,
             decode_ms=self.costs.decode * 1e3,
             stride=self.stride,
+            replaced=self._replaced + self.model.replaced,
         )
 
     def advance(self) -> bool:

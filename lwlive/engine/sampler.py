@@ -30,6 +30,12 @@ class Model(Protocol):
     dtype: str
     compiled: bool
     batch: int  # frames asked at once go best in such numbers
+    embeds_guidance: bool  # guidance is the last part of a conditioning, [B]
+    notes: list[str]  # sentences for the person at the desk, not told yet
+
+    @property
+    def replaced(self) -> int:
+        """Pictures with values that are no numbers, given as the last good one."""
 
     def encode(self, prompts: Sequence[str]) -> Cond:
         """Conditioning of n prompts, each tensor [n, ...]."""
@@ -70,9 +76,12 @@ def _sum(terms: Terms, tensors: dict[int, Tensor], like: Tensor) -> Tensor:
 def guided(model: Model, cond: Cond, guidance: Tensor) -> Ask:
     """Asks the model with classifier-free guidance (Ho 2022).
 
-    cond: each [B, 2, ...]; guidance: [B]. At 1 or below, one evaluation instead of two.
+    cond: each [B, 2, ...]; guidance: [B]. At 1 or below, one evaluation instead of two, and always
+    one where guidance is something that the model was taught to know (Meng 2023).
     """
     wanted, unwanted = (tuple(part[:, i] for part in cond) for i in (0, 1))
+    if model.embeds_guidance:
+        return lambda x, timestep: model.denoise(x, timestep, (*wanted, guidance))
     scale = guidance.clamp_min(1).view(-1, 1, 1, 1)
     double = bool((scale > 1).any())
 
@@ -100,11 +109,13 @@ def evened(latents: Tensor) -> Warp:
 
     latents: clean ones [n, C, H, W] of places with even fractions from 0 to 1. What is seen is
     the distance between them; no part is taken to be stiller than a quarter of the mean, so that
-    a still part is passed at four times the speed at most.
+    a still part is passed at four times the speed at most. Empty where latents are not finite.
     """
     n = len(latents) - 1
     lengths = torch.linalg.vector_norm((latents[1:] - latents[:-1]).flatten(1), dim=1)
     lengths = lengths.double().cpu()
+    if not lengths.isfinite().all():  # frames that cannot be shown; no place of theirs is known
+        return ()
     lengths = lengths.clamp_min(float(lengths.mean()) / 4).clamp_min(1e-9)
     arc = torch.cat([torch.zeros(1, dtype=torch.float64), lengths.cumsum(0)])
     goals = torch.linspace(0, float(arc[-1]), n + 1, dtype=torch.float64)

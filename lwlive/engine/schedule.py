@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from lwlive.checkpoint import ModelError
+
 Terms = tuple[tuple[int, float], ...]  # (index of a step, factor)
 
 
@@ -43,7 +45,7 @@ class Schedule:
         return self.begin + len(self.steps)
 
 
-class ScheduleError(ValueError):
+class ScheduleError(ModelError):
     """The scheduler cannot be turned into a table; the message says why."""
 
 

@@ -260,6 +260,7 @@ class Show:
             "sampled/s": figures.fps_sampled,
             "late": figures.late,
             "latency_ms": figures.latency_ms,
+            "replaced": self.supply.replaced,
             "ring": self.supply.queued,
             "in-betweens": f"{running.stride - 1} of {running.stride}" if running else None,
             "engine": self.supply.state,
@@ -277,6 +278,7 @@ class Show:
             "engine": self.supply.state,
             "deaths": self.supply.deaths,  # a level: however short, none goes unseen
             "phase": self.supply.phase,
+            "replaced": self.supply.replaced,
         }
         return values
 
@@ -296,6 +298,7 @@ class Show:
             "compiled": running.compiled if running else None,
             "stride": running.stride if running else None,
             **self.figures.summary(),
+            "replaced": self.supply.replaced,
             "osc": osc._asdict() if osc is not None else None,
             "recording": self._takes.summary(),
             "engine": {"starts": self.supply.starts, "deaths": self.supply.deaths},

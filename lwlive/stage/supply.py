@@ -93,6 +93,7 @@ class Supply:
         self.trouble = ""  # what the last engine was lost to, as a sentence
         self.loaded: Loaded | None = None
         self.running: Running | None = None
+        self._replaced = 0  # by engines that are gone
         self.notes: deque[str] = deque(maxlen=16)  # sentences not shown yet, for the show
         self._start(now)
 
@@ -120,6 +121,11 @@ class Supply:
     def queued(self) -> int:
         """Frames ready in the ring."""
         return self._ring.queued if self._engine is not None else 0
+
+    @property
+    def replaced(self) -> int:
+        """Frames of the whole show that had values that are no numbers, and were not shown."""
+        return self._replaced + (self.running.replaced if self.running is not None else 0)
 
     @property
     def pid(self) -> int | None:
@@ -217,6 +223,7 @@ class Supply:
 
     def _start(self, now: float) -> None:
         """Start an engine. Raises OSError."""
+        self._replaced, self.running = self.replaced, None
         ring = self._make_ring()
         try:
             self._engine, self._pipe = self._start_engine(ring, self._snapshot, self.phase)
@@ -224,7 +231,7 @@ class Supply:
             ring.close()
             raise
         self._ring, self._frame_at, self._sent = ring, now, self._snapshot
-        self._moving, self._failed, self.running = False, None, None
+        self._moving, self._failed = False, None
         self._unread.clear()
         self.doing = "starting"
         self.starts += 1

@@ -1,0 +1,45 @@
+"""What a show makes of a checkpoint on this machine: measured once, then read from the cache.
+
+Knows no processes, walks or rings; the engine asks before a show, `lwlive models build` ahead.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from lwlive.checkpoint import Additions, own_values
+from lwlive.engine import measure
+from lwlive.engine.model import Modules
+from lwlive.engine.packages import Build, key
+from lwlive.params import Config
+
+
+def plan(
+    config: Config,
+    folder: Path,
+    additions: Additions,
+    size: tuple[int, int],
+    cache: Path,
+    steps: int | None,
+    say: Callable[[str], None],
+) -> tuple[Build, Modules | None]:
+    """The packages that suit, and the networks where they had to be loaded for measuring.
+
+    Sets torch's threads to what was found best. Raises ModelError.
+    """
+    device = measure.device_of(config.device)
+    notes = cache / "measured" / f"{key(str(folder), size, device, additions)}.json"
+    measured, modules = measure.recall(notes), None
+    if measured is None:
+        measured, modules = measure.measure(folder, size, device, time.perf_counter, additions, say)
+        try:
+            measure.remember(notes, measured)
+        except OSError as error:
+            say(f"what was measured cannot be kept in {notes}: {error}")
+    torch.set_num_threads(measured.threads)
+    steps = steps or own_values(folder, additions)["steps"]
+    batch = config.batch or measured.batch(steps, config.fps)
+    kind, threads = measured.kind, measured.threads
+    return Build(str(folder), size, device, kind, batch, threads, additions), modules

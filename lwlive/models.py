@@ -1,0 +1,63 @@
+"""`lwlive models`: the models known by name; fetch one, compile one ahead of the show.
+
+Apart from the show; torch is imported only where something is compiled.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lwlive import hub
+from lwlive.checkpoint import ModelError, check, size_of
+from lwlive.params import Config, ControlError, Params
+
+USAGE = "say `lwlive models`, `lwlive models pull NAME` or `lwlive models build NAME [flags]`"
+
+
+def main(args: Sequence[str], parse: Callable[[Sequence[str]], tuple[Config, Params]]) -> None:
+    """Do what follows `lwlive models`. Raises ControlError and ModelError."""
+    if not args:
+        print(hub.table())
+    elif args[0] == "pull" and len(args) == 2:
+        print(f"{args[1]} is in {_pull(args[1])}")
+    elif args[0] == "build" and len(args) > 1:
+        _build(*parse(["--model", args[1], *args[2:]]))
+    else:
+        raise ControlError(f"there is no `lwlive models {' '.join(args)}`: {USAGE}")
+
+
+def _pull(name: str) -> Path:
+    """Fetch a model and its tiny decoder, also where an older snapshot is here."""
+    repo = hub.TABLE[name].repo if name in hub.TABLE else name
+    if not hub.REPO.fullmatch(repo):
+        raise ModelError(f"{name} is no model of the hub: {hub.OTHERS}")
+    folder = hub.pull(repo, print)
+    check(folder)
+    hub.additions(Config(model=name), folder, print)
+    return folder
+
+
+def _build(config: Config, params: Params) -> None:
+    """Compile a model's packages for this machine, as a show with these flags would."""
+    import platformdirs
+
+    from lwlive.engine.builder import compiler
+    from lwlive.engine.packages import build
+    from lwlive.engine.ready import plan
+
+    if compiler() is None:
+        raise ModelError("there is no C++ compiler here: install g++ or clang++, then build again")
+    cache = config.cache or platformdirs.user_cache_path("lwlive")
+    folder = hub.find(config.model, config.offline, cache, print)
+    additions = hub.additions(config, folder, print)
+    size = size_of(folder, config.size)
+    want, _ = plan(config, folder, additions, size, cache, params.steps, print)
+    place = want.place(cache)
+    print(
+        f"{config.model}, {size[0]}x{size[1]}, batch {want.batch}, {want.kind.precision}: ", end=""
+    )
+    if (place / "about.json").is_file():
+        print(f"built already, in {place}")
+        return
+    print("building", flush=True)
+    build(want, place)
+    print(f"built in {place}")
