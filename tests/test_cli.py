@@ -17,7 +17,7 @@ from fakes import FakeRecorder, FakeSupply
 from lwlive import __version__, cli
 from lwlive.checkpoint import ModelError, folder_of, own_values, size_of
 from lwlive.params import Config, Params, kind, live
-from lwlive.stage import show
+from lwlive.stage import show, takes
 from lwlive.stage.supply import EngineFailure
 
 OTHER = {str: "gold rings", float: 0.5, int: 3, bool: True}  # allowed for all, default for none
@@ -55,7 +55,7 @@ class Hall:
             made: list[FakeRecorder] = []  # noqa: RUF012 - the one list of this hall
 
         self.recorders = Recorder.made
-        monkeypatch.setattr(show, "Recorder", Recorder)
+        monkeypatch.setattr(takes, "Recorder", Recorder)
         monkeypatch.setattr(cli, "_supply", lambda *_: self.supply)
         monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
         monkeypatch.chdir(model.parent)
@@ -331,7 +331,7 @@ def test_a_recording_that_cannot_be_written_is_told_and_the_show_goes_on(
 ):
     from lwlive.stage.recorder import Recorder
 
-    monkeypatch.setattr(show, "Recorder", Recorder)
+    monkeypatch.setattr(takes, "Recorder", Recorder)
     flags = ("--headless", "--duration", "0.05", "--record", "nowhere/a.mp4", "--stats", "s.json")
     assert hall.perform(*flags) == 0
     assert sum("there is no folder nowhere" in line for line in caplog.messages) == 1

@@ -82,7 +82,7 @@ def performed(batch: int, seconds: float) -> Ticking:
 
 def test_a_machine_hardly_faster_than_the_show_answers_controls_in_a_fifth_of_a_second() -> None:
     costs = {n: (n * DENOISE_S, n * DECODE_S) for n in (1, 2, 4, 8)}
-    batch = Measured(Kind("float32", True), 2, costs).batch(STEPS, FPS, compiled=True)
+    batch = Measured(Kind("float32", True), 2, costs).batch(STEPS, FPS)
     show = performed(batch, 120)
     assert len(show.latencies_s) > 80
     assert np.percentile(show.latencies_s, 95) <= LATENCY_S + 1e-6
