@@ -133,7 +133,7 @@ def load(folder: Path, size: tuple[int, int], device: str, kind: Kind) -> Module
         denoiser=Denoiser(unet, kind),
         decoder=Decoder(vae, kind),
         scheduler=scheduler,
-        shape=(unet.config.in_channels, size[1] // factor, size[0] // factor),
+        shape=(vae.config.latent_channels, size[1] // factor, size[0] // factor),
         device=device,
         kind=kind,
     )
@@ -191,14 +191,14 @@ class Eager:
 
     compiled = False
 
-    def __init__(self, modules: Modules, batch: int) -> None:
+    def __init__(self, modules: Modules, batch: int, eta: float = 0.0) -> None:
         self.modules, self.batch = modules, batch
         self.name = modules.folder.name
         self.shape, self.device = modules.shape, modules.device
         self.dtype = modules.kind.precision
         self.own = own_values(modules.folder)
         self.schedule: Callable[[int, int], Schedule] = cache(
-            lambda steps, begin: read(modules.scheduler, steps, begin)
+            lambda steps, begin: read(modules.scheduler, steps, begin, eta)
         )
         self._tokens = Tokens(modules.folder)
 
