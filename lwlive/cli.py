@@ -134,8 +134,9 @@ def perform(config: Config, params: Params) -> int:
 
 def _check_folders(config: Config) -> None:
     """Say at the start what would fail at the end. A recording that fails is told in the show."""
-    stats = config.stats.parent if config.stats is not None else None
-    for flag, folder in {"--folder": config.folder, "--stats": stats}.items():
+    stats, journal = (path and path.parent for path in (config.stats, config.journal))
+    folders = {"--folder": config.folder, "--stats": stats, "--journal": journal}
+    for flag, folder in folders.items():
         if folder is not None and not folder.is_dir():
             raise ControlError(f"{flag}: there is no folder {folder}; make it or choose another")
 

@@ -131,6 +131,9 @@ class Config(BaseModel):
     preset: str | None = Field(None, description="name of a preset, or a TOML file")
     folder: Path = Field(Path("."), description="where recordings and saved presets go")
     record: Path | None = Field(None, description="record the whole show into this MP4 file")
+    journal: Path | None = Field(
+        None, description="write the performance into this file, for lwlive render --journal"
+    )
     duration: float | None = Field(None, gt=0, description="end the show after so many seconds")
     stats: Path | None = Field(None, description="write the figures of the run as JSON at the end")
     headless: bool = Field(False, description="no window: controls, OSC and recording only")

@@ -18,7 +18,9 @@ def tokenizer(length: int) -> CLIPTokenizer:
     return CLIPTokenizer(vocab=vocab, merges=[], model_max_length=length)
 
 
-def pipeline(scheduler: Any = None, seed: int = 0, length: int = 16) -> StableDiffusionPipeline:
+def pipeline(
+    scheduler: Any = None, seed: int = 0, length: int = 16, channels: int = 4
+) -> StableDiffusionPipeline:
     """A stock pipeline of the real classes, 8x8 latents, random weights."""
     torch.manual_seed(seed)
     words = tokenizer(length)
@@ -36,7 +38,7 @@ def pipeline(scheduler: Any = None, seed: int = 0, length: int = 16) -> StableDi
     )
     unet = UNet2DConditionModel(
         sample_size=8,
-        in_channels=4,
+        in_channels=channels,
         out_channels=4,
         block_out_channels=(32, 64),
         layers_per_block=1,

@@ -111,9 +111,11 @@ def guided(model: Model, cond: Cond, guidance: Tensor) -> Ask:
 def along(walk: Walk, points: int) -> list[Walk]:
     """points + 1 places on a walk's segment, from end to end, as they will look if all is well.
 
-    The conditioning is the one the walk is heading for, or goes along where it is tied.
+    Conditioning and numbers are those the walk is heading for; the conditioning of a tied walk goes
+    along. So the places depend on the controls alone, not on when they are asked for.
     """
-    still = replace(walk, warp=(), old_look=None, faded=1.0)
+    there = {name: glide.arrived() for name, glide in walk.glides.items()}
+    still = replace(walk, warp=(), old_look=None, faded=1.0, glides=there)
     if not walk.tied:
         still = replace(still, cond_a=walk.cond_b, arrived=1.0)
     return [replace(still, fraction=i / points) for i in range(points + 1)]

@@ -107,6 +107,10 @@ class Glide:
             return self
         return Glide(self.value, target, abs(target - self.value) / max(seconds, 1e-6))
 
+    def arrived(self) -> "Glide":
+        """The number at its target."""
+        return Glide(self.target, self.target)
+
     def after(self, seconds: float) -> "Glide":
         """The number so many seconds later."""
         step, gap = self.rate * seconds, self.target - self.value
@@ -178,9 +182,9 @@ class Walk:
         return value - max(0.0, value - 1) * self.glides["damping"].value * middle
 
     def guidance_of(self, keyframe: Keyframe) -> float:
-        """Guidance of a keyframe's own trajectory."""
+        """Guidance of a keyframe's own trajectory: its own, or the one the walk is heading for."""
         own = keyframe.guidance
-        return self.glides["guidance"].value if own is None else own
+        return self.glides["guidance"].target if own is None else own
 
     @property
     def crossfeed(self) -> float:

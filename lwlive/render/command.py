@@ -43,6 +43,7 @@ def main(args: Sequence[str]) -> int:
         from lwlive.render import work
         from lwlive.render.frames import open_folder
 
+        settings = work.budgeted(settings, place)
         frames = open_folder(place, settings, settings.render.overwrite)
         work.run(frames, place.with_name(f"{place.name}.mp4"))
     except (ControlError, ModelError) as error:
@@ -119,7 +120,7 @@ def _settings(
     keys = tuple(_prompted(keyframes, params))
     _check(keys, params)
     width, height = size_of(folder, config.size, FACTOR)
-    render, joints, frames = _timed(render, keys, params, paced)
+    joints, frames = _timed(render, keys, params, paced)
     files = [render.mask, render.audio, render.picture, *(key.picture for key in keys)]
     return Settings(
         **machine(folder, config, (width, height)),
@@ -181,8 +182,8 @@ def _check(keys: tuple[Key, ...], params: dict[str, Any]) -> None:
 
 def _timed(
     render: Render, keys: tuple[Key, ...], params: dict[str, Any], paced: bool
-) -> tuple[Render, tuple[int, ...], int]:
-    """Frame numbers of the keyframes and of the end, and the render with its budget settled."""
+) -> tuple[tuple[int, ...], int]:
+    """Frame numbers of the keyframes, and how many frames there are."""
     fps = Fraction(render.fps)
     loop, sound = params["loop"], None
     if render.audio is not None:
@@ -205,12 +206,13 @@ def _timed(
         joints = timing.chain(lengths, render.fps, bool(loop))
         natural = joints[-1] if loop else joints[-1] + 1
     else:
+        per = max(per, Fraction(1))
         natural = round(loop * per) if loop else FRAMES
         if sound is not None:
             natural = round(Fraction(sound) * fps)
-        ends = max(natural, round(loop * per), 0 if loop else render.max_frames or 0)
-        joints = timing.even(max(per, Fraction(1)), ends)
+        wanted = render.max_frames or natural
+        joints = timing.even(per, max(wanted, round(loop * per)))
     frames = natural if render.max_frames is None else render.max_frames
-    if keys and not loop:
+    if keys and (not loop or sound is not None):
         frames = min(frames, natural)
-    return render, joints, frames
+    return joints, frames

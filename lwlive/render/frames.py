@@ -71,6 +71,15 @@ def open_folder(folder: Path, settings: Settings, overwrite: bool) -> Frames:
     return frames
 
 
+def stored_budget(folder: Path) -> int | None:
+    """The budget that the frames there were begun with, None where there are none."""
+    try:
+        told_of = json.loads((folder / SETTINGS).read_text("utf-8"))
+        return int(told_of["settings"]["render"]["budget"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def _compare(folder: Path, settings: Settings) -> None:
     advice = "give the same settings, another --name, or --overwrite to begin anew"
     try:

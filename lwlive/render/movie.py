@@ -4,19 +4,22 @@ Written beside its name and then moved there. It knows nothing of walks.
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from lwlive.stage.recorder import rate_of
 
 _BT709, _LIMITED = 1, 1  # of ITU-T H.273: matrix, primaries, transfer; 16..235
 SOUND_RATE = 48_000
+
+Samples = npt.NDArray[np.float32]  # [2, n]
 
 
 def write_movie(
@@ -59,6 +62,7 @@ def _write(
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = _LIMITED
         audio = output.add_stream("aac", rate=SOUND_RATE, layout="stereo") if sound else None
+        cut = _Cut(_sound(sound)) if sound else None
         count = 0
         for count, file in enumerate(frames, start=1):
             with Image.open(file) as image:
@@ -70,35 +74,40 @@ def _write(
             )
             frame.pts, frame.time_base = count - 1, 1 / rate
             output.mux(video.encode(frame))
+            if audio is not None and cut is not None:  # so that both lie side by side
+                for block in cut.until(float(count / rate)):
+                    output.mux(audio.encode(block))
         output.mux(video.encode(None))
-        if audio is not None and sound is not None:
-            for block in _sound(sound, round(count / rate * SOUND_RATE)):
-                output.mux(audio.encode(block))
+        if audio is not None:
             output.mux(audio.encode(None))
     return count
 
 
-def _sound(path: Path, samples: int) -> Iterable[av.AudioFrame]:
-    """The file's sound as stereo, so many samples and no more."""
-    done = 0
+def _sound(path: Path) -> Iterator[Samples]:
+    """A file's sound, stereo [2, n] at SOUND_RATE, block by block."""
     with av.open(str(path.absolute())) as source:
         resampler = av.AudioResampler("fltp", "stereo", SOUND_RATE)
-        decoded = (frame for frame in source.decode(audio=0))
-        for frame in _all(decoded, resampler):
-            values = frame.to_ndarray()[:, : samples - done]
-            if not values.shape[1]:
-                return
-            block = av.AudioFrame.from_ndarray(np.ascontiguousarray(values), "fltp", "stereo")
-            block.sample_rate, block.pts = SOUND_RATE, done
-            block.time_base = Fraction(1, SOUND_RATE)
-            done += values.shape[1]
-            yield block
+        for frame in source.decode(audio=0):
+            frame.pts = None  # numbered anew; gaps in broken files would stop the resampler
+            yield from (block.to_ndarray() for block in resampler.resample(frame))
+        yield from (block.to_ndarray() for block in resampler.resample(None))
 
 
-def _all(
-    frames: Iterable[av.AudioFrame], resampler: av.AudioResampler
-) -> Iterable[av.AudioFrame]:
-    for frame in frames:
-        frame.pts = None  # numbered anew; gaps in broken files would stop the resampler
-        yield from resampler.resample(frame)
-    yield from resampler.resample(None)
+class _Cut:
+    """Blocks of sound, given out up to the end of each picture."""
+
+    def __init__(self, blocks: Iterator[Samples]) -> None:
+        self._blocks, self._left, self._done = blocks, np.zeros((2, 0), np.float32), 0
+
+    def until(self, seconds: float) -> Iterator[av.AudioFrame]:
+        """The sound from where it was cut before, up to so many seconds."""
+        wanted = round(seconds * SOUND_RATE) - self._done
+        while self._left.shape[1] < wanted and (block := next(self._blocks, None)) is not None:
+            self._left = np.concatenate([self._left, block], axis=1)
+        part, self._left = self._left[:, :wanted], self._left[:, wanted:]
+        if part.shape[1]:
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(part), "fltp", "stereo")
+            frame.sample_rate, frame.pts = SOUND_RATE, self._done
+            frame.time_base = Fraction(1, SOUND_RATE)
+            self._done += part.shape[1]
+            yield frame

@@ -1,8 +1,8 @@
 """Placing: a few pictures sampled where a segment changes fastest, the ones between mixed.
 
 After latent blending: the next picture goes halfway into the widest gap between two neighbours.
-A gap is measured on decoded pictures as the difference over several sizes of them (1, 1/2 ... 1/16),
-so that a moved edge, a new thing and a new light count alike; it needs no network of its own.
+A gap is measured on decoded pictures as the difference over several sizes of them, from whole to
+a sixteenth, so that a moved edge, a new thing and a new light count alike; it needs no network.
 """
 
 from bisect import bisect_right

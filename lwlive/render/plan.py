@@ -7,7 +7,6 @@ kind. It knows nothing of files or progress.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -22,13 +21,6 @@ from lwlive.render.settings import Settings
 
 KEPT = 3  # keyframes remembered: both ends of a segment, and the one before
 Levels = Callable[[int], Sequence[tuple[float, float]]]
-
-
-class Places(Protocol):
-    """Frame numbers to places on a walk."""
-
-    def walks(self, numbers: Sequence[int]) -> list[Walk]:
-        """Where these frames are."""
 
 
 def noises(model: Model, steps: int) -> int:
@@ -81,15 +73,18 @@ class Plan:
 
     def segment(self, number: int) -> tuple[int, float]:
         """The segment of a frame, and its fraction of the way."""
+        if self.shares:
+            return timing.place(self.settings.joints, number)[0], self.shares[number]
         i, gone, frames = timing.place(self.settings.joints, self.source(number))
-        return i, self.shares[number] if self.shares else gone / frames
+        return i, gone / frames
 
     def along(self, i: int) -> Walk:
         """The beginning of a segment, paced."""
         if self._segment is None or self._segment[0] != i:
             walk = self._begun(i)
             frames = self.settings.joints[i + 1] - self.settings.joints[i]
-            while self.params.pace and self._pace.measure(self.sampler, walk, frames):
+            evened = self.params.pace > 0 and self.settings.render.budget is None
+            while evened and self._pace.measure(self.sampler, walk, frames):
                 pass
             self._segment = i, self._pace.settled(walk, frames)
         return self._segment[1]

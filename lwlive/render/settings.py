@@ -71,10 +71,15 @@ class Render(BaseModel):
     ray: str | None = Field(
         None, description="spread over a Ray cluster at this address; local: this machine's"
     )
+    workers: int | None = Field(
+        None, ge=1, description="of the cluster; default: one a GPU, or one for every four cores"
+    )
     overwrite: bool = Field(False, description="start anew, whatever is there")
 
 
-MADE_BY = ("name", "max_frames", "fps", "output", "crf", "overwrite", "ray")  # change no frame
+# These change no frame, or are told by the joints.
+MADE_BY = {"name", "max_frames", "fps", "num_steps", "seconds", "output", "crf", "overwrite"}
+MADE_BY |= {"ray", "workers"}
 
 
 class Key(BaseModel):
@@ -142,10 +147,12 @@ def identity(settings: dict[str, Any]) -> dict[str, Any]:
     """What frames depend on, flat and by the names that people use, of told settings."""
     open_ended = not settings["keys"] and not settings["render"]["journal"]
     flat = {k: v for k, v in settings.items() if k not in ("params", "render", "keys", "files")}
-    for skipped in ("joints", "frames"):
-        if open_ended:  # further frames change none of those before
-            flat.pop(skipped)
+    if open_ended:  # further frames change none of those before
+        flat["frames a keyframe"] = flat.pop("joints")[1]
+        flat.pop("frames")
     flat |= {k: v for k, v in settings["render"].items() if k not in MADE_BY}
+    if settings["render"]["audio"]:
+        flat["fps"] = settings["render"]["fps"]
     flat |= settings["params"] | settings["files"]
     for i, key in enumerate(settings["keys"]):
         flat |= {f"keyframe {i + 1}: {name}": value for name, value in key.items()}

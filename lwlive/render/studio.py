@@ -8,19 +8,23 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lwlive.checkpoint import folder_of
 from lwlive.engine.encoder import encoded
+from lwlive.engine.inpainting import Inpainting, grown, wants_mask
 from lwlive.engine.model import Eager, Kind, Modules, load
 from lwlive.engine.sampler import Held, Sampler
 from lwlive.engine.schedule import ScheduleError, levels, named
 from lwlive.render import picture
 from lwlive.render.placing import Placed
-from lwlive.render.plan import Levels, Places, Plan
+from lwlive.render.plan import Levels, Plan
+from lwlive.render.replay import Replay
 from lwlive.render.settings import RenderError, Settings
 from lwlive.ring import Pixels
+from lwlive.stage.master import dimmed
 
 
 class Studio:
@@ -29,6 +33,7 @@ class Studio:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         render = settings.render
+        self._still = self._inpainted()
         kind = Kind(settings.precision, True)
         modules = load(folder_of(settings.model), settings.size, settings.device, kind)
         if render.tiled:
@@ -36,7 +41,7 @@ class Studio:
         try:
             if render.scheduler is not None:
                 modules = replace(modules, scheduler=named(render.scheduler, modules.scheduler))
-            self.model = Eager(modules, settings.batch, render.eta)
+            self.model = self._opened(modules)
             params = settings.live()
             assert params.steps is not None
             self.model.schedule(params.steps, 0)
@@ -46,7 +51,6 @@ class Studio:
             name = render.scheduler or type(modules.scheduler).__name__
             raise RenderError(f"the scheduler {name} cannot be used here: {error}") from None
         self._levels: Levels = cache(lambda steps: levels(modules.scheduler, steps))
-        self._still: tuple[Pixels, Pixels] | None = None  # picture and mask of an inpainting
         self.sampler = Sampler(self.model, self._held(modules))
         self.places = self._places(modules)
 
@@ -60,6 +64,8 @@ class Studio:
         if self._still is not None:
             below, mask = self._still
             found = [picture.merged(below, pixels, mask) for pixels in found]
+        if not isinstance(self.places, Plan):
+            found = [dimmed(p, self.places.levels[n]) for n, p in zip(numbers, found, strict=True)]
         return found
 
     @property
@@ -77,11 +83,9 @@ class Studio:
 
     _segment: tuple[int, Placed] | None = None
 
-    def _places(self, modules: Modules) -> Places:
+    def _places(self, modules: Modules) -> Plan | Replay:
         settings = self.settings
         if settings.render.journal is not None:
-            from lwlive.render.replay import Replay
-
             return Replay(settings, self.sampler)
         files = {key.picture for key in settings.keys if key.picture is not None}
         pictures = {path: self._encoded(modules, path) for path in sorted(files)}
@@ -95,15 +99,27 @@ class Studio:
     def _encoded(self, modules: Modules, path: Path) -> Tensor:
         return encoded(modules, picture.read(path, self.settings.size))
 
-    def _held(self, modules: Modules) -> Held | None:
-        """What an inpainting keeps: the picture where the mask is black."""
+    def _inpainted(self) -> tuple[Pixels, Pixels] | None:
+        """Picture and mask of an inpainting."""
         render, size = self.settings.render, self.settings.size
-        if render.mask is None:
+        if render.mask is None or render.picture is None:
             return None
-        assert render.picture is not None
-        below, mask = picture.read(render.picture, size), picture.read_mask(render.mask, size)
-        self._still = below, mask
-        clean = encoded(modules, below)
-        walks = torch.from_numpy((mask > 0).copy()).float()[None, None].to(modules.device)
-        walks = torch.nn.functional.adaptive_max_pool2d(walks, clean.shape[1:])[0]
-        return Held(walks, clean, self._levels)
+        return picture.read(render.picture, size), picture.read_mask(render.mask, size)
+
+    def _opened(self, modules: Modules) -> Eager:
+        batch, eta = self.settings.batch, self.settings.render.eta
+        if not wants_mask(modules):
+            return Eager(modules, batch, eta)
+        width, height = self.settings.size
+        below, mask = self._still or (
+            np.zeros((height, width, 3), np.uint8),
+            np.full((height, width), 255, np.uint8),
+        )
+        return Inpainting(modules, batch, eta, below, mask)
+
+    def _held(self, modules: Modules) -> Held | None:
+        """What an inpainting keeps, where the checkpoint knows of no masks."""
+        if self._still is None or wants_mask(modules):
+            return None
+        below, mask = self._still
+        return Held(grown(mask, modules), encoded(modules, below), self._levels)

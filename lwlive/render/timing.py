@@ -6,6 +6,7 @@ Whole numbers throughout, so that counts are exact and every keyframe is hit by 
 from bisect import bisect_right
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 
 from lwlive.render.settings import RenderError
 
@@ -30,7 +31,7 @@ def chain(seconds: Sequence[float], fps: float, closed: bool) -> tuple[int, ...]
         joints.append(round(at * Fraction(fps)))
     if not closed:
         joints[-1] -= 1
-    if any(b <= a for a, b in zip(joints, joints[1:], strict=False)):
+    if any(b <= a for a, b in pairwise(joints)):
         raise RenderError(
             f"from one keyframe to the next there is less than a frame at {fps:g} frames/s; give "
             "more --seconds or more --fps"

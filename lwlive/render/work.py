@@ -1,6 +1,7 @@
 """The work: frames that are missing are made, batch by batch, and then the movie."""
 
 import logging
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from lwlive.render import picture
-from lwlive.render.frames import Frames, check_room
+from lwlive.render.frames import Frames, check_room, stored_budget
 from lwlive.render.movie import write_movie
 from lwlive.render.settings import Settings, told
 from lwlive.render.studio import Studio
@@ -72,11 +73,32 @@ def run(frames: Frames, movie: Path) -> None:
         frames.remove()
 
 
+def budgeted(settings: Settings, folder: Path) -> Settings:
+    """The settings with a time budget as pictures to sample: measured once, then kept with them."""
+    render = settings.render
+    if render.budget_seconds is None or render.budget is not None:
+        return settings
+    kept = None if render.overwrite else stored_budget(folder)
+    if kept is None:
+        studio = Studio(settings)
+        numbers = list(range(settings.batch))
+        studio.frames(numbers)
+        start = time.perf_counter()
+        studio.frames(numbers)
+        each = (time.perf_counter() - start) / settings.batch
+        ways = sum(1 for joint in settings.joints[:-1] if joint < settings.frames)
+        kept = max(2, int(render.budget_seconds / each / ways))
+        log.info(f"a budget of {kept} pictures from keyframe to keyframe")
+    return settings.model_copy(update={"render": render.model_copy(update={"budget": kept})})
+
+
 def _round(settings: Settings) -> int:
     """The first frame that equals an earlier one: where a loop is closed, or past the end."""
     looped = settings.looped and settings.render.journal is None and not settings.render.audio
-    return min(settings.frames, settings.joints[settings.params["loop"]]) if looped else (
-        settings.frames
+    return (
+        min(settings.frames, settings.joints[settings.params["loop"]])
+        if looped
+        else (settings.frames)
     )
 
 
