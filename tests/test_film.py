@@ -167,11 +167,12 @@ def test_a_movie_alone_leaves_no_frames(room: Room) -> None:
 
 
 def test_a_loop_ends_where_it_begins_to_the_pixel(room: Room) -> None:
-    for more in ("--loop 2 --num-steps 4", "--prompt a --prompt b --loop 2 --num-steps 4"):
-        assert room.render(f"--name l --max-frames 10 --overwrite --output frames {more}") == 0
+    prompts = "--prompt a --prompt bbbb --prompt c"
+    for more in ("--loop 3 --num-steps 4", f"{prompts} --loop 3 --num-steps 4"):
+        assert room.render(f"--name l --max-frames 14 --overwrite --output frames {more}") == 0
         files = list(dict(sorted(room.bytes("l").items())).values())
-        assert files[8:] == files[:2]
-        assert len(set(files[:8])) == 8
+        assert files[12:] == files[:2]
+        assert len(set(files[:12])) == 12
         frames = room.frames("l")
         assert max(change(frames)) < 5 * np.median(change(frames))
 
@@ -189,7 +190,7 @@ def test_a_blend_passes_through_its_keyframes_and_nowhere_jumps(room: Room) -> N
     assert min(change(frames)) > 0
 
 
-def test_crossfeed_range_and_decay_and_damping_have_their_effects(room: Room) -> None:
+def test_crossfeed_has_its_effect_within_its_range(room: Room) -> None:
     def middle(more: str) -> np.ndarray:
         blend = "--prompt a --prompt bbbb --steps 6 --depth 0.2 --guidance 4 --num-steps 8"
         return room.studio(f"{blend} --pace 0 {more}").frames([4])[0].astype(int)
@@ -197,8 +198,6 @@ def test_crossfeed_range_and_decay_and_damping_have_their_effects(room: Room) ->
     plain, fed = middle(""), middle("--crossfeed 1")
     assert np.abs(middle("--crossfeed 1 --crossfeed-range 0") - plain).max() <= 1
     assert np.abs(fed - plain).max() > 3
-    assert np.abs(middle("--crossfeed 1 --crossfeed-decay 0") - fed).max() > 1
-    assert np.abs(middle("--damping 1") - plain).max() > 1
 
 
 def test_a_budget_samples_where_most_changes_and_keeps_both_ends(room: Room) -> None:

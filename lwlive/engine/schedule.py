@@ -107,7 +107,12 @@ def _plain(name: str) -> str:
 
 
 def levels(scheduler: Any, steps: int) -> list[tuple[float, float]]:
-    """How much picture and how much noise latents hold before each of `steps` steps, and after."""
+    """How much picture and how much noise latents hold before each of `steps` steps, and after.
+
+    Raises ScheduleError for schedulers that do not tell.
+    """
+    if not hasattr(scheduler, "add_noise"):
+        raise ScheduleError(f"{type(scheduler).__name__} cannot take pictures; ddim can")
     scheduler = type(scheduler).from_config(scheduler.config)
     scheduler.set_timesteps(steps)
     signal, noise = torch.tensor([1.0, 0.0]).view(2, 1), torch.tensor([0.0, 1.0]).view(2, 1)

@@ -135,8 +135,8 @@ def _settings(
 
 def complete(folder: Path, values: dict[str, object]) -> dict[str, Any]:
     """Every live parameter: as given, else the model's own, else as declared."""
-    given = {n: v for n, v in {**own_values(folder), **values}.items() if v is not None}
-    return Params().model_copy(update=given).model_dump()
+    given = {n: v for n, v in values.items() if v is not None}
+    return Params().model_copy(update={**own_values(folder), **given}).model_dump()
 
 
 def machine(folder: Path, config: Config, size: tuple[int, int]) -> dict[str, Any]:

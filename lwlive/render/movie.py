@@ -58,7 +58,7 @@ def _write(
         video = output.add_stream("libx264", rate=rate, options={"crf": str(crf)})
         video.pix_fmt, video.time_base = "yuv420p", 1 / rate
         context = video.codec_context
-        context.thread_count = 4  # a number of its own, so that every machine makes the same bytes
+        context.thread_count = 1  # with more, a busy machine does not always make the same bytes
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = _LIMITED
         audio = output.add_stream("aac", rate=SOUND_RATE, layout="stereo") if sound else None
@@ -89,8 +89,12 @@ def _sound(path: Path) -> Iterator[Samples]:
         resampler = av.AudioResampler("fltp", "stereo", SOUND_RATE)
         for frame in source.decode(audio=0):
             frame.pts = None  # numbered anew; gaps in broken files would stop the resampler
-            yield from (block.to_ndarray() for block in resampler.resample(frame))
-        yield from (block.to_ndarray() for block in resampler.resample(None))
+            yield from (_samples(block) for block in resampler.resample(frame))
+        yield from (_samples(block) for block in resampler.resample(None))
+
+
+def _samples(block: av.AudioFrame) -> Samples:
+    return block.to_ndarray().astype(np.float32, copy=False)
 
 
 class _Cut:

@@ -1,7 +1,7 @@
 """The plan: for each frame its place on the walk, in any order.
 
-`Plan` covers the walk of one prompt and blends of several keyframes; `journal.py` has the third
-kind. It knows nothing of files or progress.
+The walk of one prompt, or a blend of several keyframes; `replay.py` has the third kind. It knows
+nothing of files or progress.
 """
 
 from collections.abc import Callable, Sequence

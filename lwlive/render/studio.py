@@ -45,12 +45,14 @@ class Studio:
             params = settings.live()
             assert params.steps is not None
             self.model.schedule(params.steps, 0)
+            self._levels: Levels = cache(lambda steps: levels(modules.scheduler, steps))
+            if render.mask is not None or any(key.picture for key in settings.keys):
+                self._levels(params.steps)
         except (ScheduleError, ImportError) as error:
             raise RenderError(str(error)) from None
         except (AttributeError, TypeError, ValueError, KeyError, IndexError) as error:
             name = render.scheduler or type(modules.scheduler).__name__
             raise RenderError(f"the scheduler {name} cannot be used here: {error}") from None
-        self._levels: Levels = cache(lambda steps: levels(modules.scheduler, steps))
         self.sampler = Sampler(self.model, self._held(modules))
         self.places = self._places(modules)
 

@@ -58,7 +58,7 @@ def run(frames: Frames, movie: Path) -> None:
     if missing:
         rounds = _round(settings)
         first = [n for n in missing if n < rounds]
-        _write(frames, _made(settings, first), len(first))
+        _write(frames, _made(settings, first), rounds, len(first))
         for n in missing:
             if n >= rounds:
                 frames.write(n, frames.path(n % rounds).read_bytes())
@@ -110,8 +110,7 @@ def _made(settings: Settings, missing: Sequence[int]) -> Iterable[tuple[int, byt
     return made_by_many(settings, missing)
 
 
-def _write(frames: Frames, files: Iterable[tuple[int, bytes]], count: int) -> None:
-    total = frames.settings.frames
+def _write(frames: Frames, files: Iterable[tuple[int, bytes]], total: int, count: int) -> None:
     with tqdm(total=total, initial=total - count, unit="frame", dynamic_ncols=True) as bar:
         for number, data in files:
             frames.write(number, data)
