@@ -322,7 +322,7 @@ def test_sizes_are_multiples_of_eight_and_decoded_in_tiles_too(room: Room) -> No
 
 
 def test_the_same_frames_come_from_a_cluster_with_a_killed_worker(
-    room: Room, monkeypatch: pytest.MonkeyPatch
+    room: Room, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'lwlive[ray]'")
     from lwlive.render import cluster
@@ -346,7 +346,10 @@ def test_the_same_frames_come_from_a_cluster_with_a_killed_worker(
     monkeypatch.setattr(cluster, "CORES", 1)
     monkeypatch.setattr(cluster, "STRETCH", 1)
     walk = "--num-steps 10 --max-frames 24 --format png --output frames --depth 0.5 --steps 4"
-    assert room.render(f"--name many --ray --workers 2 {walk}") == 0
+    done = room.render(f"--name many --ray --workers 2 {walk}")
+    if "timed out during startup" in caplog.text:
+        pytest.skip("this machine is too busy for Ray, which gives itself 30 seconds to start")
+    assert done == 0
     assert room_mark.exists()
     assert room.render(f"--name one {walk}") == 0
     many, one = room.frames("many"), room.frames("one")

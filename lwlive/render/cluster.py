@@ -51,8 +51,9 @@ def made_by_many(settings: Settings, missing: Sequence[int]) -> Iterator[tuple[i
     address = None if settings.render.ray == "local" else settings.render.ray
     try:
         ray.init(address=address, log_to_driver=False, include_dashboard=False)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise RenderError(f"no Ray cluster answers at {address}: {error}") from None
+    except Exception as error:  # Ray raises plain ones, too
+        where = "on this machine" if address is None else f"at {address}"
+        raise RenderError(f"no Ray cluster answers {where}: {error}") from None
     try:
         cut = list(batches(missing, settings.batch))
         stretches = [cut[i : i + STRETCH] for i in range(0, len(cut), STRETCH)]
