@@ -108,10 +108,10 @@ def own_values(folder: Path, additions: Additions = Additions()) -> dict[str, An
     return {"steps": 8, "guidance": 7.5}
 
 
-def size_of(folder: Path, wanted: str | None) -> tuple[int, int]:
+def size_of(folder: Path, wanted: str | None, grid: int = GRID) -> tuple[int, int]:
     """Width and height of pictures: as wanted, '512' or '768x512', else the model's own.
 
-    Raises ModelError for sizes that are no multiples of 64.
+    Raises ModelError for sizes that are no multiples of the grid.
     """
     if wanted is None:
         sides = _json(folder / "unet" / "config.json").get("sample_size") or 64
@@ -119,8 +119,8 @@ def size_of(folder: Path, wanted: str | None) -> tuple[int, int]:
         return int(width) * FACTOR, int(height) * FACTOR
     numbers = [int(part) for part in wanted.split("x")]
     width, height = numbers[0], numbers[-1]
-    if width % GRID or height % GRID or not width or not height:
-        raise ModelError(f"a picture's sides are multiples of {GRID} pixels, not {wanted}")
+    if width % grid or height % grid or not width or not height:
+        raise ModelError(f"a picture's sides are multiples of {grid} pixels, not {wanted}")
     return width, height
 
 

@@ -4,31 +4,17 @@ The only file that sees everything. Imports are inside functions, since the engi
 this file again when it is spawned, and the window should not wait for what it does not need.
 """
 
-import argparse
 import contextlib
-import difflib
 import logging
-import re
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from lwlive import __version__
 from lwlive.checkpoint import Additions, ModelError, size_of
-from lwlive.params import (
-    Config,
-    ControlError,
-    Controls,
-    Params,
-    Snapshot,
-    expected,
-    kind,
-    live,
-)
+from lwlive.params import Config, ControlError, Controls, Params, Snapshot, live
 
 if TYPE_CHECKING:
     from lwlive.stage.display import Display
@@ -37,13 +23,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("lwlive")
 
-NEVER = "\0"  # pydantic-settings has one word that means None; nobody can type this one
 LONE_S = 30.0  # a headless show that was not told how long lasts so many seconds
 ABOUT = """A live instrument that walks through an image diffusion model without stopping.
 
-Without a command it starts the show. `lwlive osc` lists the OSC addresses, `lwlive presets` the
-presets, `lwlive keys` the keys of the window, `lwlive models` the models known by name; `lwlive
-models pull NAME` fetches one, `lwlive models build NAME` compiles it ahead of the show."""
+Without a command it starts the show. `lwlive render` writes a walk to disk, `lwlive osc` lists the
+OSC addresses, `lwlive presets` the presets, `lwlive keys` the keys of the window, `lwlive models`
+the models known by name; `lwlive models pull NAME` fetches one, `lwlive models build NAME` compiles
+it ahead of the show."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,6 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             from lwlive.models import main as models
 
             models(args[1:], parse)
+        elif args[:1] == ["render"]:
+            from lwlive.render import command
+
+            return command.main(args[1:])
         elif args[:1] == ["--version"]:
             print(f"lwlive {__version__}")
         else:
@@ -80,95 +70,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-class _Help(argparse.HelpFormatter):
-    """Help without defaults that are no values; the texts say what happens then."""
-
-    def _get_help_string(self, action: argparse.Action) -> str:
-        return re.sub(rf" \(default( factory: list|: {NEVER})\)", "", action.help or "")
-
-
 def parse(args: Sequence[str]) -> tuple[Config, Params]:
     """Config and first values of a show. Raises ControlError; ends the process for --help."""
-    from pydantic import Field, create_model
-    from pydantic_settings import BaseSettings, CliSettingsSource, SettingsError
+    from lwlive import flags, preset
 
-    from lwlive import preset
-
-    flags: dict[str, Any] = {
-        name: (kind(name) | None, Field(field.default, description=_help(name)))
-        for name, field in Params.model_fields.items()
-        if live(name).flag
-    }
-    flags |= {name: (field.annotation, field) for name, field in Config.model_fields.items()}
-    declared = create_model("lwlive", __base__=BaseSettings, __doc__=ABOUT, **flags)
-    try:
-        source = CliSettingsSource[Any](
-            declared,
-            cli_prog_name="lwlive",
-            cli_parse_args=list(args),
-            cli_parse_none_str=NEVER,
-            cli_exit_on_error=False,
-            cli_implicit_flags=True,
-            cli_kebab_case=True,
-            cli_hide_none_type=True,
-            cli_avoid_json=True,
-            formatter_class=_Help,
-        )
-    except SettingsError as error:
-        raise ControlError(_misread(str(error), flags)) from None
-    given = source()
-    try:
-        config = Config(**{n: v for n, v in given.items() if n in Config.model_fields})
-    except ValidationError as error:
-        raise ControlError(_sentences(error)) from None
+    rows = flags.of_params(name for name in Params.model_fields if live(name).flag)
+    rows |= flags.of_model(Config)
+    given = flags.read("lwlive", ABOUT, rows, args)
+    config = flags.filled(Config, given)
     values: dict[str, object] = {}
     if config.preset is not None:
         values |= preset.load(preset.find(config.preset, config.folder))
     for name in Params.model_fields:
         if name in given and live(name).flag:
-            values[name] = _read(name, given[name])
+            values[name] = flags.value(name, given[name])
     controls = Controls(Params())
     controls.load(values)
     return config, controls.params
-
-
-def _help(name: str) -> str:
-    field = Params.model_fields[name]
-    takes = "" if kind(name) is bool else f": {expected(name)}"
-    default = "; default: the model's own" if field.default is None else ""
-    return f"{field.description}{takes}{default}"
-
-
-def _misread(error: str, names: Iterable[str]) -> str:
-    """What is wrong with flags that cannot be read, in argparse's words and some of ours."""
-    text = error.removeprefix("error parsing CLI: ")
-    flags = ["--" + name.replace("_", "-") for name in names]
-    unknown = re.match(r"unrecognized arguments: (--[\w-]+)", text)
-    close = difflib.get_close_matches(unknown[1], flags, n=1) if unknown else []
-    return f"{text}{f', did you mean {close[0]}?' if close else ''}; see lwlive --help"
-
-
-def _read(name: str, text: object) -> object:
-    """A flag's text as a value of the parameter's type, or as it is where that cannot be."""
-    if not isinstance(text, str) or kind(name) is str:
-        return text
-    if kind(name) is bool:
-        return {"true": True, "false": False}.get(text.lower(), text)
-    try:
-        return int(text) if kind(name) is int else float(text)
-    except ValueError:
-        return text
-
-
-def _sentences(error: ValidationError) -> str:
-    lines = []
-    for one in error.errors():
-        name = str(one["loc"][0])
-        what = f"{one['msg'][0].lower()}{one['msg'][1:]}"
-        if one["type"] == "string_pattern_mismatch":
-            what = f"this takes {(Config.model_fields[name].description or '').split(';')[0]}"
-        lines.append(f"--{name.replace('_', '-')}: {what}, not {one['input']!r}")
-    return "; ".join(lines)
 
 
 def _presets() -> str:
@@ -227,8 +145,9 @@ def perform(config: Config, params: Params) -> int:
 
 def _check_folders(config: Config) -> None:
     """Say at the start what would fail at the end. A recording that fails is told in the show."""
-    stats = config.stats.parent if config.stats is not None else None
-    for flag, folder in {"--folder": config.folder, "--stats": stats}.items():
+    stats, journal = (path and path.parent for path in (config.stats, config.journal))
+    folders = {"--folder": config.folder, "--stats": stats, "--journal": journal}
+    for flag, folder in folders.items():
         if folder is not None and not folder.is_dir():
             raise ControlError(f"{flag}: there is no folder {folder}; make it or choose another")
 

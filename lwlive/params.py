@@ -24,6 +24,8 @@ class Live:
     look: bool = True  # saved in presets
     stage: bool = False  # the stage's own: the engine need not know
     flag: bool = True  # offered on the command line under its own name
+    render: bool = True  # has a meaning where frames are written to disk, without a show
+    offline: tuple[float, float] | None = None  # range there, where it is not ge..le
 
 
 class Params(BaseModel):
@@ -45,7 +47,7 @@ class Params(BaseModel):
     guidance: Annotated[float | None, Live(glide=2.0)] = Field(
         None, ge=0, le=20, description="classifier-free guidance; at 1 or below it costs nothing"
     )
-    steps: Annotated[int | None, Live()] = Field(
+    steps: Annotated[int | None, Live(offline=(1, 1000))] = Field(
         None, ge=1, le=8, description="denoising steps a frame"
     )
     seed: Annotated[int, Live(fader=(0, 9999))] = Field(
@@ -60,7 +62,16 @@ class Params(BaseModel):
     crossfeed: Annotated[float, Live(glide=2.0)] = Field(
         0.0, ge=0, le=1, description="pull of each later step towards the mixed trajectories"
     )
-    transition: Annotated[float, Live("s", curve=2)] = Field(
+    crossfeed_range: Annotated[float, Live(glide=2.0)] = Field(
+        1.0, ge=0, le=1, description="share of the steps, from the first, that crossfeed pulls"
+    )
+    crossfeed_decay: Annotated[float, Live(glide=2.0)] = Field(
+        1.0, ge=0, le=1, description="what is left of crossfeed's pull at the end of its range"
+    )
+    damping: Annotated[float, Live(glide=2.0)] = Field(
+        0.0, ge=0, le=1, description="share of the guidance taken away halfway between prompts"
+    )
+    transition: Annotated[float, Live("s", curve=2, render=False)] = Field(
         4.0, ge=0, le=60, description="how long a new prompt takes to arrive"
     )
     pace: Annotated[float, Live()] = Field(
@@ -69,7 +80,7 @@ class Params(BaseModel):
     loop: Annotated[int, Live("keyframes")] = Field(
         0, ge=0, le=64, description="0 walks without end, n closes a loop of n keyframes"
     )
-    hold: Annotated[bool, Live()] = Field(
+    hold: Annotated[bool, Live(render=False)] = Field(
         False, description="the walk stands still, the show goes on"
     )
     brightness: Annotated[float, Live(stage=True)] = Field(
@@ -139,6 +150,9 @@ class Config(BaseModel):
     preset: str | None = Field(None, description="name of a preset, or a TOML file")
     folder: Path = Field(Path("."), description="where recordings and saved presets go")
     record: Path | None = Field(None, description="record the whole show into this MP4 file")
+    journal: Path | None = Field(
+        None, description="write the performance into this file, for lwlive render --journal"
+    )
     duration: float | None = Field(None, gt=0, description="end the show after so many seconds")
     stats: Path | None = Field(None, description="write the figures of the run as JSON at the end")
     headless: bool = Field(False, description="no window: controls, OSC and recording only")
@@ -189,9 +203,10 @@ def _plain(field: FieldInfo) -> type:
     return next(option for option in options if option is not type(None))
 
 
-def expected(name: str) -> str:
+def expected(name: str, offline: bool = False) -> str:
     """What a parameter accepts, in words: 'a number from 0 to 4 keyframes/s'."""
     plain, ends, unit = kind(name), bounds(name), live(name).unit
+    ends = (live(name).offline or ends) if offline else ends
     if plain is str:
         return f"text of up to {_max_length(name)} characters"
     if plain is bool:
@@ -212,9 +227,14 @@ _ADAPTERS: dict[str, TypeAdapter[Any]] = {
     name: TypeAdapter(Annotated[_plain(field), *field.metadata])  # type: ignore[arg-type]
     for name, field in Params.model_fields.items()
 }
+_OFFLINE: dict[str, TypeAdapter[Any]] = {
+    name: TypeAdapter(Annotated[kind(name), Field(ge=ends[0], le=ends[1])])  # type: ignore[arg-type]
+    for name in Params.model_fields
+    if (ends := live(name).offline)
+}
 
 
-def checked(name: str, value: object) -> Any:
+def checked(name: str, value: object, offline: bool = False) -> Any:
     """The value as its parameter's type. Raises ControlError with a sentence otherwise."""
     if name not in Params.model_fields:
         raise ControlError(
@@ -227,11 +247,12 @@ def checked(name: str, value: object) -> Any:
     try:
         if not fits:
             raise ValueError
-        result = _ADAPTERS[name].validate_python(value)
+        adapter = _OFFLINE.get(name, _ADAPTERS[name]) if offline else _ADAPTERS[name]
+        result = adapter.validate_python(value)
         if plain is float and not abs(result) < float("inf"):
             raise ValueError
     except (ValidationError, ValueError, OverflowError):
-        raise ControlError(f"{name} takes {expected(name)}, not {_short(value)}") from None
+        raise ControlError(f"{name} takes {expected(name, offline)}, not {_short(value)}") from None
     return result
 
 

@@ -19,6 +19,7 @@ from lwlive import __version__
 from lwlive.params import LOOK, ControlError, Params, checked
 
 _FOR_PEOPLE = ("title", "about")
+KEYFRAMES = "keyframes"  # of a film: [[keyframes]] with a prompt, a seed, a picture ... each
 
 
 class PresetError(ControlError):
@@ -30,8 +31,30 @@ def load(path: Path) -> dict[str, object]:
 
     Raises PresetError naming the file, the key, what was expected and what was found.
     """
+    found = _read(path)
+    if KEYFRAMES in found:
+        raise PresetError(f"{path} has keyframes, which are for lwlive render, not for a show")
+    return _values(path, found, offline=False)
+
+
+def load_film(path: Path) -> tuple[dict[str, object], list[dict[str, Any]]]:
+    """The values in a preset file, in the ranges of a render, and its keyframes as they stand.
+
+    Pictures are looked for beside the file. Raises PresetError.
+    """
+    found = _read(path)
+    keyframes: Any = found.pop(KEYFRAMES, [])
+    if not isinstance(keyframes, list) or not all(isinstance(k, dict) for k in keyframes):
+        raise PresetError(f"{path}: each keyframe stands under a line [[{KEYFRAMES}]]")
+    for keyframe in keyframes:
+        if isinstance(keyframe.get("picture"), str):
+            keyframe["picture"] = path.parent / keyframe["picture"]
+    return _values(path, found, offline=True), keyframes
+
+
+def _values(path: Path, found: dict[str, object], offline: bool) -> dict[str, object]:
     values = {}
-    for key, value in _read(path).items():
+    for key, value in found.items():
         if key in _FOR_PEOPLE:
             if not isinstance(value, str):
                 raise PresetError(f"{path}: {key} takes text, not {value!r}")
@@ -39,7 +62,7 @@ def load(path: Path) -> dict[str, object]:
         if key not in LOOK:
             raise PresetError(f"{path}: {_unknown_key(key)}")
         try:
-            values[key] = checked(key, value)
+            values[key] = checked(key, value, offline)
         except ControlError as error:
             raise PresetError(f"{path}: {error}") from None
     return values

@@ -34,6 +34,7 @@ _HEADER = np.dtype(
         ("version", "<i8"),
         ("phase", "<f8"),
         ("sampled", "<i8"),
+        ("place", "<i8"),
     ]
 )
 
@@ -48,6 +49,7 @@ class Frame:
     phase: float  # position along the walk, in keyframes
     sampled: bool  # False for an in-between
     epoch: int = 0
+    place: int = -1  # frames of this walk before it; less than expected where it was taken back
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ class Ring:
             frame.version,
             frame.phase,
             frame.sampled,
+            frame.place,
         )
         np.copyto(self._pixels[slot], frame.pixels)
         self._write += 1
@@ -149,6 +152,7 @@ class Ring:
                 float(head["phase"]),
                 bool(head["sampled"]),
                 int(head["epoch"]),
+                int(head["place"]),
             )
         return None
 

@@ -17,7 +17,7 @@ from fakes import FakeRecorder, FakeSupply
 from lwlive import __version__, cli
 from lwlive.checkpoint import ModelError, folder_of, own_values, size_of
 from lwlive.params import Config, Params, kind, live
-from lwlive.stage import show, takes
+from lwlive.stage import takes
 from lwlive.stage.supply import EngineFailure
 
 OTHER = {str: "gold rings", float: 0.5, int: 3, bool: True}  # allowed for all, default for none

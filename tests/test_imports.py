@@ -11,14 +11,18 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 STAGE = ("lwlive.stage", "lwlive.params", "lwlive.preset", "lwlive.ring", "lwlive.link")
 ONLY_IN = {  # library: the modules, or packages, that may import it
-    "torch": ("lwlive.engine",),
+    "torch": ("lwlive.engine", "lwlive.render"),
     "diffusers": ("lwlive.engine",),
     "transformers": ("lwlive.engine",),
     "tokenizers": ("lwlive.engine",),
     "pygame": ("lwlive.stage.display", "lwlive.stage.keys", "lwlive.stage.hud"),
     "av": ("lwlive.stage.movie", "lwlive.render"),
     "pythonosc": ("lwlive.stage.osc",),
+    "PIL": ("lwlive.render",),
+    "scipy": ("lwlive.render.sound",),
+    "ray": ("lwlive.render.cluster",),
 }
+WITHOUT_TORCH = ("settings", "timing", "frames", "movie", "picture", "sound", "journal", "command")
 ARITHMETIC = ("lwlive.engine.walk", "lwlive.engine.sampler")
 WORLDLY = "threading _thread time datetime socket multiprocessing concurrent asyncio queue"
 WORLDLY += " subprocess pathlib io tempfile shutil"
@@ -109,6 +113,15 @@ def test_the_engine_imports_neither_the_stage_nor_pygame(package: Package) -> No
     above = ("lwlive.stage", "pygame")
     assert [name for name in engine if any_of(package.anywhere[name], *above)] == []
     assert [name for name in engine if any_of(package.reached(name), *above)] == []
+
+
+def test_a_render_knows_no_windows_and_its_files_no_torch(package: Package) -> None:
+    render = [name for name in package.trees if within(name, ("lwlive.render",))]
+    assert render
+    assert [name for name in render if any_of(package.reached(name), "pygame")] == []
+    plain = [f"lwlive.render.{name}" for name in WITHOUT_TORCH]
+    assert set(plain) <= set(render)
+    assert [name for name in plain if any_of(package.reached(name), "torch", "diffusers")] == []
 
 
 @pytest.mark.parametrize("library", ONLY_IN)

@@ -249,3 +249,44 @@ def test_mix_is_exact_at_both_ends(f: float) -> None:
     assert mix(a, b, 0.0) is a
     assert mix(a, b, 1.0) is b
     assert float(mix(a, b, f)[0].mean()) == pytest.approx(2 + 2 * f, abs=1e-5)
+
+
+def test_crossfeed_pulls_over_its_range_and_decays_there() -> None:
+    walk = start(steps=8, depth=0.25, crossfeed=0.8, crossfeed_range=0.75, crossfeed_decay=0.5)
+    pulls = [walk.pull(i, walk.look) for i in range(9)]
+    assert pulls == pytest.approx([0, 0, 0, 0.8, 0.6, 0.4, 0, 0, 0])
+    whole = start(steps=4, crossfeed=0.3)
+    assert [whole.pull(i, whole.look) for i in range(1, 4)] == [0.3, 0.3, 0.3]
+
+
+def test_guidance_is_damped_halfway_between_prompts_and_nowhere_else() -> None:
+    walk = start(guidance=5.0, damping=0.5, transition=2.0)
+    assert walk.guidance == 5.0
+    values = [
+        w.guidance
+        for w in steps(
+            walk.steered(
+                snapshot(1, prompt="x", guidance=5.0, damping=0.5, transition=2.0), cond(1)
+            ),
+            60,
+        )
+    ]
+    assert values[0] == values[60] == 5.0
+    assert values[30] == pytest.approx(3.0)
+    assert start(guidance=0.5, damping=1.0).guidance == 0.5
+
+
+def test_a_tied_walk_mixes_conditioning_and_guidance_with_its_noise() -> None:
+    walk = start()
+    a, b = replace(walk.a, guidance=2.0), replace(walk.b, guidance=6.0)
+    tied = replace(walk, a=a, b=b, cond_b=cond(4), tied=True, warp=(0.0, 0.9, 1.0), fraction=0.5)
+    assert float(tied.cond()[0].mean()) == pytest.approx(4 * tied.way)
+    assert tied.guidance == pytest.approx(2 + 4 * tied.way)
+
+
+def test_a_pinned_keyframe_lets_go_evenly() -> None:
+    walk = start()
+    pinned = replace(walk, b=replace(walk.b, pinned=True))
+    holds = [replace(pinned, fraction=f).pin() for f in (0.5, 0.75, 0.875, 1.0)]
+    assert holds[0] is None
+    assert [hold[1] for hold in holds[1:] if hold] == [0.5, 1.0]

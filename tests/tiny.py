@@ -44,6 +44,7 @@ FAMILIES: dict[str, dict[str, Any]] = {  # what differs in the UNet
     "sd1": {},
     "sd2": {"use_linear_projection": True, "attention_head_dim": (4, 8)},
     "lcm": {"time_cond_proj_dim": 32},
+    "inpaint": {"in_channels": 9},
     "sdxl": {
         "use_linear_projection": True,
         "attention_head_dim": (4, 8),

@@ -101,7 +101,7 @@ def load(
         denoiser=Denoiser(unet, kind, size),
         decoder=Decoder(vae, coded),
         scheduler=scheduler,
-        shape=(unet.config.in_channels, size[1] // FACTOR, size[0] // FACTOR),
+        shape=(vae.config.latent_channels, size[1] // FACTOR, size[0] // FACTOR),
         device=device,
         kind=kind,
         additions=additions,
@@ -176,14 +176,14 @@ class Eager:
 
     compiled = False
 
-    def __init__(self, modules: Modules, batch: int) -> None:
+    def __init__(self, modules: Modules, batch: int, eta: float = 0.0) -> None:
         self.modules, self.batch = modules, batch
         self.name = name_of(modules.folder)
         self.shape, self.device = modules.shape, modules.device
         self.dtype = modules.kind.precision
         self.own = own_values(modules.folder, modules.additions)
         self.schedule: Callable[[int, int], Schedule] = cache(
-            lambda steps, begin: read(modules.scheduler, steps, begin)
+            lambda steps, begin: read(modules.scheduler, steps, begin, eta)
         )
         self.encode = Encoder(modules.folder, self._text, modules.device)
         self.notes = self.encode.notes

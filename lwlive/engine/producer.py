@@ -17,14 +17,13 @@ import torch
 from torch import Tensor
 
 from lwlive.engine.measure import Timer
-from lwlive.engine.sampler import Model, Sampler, along, evened
-from lwlive.engine.walk import Cond, Walk, Warp, begin
+from lwlive.engine.pace import Pace
+from lwlive.engine.sampler import Model, Sampler
+from lwlive.engine.walk import Cond, Walk, begin
 from lwlive.link import Running
 from lwlive.params import Snapshot
 from lwlive.ring import AHEAD_S, Frame, Ring
 
-WARP_POINTS = 12  # places measured along a segment to even out its pace
-FRAMES_A_POINT = 8  # at least so many frames for each of them, or it costs more than it gives
 MOST_STRIDE = 8
 FULL_LOAD = 0.95  # share of the time that sampling may take
 SPARING_LOAD = 0.6  # the same while packages are built beside it
@@ -53,6 +52,7 @@ class Made:
     """A frame put into the ring, and what it takes to go on from it."""
 
     number: int
+    place: int  # how many frames of this walk came before
     walk: Walk
     latents: Tensor  # [C, H, W], clean
 
@@ -91,15 +91,16 @@ class Producer:
         self.costs = Costs()
         self.epoch = 0
         self._conds: dict[tuple[str, str], Cond] = {}
-        self._warps: dict[object, Warp] = {}  # by what they depend on
-        self._measuring: tuple[object, list[Tensor]] = (None, [])  # a warp not finished yet
         self._replaced = 0  # pictures that were not good, by models used before
         self._used: Model | None = None
+        self._pace = Pace()
         self.use(model)
         snapshot = self._completed(inbox())
         self._made: deque[Made] = deque(maxlen=ring.handle.slots + 1)
-        # the walk of the first frame not made yet
+        # the walk of the first frame not made yet, and the same without what was steered last:
+        # a frame is steered once at most, so that a journal can tell the walk by its frames
         self._next = begin(snapshot, self._cond(snapshot), model.shape, model.device, phase)
+        self._unsteered: Walk | None = None
 
     def use(self, model: Model) -> None:
         """Go on with another model of the same checkpoint."""
@@ -145,6 +146,7 @@ class Producer:
             self.costs.learn((between - start) / len(sampled), spent / len(walks))
         # Frames that the reader overtook meanwhile are not skipped: they are shown later.
         first = max(self._made[-1].number if self._made else -1, self.ring.taken) + 1
+        place = self._made[-1].place + 1 if self._made else 0
         for i, (walk, z, pixels) in enumerate(zip(walks, latents, pictures, strict=True)):
             frame = Frame(
                 pixels=pixels,
@@ -153,10 +155,11 @@ class Producer:
                 phase=walk.phase,
                 sampled=(i + 1) % (len(walks) // len(sampled)) == 0,
                 epoch=self.epoch,
+                place=place + i,
             )
             self.ring.put(frame)
-            self._made.append(Made(first + i, walk, z))
-        self._next = self._settled(walks[-1].after(1 / self.fps))
+            self._made.append(Made(first + i, place + i, walk, z))
+        self._follow()
         costs = self.costs
         self.stride = stride_for(costs.sample, costs.decode, self.fps, self.stride, self.load)
 
@@ -193,9 +196,24 @@ class Producer:
             while len(self._made) > 1 and self._made[-1].number >= soonest:
                 self._made.pop()
             self.epoch += 1
-            self._next = self._settled(self._made[-1].walk.after(1 / self.fps))
-        self.sampler.trace(self._next)
-        self._next = self._next.steered(snapshot, self._cond(snapshot))
+            self._follow()
+        if not self._made:
+            self._next = begin(
+                snapshot,
+                self._cond(snapshot),
+                self.model.shape,
+                self.model.device,
+                self._next.phase,
+            )
+            return
+        before = self._unsteered or self._next
+        self.sampler.trace(before)
+        self._unsteered, self._next = before, before.steered(snapshot, self._cond(snapshot))
+
+    def _follow(self) -> None:
+        """The next frame follows the last one made."""
+        self._next = self._settled(self._made[-1].walk.after(1 / self.fps))
+        self._unsteered = None
 
     @property
     def _has_room(self) -> bool:
@@ -237,13 +255,16 @@ class Producer:
         """The walk with its pace, where a segment has just begun and that could be measured."""
         if not walk.fresh:
             return walk
-        while self._may_measure and self._measure(walk):
+        while self._may_measure and self._measured(walk):
             pass
-        return replace(walk, warp=self._warps.get(self._key(walk), ()), fresh=False)
+        return self._pace.settled(walk, _frames(walk, self.fps))
 
     def _look_ahead(self) -> bool:
         """With time to spare, measure the next segment's pace. False where that is done."""
-        return self._may_measure and self._measure(self._next.next_segment())
+        return self._may_measure and self._measured(self._next.next_segment())
+
+    def _measured(self, walk: Walk) -> bool:
+        return self._pace.measure(self.sampler, walk, _frames(walk, self.fps))
 
     @property
     def _may_measure(self) -> bool:
@@ -252,32 +273,10 @@ class Producer:
         ready = self._ready >= (spent + min(spent, SPARE_S)) * self.fps
         return self.stride == 1 and self.costs.known and ready
 
-    def _measure(self, walk: Walk) -> bool:
-        """Measure one batch of places on the walk's segment. False where no more is to do."""
-        key, points = self._key(walk), self._points(walk)
-        if points < 3 or key in self._warps:
-            return False
-        if self._measuring[0] != key:
-            self._measuring = (key, [])
-        parts = self._measuring[1]
-        done = sum(map(len, parts))
-        parts.append(self.sampler.latents(along(walk, points)[done : done + self.model.batch]))
-        if done + len(parts[-1]) == points + 1:
-            if len(self._warps) >= 128:
-                self._warps.pop(next(iter(self._warps)))
-            self._warps[key] = evened(torch.cat(parts))
-        return True
 
-    def _points(self, walk: Walk) -> int:
-        """Places to measure on a segment, fewer where it is passed in few frames."""
-        speed = walk.params.speed
-        return int(min(WARP_POINTS, self.fps / speed // FRAMES_A_POINT if speed else WARP_POINTS))
-
-    def _key(self, walk: Walk) -> object:
-        """What the pace of a segment depends on."""
-        p = walk.params
-        path = (walk.seed, walk.index, p.loop, p.prompt, p.negative)
-        return (*path, walk.look, p.guidance, p.crossfeed, self._points(walk))
+def _frames(walk: Walk, fps: float) -> float:
+    """Frames that a walk takes for a segment."""
+    return fps / walk.params.speed if walk.params.speed else math.inf
 
 
 def weighted(model: Model, text: str) -> Cond:

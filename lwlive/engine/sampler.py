@@ -4,8 +4,9 @@ The loop is plain arithmetic over a `Schedule`; what a checkpoint is like ends i
 The sampler holds no threads, clocks or files.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -50,11 +51,28 @@ class Model(Protocol):
         """The checkpoint's own schedule at so many steps, from step `begin` on."""
 
 
-def denoise(ask: Ask, x: Tensor, schedule: Schedule, noise: Noise, pull: Pull) -> list[Tensor]:
-    """Run a schedule on latents [B, C, H, W]; the latents before each step and the clean ones.
+@dataclass(frozen=True, eq=False)
+class Held:
+    """A picture that stays while only the masked part walks."""
+
+    mask: Tensor  # [1, H, W]: 1 where it walks, 0 where the picture stays
+    clean: Tensor  # [C, H, W], the picture's latents
+    levels: Callable[[int], Sequence[tuple[float, float]]]  # steps -> (signal, noise) of each
+
+    def keep(self, i: int, steps: int, latents: Tensor, noise: Tensor) -> Tensor:
+        """Latents before step i of so many, with the picture where it stays. All [B, C, H, W]."""
+        signal, sigma = self.levels(steps)[i]
+        return torch.lerp(signal * self.clean + sigma * noise, latents, self.mask)
+
+
+def denoise(ask: Ask, x: Tensor, schedule: Schedule, noise: Noise, pull: Pull) -> Iterator[Tensor]:
+    """Run a schedule on latents [B, C, H, W]: yields those before each step, then the clean ones.
 
     Works for every linear sampler: DDIM (Song 2020), Euler, LMS (Karras 2022), DPM++, LCM ...
     """
+    last: dict[tuple[int, int], int] = {}  # what a step needs -> the last step that needs it
+    for i, step in enumerate(schedule.steps, start=schedule.begin):
+        last |= {(0, j): i for j, _ in step.latents} | {(1, j): i for j, _ in step.outputs}
     latents: dict[int, Tensor] = {schedule.begin: x}
     outputs: dict[int, Tensor] = {}
     for i, step in enumerate(schedule.steps, start=schedule.begin):
@@ -62,8 +80,12 @@ def denoise(ask: Ask, x: Tensor, schedule: Schedule, noise: Noise, pull: Pull) -
         new = _sum(step.latents, latents, x) + _sum(step.outputs, outputs, x)
         for j, factor in step.noises:
             new = new + factor * noise(j)
-        latents[i + 1] = pull(i + 1, new) if i + 1 < schedule.total else new
-    return [latents[i] for i in sorted(latents)]
+        yield latents[i]
+        latents[i + 1] = pull(i + 1, new)
+        for kept, which in ((latents, 0), (outputs, 1)):
+            for j in [j for j in kept if j <= i and last.get((which, j), -1) <= i]:
+                del kept[j]
+    yield latents[schedule.total]
 
 
 def _sum(terms: Terms, tensors: dict[int, Tensor], like: Tensor) -> Tensor:
@@ -98,9 +120,13 @@ def guided(model: Model, cond: Cond, guidance: Tensor) -> Ask:
 def along(walk: Walk, points: int) -> list[Walk]:
     """points + 1 places on a walk's segment, from end to end, as they will look if all is well.
 
-    The conditioning is the one the walk is heading for.
+    Conditioning and numbers are those the walk is heading for; the conditioning of a tied walk goes
+    along. So the places depend on the controls alone, not on when they are asked for.
     """
-    still = replace(walk, warp=(), cond_a=walk.cond_b, arrived=1.0, old_look=None, faded=1.0)
+    there = {name: glide.arrived() for name, glide in walk.glides.items()}
+    still = replace(walk, warp=(), old_look=None, faded=1.0, glides=there)
+    if not walk.tied:
+        still = replace(still, cond_a=walk.cond_b, arrived=1.0)
     return [replace(still, fraction=i / points) for i in range(points + 1)]
 
 
@@ -127,8 +153,8 @@ def evened(latents: Tensor) -> Warp:
 class Sampler:
     """Samples walks with one model."""
 
-    def __init__(self, model: Model) -> None:
-        self.model = model
+    def __init__(self, model: Model, held: Held | None = None) -> None:
+        self.model, self.held = model, held
 
     @torch.inference_mode()
     def latents(self, walks: Sequence[Walk]) -> Tensor:
@@ -138,7 +164,7 @@ class Sampler:
             members = [i for i, walk in enumerate(walks) if look in walk.looks]
             for start in range(0, len(members), self.model.batch):
                 part = members[start : start + self.model.batch]
-                clean = self._run([walks[i] for i in part], look)[-1]
+                clean = self._run([walks[i] for i in part], look)
                 for i, z in zip(part, clean, strict=True):
                     share = walks[i].faded if look == walks[i].look else 1 - walks[i].faded
                     before = result[i]
@@ -161,10 +187,9 @@ class Sampler:
                 if steps not in keyframe.trajectories:
                     keyframe.trajectories[steps] = self._trajectory(keyframe, walk, steps)
 
-    def _run(self, walks: Sequence[Walk], look: Look) -> list[Tensor]:
-        """Latents before each step from the first one run, and the clean ones: [n, C, H, W]."""
+    def _run(self, walks: Sequence[Walk], look: Look) -> Tensor:
+        """Clean latents [n, C, H, W] of a batch, all of one look."""
         steps, first = look.steps, look.inherited
-        pulled = any(walk.crossfeed > 0 for walk in walks)
         for walk in walks:
             self.trace(walk)
         schedule = self.model.schedule(steps, first)
@@ -173,24 +198,33 @@ class Sampler:
         else:
             x = torch.stack([walk.noise(0) for walk in walks]) * schedule.noise_scale
         cond = tuple(torch.stack(part) for part in zip(*(w.cond() for w in walks), strict=True))
-        weights = self._numbers(walk.crossfeed for walk in walks).view(-1, 1, 1, 1)
+        pins = [walk.pin() for walk in walks] if first else [None] * len(walks)
+        noise = torch.stack([walk.noise(0) for walk in walks]) if self.held else x
 
         def pull(i: int, latents: Tensor) -> Tensor:
-            if not pulled:
-                return latents
-            rows = [
-                walk.inherited(steps, i) if walk.crossfeed > 0 else z
-                for walk, z in zip(walks, latents, strict=True)
-            ]
-            return torch.lerp(latents, torch.stack(rows), weights)
+            shares = [walk.pull(i, look) if i < schedule.total else 0.0 for walk in walks]
+            if any(shares):
+                rows = [
+                    walk.inherited(steps, i) if share else z
+                    for walk, share, z in zip(walks, shares, latents, strict=True)
+                ]
+                weights = self._numbers(shares).view(-1, 1, 1, 1)
+                latents = torch.lerp(latents, torch.stack(rows), weights)
+            for row, pin in enumerate(pins):
+                if pin is not None:
+                    keyframe, firm = pin
+                    given = keyframe.trajectories[steps][i]
+                    latents[row] = torch.lerp(latents[row], given, firm)
+            return self.held.keep(i, steps, latents, noise) if self.held else latents
 
-        return denoise(
+        found = denoise(
             guided(self.model, cond, self._numbers(walk.guidance for walk in walks)),
-            x,
+            self.held.keep(first, steps, x, noise) if self.held else x,
             schedule,
             lambda i: torch.stack([walk.noise(i + 1) for walk in walks]),
             pull,
         )
+        return deque(found, maxlen=1).pop()
 
     def _numbers(self, values: Iterable[float]) -> Tensor:
         """One number for each frame of a batch, beside the latents: [n]."""
@@ -198,16 +232,17 @@ class Sampler:
 
     def _trajectory(self, keyframe: Keyframe, walk: Walk, steps: int) -> Tensor:
         """A keyframe's own latents before each step, and the clean ones: [steps + 1, C, H, W]."""
-        schedule = self.model.schedule(steps, 0)
+        schedule, held, noise = self.model.schedule(steps, 0), self.held, keyframe.noise[:1]
+        x = noise * schedule.noise_scale
         found = denoise(
             guided(
                 self.model,
                 tuple(part[None] for part in keyframe.cond),
-                self._numbers([walk.guidance]),
+                self._numbers([walk.guidance_of(keyframe)]),
             ),
-            keyframe.noise[:1] * schedule.noise_scale,
+            held.keep(0, steps, x, noise) if held else x,
             schedule,
             lambda i: keyframe.noise[i + 1 : i + 2],
-            lambda _, latents: latents,
+            lambda i, latents: held.keep(i, steps, latents, noise) if held else latents,
         )
-        return torch.cat(found)
+        return torch.cat(list(found))

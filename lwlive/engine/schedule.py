@@ -7,6 +7,8 @@ out. The table serves every scheduler alike, folds into compiled code, starts at
 needs no diffusers once it is written down. This file knows nothing of models, walks or files.
 """
 
+import difflib
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -68,9 +70,65 @@ class _NoiseSymbol(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def read(scheduler: Any, steps: int, begin: int = 0) -> Schedule:
+def named(name: str, like: Any) -> Any:
+    """The diffusers scheduler of this name, with what `like` tells of the checkpoint's training.
+
+    `lms`, `euler-ancestral` or `LMSDiscreteScheduler` are names. Raises ScheduleError.
+    """
+    import diffusers
+
+    found = {n: n for n in dir(diffusers) if n.endswith("Scheduler") and not n.startswith("Flax")}
+    found = {_plain(n): n for n in found}
+    if _plain(name) not in found:
+        close = difflib.get_close_matches(_plain(name), found, n=1)
+        hint = f", did you mean {close[0]}?" if close else ""
+        raise ScheduleError(
+            f"there is no scheduler {name!r} in diffusers{hint}; there are {', '.join(found)}"
+        )
+    options: dict[str, Any] = {"clip_sample": False, "thresholding": False}
+    kind = getattr(diffusers, found[_plain(name)])
+    if kind is diffusers.PNDMScheduler:
+        options["skip_prk_steps"] = True  # as Stable Diffusion has it
+    try:
+        takes = inspect.signature(kind.__init__).parameters
+        made = kind.from_config(like.config, **{k: v for k, v in options.items() if k in takes})
+    except (ImportError, ValueError, TypeError, NotImplementedError) as error:
+        why = str(error).strip().splitlines()[0]
+        raise ScheduleError(f"the scheduler {name} cannot be used here: {why}") from None
+    if not hasattr(made, "alphas_cumprod"):
+        raise ScheduleError(f"the scheduler {name} is for models of another kind than this one")
+    return made
+
+
+def _plain(name: str) -> str:
+    """A scheduler's name without what all of them have in common."""
+    name = name.lower().replace("-", "").replace("_", "").removesuffix("scheduler")
+    for ending in ("discrete", "multistep"):
+        name = name.removesuffix(ending)
+    return name
+
+
+def levels(scheduler: Any, steps: int) -> list[tuple[float, float]]:
+    """How much picture and how much noise latents hold before each of `steps` steps, and after.
+
+    Raises ScheduleError for schedulers that do not tell.
+    """
+    if not hasattr(scheduler, "add_noise"):
+        raise ScheduleError(f"{type(scheduler).__name__} cannot take pictures; ddim can")
+    scheduler = type(scheduler).from_config(scheduler.config)
+    scheduler.set_timesteps(steps)
+    signal, noise = torch.tensor([1.0, 0.0]).view(2, 1), torch.tensor([0.0, 1.0]).view(2, 1)
+    rows = [
+        scheduler.add_noise(signal.T[None], noise.T[None], t[None]).flatten().tolist()
+        for t in scheduler.timesteps
+    ]
+    return [*((float(s), float(n)) for s, n in rows), (1.0, 0.0)]
+
+
+def read(scheduler: Any, steps: int, begin: int = 0, eta: float = 0.0) -> Schedule:
     """The table of a diffusers scheduler at `steps` steps, from step `begin` on.
 
+    `eta`: share of fresh noise in DDIM's steps (Song 2020), for schedulers that have it.
     Raises ScheduleError for schedulers that clip or threshold, since those are not linear.
     """
     for key in ("thresholding", "clip_sample"):
@@ -85,13 +143,16 @@ def read(scheduler: Any, steps: int, begin: int = 0) -> Schedule:
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(begin)
     n = len(times)
+    options = {"eta": eta} if "eta" in inspect.signature(scheduler.step).parameters else {}
+    if eta and not options:
+        raise ScheduleError(f"{type(scheduler).__name__} has no eta; ddim has")
     rows: list[Step] = []
     with _NoiseSymbol() as noise, torch.no_grad():
         for i in range(begin, n):
             noise.symbol = _unit(3 * n, 2 * n + i)
             x, output = _unit(3 * n, i), _unit(3 * n, n + i)
             scale = float(scheduler.scale_model_input(torch.ones(1, 1, 1, 1), times[i]))
-            out = scheduler.step(output, times[i], x, return_dict=False)[0]
+            out = scheduler.step(output, times[i], x, return_dict=False, **options)[0]
             row = out.flatten().double().tolist()
             rows.append(
                 Step(

@@ -15,6 +15,7 @@ from lwlive.params import Params, Snapshot, live
 Cond = tuple[Tensor, ...]  # each [2, ...]: row 0 from the prompt, row 1 from the negative prompt
 
 NOISES = 9  # noise tensors of a keyframe: the initial one, and one for each of up to 8 steps
+PINNED = 0.25  # share of a segment over which the walk lets go of a pinned keyframe
 LOOK_S = 0.8  # seconds to cross-fade between looks, such as numbers of steps
 EASE_S = 0.25  # nothing arrives faster than this
 
@@ -48,14 +49,16 @@ def mix(a: Cond, b: Cond, f: float) -> Cond:
     return tuple(torch.lerp(x, y, f) for x, y in zip(a, b, strict=True))
 
 
-def noise_of(seed: int, index: int, shape: tuple[int, int, int], device: str) -> Tensor:
-    """Noise of keyframe `index` on the walk of `seed`: [NOISES, C, H, W], unit normal, float32.
+def noise_of(
+    seed: int, index: int, shape: tuple[int, int, int], device: str, count: int = NOISES
+) -> Tensor:
+    """Noise of keyframe `index` on the walk of `seed`: [count, C, H, W], unit normal, float32.
 
     Keyframe 0 is what torch draws first from this very seed, as stock pipelines do. Drawn on the
     CPU, so that a seed looks the same on every device.
     """
     generator = torch.Generator().manual_seed(_mixed(seed, index))
-    noise = torch.stack([torch.randn(shape, generator=generator) for _ in range(NOISES)])
+    noise = torch.stack([torch.randn(shape, generator=generator) for _ in range(count)])
     return noise.to(device)
 
 
@@ -73,11 +76,13 @@ def _mixed(seed: int, index: int) -> int:
 class Keyframe:
     """A point of the walk: noise, and the conditioning its trajectory is made with."""
 
-    noise: Tensor  # [NOISES, C, H, W]
+    noise: Tensor  # [n, C, H, W]: the initial one, and one for each step that injects noise
     cond: Cond
     # steps -> trajectory [steps + 1, C, H, W], the latents before each step and the clean ones.
     # Filled by the sampler when depth or crossfeed first ask for it, and never changed.
     trajectories: dict[int, Tensor] = field(default_factory=dict)
+    guidance: float | None = None  # of its trajectory, where it has its own
+    pinned: bool = False  # its trajectory is given (a picture's), and the walk passes through it
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,10 @@ class Glide:
         if target == self.target:
             return self
         return Glide(self.value, target, abs(target - self.value) / max(seconds, 1e-6))
+
+    def arrived(self) -> "Glide":
+        """The number at its target."""
+        return Glide(self.target, self.target)
 
     def after(self, seconds: float) -> "Glide":
         """The number so many seconds later."""
@@ -135,6 +144,7 @@ class Walk:
     faded: float = 1.0  # of the way from old_look to look
     warp: Warp = ()
     fresh: bool = False  # the segment has begun and its warp may still be measured
+    tied: bool = False  # one track: conditioning and guidance go with the noise
 
     @property
     def params(self) -> Params:
@@ -157,14 +167,44 @@ class Walk:
         return self.fraction + self.glides["pace"].value * (even - self.fraction)
 
     @property
+    def blended(self) -> float:
+        """How far between the two conditionings the picture is, 0 to 1."""
+        return self.way if self.tied else self.arrived
+
+    @property
     def guidance(self) -> float:
-        """Classifier-free guidance of this frame."""
-        return self.glides["guidance"].value
+        """Classifier-free guidance of this frame, damped between two conditionings."""
+        value = self.glides["guidance"].value
+        if self.tied:
+            one, other = (value if k.guidance is None else k.guidance for k in (self.a, self.b))
+            value = one + (other - one) * self.blended
+        middle = 1 - abs(2 * self.blended - 1)
+        return value - max(0.0, value - 1) * self.glides["damping"].value * middle
+
+    def guidance_of(self, keyframe: Keyframe) -> float:
+        """Guidance of a keyframe's own trajectory: its own, or the one the walk is heading for."""
+        own = keyframe.guidance
+        return self.glides["guidance"].target if own is None else own
 
     @property
     def crossfeed(self) -> float:
         """Pull towards the mixed trajectories, of this frame."""
         return self.glides["crossfeed"].value
+
+    def pull(self, i: int, look: "Look") -> float:
+        """The pull before step i: full after the first step run, decaying over its range."""
+        first, end = look.inherited + 1, round(self.glides["crossfeed_range"].value * look.steps)
+        if not first <= i < end:
+            return 0.0
+        along = (i - first) / max(1, end - 1 - first)
+        return self.crossfeed * (1 + along * (self.glides["crossfeed_decay"].value - 1))
+
+    def pin(self) -> tuple[Keyframe, float] | None:
+        """The pinned keyframe that is near, and how firmly it holds: 1 at the keyframe itself."""
+        for keyframe, gap in ((self.a, self.way), (self.b, 1 - self.way)):
+            if keyframe.pinned and gap < PINNED:
+                return keyframe, 1 - gap / PINNED
+        return None
 
     @property
     def looks(self) -> tuple[Look, ...]:
@@ -186,7 +226,7 @@ class Walk:
 
     def cond(self) -> Cond:
         """This frame's conditioning."""
-        return mix(self.cond_a, self.cond_b, self.arrived)
+        return mix(self.cond_a, self.cond_b, self.blended)
 
     def after(self, seconds: float) -> "Walk":
         """The walk one frame of so many seconds later."""
@@ -231,13 +271,17 @@ class Walk:
     def _keyframe(self, index: int) -> Keyframe:
         loop = self.params.loop
         index = index % loop if loop else index
-        return Keyframe(noise_of(self.seed, index, self.shape, self.device), self.cond_b)
+        noise = noise_of(self.seed, index, self.shape, self.device, len(self.a.noise))
+        return Keyframe(noise, self.cond_b)
 
     def _here(self) -> Keyframe:
         """The present mix as a keyframe: frames at its place are those of this walk."""
-        noise = torch.stack([self.noise(i) for i in range(NOISES)])
+        noise = torch.stack([self.noise(i) for i in range(len(self.a.noise))])
         steps = {look.steps for look in self.looks} if self.inherits else set()
-        mixed = {n: torch.stack([self.inherited(n, i) for i in range(n + 1)]) for n in steps}
+        mixed = {
+            n: torch.stack([self.inherited(n, i) for i in range(len(self.a.trajectories[n]))])
+            for n in steps
+        }
         return Keyframe(noise, self.cond(), mixed)
 
     def next_segment(self) -> "Walk":
@@ -285,18 +329,29 @@ def _targets(params: Params) -> dict[str, float]:
         "speed": 0.0 if params.hold else params.speed,
         "guidance": params.guidance,
         "crossfeed": params.crossfeed,
+        "crossfeed_range": params.crossfeed_range,
+        "crossfeed_decay": params.crossfeed_decay,
+        "damping": params.damping,
         "pace": params.pace,
     }
 
 
 def begin(
-    snapshot: Snapshot, cond: Cond, shape: tuple[int, int, int], device: str, phase: float = 0.0
+    snapshot: Snapshot,
+    cond: Cond,
+    shape: tuple[int, int, int],
+    device: str,
+    phase: float = 0.0,
+    noises: int = NOISES,
 ) -> Walk:
-    """The walk at `phase` under these controls, as if it had always been on its way."""
+    """The walk at `phase` under these controls, as if it had always been on its way.
+
+    `noises`: how many noise tensors its keyframes have, one more than the most steps.
+    """
     params = snapshot.params
     index, loop = int(phase // 1), params.loop
     first, second = (
-        Keyframe(noise_of(params.seed, i % loop if loop else i, shape, device), cond)
+        Keyframe(noise_of(params.seed, i % loop if loop else i, shape, device, noises), cond)
         for i in (index, index + 1)
     )
     return Walk(

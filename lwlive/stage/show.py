@@ -17,6 +17,7 @@ from lwlive.params import SAMPLED, Config, ControlError, Controls, bounds, kind
 from lwlive.ring import Pixels
 from lwlive.stage import hud, memory
 from lwlive.stage.figures import Figures
+from lwlive.stage.journal import Journal
 from lwlive.stage.master import Master, dimmed
 from lwlive.stage.movie import RecordError
 from lwlive.stage.osc import Osc, OscError
@@ -95,6 +96,9 @@ class Show:
         self._first: tuple[int, float] | None = None  # tick and time of the first picture
         self._rss_start: float | None = None
         self._engine_own: object = None
+        self._journal: Journal | None = None
+        if config.journal is not None:
+            self._journal = Journal(config.journal, config, size, controls.snapshot)
 
     def end(self) -> None:
         """End after this tick. Safe to call from a signal handler."""
@@ -116,6 +120,8 @@ class Show:
                 n += max(1, behind)
         finally:
             self._takes.close()
+            if self._journal is not None:
+                self._journal.close()
 
     def _tick(self, n: int, now: float) -> None:
         self._take_controls(now)
@@ -144,6 +150,10 @@ class Show:
         """What follows a picture on screen: the recording, the counting, the end."""
         if self._takes.going:
             self._takes.put(dimmed(shown.pixels, level), n)
+        if self._journal is not None:
+            running, params = self.supply.running, self.controls.params
+            dtype = running.dtype if running else None
+            self._journal.tick(n, shown, params, self.supply.starts, dtype, self.config.fps)
         now = self.clock.now()
         self.figures.showed(shown, now, now - self.started)
         if self._first is None:
@@ -173,6 +183,8 @@ class Show:
         if new is not old and (new.nexts != old.nexts or _sampled(new) != _sampled(old)):
             self._sent = new
             self.supply.send(new)
+            if self._journal is not None:
+                self._journal.sent(new)
             self.figures.asked(new.version, now)
 
     def _act(self, what: str, amount: float, now: float) -> None:

@@ -1,0 +1,20 @@
+"""The encoder: pictures to clean latents, with the autoencoder that decodes them again."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lwlive.engine.model import Modules
+from lwlive.ring import Pixels
+
+
+@torch.inference_mode()
+def encoded(modules: Modules, picture: Pixels) -> Tensor:
+    """Clean latents [C, H/8, W/8] float32 of a picture [H, W, 3]."""
+    decoder = modules.decoder
+    image = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]
+    image = decoder.kind.of(image.to(modules.device).float() / 127.5 - 1)
+    found = decoder.vae.encode(image)
+    z: Tensor = found.latents if hasattr(found, "latents") else found.latent_dist.mode()
+    spread, mean = decoder.factors
+    return ((z.float() - mean) / spread)[0]

@@ -1,0 +1,40 @@
+"""Checkpoints trained for inpainting: their UNet sees mask and picture beside the latents."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lwlive.engine.encoder import encoded
+from lwlive.engine.model import Eager, Modules
+from lwlive.engine.walk import Cond
+from lwlive.ring import Pixels
+
+CHANNELS = 9  # of the UNet's input: latents, mask, and the picture's latents without what changes
+GREY = 128
+
+
+def wants_mask(modules: Modules) -> bool:
+    """Whether this checkpoint is one of them."""
+    return int(modules.denoiser.unet.config.in_channels) == CHANNELS
+
+
+class Inpainting(Eager):
+    """Such a checkpoint, for one picture [H, W, 3] and mask [H, W], 255 where it is to change."""
+
+    def __init__(
+        self, modules: Modules, batch: int, eta: float, picture: Pixels, mask: Pixels
+    ) -> None:
+        super().__init__(modules, batch, eta)
+        blank = np.where((mask > 127)[..., None], np.uint8(GREY), picture)
+        self._seen = torch.cat([grown(mask, modules), encoded(modules, blank)])[None]
+
+    def denoise(self, x: Tensor, timestep: float, cond: Cond) -> Tensor:
+        """Model output for scaled latents [B, C, H, W]."""
+        seen = self._seen.expand(len(x), *self._seen.shape[1:])
+        return super().denoise(torch.cat([x, seen], 1), timestep, cond)
+
+
+def grown(mask: Pixels, modules: Modules) -> Tensor:
+    """The mask of latents [1, H, W]: 1 where any of a latent's pixels may change."""
+    walks = torch.from_numpy((mask > 0).copy()).float()[None, None].to(modules.device)
+    return torch.nn.functional.adaptive_max_pool2d(walks, modules.shape[1:])[0]

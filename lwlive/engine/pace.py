@@ -1,0 +1,60 @@
+"""Pace: how visual speed along a segment is evened out, measured on a few places of it.
+
+It knows nothing of rings, clocks or files; whoever asks decides when there is time to measure.
+"""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from lwlive.engine.sampler import Sampler, along, evened
+from lwlive.engine.walk import Walk, Warp
+
+POINTS = 12  # places measured along a segment
+FRAMES_A_POINT = 8  # at least so many frames for each of them, or it costs more than it gives
+REMEMBERED = 128  # segments
+
+
+class Pace:
+    """The paces of segments, measured a batch at a time and remembered."""
+
+    def __init__(self) -> None:
+        self._warps: dict[object, Warp] = {}  # by what they depend on
+        self._measuring: tuple[object, list[Tensor]] = (None, [])  # one not finished yet
+
+    def measure(self, sampler: Sampler, walk: Walk, frames: float) -> bool:
+        """Measure one batch of places on the walk's segment, which is passed in so many frames.
+
+        False where no more is to do.
+        """
+        key, points = _key(walk, frames), _points(frames)
+        if points < 3 or key in self._warps:
+            return False
+        if self._measuring[0] != key:
+            self._measuring = (key, [])
+        parts = self._measuring[1]
+        done = sum(map(len, parts))
+        parts.append(sampler.latents(along(walk, points)[done : done + sampler.model.batch]))
+        if done + len(parts[-1]) == points + 1:
+            if len(self._warps) >= REMEMBERED:
+                self._warps.pop(next(iter(self._warps)))
+            self._warps[key] = evened(torch.cat(parts))
+        return True
+
+    def settled(self, walk: Walk, frames: float) -> Walk:
+        """The walk with its segment's pace, as far as that was measured."""
+        return replace(walk, warp=self._warps.get(_key(walk, frames), ()), fresh=False)
+
+
+def _points(frames: float) -> int:
+    """Places to measure on a segment, fewer where it is passed in few frames."""
+    return int(min(POINTS, frames // FRAMES_A_POINT))
+
+
+def _key(walk: Walk, frames: float) -> object:
+    """What the pace of a segment depends on."""
+    p = walk.params
+    path = (walk.seed, walk.index, p.loop, p.prompt, p.negative)
+    feed = (p.crossfeed, p.crossfeed_range, p.crossfeed_decay, p.damping)
+    return (*path, walk.look, p.guidance, *feed, _points(frames))

@@ -1,0 +1,99 @@
+"""The cluster: frames made by many workers of Ray, one to a GPU or to a few cores.
+
+Frames of a known walk are independent, so workers share nothing: each opens the model once and
+makes stretches of the walk, whole batches, cut as one machine would cut them. A worker that dies is
+replaced and its stretch made again. Files that the settings name must lie at the same paths on
+every machine.
+"""
+
+import math
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from lwlive.render.settings import RenderError, Settings
+from lwlive.render.work import batches, frame_files
+
+STRETCH = 4  # batches a worker makes at a time
+CORES = 4  # to a worker, where there are no GPUs
+TRIES = 4  # of one stretch
+
+
+class Worker:
+    """What runs on the cluster: a studio of its own, open as long as the render goes on."""
+
+    def __init__(self, settings: dict[str, Any], cores: int) -> None:
+        import torch
+
+        from lwlive.render.studio import Studio
+
+        torch.set_num_threads(cores)
+        self.studio = Studio(Settings(**settings))
+
+    def files(self, stretch: list[list[int]]) -> list[tuple[int, bytes]]:
+        """The files of some batches of frames."""
+        return [file for numbers in stretch for file in frame_files(self.studio, numbers)]
+
+    def pid(self) -> int:
+        """The worker's process."""
+        return os.getpid()
+
+
+def made_by_many(settings: Settings, missing: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+    """The missing frames' files in any order, made by the workers of a cluster."""
+    try:
+        import ray
+    except ImportError:
+        raise RenderError(
+            "--ray needs Ray, which is not installed: pip install 'lwlive[ray]'"
+        ) from None
+    address = None if settings.render.ray == "local" else settings.render.ray
+    try:
+        ray.init(address=address, log_to_driver=False, include_dashboard=False)
+    except Exception as error:  # Ray raises plain ones, too
+        where = "on this machine" if address is None else f"at {address}"
+        raise RenderError(f"no Ray cluster answers {where}: {error}") from None
+    try:
+        cut = list(batches(missing, settings.batch))
+        stretches = [cut[i : i + STRETCH] for i in range(0, len(cut), STRETCH)]
+        wanted = set(missing)
+        for files in _spread(ray, settings, stretches):
+            yield from (file for file in files if file[0] in wanted)
+    finally:
+        ray.shutdown()
+
+
+def _spread(
+    ray: Any, settings: Settings, stretches: list[list[list[int]]]
+) -> Iterator[list[tuple[int, bytes]]]:
+    """Each stretch's files, as soon as a worker has made them."""
+    have, gpus = ray.cluster_resources(), int(settings.device == "cuda")
+    room = int(have.get("GPU", 0)) if gpus else math.ceil(have.get("CPU", 1) / CORES)
+    count = min(settings.render.workers or max(1, room), len(stretches))
+    cores = max(1, min(CORES, int(have.get("CPU", 1)) // count))
+    remote = ray.remote(num_cpus=0 if gpus else cores, num_gpus=gpus)(Worker)
+    values = settings.model_dump(mode="json")
+    waiting = deque((stretch, TRIES) for stretch in stretches)
+    busy: dict[Any, tuple[Any, list[list[int]], int]] = {}
+    idle = [remote.remote(values, cores) for _ in range(count)]
+    while waiting or busy:
+        while waiting and idle:
+            worker, (stretch, tries) = idle.pop(), waiting.popleft()
+            busy[worker.files.remote(stretch)] = worker, stretch, tries
+        done, _ = ray.wait(list(busy))
+        worker, stretch, tries = busy.pop(done[0])
+        try:
+            files = ray.get(done[0])
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None
+        except ray.exceptions.RayError as error:
+            if tries == 1:
+                raise RenderError(
+                    f"frames from {stretch[0][0]} on have lost {TRIES} workers: {error}"
+                ) from None
+            waiting.appendleft((stretch, tries - 1))
+            idle.append(remote.remote(values, cores))
+        else:
+            idle.append(worker)
+            yield files

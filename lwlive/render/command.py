@@ -1,0 +1,218 @@
+"""`lwlive render`: flags and presets to settings, settings to frames and a movie."""
+
+import logging
+import re
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from lwlive import flags, preset
+from lwlive.checkpoint import FACTOR, ModelError, folder_of, own_values, size_of
+from lwlive.params import Config, ControlError, Params, checked, live
+from lwlive.render import timing
+from lwlive.render.settings import (
+    FRAMES,
+    KEY_VALUES,
+    PER_KEYFRAME,
+    Key,
+    Render,
+    RenderError,
+    Settings,
+    digest,
+    key_of,
+)
+
+log = logging.getLogger("lwlive")
+
+PROGRAM = "lwlive render"
+ABOUT = """Write a walk to disk: frames, a movie, or both.
+
+One prompt walks from seed to seed. Several, or pictures, are keyframes of a blend, in their order.
+A second run with the same settings goes on after the last whole frame."""
+SHARED = ("model", "size", "device", "batch", "preset", "folder")  # fixed for a show, too
+OFFERED = tuple(n for n in Params.model_fields if live(n).render and not live(n).stage)
+_ORDERED = re.compile(r"--(prompt|picture)(?:=(.*))?", re.DOTALL)
+
+
+def main(args: Sequence[str]) -> int:
+    """Render; returns the exit code, 1 for anything that a sentence was printed for."""
+    logging.basicConfig(level=logging.INFO, format="lwlive: %(message)s")
+    try:
+        settings, place = parse(args)
+        from lwlive.render import work
+        from lwlive.render.frames import open_folder
+
+        settings = work.budgeted(settings, place)
+        frames = open_folder(place, settings, settings.render.overwrite)
+        work.run(frames, place.with_name(f"{place.name}.mp4"))
+    except (ControlError, ModelError) as error:
+        log.error(error)
+        return 1
+    except OSError as error:
+        log.error(f"{error.filename or 'the render'}: {error.strerror or error}")
+        return 1
+    return 0
+
+
+def parse(args: Sequence[str]) -> tuple[Settings, Path]:
+    """Settings and the folder for the frames. Raises ControlError, ModelError; ends for --help."""
+    keyframes, rest = ordered(args)
+    rows = flags.of_params(OFFERED, offline=True) | flags.of_model(Render)
+    rows |= {name: row for name, row in flags.of_model(Config).items() if name in SHARED}
+    given = flags.read(PROGRAM, ABOUT, rows, rest)
+    render = flags.filled(Render, given)
+    config = flags.filled(Config, {n: v for n, v in given.items() if n in SHARED})
+    values: dict[str, object] = {}
+    if config.preset is not None:
+        found = preset.find(config.preset, config.folder)
+        values, of_preset = preset.load_film(found)
+        keyframes = keyframes or of_preset
+    for name in OFFERED:
+        if name in given:
+            values[name] = checked(name, flags.value(name, given[name]), offline=True)
+    if render.journal is not None:
+        from lwlive.render.journal import settings_of
+
+        settings = settings_of(render, config, given, keyframes, values)
+    else:
+        settings = _settings(render, config, keyframes, values)
+    return settings, config.folder / render.name
+
+
+def ordered(args: Sequence[str]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Prompts and pictures in the order they were given, and the other arguments.
+
+    Raises RenderError where one has no value.
+    """
+    keyframes: list[dict[str, Any]] = []
+    rest, waiting = [], list(args)
+    while waiting:
+        word = waiting.pop(0)
+        match = _ORDERED.fullmatch(word)
+        if match is None:
+            rest.append(word)
+            if word == "--ray" and (not waiting or waiting[0].startswith("-")):
+                rest.append("local")
+            continue
+        if match[2] is None and not waiting:
+            raise RenderError(f"argument {word}: expected one argument; see {PROGRAM} --help")
+        value = waiting.pop(0) if match[2] is None else match[2]
+        keyframes.append({match[1]: Path(value) if match[1] == "picture" else value})
+    return keyframes, rest
+
+
+def _settings(
+    render: Render, config: Config, keyframes: list[dict[str, Any]], values: dict[str, object]
+) -> Settings:
+    folder = folder_of(config.model)
+    paced = "speed" in values
+    params = complete(folder, values)
+    if render.mask is not None:
+        pictures = [k for k in keyframes if "picture" in k]
+        if len(pictures) != 1:
+            raise RenderError("--mask takes one --picture, of which it says what may change")
+        keyframes = [k for k in keyframes if k is not pictures[0]]
+        render = render.model_copy(update={"picture": pictures[0]["picture"]})
+    if len(keyframes) == 1 and "picture" not in keyframes[0]:
+        params |= {n: checked(n, v, True) for n, v in keyframes[0].items() if n in KEY_VALUES}
+        keyframes = []
+    keys = tuple(_prompted(keyframes, params))
+    _check(keys, params)
+    width, height = size_of(folder, config.size, FACTOR)
+    joints, frames = _timed(render, keys, params, paced)
+    files = [render.mask, render.audio, render.picture, *(key.picture for key in keys)]
+    return Settings(
+        **machine(folder, config, (width, height)),
+        params=params,
+        keys=keys,
+        joints=joints,
+        frames=frames,
+        render=render,
+        files={str(path): digest(path) for path in files if path is not None},
+    )
+
+
+def complete(folder: Path, values: dict[str, object]) -> dict[str, Any]:
+    """Every live parameter: as given, else the model's own, else as declared."""
+    given = {n: v for n, v in values.items() if v is not None}
+    return Params().model_copy(update={**own_values(folder), **given}).model_dump()
+
+
+def machine(folder: Path, config: Config, size: tuple[int, int]) -> dict[str, Any]:
+    """The part of the settings that tells model and machine."""
+    from lwlive.engine.measure import device_of
+    from lwlive.engine.packages import key
+
+    device = device_of(config.device)
+    return {
+        "model": config.model,
+        "weights": key(str(folder), size, device),
+        "size": size,
+        "device": device,
+        "precision": "float32" if device == "cpu" else "float16",
+        "batch": config.batch or (4 if device == "cpu" else 8),
+    }
+
+
+def _prompted(keyframes: list[dict[str, Any]], params: dict[str, Any]) -> list[Key]:
+    """Keyframes, complete. A picture without a prompt has the one before it, or the next one."""
+    prompts = [k.get("prompt") for k in keyframes]
+    keys = []
+    for i, keyframe in enumerate(keyframes):
+        near = [p for p in [*prompts[i::-1], *prompts[i:]] if p is not None]
+        common = params | {"prompt": near[0] if near else params["prompt"]}
+        keys.append(key_of(i, keyframe, common))
+    return keys
+
+
+def _check(keys: tuple[Key, ...], params: dict[str, Any]) -> None:
+    if len(keys) == 1 and not params["loop"]:
+        raise RenderError("a picture needs something to walk to: give a --prompt or another one")
+    if keys and params["loop"] not in (0, len(keys)):
+        raise RenderError(
+            f"a loop through these keyframes has {len(keys)}: give --loop {len(keys)}, or none"
+        )
+    if any(key.picture for key in keys) and int(params["depth"] * params["steps"]) < 1:
+        raise RenderError(
+            f"a picture as a keyframe needs --depth: with {params['steps']} steps at least "
+            f"{1 / params['steps']:.3g}"
+        )
+
+
+def _timed(
+    render: Render, keys: tuple[Key, ...], params: dict[str, Any], paced: bool
+) -> tuple[tuple[int, ...], int]:
+    """Frame numbers of the keyframes, and how many frames there are."""
+    fps = Fraction(render.fps)
+    loop, sound = params["loop"], None
+    if render.audio is not None:
+        from lwlive.render.sound import length
+
+        sound = length(render.audio)
+    if render.num_steps is not None:
+        per = Fraction(render.num_steps)
+    elif render.seconds is not None:
+        per = Fraction(render.seconds) * fps
+    elif paced and params["speed"]:
+        per = fps / Fraction(params["speed"])
+    elif sound is not None and keys:
+        per = Fraction(sound) * fps / (len(keys) - (0 if loop else 1))
+    else:
+        per = Fraction(PER_KEYFRAME)
+    if keys:
+        ways = len(keys) - (0 if loop else 1)
+        lengths = [key.seconds or float(per / fps) for key in keys[:ways]]
+        joints = timing.chain(lengths, render.fps, bool(loop))
+        natural = joints[-1] if loop else joints[-1] + 1
+    else:
+        per = max(per, Fraction(1))
+        natural = round(loop * per) if loop else FRAMES
+        if sound is not None:
+            natural = round(Fraction(sound) * fps)
+        wanted = render.max_frames or natural
+        joints = timing.even(per, max(wanted, round(loop * per)))
+    frames = natural if render.max_frames is None else render.max_frames
+    if keys and (not loop or sound is not None):
+        frames = min(frames, natural)
+    return joints, frames

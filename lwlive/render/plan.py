@@ -1,0 +1,133 @@
+"""The plan: for each frame its place on the walk, in any order.
+
+The walk of one prompt, or a blend of several keyframes; `replay.py` has the third kind. It knows
+nothing of files or progress.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lwlive.engine.pace import Pace
+from lwlive.engine.producer import weighted
+from lwlive.engine.sampler import Model, Sampler
+from lwlive.engine.walk import Cond, Keyframe, Walk, begin, noise_of
+from lwlive.params import Snapshot
+from lwlive.render import timing
+from lwlive.render.settings import Settings
+
+KEPT = 3  # keyframes remembered: both ends of a segment, and the one before
+Levels = Callable[[int], Sequence[tuple[float, float]]]
+
+
+def noises(model: Model, steps: int) -> int:
+    """How many noise tensors a keyframe needs with so many steps."""
+    rows = model.schedule(steps, 0).steps
+    return 2 + max((j for row in rows for j, _ in row.noises), default=-1)
+
+
+def cond_of(model: Model, prompt: str, negative: str) -> Cond:
+    """Conditioning of a prompt and a negative one, each [2, ...]."""
+    halves = [weighted(model, text) for text in (prompt, negative)]
+    return tuple(torch.stack(pair) for pair in zip(*halves, strict=True))
+
+
+class Plan:
+    """The walk of one prompt, or a blend from keyframe to keyframe."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        sampler: Sampler,
+        pictures: dict[Path, Tensor],
+        levels: Levels,
+        shares: Sequence[float] = (),
+    ) -> None:
+        """`pictures`: clean latents [C, H, W] by file. `shares`: of a way, for each frame."""
+        self.settings, self.sampler, self.params = settings, sampler, settings.live()
+        self.pictures, self.levels, self.shares = pictures, levels, shares
+        assert self.params.steps is not None
+        self.steps = self.params.steps
+        self._noises = noises(sampler.model, self.steps)
+        self._cond: dict[tuple[str, str], Cond] = {}
+        self._keyframes: dict[int, Keyframe] = {}
+        self._pace = Pace()
+        self._segment: tuple[int, Walk] | None = None
+
+    def walks(self, numbers: Sequence[int]) -> list[Walk]:
+        """Where these frames are. Best asked for in their order: segments are prepared."""
+        return [self._walk(n) for n in numbers]
+
+    def source(self, number: int) -> int:
+        """The frame that this one equals: itself, or one of the first round of a loop."""
+        return number % self.round if self.round else number
+
+    @property
+    def round(self) -> int:
+        """Frames of a closed loop, 0 for a walk that is none."""
+        length = self.params.loop
+        return self.settings.joints[length] if length else 0
+
+    def segment(self, number: int) -> tuple[int, float]:
+        """The segment of a frame, and its fraction of the way."""
+        if self.shares:
+            return timing.place(self.settings.joints, number)[0], self.shares[number]
+        i, gone, frames = timing.place(self.settings.joints, self.source(number))
+        return i, gone / frames
+
+    def along(self, i: int) -> Walk:
+        """The beginning of a segment, paced."""
+        if self._segment is None or self._segment[0] != i:
+            walk = self._begun(i)
+            frames = self.settings.joints[i + 1] - self.settings.joints[i]
+            evened = self.params.pace > 0 and self.settings.render.budget is None
+            while evened and self._pace.measure(self.sampler, walk, frames):
+                pass
+            self._segment = i, self._pace.settled(walk, frames)
+        return self._segment[1]
+
+    def _walk(self, number: int) -> Walk:
+        i, fraction = self.segment(number)
+        return replace(self.along(i), fraction=fraction)
+
+    def _begun(self, i: int) -> Walk:
+        a, b = self._keyframe(i), self._keyframe(i + 1)
+        model = self.sampler.model
+        walk = begin(Snapshot(0, self.params), a.cond, model.shape, model.device, 0, 1)
+        return replace(
+            walk, index=i, a=a, b=b, cond_a=a.cond, cond_b=b.cond, tied=bool(self.settings.keys)
+        )
+
+    def _keyframe(self, i: int) -> Keyframe:
+        """The keyframe at joint i; neighbours share it, with its trajectory."""
+        count = self.params.loop or len(self.settings.keys)
+        i = i % count if count else i
+        if i not in self._keyframes:
+            while len(self._keyframes) >= KEPT:
+                self._keyframes.pop(next(iter(self._keyframes)))
+            self._keyframes[i] = self._made(i)
+        return self._keyframes[i]
+
+    def _made(self, i: int) -> Keyframe:
+        model, params = self.sampler.model, self.params
+        shape, device = model.shape, model.device
+        if not self.settings.keys:
+            noise = noise_of(params.seed, i, shape, device, self._noises)
+            return Keyframe(noise, self._encoded(params.prompt, params.negative))
+        key = self.settings.keys[i]
+        noise = noise_of(key.seed, key.index, shape, device, self._noises)
+        cond = self._encoded(key.prompt, key.negative)
+        if key.picture is None:
+            return Keyframe(noise, cond, guidance=key.guidance)
+        clean = self.pictures[key.picture]
+        rows = [signal * clean + sigma * noise[0] for signal, sigma in self.levels(self.steps)]
+        given = {self.steps: torch.stack(rows)}
+        return Keyframe(noise, cond, given, key.guidance, pinned=True)
+
+    def _encoded(self, prompt: str, negative: str) -> Cond:
+        if (prompt, negative) not in self._cond:
+            self._cond[prompt, negative] = cond_of(self.sampler.model, prompt, negative)
+        return self._cond[prompt, negative]

@@ -1,0 +1,198 @@
+"""Settings of a render: its flags, declared once, and all that decides what its frames look like.
+
+They are written beside the frames and into the movie. This file knows nothing of torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lwlive import __version__
+from lwlive.params import ControlError, Params, checked
+
+FRAMES = 10_000  # of a walk without an end, where no number is given
+PER_KEYFRAME = 200  # frames from one keyframe to the next, where nothing else tells
+
+
+class RenderError(ControlError):
+    """A render cannot begin or go on; the message is a sentence for the person at the desk."""
+
+
+class Render(BaseModel):
+    """What is fixed for one render, beside the live parameters."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: str = Field(
+        "walk", min_length=1, description="the folder of the frames and, with .mp4, the movie"
+    )
+    num_steps: int | None = Field(
+        None, ge=1, description="frames from one keyframe to the next; default: 200"
+    )
+    seconds: float | None = Field(
+        None, gt=0, description="seconds from one keyframe to the next, in place of --num-steps"
+    )
+    max_frames: int | None = Field(
+        None, ge=1, description="frames in all; default: to the end, 10000 where there is none"
+    )
+    fps: float = Field(10.0, ge=1, le=240, description="frames in a second of the movie")
+    scheduler: str | None = Field(
+        None, description="a scheduler of diffusers: lms, ddim, euler, dpmsolver ..."
+    )
+    eta: float = Field(0.0, ge=0, le=1, description="share of noise in the steps of ddim")
+    output: Literal["both", "frames", "movie"] = Field("both", description="what is kept")
+    format: Literal["jpg", "png"] = Field("jpg", description="of the frames")
+    quality: int = Field(90, ge=1, le=100, description="of JPEG frames")
+    crf: int = Field(10, ge=0, le=51, description="of the movie (x264): 0 is without loss")
+    budget: int | None = Field(
+        None, ge=2, description="pictures sampled from one keyframe to the next, where most changes"
+    )
+    budget_seconds: float | None = Field(
+        None, gt=0, description="the same, as time for the whole render"
+    )
+    picture: Path | None = Field(
+        None,
+        description="a picture as a keyframe, in its order among the prompts; may be repeated",
+    )
+    mask: Path | None = Field(
+        None, description="a picture, white where the walk may change the one of --picture"
+    )
+    audio: Path | None = Field(
+        None, description="the walk goes with this file's drums, the movie carries its sound"
+    )
+    journal: Path | None = Field(None, description="render this performance of a show again")
+    tiled: bool = Field(False, description="decode in tiles, for large sizes")
+    ray: str | None = Field(
+        None, description="spread over a Ray cluster at this address; local: this machine's"
+    )
+    workers: int | None = Field(
+        None, ge=1, description="of the cluster; default: one a GPU, or one for every four cores"
+    )
+    overwrite: bool = Field(False, description="start anew, whatever is there")
+
+
+# These change no frame, or are told by the joints.
+MADE_BY = {"name", "max_frames", "fps", "num_steps", "seconds", "output", "crf", "overwrite"}
+MADE_BY |= {"ray", "workers"}
+
+
+class Key(BaseModel):
+    """One keyframe of a blend, complete."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prompt: str
+    negative: str
+    seed: int
+    index: int  # keyframe of the seed's own walk
+    guidance: float
+    seconds: float | None = None  # to the next keyframe
+    picture: Path | None = None
+
+
+KEY_VALUES = ("prompt", "negative", "seed", "guidance")  # of a keyframe, as parameters have them
+
+
+class Settings(BaseModel):
+    """Everything that decides what frames look like, and how many there are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    weights: str  # digest of the checkpoint's files
+    size: tuple[int, int]  # width, height
+    device: str
+    precision: str
+    batch: int
+    params: dict[str, Any]  # live parameters, complete
+    keys: tuple[Key, ...] = ()  # of a blend; empty for the walk of one prompt
+    joints: tuple[int, ...] = ()  # frame number of each keyframe
+    frames: int
+    render: Render
+    files: dict[str, str] = Field(default_factory=dict)  # pictures, sound ... -> digest
+    overrides: dict[str, Any] = Field(default_factory=dict)  # of a journal's parameters
+
+    @property
+    def looped(self) -> bool:
+        """Whether the last keyframe is the first one again."""
+        return bool(self.params["loop"])
+
+    def live(self) -> Params:
+        """The live parameters, offline ranges allowed."""
+        return Params().model_copy(update=self.params)
+
+
+def versions() -> dict[str, str]:
+    """What frames were made with; other versions may round otherwise."""
+    from importlib.metadata import version
+
+    names = ("torch", "diffusers", "transformers", "numpy", "pillow", "av")
+    found = {name: version(name) for name in names}
+    return {"lwlive": __version__, "python": platform.python_version(), **found}
+
+
+def told(settings: Settings) -> str:
+    """The settings as JSON, for the file beside the frames and the movie's metadata."""
+    both = {"settings": settings.model_dump(mode="json"), "versions": versions()}
+    return json.dumps(both, indent=2)
+
+
+def identity(settings: dict[str, Any]) -> dict[str, Any]:
+    """What frames depend on, flat and by the names that people use, of told settings."""
+    open_ended = not settings["keys"] and not settings["render"]["journal"]
+    flat = {k: v for k, v in settings.items() if k not in ("params", "render", "keys", "files")}
+    if open_ended:  # further frames change none of those before
+        flat["frames a keyframe"] = flat.pop("joints")[1]
+        flat.pop("frames")
+    flat |= {k: v for k, v in settings["render"].items() if k not in MADE_BY}
+    if settings["render"]["audio"]:
+        flat["fps"] = settings["render"]["fps"]
+    flat |= settings["params"] | settings["files"]
+    for i, key in enumerate(settings["keys"]):
+        flat |= {f"keyframe {i + 1}: {name}": value for name, value in key.items()}
+    return flat
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """What differs between two told settings, each in a few words."""
+    before, after = identity(old), identity(new)
+    names = [n for n in {**before, **after} if before.get(n) != after.get(n)]
+    return [f"{n} was {_short(before.get(n))} and is {_short(after.get(n))}" for n in names]
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def digest(path: Path) -> str:
+    """What a file holds, in a few letters. Raises RenderError."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except OSError as error:
+        raise RenderError(f"cannot read {path}: {error.strerror}") from None
+
+
+def key_of(number: int, given: dict[str, Any], params: dict[str, Any]) -> Key:
+    """A keyframe from what was given of it, the rest from the parameters. Raises ControlError.
+
+    One without a seed of its own has its place on the walk of the common seed.
+    """
+    known = (*KEY_VALUES, "seconds", "picture")
+    for name in given:
+        if name not in known:
+            raise RenderError(f"a keyframe has no {name!r}; it takes {', '.join(known)}")
+    values = {n: checked(n, given[n], offline=True) for n in KEY_VALUES if n in given}
+    seconds = given.get("seconds")
+    if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
+        raise RenderError(f"a keyframe's seconds are a number above 0, not {seconds!r}")
+    index = 0 if "seed" in values else number
+    complete = {n: params[n] for n in KEY_VALUES} | values
+    return Key(**complete, index=index, seconds=seconds, picture=given.get("picture"))

@@ -1,0 +1,128 @@
+"""The studio: a model opened for a render, and frames made with it.
+
+The same in one process and on every machine of a cluster; it writes nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lwlive.checkpoint import folder_of
+from lwlive.engine.encoder import encoded
+from lwlive.engine.inpainting import Inpainting, grown, wants_mask
+from lwlive.engine.model import Eager, Modules, load
+from lwlive.engine.networks import Kind
+from lwlive.engine.sampler import Held, Sampler
+from lwlive.engine.schedule import ScheduleError, levels, named
+from lwlive.render import picture
+from lwlive.render.placing import Placed
+from lwlive.render.plan import Levels, Plan
+from lwlive.render.replay import Replay
+from lwlive.render.settings import RenderError, Settings
+from lwlive.ring import Pixels
+from lwlive.stage.master import dimmed
+
+
+class Studio:
+    """Makes frames of one render, any of them, in any order. Raises RenderError, ModelError."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        render = settings.render
+        self._still = self._inpainted()
+        kind = Kind(settings.precision, True)
+        modules = load(folder_of(settings.model), settings.size, settings.device, kind)
+        if render.tiled:
+            modules.decoder.vae.enable_tiling()
+        try:
+            if render.scheduler is not None:
+                modules = replace(modules, scheduler=named(render.scheduler, modules.scheduler))
+            self.model = self._opened(modules)
+            params = settings.live()
+            assert params.steps is not None
+            self.model.schedule(params.steps, 0)
+            self._levels: Levels = cache(lambda steps: levels(modules.scheduler, steps))
+            if render.mask is not None or any(key.picture for key in settings.keys):
+                self._levels(params.steps)
+        except (ScheduleError, ImportError) as error:
+            raise RenderError(str(error)) from None
+        except (AttributeError, TypeError, ValueError, KeyError, IndexError) as error:
+            name = render.scheduler or type(modules.scheduler).__name__
+            raise RenderError(f"the scheduler {name} cannot be used here: {error}") from None
+        self.sampler = Sampler(self.model, self._held(modules))
+        self.places = self._places(modules)
+
+    def frames(self, numbers: Sequence[int]) -> list[Pixels]:
+        """The pictures [H, W, 3] of so many frames, a batch at a time."""
+        if isinstance(self.places, Plan) and self._budget:
+            latents = torch.stack([self._placed(n) for n in numbers])
+        else:
+            latents = self.sampler.latents(self.places.walks(numbers))
+        found = self.sampler.pixels(latents)
+        if self._still is not None:
+            below, mask = self._still
+            found = [picture.merged(below, pixels, mask) for pixels in found]
+        if not isinstance(self.places, Plan):
+            found = [dimmed(p, self.places.levels[n]) for n, p in zip(numbers, found, strict=True)]
+        return found
+
+    @property
+    def _budget(self) -> int | None:
+        return self.settings.render.budget
+
+    def _placed(self, number: int) -> Tensor:
+        """Clean latents of a frame between those sampled of its segment."""
+        assert isinstance(self.places, Plan)
+        i, fraction = self.places.segment(number)
+        if self._segment is None or self._segment[0] != i:
+            assert self._budget is not None
+            self._segment = i, Placed(self.sampler, self.places.along(i), self._budget)
+        return self._segment[1].latents(fraction)
+
+    _segment: tuple[int, Placed] | None = None
+
+    def _places(self, modules: Modules) -> Plan | Replay:
+        settings = self.settings
+        if settings.render.journal is not None:
+            return Replay(settings, self.sampler)
+        files = {key.picture for key in settings.keys if key.picture is not None}
+        pictures = {path: self._encoded(modules, path) for path in sorted(files)}
+        shares: Sequence[float] = ()
+        if settings.render.audio is not None:
+            from lwlive.render.sound import shares as heard
+
+            shares = heard(settings.render.audio, settings.joints, settings.render.fps)
+        return Plan(settings, self.sampler, pictures, self._levels, shares)
+
+    def _encoded(self, modules: Modules, path: Path) -> Tensor:
+        return encoded(modules, picture.read(path, self.settings.size))
+
+    def _inpainted(self) -> tuple[Pixels, Pixels] | None:
+        """Picture and mask of an inpainting."""
+        render, size = self.settings.render, self.settings.size
+        if render.mask is None or render.picture is None:
+            return None
+        return picture.read(render.picture, size), picture.read_mask(render.mask, size)
+
+    def _opened(self, modules: Modules) -> Eager:
+        batch, eta = self.settings.batch, self.settings.render.eta
+        if not wants_mask(modules):
+            return Eager(modules, batch, eta)
+        width, height = self.settings.size
+        below, mask = self._still or (
+            np.zeros((height, width, 3), np.uint8),
+            np.full((height, width), 255, np.uint8),
+        )
+        return Inpainting(modules, batch, eta, below, mask)
+
+    def _held(self, modules: Modules) -> Held | None:
+        """What an inpainting keeps, where the checkpoint knows of no masks."""
+        if self._still is None or wants_mask(modules):
+            return None
+        below, mask = self._still
+        return Held(grown(mask, modules), encoded(modules, below), self._levels)

@@ -1,0 +1,117 @@
+"""The work: frames that are missing are made, batch by batch, and then the movie."""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from lwlive.render import picture
+from lwlive.render.frames import Frames, check_room, stored_budget
+from lwlive.render.movie import write_movie
+from lwlive.render.settings import Settings, told
+from lwlive.render.studio import Studio
+
+log = logging.getLogger("lwlive")
+
+BYTES_A_PIXEL = 0.35  # of a JPEG frame, more or less
+BYTES_A_PIXEL_PNG = 2.0
+
+
+def batches(missing: Sequence[int], size: int) -> Iterator[list[int]]:
+    """The whole batches in which something is missing; always cut alike, so bytes are the same."""
+    for start in sorted({n // size * size for n in missing}):
+        yield list(range(start, start + size))
+
+
+def frame_files(studio: Studio, numbers: Sequence[int]) -> list[tuple[int, bytes]]:
+    """The files of one batch of frames, those past the end left out.
+
+    The last batch is filled up, so that a frame is the same whatever follows it.
+    """
+    settings, render = studio.settings, studio.settings.render
+    last = settings.frames - 1
+    pictures = studio.frames([min(n, last) for n in numbers])
+    return [
+        (n, picture.written(np.ascontiguousarray(pixels), render.format, render.quality))
+        for n, pixels in zip(numbers, pictures, strict=True)
+        if n <= last
+    ]
+
+
+def made_here(settings: Settings, missing: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+    """The missing frames' files, made in this process."""
+    studio, wanted = Studio(settings), set(missing)
+    for numbers in batches(missing, settings.batch):
+        yield from (file for file in frame_files(studio, numbers) if file[0] in wanted)
+
+
+def run(frames: Frames, movie: Path) -> None:
+    """Make what is missing, and the movie. Raises RenderError, ModelError, OSError."""
+    settings, render = frames.settings, frames.settings.render
+    missing = frames.missing()
+    width, height = settings.size
+    each = width * height * (BYTES_A_PIXEL if render.format == "jpg" else BYTES_A_PIXEL_PNG)
+    check_room(frames.folder, len(missing), round(each))
+    if missing:
+        rounds = _round(settings)
+        first = [n for n in missing if n < rounds]
+        _write(frames, _made(settings, first), rounds, len(first))
+        for n in missing:
+            if n >= rounds:
+                frames.write(n, frames.path(n % rounds).read_bytes())
+    if render.output == "frames":
+        log.info(f"{settings.frames} frames in {frames.folder}")
+        return
+    about = {"title": settings.params["prompt"], "comment": told(settings)}
+    sound = render.audio
+    count = write_movie(movie, frames.paths(), render.fps, render.crf, about, sound)
+    log.info(f"{count} frames in {movie}")
+    if render.output == "movie":
+        frames.remove()
+
+
+def budgeted(settings: Settings, folder: Path) -> Settings:
+    """The settings with a time budget as pictures to sample: measured once, then kept with them."""
+    render = settings.render
+    if render.budget_seconds is None or render.budget is not None:
+        return settings
+    kept = None if render.overwrite else stored_budget(folder)
+    if kept is None:
+        studio = Studio(settings)
+        numbers = list(range(settings.batch))
+        studio.frames(numbers)
+        start = time.perf_counter()
+        studio.frames(numbers)
+        each = (time.perf_counter() - start) / settings.batch
+        ways = sum(1 for joint in settings.joints[:-1] if joint < settings.frames)
+        kept = max(2, int(render.budget_seconds / each / ways))
+        log.info(f"a budget of {kept} pictures from keyframe to keyframe")
+    return settings.model_copy(update={"render": render.model_copy(update={"budget": kept})})
+
+
+def _round(settings: Settings) -> int:
+    """The first frame that equals an earlier one: where a loop is closed, or past the end."""
+    looped = settings.looped and settings.render.journal is None and not settings.render.audio
+    return (
+        min(settings.frames, settings.joints[settings.params["loop"]])
+        if looped
+        else (settings.frames)
+    )
+
+
+def _made(settings: Settings, missing: Sequence[int]) -> Iterable[tuple[int, bytes]]:
+    if settings.render.ray is None:
+        return made_here(settings, missing)
+    from lwlive.render.cluster import made_by_many
+
+    return made_by_many(settings, missing)
+
+
+def _write(frames: Frames, files: Iterable[tuple[int, bytes]], total: int, count: int) -> None:
+    with tqdm(total=total, initial=total - count, unit="frame", dynamic_ncols=True) as bar:
+        for number, data in files:
+            frames.write(number, data)
+            bar.update()

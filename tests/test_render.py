@@ -1,0 +1,229 @@
+"""The laws of a render's plan: exact counts, joints once, loops closed, settings compared."""
+
+import json
+import shlex
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from lwlive import preset
+from lwlive.params import ControlError, Params, expected, live
+from lwlive.render import command, picture, timing
+from lwlive.render.frames import open_folder
+from lwlive.render.placing import distance
+from lwlive.render.settings import Render, RenderError, Settings, differences, told
+
+FPS = st.sampled_from([1.0, 10.0, 23.976, 24.0, 29.97, 30.0, 60.0, 12.5])
+
+
+@given(st.lists(st.floats(1, 30), min_size=1, max_size=6), FPS, st.booleans())
+def test_a_film_is_exactly_as_long_as_its_seconds(
+    seconds: list[float], fps: float, closed: bool
+) -> None:
+    if min(seconds) * fps < 2:
+        seconds = [s * 2 for s in seconds]
+    joints = timing.chain(seconds, fps, closed)
+    frames = joints[-1] if closed else joints[-1] + 1
+    assert frames == round(sum(map(Fraction, seconds)) * Fraction(fps))
+    assert len(joints) == len(seconds) + 1
+
+
+@given(st.integers(1, 400), st.integers(1, 700))
+def test_joints_are_neither_repeated_nor_skipped(per: int, frames: int) -> None:
+    joints = timing.even(Fraction(per), frames)
+    places = [timing.place(joints, n) for n in range(frames)]
+    phases = [Fraction(i * total + gone, total) for i, gone, total in places]
+    assert phases == [Fraction(n, per) for n in range(frames)]
+
+
+def test_the_last_frame_of_an_open_film_is_its_last_keyframe() -> None:
+    joints = timing.chain([1.0, 2.0], 10, closed=False)
+    assert joints == (0, 10, 29)
+    assert timing.place(joints, 29) == (1, 19, 19)
+    assert timing.place(joints, 10) == (1, 0, 19)
+
+
+def test_a_way_shorter_than_a_frame_is_refused() -> None:
+    with pytest.raises(RenderError, match="less than a frame"):
+        timing.chain([0.01, 1.0], 10, closed=False)
+
+
+def test_the_published_command_line_says_what_it_said() -> None:
+    settings, place = command.parse(
+        shlex.split(
+            'lwlive render --prompt "blueberry spaghetti" --name blueberry --num-steps 200 '
+            "--steps 50 --guidance 7.5 --seed 1337 --max-frames 10000 --scheduler lms --quality 90"
+        )[2:]
+    )
+    assert place == Path("blueberry")
+    assert settings.frames == 10_000
+    assert settings.joints[:3] == (0, 200, 400)
+    assert settings.render == Render(
+        name="blueberry", num_steps=200, max_frames=10_000, scheduler="lms", quality=90
+    )
+    assert (settings.render.fps, settings.render.crf, settings.render.format) == (10, 10, "jpg")
+    told_of = {n: settings.params[n] for n in ("prompt", "steps", "guidance", "seed")}
+    expected_of = {"prompt": "blueberry spaghetti", "steps": 50, "guidance": 7.5, "seed": 1337}
+    assert told_of == expected_of
+
+
+def test_a_parameter_is_declared_once_for_show_render_and_preset() -> None:
+    offered = set(command.OFFERED)
+    assert offered == {n for n in Params.model_fields if live(n).render and not live(n).stage}
+    assert not offered & set(Render.model_fields)
+    assert {"crossfeed", "crossfeed_range", "crossfeed_decay", "damping"} <= offered
+    assert expected("steps", offline=True) == "a whole number from 1 to 1000"
+    assert expected("steps") == "a whole number from 1 to 8"
+
+
+def test_prompts_and_pictures_are_keyframes_in_their_order() -> None:
+    found, rest = command.ordered(
+        ["--prompt", "a, b", "--fps", "5", "--picture=x.png", "--prompt", "--ray", "--ray"]
+    )
+    assert found == [{"prompt": "a, b"}, {"picture": Path("x.png")}, {"prompt": "--ray"}]
+    assert rest == ["--fps", "5", "--ray", "local"]
+
+
+def test_several_prompts_are_a_blend_of_their_seconds() -> None:
+    settings, _ = command.parse(shlex.split("--prompt a --prompt b --prompt c --seconds 2 --fps 8"))
+    assert [key.prompt for key in settings.keys] == ["a", "b", "c"]
+    assert [key.index for key in settings.keys] == [0, 1, 2]
+    assert (settings.joints, settings.frames) == ((0, 16, 31), 32)
+    closed, _ = command.parse(shlex.split("--prompt a --prompt b --loop 2 --seconds 2 --fps 8"))
+    assert (closed.joints, closed.frames) == ((0, 16, 32), 32)
+
+
+def test_keyframes_of_a_preset_have_values_of_their_own(tmp_path: Path) -> None:
+    file = tmp_path / "film.toml"
+    file.write_text(
+        "steps = 30\n"
+        '[[keyframes]]\nprompt = "a"\nseconds = 3\nguidance = 2.5\n'
+        '[[keyframes]]\nprompt = "b"\nseed = 0\nnegative = "c"\n'
+    )
+    settings, _ = command.parse(["--preset", str(file)])
+    first, second = settings.keys
+    assert (first.guidance, first.seconds, first.index) == (2.5, 3, 0)
+    assert (second.seed, second.index, second.negative) == (0, 0, "c")
+    assert settings.frames == 30
+    with pytest.raises(ControlError, match="for lwlive render"):
+        preset.load(file)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("--steps 1001", "from 1 to 1000"),
+        ("--size 100", "multiples of 8"),
+        ("--prompt a --prompt b --loop 3", "--loop 2"),
+        ("--prompt a --picture p.png", "--depth"),
+        ("--picture p.png --depth 0.5", "something to walk to"),
+        ("--mask m.png", "takes one --picture"),
+        ("--qualty 3", "did you mean --quality"),
+        ("--prompt", "expected one argument"),
+        ("--journal nowhere.jsonl", "cannot read the journal"),
+        ("--audio nowhere.wav", "cannot be read as sound"),
+        ("--preset cathedral --fps 0", "--fps"),
+    ],
+)
+def test_what_cannot_be_rendered_gets_a_sentence(
+    words: str, sentence: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert command.main(words.split()) == 1
+    assert sentence in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def settings_for(**render: Any) -> Settings:
+    """Settings as the command line makes them."""
+    words = [f"--{k.replace('_', '-')}={v}" for k, v in {"max_frames": 4, **render}.items()]
+    return command.parse(words)[0]
+
+
+def test_frames_of_other_settings_are_refused_with_the_difference(tmp_path: Path) -> None:
+    open_folder(tmp_path, settings_for(steps=3), overwrite=False)
+    open_folder(tmp_path, settings_for(steps=3), overwrite=False)
+    with pytest.raises(RenderError, match="steps was 3 and is 4"):
+        open_folder(tmp_path, settings_for(steps=4), overwrite=False)
+
+
+def test_more_frames_are_a_continuation_and_fewer_are_refused(tmp_path: Path) -> None:
+    frames = open_folder(tmp_path, settings_for(), overwrite=False)
+    for n in frames.missing():
+        frames.write(n, b"x")
+    more = open_folder(tmp_path, settings_for(max_frames=6), overwrite=False)
+    assert more.missing() == [4, 5]
+    with pytest.raises(RenderError, match="holds 4 frames, more than the 3"):
+        open_folder(tmp_path, settings_for(max_frames=3), overwrite=False)
+
+
+def test_overwriting_leaves_nothing_stale_and_nothing_of_others_is_lost(tmp_path: Path) -> None:
+    frames = open_folder(tmp_path, settings_for(), overwrite=False)
+    for n in range(4):
+        frames.write(n, b"x")
+    (tmp_path / ".frame000004.jpg.77").write_bytes(b"half")
+    (tmp_path / "mine.jpg").write_bytes(b"mine")
+    frames = open_folder(tmp_path, settings_for(format="png"), overwrite=True)
+    assert frames.missing() == [0, 1, 2, 3]
+    assert {path.name for path in tmp_path.iterdir()} == {"settings.json", "mine.jpg"}
+
+
+def test_frames_of_unknown_settings_are_not_taken_for_ours(tmp_path: Path) -> None:
+    (tmp_path / "frame000000.jpg").write_bytes(b"x")
+    with pytest.raises(RenderError, match="not known"):
+        open_folder(tmp_path, settings_for(), overwrite=False)
+    (tmp_path / "settings.json").write_text("{")
+    with pytest.raises(RenderError, match="cannot be read"):
+        open_folder(tmp_path, settings_for(), overwrite=False)
+
+
+def test_settings_survive_being_told() -> None:
+    settings = settings_for(steps=40)
+    stored = json.loads(told(settings))["settings"]
+    assert Settings(**stored) == settings
+    assert differences(stored, stored) == []
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg"])
+def test_a_picture_of_any_size_and_orientation_is_fitted(tmp_path: Path, kind: str) -> None:
+    tall = Image.new("RGB", (30, 90), (200, 30, 30))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned: shown 90 wide
+    tall.save(tmp_path / f"a.{kind}", exif=exif)
+    pixels = picture.read(tmp_path / f"a.{kind}", (64, 32))
+    assert pixels.shape == (32, 64, 3)
+    assert abs(int(pixels[16, 32, 0]) - 200) < 3
+    clear = Image.new("RGBA", (8, 8), (255, 255, 255, 0))
+    clear.save(tmp_path / "clear.png")
+    assert picture.read(tmp_path / "clear.png", (64, 32)).max() == 0
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", b"\x89PNG\r\n\x1a\n\0\0"])
+def test_a_broken_picture_gets_a_sentence(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(RenderError, match=r"a\.png cannot be read as a picture"):
+        picture.read(tmp_path / "a.png", (64, 64))
+
+
+def test_merging_is_exact_where_the_mask_is_black_or_white() -> None:
+    rng = np.random.default_rng(0)
+    one, other = rng.integers(0, 256, (2, 8, 8, 3), np.uint8)
+    mask = np.zeros((8, 8), np.uint8)
+    mask[:, 4:] = 255
+    both = picture.merged(one, other, mask)
+    assert (both[:, :4] == one[:, :4]).all()
+    assert (both[:, 4:] == other[:, 4:]).all()
+
+
+def test_a_larger_change_is_a_larger_distance() -> None:
+    picture_of = np.random.default_rng(0).integers(0, 100, (32, 32, 3), np.uint8)
+    assert distance(picture_of, picture_of) == 0
+    gaps = [distance(picture_of, picture_of + np.uint8(step)) for step in (1, 10, 50)]
+    assert gaps == sorted(gaps)
+    moved = distance(picture_of, np.roll(picture_of, 1, 1))
+    assert 0 < moved < distance(picture_of, np.uint8(255) - picture_of)
