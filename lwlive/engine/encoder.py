@@ -15,6 +15,7 @@ def encoded(modules: Modules, picture: Pixels) -> Tensor:
     image = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]
     image = decoder.kind.of(image.to(modules.device).float() / 127.5 - 1)
     found = decoder.vae.encode(image)
-    z: Tensor = found.latents if hasattr(found, "latents") else found.latent_dist.mode()
+    z = found.latents if hasattr(found, "latents") else found.latent_dist.mode()
     spread, mean = decoder.factors
-    return ((z.float() - mean) / spread)[0]
+    whole: Tensor = (z.float() - mean) / spread
+    return whole[0]
