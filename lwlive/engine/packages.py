@@ -146,17 +146,16 @@ def _parts(modules: Modules, eager: Eager, batch: int) -> dict[str, tuple[Any, t
     }
 
 
-def _loaded(path: Path) -> Callable[..., Tensor]:
-    """The compiled function in a package, tensors in, one tensor out. Raises RuntimeError.
+def _loaded(path: Path) -> Callable[..., Cond]:
+    """The compiled function in a package, tensors in, tensors out. Raises RuntimeError.
 
     As `torch._inductor.aoti_load_package`, without importing the compiler, which takes longer than
     anything else before the first picture.
     """
     package = torch._C._aoti.AOTIModelPackageLoader(str(path), "model", False, 1, -1)
 
-    def call(*inputs: Tensor) -> Tensor:
-        found: Tensor = package.boxed_run(list(inputs))[0]
-        return found
+    def call(*inputs: Tensor) -> Cond:
+        return tuple(package.boxed_run(list(inputs)))
 
     return call
 
@@ -221,8 +220,8 @@ class Packaged:
         """Model output for scaled latents [B, C, H, W], B up to the batch."""
         times = torch.full((self.batch,), timestep, device=x.device)
         parts = (_filled(part, self.batch) for part in cond)
-        out: Tensor = self._denoiser(_filled(x, self.batch), times, *parts)
-        return out[: len(x)]
+        found: Cond = self._denoiser(_filled(x, self.batch), times, *parts)
+        return found[0][: len(x)]
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Pixels:
