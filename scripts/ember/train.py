@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for data, checkpoints")
     parser.add_argument("--stage", choices=(*STAGES, "all"), default="all")
     parser.add_argument("--pictures", type=int, default=12000)
-    parser.add_argument("--autoencoder-steps", type=int, default=4000)
+    parser.add_argument("--autoencoder-steps", type=int, default=2800)
     parser.add_argument("--denoiser-steps", type=int, default=2700)
     parser.add_argument("--out", type=Path, default=folder.TARGET)
     parser.add_argument("--threads", type=int, default=2)
