@@ -31,6 +31,7 @@ class Additions:
     own: tuple[tuple[str, Any], ...] = ()  # values of live parameters that are known to suit it
 
 
+MASKED = 9  # channels an inpainting UNet sees: latents, mask, latents of what stays
 SCHEDULERS = {
     "euler": "EulerDiscreteScheduler",
     "ancestral": "EulerAncestralDiscreteScheduler",
@@ -46,15 +47,18 @@ class ModelError(RuntimeError):
     """A checkpoint cannot be used; the message is a sentence that says what to do."""
 
 
-def folder_of(model: str) -> Path:
-    """The folder of a model that is ember or a folder. Raises ModelError."""
+def folder_of(model: str, masks: bool = False) -> Path:
+    """The folder of a model that is ember or a folder. Raises ModelError.
+
+    masks: whether one made for inpainting, which sees a mask and a picture, is welcome.
+    """
     folder = EMBER if model == "ember" else Path(os.path.expanduser(model))
     if not (folder / "model_index.json").is_file():
         raise ModelError(
             f"{model!r} is not a model: give ember, a folder in diffusers format with a "
             "model_index.json in it, a .safetensors file, or a name that `lwlive models` lists"
         )
-    check(folder)
+    check(folder, masks)
     return folder
 
 
@@ -65,8 +69,8 @@ def name_of(folder: Path) -> str:
     return folder.name
 
 
-def check(folder: Path) -> None:
-    """Raises ModelError for a checkpoint of a kind that cannot be walked."""
+def check(folder: Path, masks: bool = False) -> None:
+    """Raises ModelError for a checkpoint of a kind that cannot be walked; masks as above."""
     index = _json(folder / "model_index.json")
     kind = index.get("_class_name", "unknown")
     text, unet = (index.get(part) or [None, None] for part in (TEXTS[0], "unet"))
@@ -75,7 +79,8 @@ def check(folder: Path) -> None:
             f"the checkpoint in {folder} is a {kind}, which lwlive cannot walk: choose {FAMILIES}"
         )
     config = _json(folder / "unet" / "config.json")
-    if config.get("in_channels") != config.get("out_channels"):
+    masked = masks and config.get("in_channels") == MASKED
+    if config.get("in_channels") != config.get("out_channels") and not masked:
         raise ModelError(
             f"the checkpoint in {folder} is made for inpainting or editing pictures; choose one "
             "that makes pictures from text"

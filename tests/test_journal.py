@@ -55,7 +55,6 @@ class Performance:
             self.ring,
             FPS,
             lambda: self.controls.snapshot,
-            lambda: False,
             lambda: self.time,
             self.phase,
         )

@@ -67,7 +67,7 @@ def ours(model: Eager, steps: int, guidance: float, prompt: str, negative: str) 
     ask = guided(model, cond, torch.tensor([guidance]))
     x = noises[0] * schedule.noise_scale
     with torch.inference_mode():
-        clean = denoise(ask, x, schedule, drawn, lambda _, latents: latents)[-1]
+        *_, clean = denoise(ask, x, schedule, drawn, lambda _, latents: latents)
     return model.decode(clean)[0] / 255
 
 

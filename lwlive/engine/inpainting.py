@@ -4,18 +4,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lwlive.checkpoint import MASKED
 from lwlive.engine.encoder import encoded
 from lwlive.engine.model import Eager, Modules
 from lwlive.engine.walk import Cond
 from lwlive.ring import Pixels
 
-CHANNELS = 9  # of the UNet's input: latents, mask, and the picture's latents without what changes
 GREY = 128
 
 
 def wants_mask(modules: Modules) -> bool:
     """Whether this checkpoint is one of them."""
-    return int(modules.denoiser.unet.config.in_channels) == CHANNELS
+    return int(modules.denoiser.unet.config.in_channels) == MASKED
 
 
 class Inpainting(Eager):

@@ -143,8 +143,8 @@ def read(scheduler: Any, steps: int, begin: int = 0, eta: float = 0.0) -> Schedu
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(begin)
     n = len(times)
-    options = {"eta": eta} if "eta" in inspect.signature(scheduler.step).parameters else {}
-    if eta and not options:
+    options = {"eta": eta} if eta else {}  # else each scheduler's own: TCD's is not 0
+    if eta and "eta" not in inspect.signature(scheduler.step).parameters:
         raise ScheduleError(f"{type(scheduler).__name__} has no eta; ddim has")
     rows: list[Step] = []
     with _NoiseSymbol() as noise, torch.no_grad():

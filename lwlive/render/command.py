@@ -105,7 +105,7 @@ def ordered(args: Sequence[str]) -> tuple[list[dict[str, Any]], list[str]]:
 def _settings(
     render: Render, config: Config, keyframes: list[dict[str, Any]], values: dict[str, object]
 ) -> Settings:
-    folder = folder_of(config.model)
+    folder = folder_of(config.model, masks=True)
     paced = "speed" in values
     params = complete(folder, values)
     if render.mask is not None:

@@ -99,7 +99,7 @@ def settings_of(
     values = values | {k: checked(k, v) for one in keyframes for k, v in one.items()}
     played = read(render.journal)
     model = config.model if "model" in given else str(played.config["model"])
-    folder = folder_of(model)
+    folder = folder_of(model, masks=True)
     width, height = played.size
     size = size_of(folder, config.size, FACTOR) if config.size else (width, height)
     config = config.model_copy(update={"model": model})

@@ -36,7 +36,7 @@ class Studio:
         render = settings.render
         self._still = self._inpainted()
         kind = Kind(settings.precision, True)
-        modules = load(folder_of(settings.model), settings.size, settings.device, kind)
+        modules = load(folder_of(settings.model, masks=True), settings.size, settings.device, kind)
         if render.tiled:
             modules.decoder.vae.enable_tiling()
         try:
