@@ -12,6 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 import numpy.typing as npt
+from av.video.reformatter import VideoReformatter
 from PIL import Image
 
 from lwlive.stage.movie import rate_of
@@ -58,19 +59,23 @@ def _write(
         video = output.add_stream("libx264", rate=rate, options={"crf": str(crf)})
         video.pix_fmt, video.time_base = "yuv420p", 1 / rate
         context = video.codec_context
-        context.thread_count = 1  # with more, a busy machine does not always make the same bytes
+        context.thread_count = 1  # here and below: with more, the bytes are not always the same
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = _LIMITED
         audio = output.add_stream("aac", rate=SOUND_RATE, layout="stereo") if sound else None
         cut = _Cut(_sound(sound)) if sound else None
-        count = 0
+        reformatter, count = VideoReformatter(), 0
         for count, file in enumerate(frames, start=1):
             with Image.open(file) as image:
                 pixels = np.asarray(image.convert("RGB"))
             if count == 1:
                 video.height, video.width = pixels.shape[:2]
-            frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(
-                format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED
+            frame = reformatter.reformat(
+                av.VideoFrame.from_ndarray(pixels, "rgb24"),
+                format="yuv420p",
+                dst_colorspace=_BT709,
+                dst_color_range=_LIMITED,
+                threads=1,
             )
             frame.pts, frame.time_base = count - 1, 1 / rate
             output.mux(video.encode(frame))
