@@ -1,10 +1,12 @@
 """On ember's own pictures: nothing jumps under a storm of controls, and a seed is a picture."""
 
 import multiprocessing
+import os
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from lwlive import preset
 from lwlive.checkpoint import folder_of
@@ -28,7 +30,8 @@ PROMPTS = [
 @pytest.fixture(scope="module")
 def ember() -> Eager:
     """ember at its own size; in small batches, since every control takes back what is ahead."""
-    return Eager(load(folder_of("ember"), (256, 256), "cpu", Kind("bfloat16", True)), 2)
+    torch.set_num_threads(os.cpu_count() or 1)  # whatever earlier tests chose
+    return Eager(load(folder_of("ember"), (256, 256), "cpu", Kind("float32", True)), 2)
 
 
 class Storm:
