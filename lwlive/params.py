@@ -74,7 +74,7 @@ class Params(BaseModel):
     transition: Annotated[float, Live("s", curve=2, render=False)] = Field(
         4.0, ge=0, le=60, description="how long a new prompt takes to arrive"
     )
-    pace: Annotated[float, Live()] = Field(
+    pace: Annotated[float, Live(glide=2.0)] = Field(
         1.0, ge=0, le=1, description="0 raw slerp, 1 even visual speed along a segment"
     )
     loop: Annotated[int, Live("keyframes")] = Field(

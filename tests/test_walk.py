@@ -194,12 +194,12 @@ def test_a_glide_arrives_in_time_and_evenly(one: float, other: float, seconds: f
 def test_a_new_look_is_faded_in_and_the_newest_one_wins() -> None:
     walk = steps(start().steered(snapshot(1, steps=4), cond(0)), 5)[-1]
     assert [look.steps for look in walk.looks] == [2, 4]
-    walk = steps(walk.steered(snapshot(2, steps=8), cond(0)), 22)[-1]
+    walk = steps(walk.steered(snapshot(2, steps=8), cond(0)), 43)[-1]
     assert [look.steps for look in walk.looks] == [4, 8]
-    shares = [frame.faded for frame in steps(walk, 30)]
+    shares = [frame.faded for frame in steps(walk, 50)]
     assert shares[-1] == 1.0
     assert np.abs(np.diff(shares)).max() < 0.07
-    assert [look.steps for look in steps(walk, 30)[-1].looks] == [8]
+    assert [look.steps for look in steps(walk, 50)[-1].looks] == [8]
 
 
 def test_a_warp_moves_no_end_and_pace_zero_ignores_it() -> None:

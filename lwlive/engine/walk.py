@@ -16,7 +16,7 @@ Cond = tuple[Tensor, ...]  # each [2, ...]: row 0 from the prompt, row 1 from th
 
 NOISES = 9  # noise tensors of a keyframe: the initial one, and one for each of up to 8 steps
 PINNED = 0.25  # share of a segment over which the walk lets go of a pinned keyframe
-LOOK_S = 0.8  # seconds to cross-fade between looks, such as numbers of steps
+LOOK_S = 1.5  # seconds to cross-fade between looks, such as numbers of steps
 EASE_S = 0.25  # nothing arrives faster than this
 
 
