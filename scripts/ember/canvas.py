@@ -17,7 +17,7 @@ CELLS = 32  # numbers a side of the noise
 FINEST = 9.0  # ridges a side that the noise's cells can still carry
 REACH = 12  # cells that a filter sees to every side
 SPREAD = {"large": 1.55, "fine": 0.62}
-NUMBER = {"dense": 1.6, "sparse": 0.5}
+NUMBER = {"dense": 1.6, "sparse": 0.6}
 
 
 @dataclass
@@ -90,24 +90,26 @@ class Canvas:
             total = total + gain**k * (spread(fine) @ plane @ spread(fine / wide).T)
         return total * (1 / math.sqrt(sum(gain ** (2 * k) for k in range(octaves)) + 0.35 * gain))
 
-    def bodies(self, count: float) -> list[Body]:
+    def bodies(self, count: float, apart: int = 1) -> list[Body]:
         """About `count` bodies, the smallest first: where the noise stands out, one cell each.
 
-        They come and go smoothly as the noise changes, and stand where a network sees them.
+        They come and go smoothly as the noise changes, and stand where a network sees them;
+        of two that are no more than `apart` cells from each other, the weaker gives way.
         """
         share = min(max(count * self.number / self.scale**2, 2), 120) / CELLS**2
         least = float(torch.special.ndtri(torch.tensor(1 - share)))
         power, lean, turn = self.source(), self.source(), self.source()
+        ahead = power - rivals(power, apart).clamp(min=least)
         found = [
             Body(
                 x=(2 * j + 1) / CELLS - 1,
                 y=(2 * i + 1) / CELLS - 1,
-                size=min(1.0, float(power[i, j] - least) / 0.25) ** 0.5
+                size=min(1.0, float(ahead[i, j]) / 0.25) ** 0.5
                 * (0.8 + 0.35 * min(float(power[i, j]) - least, 1)),
                 lean=float(torch.special.ndtr(lean[i, j])),
                 turn=float(torch.special.ndtr(turn[i, j])),
             )
-            for i, j in (power > least).nonzero().tolist()
+            for i, j in (ahead > 0).nonzero().tolist()
         ]
         return sorted(found, key=lambda body: body.size)
 
@@ -166,10 +168,18 @@ class Canvas:
         """The same for whole numbers in a field."""
         return (torch.remainder(ids, self.kinds) + 0.5) / self.kinds
 
-    def drift(self, cells: float = 1.6) -> Tensor:
+    def drift(self, cells: float = 6) -> Tensor:
         """A hue that wanders smoothly through all asked colours."""
-        wave: Tensor = torch.special.ndtr(1.3 * self.noise(cells))
+        wave: Tensor = torch.special.ndtr(1.2 * self.noise(cells))
         return wave
+
+
+def rivals(plane: Tensor, apart: int) -> Tensor:
+    """The highest value around every cell, itself left out."""
+    side = 2 * apart + 1
+    around = functional.unfold(plane[None, None], side, padding=apart)[0]
+    around[side * side // 2] = -9.0
+    return around.amax(0).view_as(plane)
 
 
 def offsets() -> tuple[Tensor, Tensor]:

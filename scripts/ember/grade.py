@@ -16,11 +16,11 @@ def grade(canvas: Canvas, layer: Layer, colours: tuple[str, ...], ground: str | 
     paints = [paint(canvas, name) for name in colours]
     floor, tone, mask = under(canvas, paints, ground), layer.tone, layer.mask
     if "soft" in kinds:
-        stack = blur(torch.stack((tone, mask, layer.hue)), 5)
-        tone, mask = 0.5 + (stack[0] - 0.5) * 0.8, stack[1]
+        stack = blur(torch.stack((tone, mask, layer.hue)), 4)
+        tone, mask = 0.5 + (stack[0] - 0.5) * 0.85, stack[1]
         layer = Layer(mask, tone, stack[2], layer.light, layer.lifted, layer.dome)
     if "dark" in kinds:
-        tone = tone * 0.72 - 0.04
+        tone = tone * 0.82 - 0.02
     colour = mingle(paints, layer.hue)
     front = shade(colour, tone)
     back = backdrop(canvas, floor) * (1 + layer.dome)
@@ -43,7 +43,7 @@ def paint(canvas: Canvas, name: str) -> Tensor:
     """One pot of a named colour, [3, 1, 1]."""
     rgb = torch.tensor(COLOURS[name][0])
     if "pale" in canvas.modifiers and name != "black":
-        rgb = rgb + (0.96 - rgb) * 0.42
+        rgb = rgb + (0.96 - rgb) * 0.18
     return rgb[:, None, None]
 
 
@@ -74,7 +74,7 @@ def mingle(paints: list[Tensor], hue: Tensor) -> Tensor:
     place = (hue * count - 0.5).clamp(0, count - 1)
     colour = paints[0].expand(3, *hue.shape)
     for k in range(1, count):
-        step = ((place - k + 1 - 0.5) * 2.2 + 0.5).clamp(0, 1)
+        step = ((place - k + 1 - 0.5) * 3.5 + 0.5).clamp(0, 1)
         colour = colour + (paints[k] - colour) * (step * step * (3 - 2 * step))
     return colour
 

@@ -3,7 +3,7 @@
 import math
 
 import torch
-from canvas import SIZE, Body, Canvas, Layer, ramp, relief
+from canvas import SIZE, Canvas, Layer, ramp, relief
 from torch import Tensor
 
 
@@ -31,7 +31,7 @@ def strands(c: Canvas) -> Layer:
         up = height + (0.25, -0.55)[k] + 0.5 * (c.number - 1)
         lit = relief(height, 0.035 * c.scale, angle - 1.57)
         tone = 0.06 + 0.55 * lit * ramp(up, -0.1, 0.6) + 0.4 * ramp(up * lit, 0.7, 1.4)
-        hue = c.drift(3) if c.kinds > 1 else c.share(0)
+        hue = (1.5 + (c.kinds - 2) * c.drift()) / c.kinds if k and c.kinds > 1 else c.share(0)
         stack.lay(ramp(up, -0.12, 0.08), tone, hue, ramp(up, -0.9, 0.0) * 0.65)
     return Layer(stack.mask, stack.tone, stack.hue, lifted=True)
 
@@ -39,7 +39,7 @@ def strands(c: Canvas) -> Layer:
 def rings(c: Canvas) -> Layer:
     """Tilted tori over each other, polished."""
     stack = Stack(c.share(0))
-    for body in c.bodies(16):
+    for body in c.bodies(20, 2):
         size = 0.27 * body.size * c.scale + 0.01
         u, v = c.around(body, math.pi * body.turn)
         flat, thick = 0.55 + 0.45 * body.lean, 0.26 * size
@@ -51,14 +51,15 @@ def rings(c: Canvas) -> Layer:
         tone = 0.08 + round_ * (0.25 + 0.25 * lit) + 0.1 * across * (lit - 0.5)
         tone = tone + 0.6 * ramp((across + 0.3 - 0.6 * lit).abs(), 0.34, 0.0) * lit**3
         edge = 2.2 / SIZE / thick
-        stack.lay(ramp(d, 1 + edge, 1 - edge), tone, several(c, body), ramp(d, 1.9, 0.7) * 0.6)
+        hue = 0.5 + 0.5 * ((c.x - body.x) + (c.y - body.y)) / (size + thick)
+        stack.lay(ramp(d, 1 + edge, 1 - edge), tone, hue, ramp(d, 1.9, 0.7) * 0.6)
     return Layer(stack.mask, stack.tone, stack.hue, lifted=True)
 
 
 def bubbles(c: Canvas) -> Layer:
     """Glass balls: bright rims, a window's reflection, light gathered on the far side."""
     stack = Stack(c.share(0))
-    for body in c.bodies(26):
+    for body in c.bodies(42, 3):
         size = 0.19 * body.size * c.scale + 0.01
         u, v = ((part / size) for part in c.around(body))
         r = (u.square() + v.square()).sqrt()
@@ -66,14 +67,15 @@ def bubbles(c: Canvas) -> Layer:
         shine = ((u + 0.42).square() + (v + 0.38).square()).sqrt()
         tone = tone + 0.75 * ramp(shine, 0.26, 0.06) + 0.16 * ramp(shine, 0.6, 0.1)
         edge = 2 / SIZE / size
-        stack.lay(ramp(r, 1 + edge, 1 - edge), tone, several(c, body), ramp(r, 1.35, 0.8) * 0.5)
+        hue = 0.5 + 0.42 * (u + v)
+        stack.lay(ramp(r, 1 + edge, 1 - edge), tone, hue, ramp(r, 1.35, 0.8) * 0.5)
     return Layer(stack.mask, stack.tone, stack.hue, lifted=True)
 
 
 def flowers(c: Canvas) -> Layer:
     """Blossoms of two rounds of petals with veins, around a bright heart."""
     stack = Stack(c.share(0))
-    for body in c.bodies(13):
+    for body in c.bodies(20, 4):
         size = 0.36 * body.size * c.scale + 0.01
         u, v = c.around(body, 0.4 * body.turn)
         r, angle = (u.square() + v.square()).sqrt() / size, torch.atan2(v, u)
@@ -85,16 +87,16 @@ def flowers(c: Canvas) -> Layer:
             tone = tone + 0.07 * torch.sin(wave * 6) * inside + 0.12 * ramp(inside, 0.8, 1.0)
             hue = c.share(ring if c.kinds > 1 else 0)
             stack.lay(ramp(inside, 1.04, 0.95), tone, hue, ramp(inside, 1.35, 0.85) * 0.5)
-        tone = 0.35 + 0.4 * (1 - r / 0.2).clamp(0, 1)
-        stack.lay(ramp(r, 0.22, 0.17), tone, c.share(c.kinds - 1), ramp(r, 0.32, 0.14) * 0.6)
+        tone = 0.38 + 0.3 * (1 - r / 0.26).clamp(0, 1)
+        stack.lay(ramp(r, 0.29, 0.24), tone, c.share(c.kinds - 1), ramp(r, 0.4, 0.2) * 0.6)
     return Layer(stack.mask, stack.tone, stack.hue, lifted=True)
 
 
 def crystals(c: Canvas) -> Layer:
     """Long prisms across each other: three lit faces, pointed ends."""
     stack = Stack(c.share(0))
-    for body in c.bodies(22):
-        u, v = c.around(body, math.pi * (body.turn - 1))
+    for body in c.bodies(24, 2):
+        u, v = c.around(body, 0.35 + 1.3 * body.turn)
         length, half = 0.5 * body.size * c.scale + 0.01, 0.1 * c.scale
         width = half * ((length - u.abs()) / (half * 2)).clamp(0, 1)
         side = v / width.clamp(min=1e-3)
@@ -104,7 +106,8 @@ def crystals(c: Canvas) -> Layer:
         edge = edge + ramp((side.abs() - 0.95).abs() * half, 0.012, 0.0) * 0.22
         cover = ramp(v.abs() - width, 0.008, -0.008) * (width > 0)
         shadow = ramp(v.abs() - width, 0.07, 0.0) * 0.45 * (width > 0)
-        stack.lay(cover, face + edge, several(c, body), shadow)
+        hue = 0.5 + 0.5 * side
+        stack.lay(cover, face + edge, hue, shadow)
     return Layer(stack.mask, stack.tone, stack.hue, lifted=True)
 
 
@@ -113,7 +116,7 @@ def scales(c: Canvas) -> Layer:
     height = c.spots(9 / c.scale / c.number**-0.3)
     lit = relief(height, 0.028 * c.scale, -1.57)
     tone = 0.02 + 0.5 * lit + 0.3 * ramp(height, 0.0, 1.0) * lit
-    return Layer(0.25 + 0.75 * ramp(height, -0.9, -0.3), tone, patches(c, 3.5))
+    return Layer(0.25 + 0.75 * ramp(height, -0.9, -0.3), tone, patches(c))
 
 
 def cells(c: Canvas) -> Layer:
@@ -121,24 +124,19 @@ def cells(c: Canvas) -> Layer:
     height = c.spots(6 / c.scale) + 0.5 * (c.number - 1)
     tone = 0.12 + 0.26 * ramp(height, -0.6, 0.5) - 0.12 * ramp((height - 0.75).abs(), 0.3, 0.0)
     tone = tone + 0.45 * ramp(height, 0.9, 1.3) + 0.25 * ramp((height + 0.35).abs(), 0.22, 0.0)
-    return Layer(ramp(height, -0.75, -0.45), tone, patches(c, 4))
+    return Layer(ramp(height, -0.75, -0.45), tone, ramp(height, -0.7, 1.2))
 
 
 def glass(c: Canvas) -> Layer:
     """Stained glass: panes between the zero lines of two fields, in dark leads, lit behind."""
-    a, b = (c.noise(5 / c.scale * c.number**0.4) for _ in range(2))
+    a, b = (c.spots(5 / c.scale * c.number**0.4) for _ in range(2))
     lead = torch.minimum(a.abs(), b.abs())
-    pane = ramp(lead, 0.07, 0.2)
+    pane = ramp(lead, 0.1, 0.26)
     first, second = (a > 0).float(), (b > 0).float()
     tone = 0.32 + 0.16 * first + 0.1 * second + 0.14 * ramp(lead, 0.2, 0.9)
     return Layer(0.12 + 0.88 * pane, tone * (0.1 + 0.9 * pane), c.shares(first + 2 * second))
 
 
-def several(c: Canvas, body: Body) -> float:
-    """Which of the asked colours a body has, by chance."""
-    return c.share(int(body.lean * c.kinds * 0.999))
-
-
-def patches(c: Canvas, cells: float) -> Tensor:
+def patches(c: Canvas) -> Tensor:
     """Hue in patches of every asked colour."""
-    return c.drift(cells) if c.kinds > 1 else torch.full((SIZE, SIZE), 0.5)
+    return c.drift() if c.kinds > 1 else torch.full((SIZE, SIZE), 0.5)

@@ -2,8 +2,8 @@
 
     python scripts/ember/train.py --work FOLDER
 
-does all of it and writes the model into the package; --stage does one part. Killed, it
-goes on where it was.
+does all of it and writes the model into the package; --stage does one part, --start begins
+from a saved model and keeps its autoencoder. Killed, it goes on where it was.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import latents
 import torch
 from gather import SHARD, shard
 from keep import restore
+from sample import open_folder
 from torch import nn
 
 STAGES = ("draw", "autoencoder", "denoiser", "save")
@@ -28,10 +29,16 @@ def say(line: str) -> None:
     print(time.strftime("%H:%M:%S"), line, flush=True)
 
 
-def trained(work: Path) -> folder.Ember:
-    """The model with the newest weights of every checkpoint there is."""
-    ember = folder.blank()
+def begun(work: Path, start: Path | None) -> folder.Ember:
+    """The model before its denoiser is trained: blank or a saved one, with our autoencoder."""
+    ember = folder.blank() if start is None else open_folder(start)
     restore(work / "autoencoder.pt", vae=ember.vae)
+    return ember
+
+
+def trained(work: Path, start: Path | None) -> folder.Ember:
+    """The model with the newest weights of every checkpoint there is."""
+    ember = begun(work, start)
     average = nn.ModuleDict({"unet": ember.unet, "text": ember.text})
     restore(work / "denoiser.pt", average=average)
     return ember
@@ -44,7 +51,9 @@ def main() -> None:
     parser.add_argument("--stage", choices=(*STAGES, "all"), default="all")
     parser.add_argument("--pictures", type=int, default=12000)
     parser.add_argument("--autoencoder-steps", type=int, default=2800)
-    parser.add_argument("--denoiser-steps", type=int, default=2700)
+    parser.add_argument("--denoiser-steps", type=int, default=8000)
+    parser.add_argument("--peak", type=float, default=denoiser.PEAK, help="learning rate at most")
+    parser.add_argument("--start", type=Path, help="folder of a saved model to train on")
     parser.add_argument("--out", type=Path, default=folder.TARGET)
     parser.add_argument("--threads", type=int, default=2)
     flags = parser.parse_args()
@@ -54,19 +63,19 @@ def main() -> None:
         jobs = [(flags.work / "data", n) for n in range(flags.pictures // SHARD)]
         with multiprocessing.get_context("spawn").Pool(flags.threads) as pool:
             pool.starmap(shard, jobs)
-    if "autoencoder" in stages:
+    if "autoencoder" in stages and flags.start is None:
         checkpoint = flags.work / "autoencoder.pt"
         autoencoder.train(
             folder.blank().vae, flags.work / "data", checkpoint, flags.autoencoder_steps, say
         )
     if "denoiser" in stages:
-        ember = folder.blank()
-        restore(flags.work / "autoencoder.pt", vae=ember.vae)
+        ember = begun(flags.work, flags.start)
         data = latents.load(ember.vae, ember.tokenizer, flags.work / "data", flags.work / "latents")
         say(f"{len(data.latents)} latents, deviation {float(data.latents.float().std()):.3f}")
-        denoiser.train(ember, data, flags.work / "denoiser.pt", flags.denoiser_steps, say)
+        checkpoint = flags.work / "denoiser.pt"
+        denoiser.train(ember, data, checkpoint, flags.denoiser_steps, say, peak=flags.peak)
     if "save" in stages:
-        folder.save(trained(flags.work), flags.out)
+        folder.save(trained(flags.work, flags.start), flags.out)
 
 
 if __name__ == "__main__":
