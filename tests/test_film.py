@@ -19,7 +19,7 @@ import tiny
 import torch
 from PIL import Image
 
-from lwlive.engine.walk import noise_of
+from lwlive.engine.keyframe import noise_of
 from lwlive.render import command
 from lwlive.render.plan import Plan
 from lwlive.render.settings import RenderError

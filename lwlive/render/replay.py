@@ -7,9 +7,10 @@ only go forwards; asked for an earlier frame, it begins anew.
 from collections import deque
 from collections.abc import Sequence
 
+from lwlive.engine.keyframe import Cond
 from lwlive.engine.pace import Pace
 from lwlive.engine.sampler import Sampler
-from lwlive.engine.walk import Cond, Walk, begin
+from lwlive.engine.walk import Walk, begin
 from lwlive.params import Params, Snapshot
 from lwlive.render.journal import Tick, read
 from lwlive.render.plan import cond_of, noises
