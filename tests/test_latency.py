@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from test_producer import FPS, FakeModel, Timer
 
-from lwlive.engine.measure import LATENCY_S, Measured
+from lwlive.engine.loop import LATENCY_S
+from lwlive.engine.measure import Measured
 from lwlive.engine.model import Kind
 from lwlive.engine.producer import Producer
 from lwlive.params import Controls, Params

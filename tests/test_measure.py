@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lwlive.engine.measure import BATCHES, LATENCY_S, LOAD, Measured, recall, remember
+from lwlive.engine.loop import BATCH_LOAD, LATENCY_S
+from lwlive.engine.measure import BATCHES, Measured, recall, remember
 from lwlive.engine.networks import Kind
 
 SECONDS = st.floats(1e-4, 2.0)
@@ -29,7 +30,7 @@ def test_the_smallest_batch_that_keeps_up_is_taken_and_none_too_long_for_the_han
         return 2 * n * spent(costs, n, steps) + 2 / fps
 
     prompt = [n for n in BATCHES if answer_s(n) <= LATENCY_S + 1e-9]
-    enough = [n for n in prompt if spent(costs, n, steps) * fps <= LOAD]
+    enough = [n for n in prompt if spent(costs, n, steps) * fps <= BATCH_LOAD]
     if enough:
         assert chosen == min(enough)
     else:

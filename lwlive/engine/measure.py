@@ -13,14 +13,13 @@ from pathlib import Path
 import torch
 
 from lwlive.checkpoint import Additions, ModelError
+from lwlive.engine.loop import batch_for
 from lwlive.engine.model import PLAIN, Eager, Modules, load
 from lwlive.engine.networks import Kind
 
 Timer = Callable[[], float]  # seconds
 
 BATCHES = (1, 2, 4, 8)
-LOAD = 0.8  # share of the time that sampling may take, so that every frame can be sampled
-LATENCY_S = 0.2  # from a control to its picture, wherever the machine allows
 SMALLER = "choose a smaller --size, a smaller model or --device cpu"
 ENOUGH_S = 0.25  # of measuring one candidate
 
@@ -36,20 +35,9 @@ class Measured:
     costs: Costs
 
     def batch(self, steps: int, fps: float) -> int:
-        """The smallest batch that samples every frame in time, so that controls feel direct.
-
-        Where none does: the largest one that still answers controls in LATENCY_S, since large
-        batches cost less per frame.
-        """
-        spent = {n: (steps * one + decoding) / n for n, (one, decoding) in self.costs.items()}
-        short = [n for n in spent if n * spent[n] <= longest_s(fps)]
-        enough = [n for n in short if spent[n] * fps <= LOAD]
-        return min(enough) if enough else max(short, default=min(spent))
-
-
-def longest_s(fps: float) -> float:
-    """How long a batch may take: a control waits for the one in work, its own and two frames."""
-    return (LATENCY_S - 2 / fps) / 2
+        """The batch for a show of so many frames a second."""
+        each = {n: (steps * one + decoding) / n for n, (one, decoding) in self.costs.items()}
+        return batch_for(each, fps)
 
 
 def device_of(wanted: str) -> str:
