@@ -6,15 +6,16 @@ knows nothing of walks or processes; the timer is passed in.
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
 from lwlive.checkpoint import Additions, ModelError
+from lwlive.engine.attention import SDPA
 from lwlive.engine.loop import batch_for
-from lwlive.engine.model import PLAIN, Eager, Modules, load
+from lwlive.engine.model import PLAIN, Eager, Modules, attending, load
 from lwlive.engine.networks import Kind
 
 Timer = Callable[[], float]  # seconds
@@ -63,10 +64,12 @@ def measure(
     timer: Timer,
     additions: Additions = PLAIN,
     say: Callable[[str], None] = print,
+    ways: Sequence[str] = (SDPA,),
 ) -> tuple[Measured, Modules]:
     """Measure; returns what was found, and the networks loaded that way.
 
-    A batch too large for the device's memory is said, and those up to it are taken.
+    `ways` of attention are tried. A batch too large for the device's memory is said, and those
+    up to it are taken.
     """
     best: tuple[float, Modules] | None = None
     for kind in kinds(device):
@@ -75,7 +78,7 @@ def measure(
         if best is None or spent < best[0]:
             best = spent, modules
     assert best is not None
-    modules = best[1]
+    modules = attended(best[1], ways, timer, say)
     threads = _threads(modules, timer) if device == "cpu" else torch.get_num_threads()
     torch.set_num_threads(threads)
     costs: Costs = {}
@@ -90,6 +93,29 @@ def measure(
             torch.cuda.empty_cache()
             break
     return Measured(modules.kind, threads, costs), modules
+
+
+def attended(
+    modules: Modules, ways: Sequence[str], timer: Timer, say: Callable[[str], None]
+) -> Modules:
+    """The networks with what attends fastest on their own shapes, and say which.
+
+    Raises ModelError where none of the ways can be gone on this machine.
+    """
+    spent: dict[str, float] = {}
+    for way in ways:
+        try:
+            spent[way] = _seconds(attending(modules, way), 2, timer)[0]
+        except NotImplementedError as error:  # xformers has no kernel for this GPU or these shapes
+            trouble = f"{way} cannot attend here: {str(error).splitlines()[0]}"
+            if len(ways) == 1:
+                raise ModelError(f"{trouble}; leave out --attention") from None
+            say(trouble)
+    best = min(spent, key=lambda way: spent[way])
+    if len(spent) > 1:
+        times = ", ".join(f"{way} {seconds * 1e3:.2f} ms" for way, seconds in spent.items())
+        say(f"attention by {best}, an evaluation of 2 frames taking: {times}")
+    return attending(modules, best)
 
 
 def _threads(modules: Modules, timer: Timer) -> int:

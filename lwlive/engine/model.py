@@ -108,6 +108,13 @@ def load(
     )
 
 
+def attending(modules: Modules, way: str) -> Modules:
+    """The same networks, attending another way from now on; the UNet itself is shared."""
+    kind, (_, height, width) = replace(modules.kind, attention=way), modules.shape
+    denoiser = Denoiser(modules.denoiser.unet, kind, (width * FACTOR, height * FACTOR))
+    return replace(modules, kind=kind, denoiser=denoiser)
+
+
 def _hush() -> None:
     """No progress bars, no advice: the show's log is for the person at the desk."""
     import diffusers

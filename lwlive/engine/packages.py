@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from lwlive.checkpoint import Additions, name_of
+from lwlive.engine.attention import prepare
 from lwlive.engine.model import PLAIN, Eager, LastGood, Modules, load
 from lwlive.engine.networks import Kind
 from lwlive.engine.prompt import Encoder
@@ -172,6 +173,7 @@ class Packaged:
         c, h, w = about["shape"]
         self.shape = (int(c), int(h), int(w))
         self.device, self.dtype = str(about["device"]), str(about["kind"]["precision"])
+        prepare(about["kind"]["attention"])
         self.batch = int(about["batch"])
         self._schedules = {
             (len(row["steps"]) + row["begin"], row["begin"]): row for row in text["schedules"]
