@@ -62,7 +62,8 @@ class Packaged(FakeModel):
         return super().denoise(x, timestep, cond)
 
     def decode(self, latents):  # type: ignore[no-untyped-def]
-        self.timer.spend(self.batch * DECODE_S)
+        parts = -(-len(latents) // self.batch)
+        self.timer.spend(parts * self.batch * DECODE_S)
         return super().decode(latents)
 
 

@@ -252,7 +252,7 @@ def test_weights_of_zero_alone_do_no_harm() -> None:
 def test_pictures_that_are_no_numbers_are_replaced_by_the_last_good_one_and_counted() -> None:
     good = LastGood()
     pictures = torch.arange(4, dtype=torch.uint8).view(4, 1, 1, 1).expand(4, 2, 2, 3)
-    shown = [good(pictures, torch.tensor(row))[:, 0, 0, 0].tolist() for row in PATTERN]
+    shown = [good([(pictures, torch.tensor(row))])[:, 0, 0, 0].tolist() for row in PATTERN]
     assert shown == [[0, 1, 2, 3], [3, 1, 1, 3], [3, 3, 3, 3], [3, 3, 3, 3]]
     assert good.replaced == 2 + 4 + 3
 

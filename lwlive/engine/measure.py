@@ -17,8 +17,7 @@ from lwlive.engine.attention import SDPA
 from lwlive.engine.loop import batch_for
 from lwlive.engine.model import PLAIN, Eager, Modules, attending, load
 from lwlive.engine.networks import Kind
-
-Timer = Callable[[], float]  # seconds
+from lwlive.engine.replay import Timer, waited
 
 BATCHES = (1, 2, 4, 8)
 SMALLER = "choose a smaller --size, a smaller model or --device cpu"
@@ -71,6 +70,7 @@ def measure(
     `ways` of attention are tried. A batch too large for the device's memory is said, and those
     up to it are taken.
     """
+    timer = waited(timer, device)
     best: tuple[float, Modules] | None = None
     for kind in kinds(device):
         modules = load(folder, size, device, kind, additions)

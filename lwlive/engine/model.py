@@ -8,12 +8,13 @@ asks them directly. This file knows nothing of walks, rings or processes.
 import importlib
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,10 +37,19 @@ class LastGood:
         self.replaced = 0
         self._last: Pixels | None = None
 
-    def __call__(self, pictures: Tensor, good: Tensor) -> Pixels:
-        """Pictures [n, H, W, 3] as they can be shown, before the first good one black."""
-        found: Pixels = to_host(pictures).numpy()
-        sound = good.cpu().tolist()
+    def __call__(self, parts: Iterable[tuple[Tensor, Tensor]]) -> Pixels:
+        """Pictures [n, H, W, 3] as they can be shown, before the first good one black.
+
+        Each part has some of them and which are good, [n] bool. All are asked for before the
+        first is waited for, so that a device works on while pictures leave it.
+        """
+        leaving = [to_host(pictures, good) for pictures, good in parts]
+        shown = [self._mended(*arrived()) for arrived in leaving]
+        return shown[0] if len(shown) == 1 else np.concatenate(shown)
+
+    def _mended(self, pictures: Tensor, good: Tensor) -> Pixels:
+        found: Pixels = pictures.numpy()
+        sound = good.tolist()
         if not all(sound):
             found = found.copy()
             self.replaced += sound.count(False)
@@ -227,5 +237,5 @@ class Eager:
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Pixels:
-        """Pictures [B, H, W, 3] of clean latents."""
-        return self.good(*self._decoder(latents))
+        """Pictures [n, H, W, 3] of clean latents, a batch at a time."""
+        return self.good(self._decoder(part) for part in latents.split(self.batch))

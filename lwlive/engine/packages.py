@@ -227,9 +227,13 @@ class Packaged:
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Pixels:
-        """Pictures [B, H, W, 3] of clean latents, B up to the batch."""
+        """Pictures [n, H, W, 3] of clean latents, a batch at a time."""
+        return self.good(self._decoded(part) for part in latents.split(self.batch))
+
+    def _decoded(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Pictures of up to a batch of latents, and which are good."""
         pictures, good = self._decoder(_filled(latents, self.batch))
-        return self.good(pictures[: len(latents)], good[: len(latents)])
+        return pictures[: len(latents)], good[: len(latents)]
 
 
 def _filled(rows: Tensor, count: int) -> Tensor:

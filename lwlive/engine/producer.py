@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from lwlive.engine.loop import FULL_LOAD, Costs, Decision, Situation, decide
-from lwlive.engine.measure import Timer
 from lwlive.engine.pace import Pace
+from lwlive.engine.replay import Timer, waited
 from lwlive.engine.sampler import Model, Sampler
 from lwlive.engine.walk import Cond, Walk, begin
 from lwlive.link import Running
@@ -49,7 +49,7 @@ class Producer:
         phase: float,
     ) -> None:
         self.ring, self.fps = ring, fps
-        self.inbox, self.timer = inbox, timer
+        self.inbox, self.timer = inbox, waited(timer, model.device)
         self.stride = 1
         self.load = FULL_LOAD
         self.costs = Costs()
