@@ -241,6 +241,7 @@ def test_a_batch_is_made_where_it_is_wanted_and_has_room(
     found = decide(Situation(30.0, batch, 1, costs, ready, room, slots=66))
     wanted = ready < AHEAD_S * 30
     assert found.make == (wanted and room >= min(found.stride * batch, 33))
+    assert found.idle == (not wanted)
     if found.measure:
         assert found.stride == 1
         assert ready / 30 >= 2 * batch * sample_s

@@ -57,6 +57,7 @@ class Decision:
 
     stride: int  # every how many frames one is to be sampled, the others decoded only
     make: bool  # a batch is wanted now
+    idle: bool  # as many frames are ready as are wanted
     keep: int  # so many ready frames stay when a control changes: the next batch takes as long
     measure: bool  # there is time to measure a batch of places before the next frames
 
@@ -67,13 +68,14 @@ def decide(now: Situation) -> Decision:
     A batch is made only where it has room at once, since controls that arrive while a frame waits
     for a slot would wait with it; what was taken back keeps its slots a while.
     """
-    costs = now.costs
+    costs, idle = now.costs, now.ready >= AHEAD_S * now.fps
     stride = stride_for(costs, now.fps, now.stride, now.load)
     next_s = now.batch * (costs.sample + stride * costs.decode)
     measuring_s = next_s + now.batch * costs.sample
     return Decision(
         stride=stride,
-        make=now.ready < AHEAD_S * now.fps and now.room >= min(stride * now.batch, now.slots // 2),
+        make=not idle and now.room >= min(stride * now.batch, now.slots // 2),
+        idle=idle,
         keep=math.ceil(next_s * now.fps),
         measure=costs.known
         and stride == 1

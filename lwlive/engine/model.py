@@ -22,7 +22,7 @@ from lwlive.checkpoint import FACTOR, SCHEDULERS, TEXTS, Additions, ModelError, 
 from lwlive.engine.lora import fuse
 from lwlive.engine.networks import Decoder, Denoiser, Kind, TextEncoder
 from lwlive.engine.prompt import Encoder
-from lwlive.engine.replay import replayed, to_host
+from lwlive.engine.replay import filled, records, replayed, to_host
 from lwlive.engine.schedule import Schedule, read
 from lwlive.engine.walk import Cond
 from lwlive.ring import Pixels
@@ -210,6 +210,7 @@ class Eager:
             for net in (modules.denoiser, modules.decoder)
         )
         self.embeds_guidance = bool(modules.denoiser.embedding)
+        self._rows = batch if records(modules.device) else 1  # fewer are filled up
 
     @torch.inference_mode()
     def blank(self) -> Cond:
@@ -231,11 +232,17 @@ class Eager:
     @torch.inference_mode()
     def denoise(self, x: Tensor, timestep: float, cond: Cond) -> Tensor:
         """Model output for scaled latents [B, C, H, W]."""
-        times = torch.full((len(x),), timestep, device=x.device)
-        out: Tensor = self._denoiser(x, times, *cond)
-        return out
+        rows = max(len(x), self._rows)
+        times = torch.full((rows,), timestep, device=x.device)
+        out: Tensor = self._denoiser(filled(x, rows), times, *(filled(part, rows) for part in cond))
+        return out[: len(x)]
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Pixels:
         """Pictures [n, H, W, 3] of clean latents, a batch at a time."""
-        return self.good(self._decoder(part) for part in latents.split(self.batch))
+        return self.good(self._decoded(part) for part in latents.split(self.batch))
+
+    def _decoded(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Pictures of up to a batch of latents, and which are good."""
+        pictures, good = self._decoder(filled(latents, self._rows))
+        return pictures[: len(latents)], good[: len(latents)]

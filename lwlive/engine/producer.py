@@ -10,7 +10,7 @@ knows nothing of checkpoints or processes.
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -21,6 +21,7 @@ from lwlive.engine.pace import Pace
 from lwlive.engine.replay import Timer, waited
 from lwlive.engine.sampler import Model, Sampler
 from lwlive.engine.walk import Cond, Walk, begin
+from lwlive.engine.warming import first_uses
 from lwlive.link import Running
 from lwlive.params import Snapshot
 from lwlive.ring import Frame, Ring
@@ -72,6 +73,7 @@ class Producer:
         self._used = self.model = model
         self.sampler = Sampler(model)
         self.costs = Costs()
+        self._first_uses: Iterator[None] | None = None  # those left, once they have begun
 
     @property
     def running(self) -> Running:
@@ -96,7 +98,8 @@ class Producer:
             return True
         if decision.make:
             self._make()
-        return decision.make
+            return True
+        return decision.idle and self._warm()
 
     @property
     def _decision(self) -> Decision:
@@ -113,6 +116,13 @@ class Producer:
                 load=self.load,
             )
         )
+
+    def _warm(self) -> bool:
+        """Use the model in one way for the first time. False where that is done."""
+        if self._first_uses is None:
+            last = self._made[-1]
+            self._first_uses = first_uses(self.model, last.walk, last.latents)
+        return next(self._first_uses, False) is None
 
     def _make(self) -> None:
         """Sample one batch of places, decode them and the in-betweens, put all into the ring."""

@@ -69,9 +69,22 @@ def on_cuda(function: Function, buffers: tuple[Tensor, ...]) -> tuple[Callable[[
     return graph.replay, outputs
 
 
+def filled(rows: Tensor, count: int) -> Tensor:
+    """Contiguous rows, the last repeated until there are as many as `count`."""
+    missing = count - len(rows)
+    if missing > 0:
+        rows = torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])])
+    return rows.contiguous()
+
+
 def replayed(function: Function, device: str, say: Callable[[str], None]) -> Function:
     """The function, replayed on a GPU that knows graphs."""
-    return Replay(function, on_cuda, say) if device.startswith("cuda") else function
+    return Replay(function, on_cuda, say) if records(device) else function
+
+
+def records(device: str) -> bool:
+    """Whether functions are recorded there, so that each number of rows takes one of its own."""
+    return device.startswith("cuda")
 
 
 def to_host(*tensors: Tensor) -> Callable[[], tuple[Tensor, ...]]:
