@@ -90,7 +90,7 @@ def test_the_faster_way_is_taken_and_said(
     found = attended(modules, ("sdpa", "xformers"), clock, said.append)
     assert found.kind.attention == best
     assert len(said) == 1
-    assert said[0].startswith(f"attention by {best}, ")
+    assert said[0].startswith(f"attention by {best}; ")
     before = clock.asked
     eager = Eager(found, 1)
     eager.denoise(torch.randn(1, *modules.shape), 300.0, eager.blank())

@@ -74,7 +74,7 @@ def measure(
     best: tuple[float, Modules] | None = None
     for kind in kinds(device):
         modules = load(folder, size, device, kind, additions)
-        spent = sum(_seconds(modules, 2, timer, best[0] if best else None))
+        spent = sum(_fitting(modules, timer, best[0] if best else None))
         if best is None or spent < best[0]:
             best = spent, modules
     assert best is not None
@@ -87,7 +87,7 @@ def measure(
             costs[n] = _seconds(modules, n, timer)
         except torch.OutOfMemoryError:
             if not costs:
-                raise ModelError(f"too little memory on {device} for pictures: {SMALLER}") from None
+                raise _too_little(device) from None
             most = max(costs)
             say(f"too little memory on {device} for {n} frames at once, so {most} are the most")
             torch.cuda.empty_cache()
@@ -105,7 +105,7 @@ def attended(
     spent: dict[str, float] = {}
     for way in ways:
         try:
-            spent[way] = _seconds(attending(modules, way), 2, timer)[0]
+            spent[way] = _fitting(attending(modules, way), timer)[0]
         except NotImplementedError as error:  # xformers has no kernel for this GPU or these shapes
             trouble = f"{way} cannot attend here: {str(error).splitlines()[0]}"
             if len(ways) == 1:
@@ -114,7 +114,7 @@ def attended(
     best = min(spent, key=lambda way: spent[way])
     if len(spent) > 1:
         times = ", ".join(f"{way} {seconds * 1e3:.2f} ms" for way, seconds in spent.items())
-        say(f"attention by {best}, an evaluation of 2 frames taking: {times}")
+        say(f"attention by {best}; an evaluation takes {times}")
     return attending(modules, best)
 
 
@@ -124,8 +124,22 @@ def _threads(modules: Modules, timer: Timer) -> int:
     spent = {}
     for n in {max(1, (cores or 1) - 1), max(1, cores or 1)}:
         torch.set_num_threads(n)
-        spent[n] = sum(_seconds(modules, 2, timer))
+        spent[n] = sum(_fitting(modules, timer))
     return min(spent, key=lambda n: spent[n])
+
+
+def _fitting(modules: Modules, timer: Timer, limit: float | None = None) -> tuple[float, float]:
+    """Seconds as below with two frames, or with one where memory does not hold two."""
+    for batch in (2, 1):
+        try:
+            return _seconds(modules, batch, timer, limit)
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+    raise _too_little(modules.device)
+
+
+def _too_little(device: str) -> ModelError:
+    return ModelError(f"too little memory on {device} for pictures: {SMALLER}")
 
 
 def _seconds(
