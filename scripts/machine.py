@@ -4,6 +4,7 @@ import gc
 import platform
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -45,7 +46,7 @@ def frame_flops(modules: Modules) -> tuple[float, float]:
     times = torch.full((1,), 500.0, device=modules.device)
     cond = Eager(modules, 1).blank()
     found = []
-    for ask in (lambda: modules.denoiser(x, times, *cond), lambda: modules.decoder(x)):
+    for ask in (partial(modules.denoiser, x, times, *cond), partial(modules.decoder, x)):
         with FlopCounterMode(display=False) as counter:
             ask()
         found.append(float(counter.get_total_flops()))

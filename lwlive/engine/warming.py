@@ -32,4 +32,6 @@ def first_uses(model: Model, walk: Walk, latents: Tensor) -> Iterator[None]:
         yield
         model.decode(x)
         yield
-    model.encode(["", ""])
+    for prompts in ([""], ["", ""]):
+        model.encode(prompts)
+        yield
