@@ -45,7 +45,7 @@ class Model(FakeModel):
     """A model whose evaluations take the show's time."""
 
     def denoise(self, x: Any, _timestep: float, cond: Any) -> Any:
-        self._timer.time += 0.02 * len(x)  # type: ignore[attr-defined]
+        self._timer.time += 0.003 * len(x)  # type: ignore[attr-defined]
         return x + cond[0].view(-1, 1, 1, 1)
 
     def decode(self, latents: Any) -> Pixels:
@@ -96,7 +96,7 @@ class Storm(FakeOsc):
         second = self.tick / FPS
         if second % (10 * 60) == 300 and second > 600:
             self.looks[round(second / 60)] = self.look()
-        if second % LIVES_S == LIVES_S - 1:
+        if second % LIVES_S == LIVES_S / 2:
             self.engines.die()
         if second % OFTEN_S == 0:
             self._steer(controls)
