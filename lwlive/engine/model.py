@@ -21,7 +21,7 @@ from lwlive.checkpoint import FACTOR, SCHEDULERS, TEXTS, Additions, ModelError, 
 from lwlive.engine.lora import fuse
 from lwlive.engine.networks import Decoder, Denoiser, Kind, TextEncoder
 from lwlive.engine.prompt import Encoder
-from lwlive.engine.replay import replayed, to_host
+from lwlive.engine.graphs import replayed, to_host
 from lwlive.engine.schedule import Schedule, read
 from lwlive.engine.walk import Cond
 from lwlive.ring import Pixels

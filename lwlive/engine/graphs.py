@@ -16,7 +16,7 @@ Record = Callable[[Function, tuple[Tensor, ...]], tuple[Callable[[], Any], Any]]
 MOST = 4  # shapes of one function; each graph keeps memory of its own
 
 
-class Replay:
+class Recorded:
     """A function of tensors, recorded for each of the first few shapes it is called with."""
 
     def __init__(self, function: Function, record: Record, say: Callable[[str], None]) -> None:
@@ -68,7 +68,7 @@ def on_cuda(function: Function, buffers: tuple[Tensor, ...]) -> tuple[Callable[[
 
 def replayed(function: Function, device: str, say: Callable[[str], None]) -> Function:
     """The function, replayed on a GPU that knows graphs."""
-    return Replay(function, on_cuda, say) if device.startswith("cuda") else function
+    return Recorded(function, on_cuda, say) if device.startswith("cuda") else function
 
 
 def to_host(tensor: Tensor) -> Tensor:
