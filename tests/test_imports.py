@@ -21,8 +21,10 @@ ONLY_IN = {  # library: the modules, or packages, that may import it
     "PIL": ("lwlive.render",),
     "scipy": ("lwlive.render.sound",),
     "ray": ("lwlive.render.cluster",),
+    "lpips": ("lwlive.render.distance",),
 }
 WITHOUT_TORCH = ("settings", "timing", "frames", "movie", "picture", "sound", "journal", "command")
+WITHOUT_TORCH += ("distance",)
 ARITHMETIC = ("lwlive.engine.walk", "lwlive.engine.sampler")
 WORLDLY = "threading _thread time datetime socket multiprocessing concurrent asyncio queue"
 WORLDLY += " subprocess pathlib io tempfile shutil"
