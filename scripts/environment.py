@@ -19,6 +19,7 @@ from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
+INTERRUPTED = "\nInterrupted; the next start goes on from here."
 STAMP = VENV / "lwlive-installed.txt"
 CONSTRAINTS = ROOT / "scripts" / "constraints.txt"
 
@@ -69,18 +70,31 @@ def start(*command: str) -> NoReturn:
     os.execv(command[0], command)
 
 
-def prepare(extra: str = "") -> None:
-    """Makes and fills .venv unless the stamp says that this is done, or ends with a sentence."""
+def attempt(*command: str) -> None:
+    """Runs a program to its end, whatever that is; what it says goes to the person at the desk."""
+    try:
+        subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sys.stderr)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def prepare(extra: str = "") -> bool:
+    """Makes and fills .venv unless the stamp says that this is done, or ends with a sentence.
+
+    True where it was not done yet.
+    """
     if _installed(extra):
-        return
+        return False
     try:
         with _alone() as lock:
-            if not _installed(extra):
-                _install(extra, lock)
+            if _installed(extra):
+                return False
+            _install(extra, lock)
+            return True
     except OSError as error:
         sys.exit(_sentence(str(error)))
     except KeyboardInterrupt:
-        sys.exit("\nInterrupted; the next start goes on from here.")
+        sys.exit(INTERRUPTED)
 
 
 def _installed(extra: str) -> bool:

@@ -1,7 +1,8 @@
 """The show in one command: python3 scripts/live.py [flags of lwlive], from any folder.
 
-Makes .venv, installs lwlive and starts it. Any Python can read this file, so that one that is too
-old hears so.
+Makes .venv, installs lwlive, compiles the model in the box for this machine, and starts the show.
+Without a compiler, or where compiling fails, that is said and the show starts all the same.
+Any Python can read this file, so that one that is too old hears so.
 """
 
 import sys
@@ -12,5 +13,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - read by Pythons that cannot read
 import environment
 
 if __name__ == "__main__":
-    environment.prepare()
-    environment.start(environment.program("lwlive"), *sys.argv[1:])
+    lwlive = environment.program("lwlive")
+    if environment.prepare():
+        environment.attempt(lwlive, "models", "build", "ember")
+    environment.start(lwlive, *sys.argv[1:])

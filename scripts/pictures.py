@@ -16,11 +16,12 @@ from PIL import Image
 
 from lwlive import preset
 from lwlive.checkpoint import folder_of, own_values
+from lwlive.engine.keyframe import Cond
 from lwlive.engine.model import Eager, load
 from lwlive.engine.networks import Kind
 from lwlive.engine.producer import weighted
 from lwlive.engine.sampler import Sampler
-from lwlive.engine.walk import Cond, Walk, begin
+from lwlive.engine.walk import Walk, begin
 from lwlive.params import Params, Snapshot
 from lwlive.ring import Pixels
 

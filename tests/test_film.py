@@ -22,7 +22,7 @@ from PIL import Image
 
 from lwlive import hub
 from lwlive.checkpoint import ModelError
-from lwlive.engine.walk import Keyframe, noise_of
+from lwlive.engine.keyframe import Keyframe, noise_of
 from lwlive.render import command
 from lwlive.render.plan import Plan
 from lwlive.render.studio import Studio

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from lwlive.engine.keyframe import Cond
 from lwlive.engine.model import LastGood
 from lwlive.engine.producer import MOST_STRIDE, Producer, parsed, stride_for, weighted
 from lwlive.engine.sampler import evened
 from lwlive.engine.schedule import Schedule, Step
-from lwlive.engine.walk import Cond
 from lwlive.params import Controls, Params
 from lwlive.ring import AHEAD_S, Frame, Pixels, Ring, slots
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lwlive.engine.walk import NOISES, Cond, Glide, Walk, begin, mix, noise_of, slerp
+from lwlive.engine.keyframe import NOISES, Cond, mix, noise_of, slerp
+from lwlive.engine.walk import Glide, Walk, begin
 from lwlive.params import Controls, Params, Snapshot
 
 SHAPE = (4, 8, 8)

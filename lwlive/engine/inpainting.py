@@ -6,8 +6,8 @@ from torch import Tensor
 
 from lwlive.checkpoint import MASKED
 from lwlive.engine.encoder import encoded
+from lwlive.engine.keyframe import Cond
 from lwlive.engine.model import Eager, Modules
-from lwlive.engine.walk import Cond
 from lwlive.ring import Pixels
 
 GREY = 128

@@ -19,11 +19,11 @@ from torch import Tensor
 
 from lwlive.checkpoint import FACTOR, TEXTS, Additions, ModelError, name_of, own_values
 from lwlive.engine.graphs import replayed, to_host
+from lwlive.engine.keyframe import Cond
 from lwlive.engine.lora import fuse
 from lwlive.engine.networks import Decoder, Denoiser, Kind, TextEncoder
 from lwlive.engine.prompt import Encoder
 from lwlive.engine.schedule import Schedule, named, read
-from lwlive.engine.walk import Cond
 from lwlive.ring import Pixels
 
 PLAIN = Additions()

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lwlive.engine.walk import Cond
+from lwlive.engine.keyframe import Cond
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,11 @@ from torch import Tensor
 
 from lwlive.checkpoint import Additions, name_of
 from lwlive.engine.graphs import replayed
+from lwlive.engine.keyframe import Cond
 from lwlive.engine.model import PLAIN, Eager, LastGood, Modules, load
 from lwlive.engine.networks import Kind
 from lwlive.engine.prompt import Encoder
 from lwlive.engine.schedule import Schedule, Step
-from lwlive.engine.walk import Cond
 from lwlive.ring import Pixels
 
 FORMAT = 2  # one up whenever what is written changes

@@ -16,10 +16,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from lwlive.engine.keyframe import Cond
 from lwlive.engine.measure import Timer
 from lwlive.engine.pace import Pace
 from lwlive.engine.sampler import Model, Sampler
-from lwlive.engine.walk import Cond, Walk, begin
+from lwlive.engine.walk import Walk, begin
 from lwlive.link import Running
 from lwlive.params import Snapshot
 from lwlive.ring import AHEAD_S, Frame, Ring

@@ -13,7 +13,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from lwlive.engine.walk import Cond
+from lwlive.engine.keyframe import Cond
 
 MARK = re.compile(r"\\[()\[\]\\]|[()\[\]]|:\s*([+-]?\d*\.?\d+)\s*\)")
 MORE = 1.1  # what a pair of parentheses without a number stands for

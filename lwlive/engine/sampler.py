@@ -12,8 +12,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from lwlive.engine.keyframe import Cond, Keyframe
 from lwlive.engine.schedule import Schedule, Terms
-from lwlive.engine.walk import Cond, Keyframe, Look, Walk, Warp
+from lwlive.engine.walk import Look, Walk, Warp
 from lwlive.ring import Pixels
 
 Noise = Callable[[int], Tensor]  # step -> its injected noise [B, C, H, W]

@@ -5,84 +5,17 @@ taken back by keeping the Walk it came from. The walk holds no threads, clocks o
 tensors, but neither models nor schedulers, and asks for nothing while it moves.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from lwlive.engine.keyframe import NOISES, Cond, Keyframe, mix, noise_of, slerp
 from lwlive.params import Params, Snapshot, live
 
-Cond = tuple[Tensor, ...]  # each [2, ...]: row 0 from the prompt, row 1 from the negative prompt
-
-NOISES = 9  # noise tensors of a keyframe: the initial one, and one for each of up to 8 steps
 PINNED = 0.25  # share of a segment over which the walk lets go of a pinned keyframe
 LOOK_S = 1.5  # seconds to cross-fade between looks, such as numbers of steps
 EASE_S = 0.25  # nothing arrives faster than this
-
-
-def slerp(a: Tensor, b: Tensor, f: float) -> Tensor:
-    """Spherical interpolation (Shoemake 1985) of two tensors seen as vectors, f from 0 to 1.
-
-    Exact at both ends; the norm goes evenly from that of `a` to that of `b`. Nearly parallel or
-    nearly opposite vectors, where the arc is not defined, are mixed in a straight line.
-    """
-    if f <= 0:
-        return a
-    if f >= 1:
-        return b
-    norm_a, norm_b = torch.linalg.vector_norm(a), torch.linalg.vector_norm(b)
-    cos = torch.sum(a * b) / (norm_a * norm_b).clamp_min(1e-12)
-    if abs(float(cos)) > 0.9995:
-        return torch.lerp(a, b, f)
-    angle = torch.acos(cos)
-    mixed = torch.sin((1 - f) * angle) * (a / norm_a) + torch.sin(f * angle) * (b / norm_b)
-    result: Tensor = mixed * (torch.lerp(norm_a, norm_b, f) / torch.sin(angle))
-    return result
-
-
-def mix(a: Cond, b: Cond, f: float) -> Cond:
-    """Straight mix of two conditionings, exact at both ends."""
-    if f <= 0:
-        return a
-    if f >= 1:
-        return b
-    return tuple(torch.lerp(x, y, f) for x, y in zip(a, b, strict=True))
-
-
-def noise_of(
-    seed: int, index: int, shape: tuple[int, int, int], device: str, count: int = NOISES
-) -> Tensor:
-    """Noise of keyframe `index` on the walk of `seed`: [count, C, H, W], unit normal, float32.
-
-    Keyframe 0 is what torch draws first from this very seed, as stock pipelines do. Drawn on the
-    CPU, so that a seed looks the same on every device.
-    """
-    generator = torch.Generator().manual_seed(_mixed(seed, index))
-    noise = torch.stack([torch.randn(shape, generator=generator) for _ in range(count)])
-    return noise.to(device)
-
-
-def _mixed(seed: int, index: int) -> int:
-    """A seed of its own for each keyframe; keyframe 0 has the seed itself (SplitMix64)."""
-    if index == 0:
-        return seed
-    z = (seed + index * 0x9E3779B97F4A7C15) & (2**64 - 1)
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & (2**64 - 1)
-    return (z ^ (z >> 31)) & (2**63 - 1)
-
-
-@dataclass(frozen=True, eq=False)
-class Keyframe:
-    """A point of the walk: noise, and the conditioning its trajectory is made with."""
-
-    noise: Tensor  # [n, C, H, W]: the initial one, and one for each step that injects noise
-    cond: Cond
-    # steps -> trajectory [steps + 1, C, H, W], the latents before each step and the clean ones.
-    # Filled by the sampler when depth or crossfeed first ask for it, and never changed.
-    trajectories: dict[int, Tensor] = field(default_factory=dict)
-    guidance: float | None = None  # of its trajectory, where it has its own
-    pinned: bool = False  # its trajectory is given (a picture's), and the walk passes through it
 
 
 @dataclass(frozen=True)

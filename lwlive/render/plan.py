@@ -11,10 +11,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lwlive.engine.keyframe import Cond, Keyframe, noise_of
 from lwlive.engine.pace import Pace
 from lwlive.engine.producer import weighted
 from lwlive.engine.sampler import Model, Sampler
-from lwlive.engine.walk import Cond, Keyframe, Walk, begin, noise_of
+from lwlive.engine.walk import Walk, begin
 from lwlive.params import Snapshot
 from lwlive.render import timing
 from lwlive.render.settings import Settings

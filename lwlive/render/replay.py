@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from lwlive.engine.keyframe import Cond
 from lwlive.engine.pace import Pace
 from lwlive.engine.sampler import Sampler
-from lwlive.engine.walk import Cond, Walk, begin
+from lwlive.engine.walk import Walk, begin
 from lwlive.params import Params, Snapshot
 from lwlive.render.journal import Tick, read
 from lwlive.render.plan import cond_of, noises

@@ -17,7 +17,6 @@ from muon import advance, optimisers
 from torch import Tensor, nn
 
 BATCH = 16
-AT_ONCE = 8  # of a batch, so that what they leave for the gradients fits the caches
 PEAK = 2e-3
 MEMORY = 0.995  # of the moving average, per step
 SILENT = 0.1  # share of captions left empty, for guidance
@@ -96,11 +95,9 @@ def train(
     began, total = time.monotonic(), 0.0
     for step in range(start, steps if stop is None else stop):
         latents, noise, tokens = pair(data, 2, step)
-        batch = (latents, noise, hush(tokens, empty))
-        for part in zip(*(rows.split(AT_ONCE) for rows in batch), strict=True):
-            loss = step_loss(model, ember, part) * (len(part[0]) / BATCH)
-            loss.backward()
-            total += float(loss.detach())
+        loss = step_loss(model, ember, (latents, noise, hush(tokens, empty)))
+        loss.backward()
+        total += float(loss.detach())
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         advance(tools, rate(step, steps, peak))
         follow(average, model, step, MEMORY)

@@ -11,25 +11,24 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
+EVERY = 4  # steps for which a whitening serves; the momentum turns more slowly than that
 ROUNDS = 5  # of the iteration; singular values end between 0.7 and 1.2
 A, B, C = 3.4445, -4.775, 2.0315  # its coefficients, from the same source
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """About the orthogonal factor of a matrix [m, n], by a Newton-Schulz iteration.
+def whitening(matrix: Tensor) -> Tensor:
+    """The square [m, m] whose product with a matrix [m, n], m <= n, is about orthogonal.
 
-    Done on the small square of the matrix, as every round is a polynomial in it.
+    By a Newton-Schulz iteration, done on the small square of the matrix, as every round is a
+    polynomial in it.
     """
-    x: Tensor = matrix / (matrix.norm() + 1e-7)
-    tall = x.shape[0] > x.shape[1]
-    x = x.T if tall else x
-    square = x @ x.T
-    factor = torch.eye(len(x))
+    size = matrix.norm() + 1e-7
+    square = matrix @ matrix.T / size.square()
+    factor = one = torch.eye(len(matrix))
     for _ in range(ROUNDS):
-        turn = A * torch.eye(len(x)) + (B * square + C * square @ square)
+        turn = A * one + (B * square + C * square @ square)
         factor, square = turn @ factor, turn @ square @ turn
-    x = factor @ x
-    return x.T if tall else x
+    return factor / size
 
 
 class Muon(Optimizer):
@@ -57,8 +56,14 @@ class Muon(Optimizer):
         mean = state["mean"].lerp_(gradient, 1 - group["momentum"])
         ahead = gradient.lerp(mean, group["momentum"]).flatten(1)
         size = 0.2 * max(ahead.shape) ** 0.5  # as large as a step of AdamW
+        wide = ahead.T if len(ahead) > ahead.shape[1] else ahead
+        state["age"] = state.get("age", -1) + 1
+        if state["age"] % EVERY == 0 or "whitening" not in state:
+            state["whitening"] = whitening(wide)
+        step = state["whitening"] @ wide
+        step = step.T if wide is not ahead else step
         weight.mul_(1 - group["lr"] * group["decay"])
-        weight.add_(orthogonal(ahead).view(weight.shape), alpha=-group["lr"] * size)
+        weight.add_(step.reshape(weight.shape), alpha=-group["lr"] * size)
 
 
 def optimisers(model: nn.Module, decay: float) -> dict[str, Optimizer]:
