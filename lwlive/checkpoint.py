@@ -27,24 +27,27 @@ class Additions:
 
     loras: tuple[tuple[str, float], ...] = ()  # files and weights
     decoder: str | None = None  # folder of another one
-    scheduler: str | None = None  # a name in SCHEDULERS
+    scheduler: str | None = None  # a name of one of diffusers
+    spaced: bool = True  # whether that one's steps are spaced for a few, as distilled models need
     own: tuple[tuple[str, Any], ...] = ()  # values of live parameters that are known to suit it
 
 
 MASKED = 9  # channels an inpainting UNet sees: latents, mask, latents of what stays
-SCHEDULERS = {
-    "euler": "EulerDiscreteScheduler",
-    "ancestral": "EulerAncestralDiscreteScheduler",
-    "lcm": "LCMScheduler",
-    "tcd": "TCDScheduler",
-    "ddim": "DDIMScheduler",
-    "lms": "LMSDiscreteScheduler",
-    "dpm": "DPMSolverMultistepScheduler",
-}
 
 
 class ModelError(RuntimeError):
     """A checkpoint cannot be used; the message is a sentence that says what to do."""
+
+
+def scheduler_name(name: str) -> str:
+    """A scheduler's name in diffusers without what all of them have in common.
+
+    `LMSDiscreteScheduler` is lms; `euler-ancestral` and `EulerAncestralDiscreteScheduler` are one.
+    """
+    name = name.lower().replace("-", "").replace("_", "").removesuffix("scheduler")
+    for ending in ("discrete", "multistep"):
+        name = name.removesuffix(ending)
+    return name
 
 
 def folder_of(model: str, masks: bool = False) -> Path:
@@ -103,10 +106,10 @@ def own_values(folder: Path, additions: Additions = Additions()) -> dict[str, An
     if additions.own:
         return dict(additions.own)
     config = _json(folder / "scheduler" / "scheduler_config.json")
-    kind = SCHEDULERS.get(additions.scheduler or "", config.get("_class_name"))
+    kind = scheduler_name(additions.scheduler or config.get("_class_name", ""))
     if _json(folder / "unet" / "config.json").get("time_cond_proj_dim"):  # guidance built in
         return {"steps": 4, "guidance": 8.0}
-    if kind in ("LCMScheduler", "TCDScheduler"):
+    if kind in ("lcm", "tcd"):
         return {"steps": 4, "guidance": 1.0}
     if additions.scheduler is None and config.get("timestep_spacing") == "trailing":
         return {"steps": 1, "guidance": 1.0}  # distilled to a step or a few

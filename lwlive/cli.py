@@ -98,8 +98,6 @@ def _presets() -> str:
 
 def perform(config: Config, params: Params) -> int:
     """The show, from launch to end; returns the exit code."""
-    import platformdirs
-
     from lwlive import hub
     from lwlive.stage.display import NoMonitor
     from lwlive.stage.packet import OscError
@@ -110,16 +108,16 @@ def perform(config: Config, params: Params) -> int:
     logging.basicConfig(level=logging.INFO, format="lwlive: %(message)s")
     clock = WallClock()
     started = clock.now() - _age_s()
-    cache = config.cache or platformdirs.user_cache_path("lwlive")
     controls = Controls(params)
     show: Show | None = None
     try:
-        folder = hub.find(config.model, config.offline, Path(cache), log.info)
-        additions = hub.additions(config, folder, log.info)
+        folder, additions = hub.opened(config, log.info)
         size = size_of(folder, config.size)
         with contextlib.ExitStack() as stack:
             supply = stack.enter_context(
-                _supply(config, size, folder, additions, cache, controls, clock.now())
+                _supply(
+                    config, size, folder, additions, hub.cache_of(config), controls, clock.now()
+                )
             )
             screen = _screen(config, size, stack)
             config = _alone(config) if screen is None else config

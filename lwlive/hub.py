@@ -47,14 +47,28 @@ OTHERS = "`lwlive models` lists other models"
 Say = Callable[[str], None]
 
 
-def find(model: str, offline: bool, cache: Path, say: Say) -> Path:
-    """The folder of a model as named on the command line, fetched first if need be.
+def opened(config: Config, say: Say, masks: bool = False) -> tuple[Path, Additions]:
+    """The folder of the model that the command line names, and what is added to it.
 
-    Raises ModelError with a sentence that says what to do.
+    Fetched first if need be. masks: whether one made for inpainting is welcome. Raises ModelError
+    with a sentence that says what to do.
     """
+    folder = find(config.model, config.offline, cache_of(config), say, masks)
+    return folder, additions(config, folder, say)
+
+
+def cache_of(config: Config) -> Path:
+    """Where compiled packages and models made from single files are kept."""
+    import platformdirs
+
+    return config.cache or platformdirs.user_cache_path("lwlive")
+
+
+def find(model: str, offline: bool, cache: Path, say: Say, masks: bool = False) -> Path:
+    """The folder of a model as named on the command line, as `opened` gives it."""
     path = Path(os.path.expanduser(model))
     if model == "ember" or path.is_dir():
-        return folder_of(model)
+        return folder_of(model, masks)
     if path.suffix == ".safetensors":
         return _converted(path, offline, cache, say)
     repo = TABLE[model].repo if model in TABLE else model
@@ -70,7 +84,7 @@ def find(model: str, offline: bool, cache: Path, say: Say) -> Path:
                 f"{model} {state}: fetch it with `lwlive models pull {model}`, or drop --offline"
             )
         folder = pull(repo, say)
-    check(folder)
+    check(folder, masks)
     return folder
 
 

@@ -38,17 +38,14 @@ def _pull(name: str) -> Path:
 
 def _build(config: Config, params: Params) -> None:
     """Compile a model's packages for this machine, as a show with these flags would."""
-    import platformdirs
-
     from lwlive.engine.builder import compiler
     from lwlive.engine.packages import build
     from lwlive.engine.ready import plan
 
     if compiler() is None:
         raise ModelError("there is no C++ compiler here: install g++ or clang++, then build again")
-    cache = config.cache or platformdirs.user_cache_path("lwlive")
-    folder = hub.find(config.model, config.offline, cache, print)
-    additions = hub.additions(config, folder, print)
+    cache = hub.cache_of(config)
+    folder, additions = hub.opened(config, print)
     size = size_of(folder, config.size)
     want, _ = plan(config, folder, additions, size, cache, params.steps, print)
     place = want.place(cache)

@@ -129,8 +129,11 @@ class Config(BaseModel):
         description="tiny (the fast one for the model), full (its own), or another one's folder "
         "or repository",
     )
-    scheduler: Literal["euler", "ancestral", "lcm", "tcd", "ddim", "lms", "dpm"] | None = Field(
-        None, description="how steps are taken, such as lcm for LCM-LoRAs; default: the model's own"
+    scheduler: str | None = Field(
+        None,
+        min_length=1,
+        description="how steps are taken: a scheduler of diffusers by name, such as lcm for "
+        "LCM-LoRAs, tcd, ddim, euler or lms; default: the model's own",
     )
     offline: bool = Field(False, description="fetch nothing from the hub")
     size: str | None = Field(

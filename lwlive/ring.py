@@ -35,6 +35,9 @@ _HEADER = np.dtype(
         ("phase", "<f8"),
         ("sampled", "<i8"),
         ("place", "<i8"),
+        ("stride", "<i8"),
+        ("between", "<i8"),
+        ("paced", "<i8"),
     ]
 )
 
@@ -50,6 +53,9 @@ class Frame:
     sampled: bool  # False for an in-between
     epoch: int = 0
     place: int = -1  # frames of this walk before it; less than expected where it was taken back
+    stride: int = 1  # every how many frames one is sampled
+    between: int = 0  # which of the in-betweens it is, from 1; 0 where it was sampled
+    paced: bool = False  # whether its segment's pace was measured
 
 
 @dataclass(frozen=True)
@@ -122,6 +128,9 @@ class Ring:
             frame.phase,
             frame.sampled,
             frame.place,
+            frame.stride,
+            frame.between,
+            frame.paced,
         )
         np.copyto(self._pixels[slot], frame.pixels)
         self._write += 1
@@ -153,6 +162,9 @@ class Ring:
                 bool(head["sampled"]),
                 int(head["epoch"]),
                 int(head["place"]),
+                int(head["stride"]),
+                int(head["between"]),
+                bool(head["paced"]),
             )
         return None
 

@@ -37,9 +37,9 @@ import torch
 
 from lwlive.checkpoint import folder_of, own_values, size_of
 from lwlive.engine import attention, measure
+from lwlive.engine.graphs import Timer, waited
 from lwlive.engine.model import PLAIN, Eager, load
 from lwlive.engine.packages import Build, Packaged, build
-from lwlive.engine.replay import Timer, waited
 from lwlive.engine.sampler import Model, Sampler
 from lwlive.engine.walk import Walk, begin
 from lwlive.params import Params, Snapshot

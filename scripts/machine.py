@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from lwlive.engine.graphs import waited
 from lwlive.engine.model import Eager, Modules
-from lwlive.engine.replay import waited
 
 SIDES = {"cuda": (4096, 8192), "mps": (2048, 4096)}  # of the matrices; elsewhere smaller ones
 

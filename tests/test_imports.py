@@ -22,8 +22,10 @@ ONLY_IN = {  # library: the modules, or packages, that may import it
     "scipy": ("lwlive.render.sound",),
     "ray": ("lwlive.render.cluster",),
     "xformers": ("lwlive.engine.attention",),
+    "lpips": ("lwlive.render.distance",),
 }
 WITHOUT_TORCH = ("settings", "timing", "frames", "movie", "picture", "sound", "journal", "command")
+WITHOUT_TORCH += ("distance",)
 ARITHMETIC = ("lwlive.engine.walk", "lwlive.engine.sampler")
 WORLDLY = "threading _thread time datetime socket multiprocessing concurrent asyncio queue"
 WORLDLY += " subprocess pathlib io tempfile shutil"

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ import tiny
 from PIL import Image
 
 from lwlive.engine.model import Eager, Kind, load
-from lwlive.engine.producer import Producer
+from lwlive.engine.producer import Costs, Producer
 from lwlive.params import Config, ControlError, Controls, Params
 from lwlive.render import command, journal
 from lwlive.render.settings import RenderError
-from lwlive.ring import Pixels, Ring
+from lwlive.ring import Frame, Pixels, Ring
 from lwlive.stage.journal import Journal
 from lwlive.stage.master import Master, dimmed
 from lwlive.stage.supply import Shown
@@ -33,11 +34,21 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Performance:
     """A show without clocks and processes: a real producer, a real ring, a real journal."""
 
-    def __init__(self, model: Path, file: Path, **values: Any) -> None:
+    def __init__(
+        self,
+        model: Path,
+        file: Path,
+        scheduler: str | None = None,
+        decoder: str = "full",
+        **values: Any,
+    ) -> None:
         self.file = file
+        self.seen: Callable[[Frame], object] = bool
         self.controls = Controls(Params(speed=1.5, **values))
         self.eager = Eager(load(model, SIZE, "cpu", Kind("float32", True)), 4)
-        config = Config(model=str(model), fps=FPS, journal=file)
+        config = Config(
+            model=str(model), fps=FPS, journal=file, scheduler=scheduler, decoder=decoder
+        )
         self.journal = Journal(file, config, SIZE, self.controls.snapshot)
         self.time = 0.0
         self.pictures: list[Pixels] = []
@@ -87,6 +98,7 @@ class Performance:
         frame = None if late else self.ring.take()
         if frame is not None:
             self.last, self.phase = frame.pixels.copy(), frame.phase
+            self.seen(frame)
         params = self.controls.params
         level = self.master.step(params, 1 / FPS)
         self.pictures.append(dimmed(self.last, level))
@@ -105,6 +117,11 @@ class Performance:
             return real(walks)
 
         self.producer.sampler.latents = slow  # type: ignore[method-assign]
+
+    def load(self, sample_s: float) -> None:
+        """From now on sampling a frame takes so long."""
+        self.producer.costs = Costs(sample_s, 1e-3, known=True)
+        self.producer.costs.learn = lambda *_: None  # type: ignore[method-assign]
 
     def end(self) -> None:
         """The show is over."""
@@ -168,6 +185,47 @@ def test_a_lost_engine_and_frames_taken_back_are_in_the_journal(
     backs = [change.back for change in changes.values() if change.back]
     assert len(backs) == 1
     assert backs[0] >= 2
+
+
+def test_pictures_that_were_mixed_or_not_paced_come_out_as_they_were(
+    model: Path, tmp_path: Path
+) -> None:
+    show = Performance(model, tmp_path / "j.jsonl")
+    show.set(speed=0.5)
+    mixed: list[int] = []
+    show.seen = lambda frame: mixed.append(frame.between)
+    show.play(70)
+    show.load(0.1)  # in-betweens from here, and no time to measure a pace
+    show.play(80)
+    show.set(seed=3)
+    show.overtake(2)
+    show.play(20)
+    show.set(guidance=2.0)
+    show.play(11)
+    show.load(0.0)
+    show.play(80)
+    show.end()
+    assert {0, 1, 2} <= set(mixed)
+    assert mixed[-10:] == [0] * 10
+    again = rendered(show, tmp_path)
+    gaps = [np.abs(a.astype(int) - b).max() for a, b in zip(again, show.pictures, strict=True)]
+    assert max(gaps) <= 2
+    paced = [change.paced for change in journal.read(show.file).changes.values()]
+    assert True in paced
+    assert False in paced
+
+
+def test_a_performance_is_rendered_with_what_it_was_shown_with(model: Path, tmp_path: Path) -> None:
+    show = Performance(model, tmp_path / "j.jsonl", scheduler="euler", decoder="tiny")
+    show.play(5)
+    show.end()
+    words = ["--journal", str(show.file)]
+    settings, _ = command.parse(words)
+    assert (settings.scheduler, settings.decoder, settings.again) == ("euler", "tiny", True)
+    settings, _ = command.parse([*words, "--decoder", "full"])
+    assert (settings.scheduler, settings.decoder, settings.again) == ("euler", "full", False)
+    settings, _ = command.parse([*words, "--model", "ember"])
+    assert (settings.scheduler, settings.decoder, settings.again) == (None, "full", False)
 
 
 def test_more_steps_another_size_and_prompt_are_taken_in_its_place(

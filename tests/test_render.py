@@ -2,21 +2,26 @@
 
 import json
 import shlex
+import sys
 from fractions import Fraction
+from importlib.machinery import ModuleSpec
+from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+import torch
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from lwlive import preset
 from lwlive.params import ControlError, Params, expected, live
 from lwlive.render import command, picture, timing
+from lwlive.render.distance import distance, preferred, pyramid
 from lwlive.render.frames import open_folder
-from lwlive.render.placing import distance
 from lwlive.render.settings import Render, RenderError, Settings, differences, told
 
 FPS = st.sampled_from([1.0, 10.0, 23.976, 24.0, 29.97, 30.0, 60.0, 12.5])
@@ -32,6 +37,32 @@ def test_a_film_is_exactly_as_long_as_its_seconds(
     frames = joints[-1] if closed else joints[-1] + 1
     assert frames == round(sum(map(Fraction, seconds)) * Fraction(fps))
     assert len(joints) == len(seconds) + 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.text("abc ", min_size=1, max_size=5), min_size=2, max_size=6),
+    st.integers(10, 300),
+    FPS,
+    st.booleans(),
+)
+def test_a_list_of_prompts_has_exactly_its_frames(
+    prompts: list[str], tenths: int, fps: float, closed: bool
+) -> None:
+    words = [f"--prompt={prompt}" for prompt in prompts]
+    words += [f"--seconds={tenths / 10}", f"--fps={fps}"]
+    words += [f"--loop={len(prompts)}"] if closed else []
+    if tenths / 10 * fps < 2:
+        words += ["--num-steps=2"]
+    made, _ = command.parse(words)
+    ways = len(prompts) - (0 if closed else 1)
+    per = 2 if tenths / 10 * fps < 2 else Fraction(tenths / 10) * Fraction(fps)
+    assert made.frames == round(ways * per)
+    assert [key.prompt for key in made.keys] == prompts
+    assert all(a < b for a, b in pairwise(made.joints))
+    places = [timing.place(made.joints, n) for n in range(made.frames)]
+    assert len(set(places)) == made.frames  # none twice
+    assert [i for i, gone, _ in places if gone == 0] == list(range(ways))  # none left out
 
 
 @given(st.integers(1, 400), st.integers(1, 700))
@@ -64,9 +95,8 @@ def test_the_published_command_line_says_what_it_said() -> None:
     assert place == Path("blueberry")
     assert settings.frames == 10_000
     assert settings.joints[:3] == (0, 200, 400)
-    assert settings.render == Render(
-        name="blueberry", num_steps=200, max_frames=10_000, scheduler="lms", quality=90
-    )
+    assert settings.render == Render(name="blueberry", num_steps=200, max_frames=10_000, quality=90)
+    assert (settings.scheduler, settings.decoder) == ("lms", "full")
     assert (settings.render.fps, settings.render.crf, settings.render.format) == (10, 10, "jpg")
     told_of = {n: settings.params[n] for n in ("prompt", "steps", "guidance", "seed")}
     expected_of = {"prompt": "blueberry spaghetti", "steps": 50, "guidance": 7.5, "seed": 1337}
@@ -222,8 +252,50 @@ def test_merging_is_exact_where_the_mask_is_black_or_white() -> None:
 
 def test_a_larger_change_is_a_larger_distance() -> None:
     picture_of = np.random.default_rng(0).integers(0, 100, (32, 32, 3), np.uint8)
-    assert distance(picture_of, picture_of) == 0
-    gaps = [distance(picture_of, picture_of + np.uint8(step)) for step in (1, 10, 50)]
+    assert pyramid(picture_of, picture_of) == 0
+    gaps = [pyramid(picture_of, picture_of + np.uint8(step)) for step in (1, 10, 50)]
     assert gaps == sorted(gaps)
-    moved = distance(picture_of, np.roll(picture_of, 1, 1))
-    assert 0 < moved < distance(picture_of, np.uint8(255) - picture_of)
+    moved = pyramid(picture_of, np.roll(picture_of, 1, 1))
+    assert 0 < moved < pyramid(picture_of, np.uint8(255) - picture_of)
+
+
+class Network(torch.nn.Module):
+    """Stands in for LPIPS, which fetches its weights: pictures [1, 3, H, W] from -1 to 1."""
+
+    def __init__(self, net: str, verbose: bool) -> None:
+        super().__init__()
+        assert (net, verbose) == ("alex", False)
+
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        assert a.shape == b.shape == (1, 3, 24, 32)
+        return ((a - b) ** 2).mean((1, 2, 3), keepdim=True)
+
+
+def test_lpips_is_the_measure_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("lpips")
+    module.LPIPS = Network  # type: ignore[attr-defined]
+    module.__spec__ = ModuleSpec("lpips", None)
+    monkeypatch.setitem(sys.modules, "lpips", module)
+    assert preferred() == "lpips"
+    assert settings_for(budget=4).render.distance == "lpips"
+    assert settings_for(budget=4, distance="pyramid").render.distance == "pyramid"
+    assert settings_for().render.distance is None
+    black, white = (np.full((24, 32, 3), level, np.uint8) for level in (0, 255))
+    assert distance("lpips", "cpu")(black, white) == 4
+    assert distance("lpips", "cpu")(white, white) == 0
+
+
+def test_lpips_that_is_not_there_gets_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lpips", None)
+    with pytest.raises(RenderError, match=r"pip install 'lwlive\[lpips\]'"):
+        distance("lpips", "cpu")
+    module = ModuleType("lpips")
+    module.LPIPS = Broken  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "lpips", module)
+    with pytest.raises(RenderError, match=r"no route.*--distance pyramid"):
+        distance("lpips", "cpu")
+
+
+def Broken(**_: Any) -> None:  # noqa: N802 - stands in for a class
+    """LPIPS on a machine without a network."""
+    raise OSError("no route to host")

@@ -14,10 +14,10 @@ import torch
 
 from lwlive.checkpoint import Additions, ModelError
 from lwlive.engine.attention import SDPA
+from lwlive.engine.graphs import Timer, waited
 from lwlive.engine.loop import batch_for
 from lwlive.engine.model import PLAIN, Eager, Modules, attending, load
 from lwlive.engine.networks import Kind
-from lwlive.engine.replay import Timer, waited
 
 BATCHES = (1, 2, 4, 8)
 SMALLER = "choose a smaller --size, a smaller model or --device cpu"

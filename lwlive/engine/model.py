@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lwlive.checkpoint import FACTOR, SCHEDULERS, TEXTS, Additions, ModelError, name_of, own_values
+from lwlive.checkpoint import FACTOR, TEXTS, Additions, ModelError, name_of, own_values
+from lwlive.engine.graphs import filled, records, replayed, to_host
 from lwlive.engine.keyframe import Cond
 from lwlive.engine.lora import fuse
 from lwlive.engine.networks import Decoder, Denoiser, Kind, TextEncoder
 from lwlive.engine.prompt import Encoder
-from lwlive.engine.replay import filled, records, replayed, to_host
-from lwlive.engine.schedule import Schedule, read
+from lwlive.engine.schedule import Schedule, named, read
 from lwlive.ring import Pixels
 
 PLAIN = Additions()
@@ -91,7 +91,7 @@ def load(
         unet = _part(folder, index, "unet", dtype=kind.dtype, low_cpu_mem_usage=False)
         vae = _decoder(folder, index, additions.decoder, kind.dtype)
         clips = [_part(folder, index, part, dtype=words) for part in texts]
-        scheduler = _scheduler(folder, index, additions.scheduler)
+        scheduler = _scheduler(folder, index, additions)
     except (OSError, KeyError, ValueError, AttributeError) as error:
         raise ModelError(f"the checkpoint in {folder} cannot be loaded: {error}") from error
     for path, weight in additions.loras:
@@ -156,17 +156,13 @@ def _weights(folder: Path) -> int:
     return sum(file.stat().st_size for file in half) or sum(f.stat().st_size for f in files) // 2
 
 
-def _scheduler(folder: Path, index: dict[str, Any], name: str | None) -> Any:
-    """The checkpoint's own scheduler, or another one with its numbers, spaced for few steps."""
-    import diffusers
-
-    library, own = index["scheduler"]
-    scheduler = getattr(importlib.import_module(library), own).from_pretrained(folder / "scheduler")
-    if name is None:
-        return scheduler
-    kind = getattr(diffusers, SCHEDULERS[name])
-    config = {**scheduler.config, "timestep_spacing": "trailing", "clip_sample": False}
-    return kind.from_config(config)
+def _scheduler(folder: Path, index: dict[str, Any], additions: Additions) -> Any:
+    """The checkpoint's own scheduler, or another one with its numbers. Raises ScheduleError."""
+    library, name = index["scheduler"]
+    own = getattr(importlib.import_module(library), name).from_pretrained(folder / "scheduler")
+    if additions.scheduler is None:
+        return own
+    return named(additions.scheduler, own, additions.spaced)
 
 
 def _decoder(folder: Path, index: dict[str, Any], other: str | None, dtype: torch.dtype) -> Any:

@@ -25,11 +25,11 @@ from torch import Tensor
 
 from lwlive.checkpoint import Additions, name_of
 from lwlive.engine.attention import prepare
+from lwlive.engine.graphs import filled, replayed
 from lwlive.engine.keyframe import Cond
 from lwlive.engine.model import PLAIN, Eager, LastGood, Modules, load
 from lwlive.engine.networks import Kind
 from lwlive.engine.prompt import Encoder
-from lwlive.engine.replay import filled, replayed
 from lwlive.engine.schedule import MOST_STEPS, Schedule, Step
 from lwlive.ring import Pixels
 

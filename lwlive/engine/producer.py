@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from lwlive.engine.graphs import Timer, waited
 from lwlive.engine.keyframe import Cond
 from lwlive.engine.loop import FULL_LOAD, Costs, Decision, Situation, decide
 from lwlive.engine.pace import Pace
-from lwlive.engine.replay import Timer, waited
 from lwlive.engine.sampler import Model, Sampler
 from lwlive.engine.walk import Walk, begin
 from lwlive.engine.warming import first_uses
@@ -140,15 +140,19 @@ class Producer:
         # Frames that the reader overtook meanwhile are not skipped: they are shown later.
         first = max(self._made[-1].number if self._made else -1, self.ring.taken) + 1
         place = self._made[-1].place + 1 if self._made else 0
+        stride = len(walks) // len(sampled)
         for i, (walk, z, pixels) in enumerate(zip(walks, latents, pictures, strict=True)):
             frame = Frame(
                 pixels=pixels,
                 number=first + i,
                 version=walk.snapshot.version,
                 phase=walk.phase,
-                sampled=(i + 1) % (len(walks) // len(sampled)) == 0,
+                sampled=(i + 1) % stride == 0,
                 epoch=self.epoch,
                 place=place + i,
+                stride=stride,
+                between=(i + 1) % stride,
+                paced=bool(walk.warp),
             )
             self.ring.put(frame)
             self._made.append(Made(first + i, place + i, walk, z))

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from lwlive.checkpoint import ModelError
+from lwlive.checkpoint import ModelError, scheduler_name
 
 MOST_STEPS = 8  # of a show
 
@@ -72,23 +72,27 @@ class _NoiseSymbol(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def named(name: str, like: Any) -> Any:
+def named(name: str, like: Any, spaced: bool = False) -> Any:
     """The diffusers scheduler of this name, with what `like` tells of the checkpoint's training.
 
-    `lms`, `euler-ancestral` or `LMSDiscreteScheduler` are names. Raises ScheduleError.
+    `lms`, `euler-ancestral` or `LMSDiscreteScheduler` are names. `spaced`: its steps are spaced for
+    a few of them, the first from noise alone. Raises ScheduleError.
     """
     import diffusers
 
     found = {n: n for n in dir(diffusers) if n.endswith("Scheduler") and not n.startswith("Flax")}
-    found = {_plain(n): n for n in found}
-    if _plain(name) not in found:
-        close = difflib.get_close_matches(_plain(name), found, n=1)
+    found = {scheduler_name(n): n for n in found}
+    plain = scheduler_name(name)
+    if plain not in found:
+        close = difflib.get_close_matches(plain, found, n=1)
         hint = f", did you mean {close[0]}?" if close else ""
         raise ScheduleError(
             f"there is no scheduler {name!r} in diffusers{hint}; there are {', '.join(found)}"
         )
     options: dict[str, Any] = {"clip_sample": False, "thresholding": False}
-    kind = getattr(diffusers, found[_plain(name)])
+    if spaced:
+        options["timestep_spacing"] = "trailing"
+    kind = getattr(diffusers, found[plain])
     if kind is diffusers.PNDMScheduler:
         options["skip_prk_steps"] = True  # as Stable Diffusion has it
     try:
@@ -100,14 +104,6 @@ def named(name: str, like: Any) -> Any:
     if not hasattr(made, "alphas_cumprod"):
         raise ScheduleError(f"the scheduler {name} is for models of another kind than this one")
     return made
-
-
-def _plain(name: str) -> str:
-    """A scheduler's name without what all of them have in common."""
-    name = name.lower().replace("-", "").replace("_", "").removesuffix("scheduler")
-    for ending in ("discrete", "multistep"):
-        name = name.removesuffix(ending)
-    return name
 
 
 def levels(scheduler: Any, steps: int) -> list[tuple[float, float]]:

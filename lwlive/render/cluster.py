@@ -6,14 +6,20 @@ replaced and its stretch made again. Files that the settings name must lie at th
 every machine.
 """
 
+from __future__ import annotations
+
 import math
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from lwlive.render.settings import RenderError, Settings
 from lwlive.render.work import batches, frame_files
+
+if TYPE_CHECKING:
+    from lwlive.render.studio import Studio
 
 STRETCH = 4  # batches a worker makes at a time
 CORES = 4  # to a worker, where there are no GPUs
@@ -26,10 +32,15 @@ class Worker:
     def __init__(self, settings: dict[str, Any], cores: int) -> None:
         import torch
 
+        torch.set_num_threads(cores)
+        self.settings = Settings(**settings)
+
+    @cached_property
+    def studio(self) -> Studio:
+        """Opened with the first frames, so that what is wrong with it is their error."""
         from lwlive.render.studio import Studio
 
-        torch.set_num_threads(cores)
-        self.studio = Studio(Settings(**settings))
+        return Studio(self.settings)
 
     def files(self, stretch: list[list[int]]) -> list[tuple[int, bytes]]:
         """The files of some batches of frames."""

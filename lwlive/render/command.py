@@ -7,14 +7,18 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from lwlive import flags, preset
-from lwlive.checkpoint import FACTOR, ModelError, folder_of, own_values, size_of
+from pydantic import Field
+
+from lwlive import flags, hub, preset
+from lwlive.checkpoint import FACTOR, Additions, ModelError, own_values, size_of
 from lwlive.params import Config, ControlError, Params, checked, live
 from lwlive.render import timing
+from lwlive.render.distance import preferred
 from lwlive.render.settings import (
     FRAMES,
     KEY_VALUES,
     PER_KEYFRAME,
+    SOURCES,
     Key,
     Render,
     RenderError,
@@ -30,7 +34,16 @@ ABOUT = """Write a walk to disk: frames, a movie, or both.
 
 One prompt walks from seed to seed. Several, or pictures, are keyframes of a blend, in their order.
 A second run with the same settings goes on after the last whole frame."""
-SHARED = ("model", "size", "device", "batch", "preset", "folder")  # fixed for a show, too
+SHARED = (*SOURCES, "offline", "size", "device", "batch", "cache", "preset", "folder")  # of Config
+OTHERWISE = {  # name -> default, and what a render says of what a show has, too
+    "decoder": (
+        "full",
+        "full (the model's own), tiny (a faster one), or another one's folder or repository",
+    ),
+    "size": (None, "pixels, 512 or 768x512, multiples of 8; default: the model's own"),
+    "batch": (None, "frames sampled at once; default: 4, on a GPU 8"),
+    "folder": (Path("."), "where the frames and the movie go"),
+}
 OFFERED = tuple(n for n in Params.model_fields if live(n).render and not live(n).stage)
 _ORDERED = re.compile(r"--(prompt|picture)(?:=(.*))?", re.DOTALL)
 
@@ -44,8 +57,7 @@ def main(args: Sequence[str]) -> int:
         from lwlive.render.frames import open_folder
 
         settings = work.budgeted(settings, place)
-        frames = open_folder(place, settings, settings.render.overwrite)
-        work.run(frames, place.with_name(f"{place.name}.mp4"))
+        work.run(open_folder(place, settings, settings.render.overwrite))
     except (ControlError, ModelError) as error:
         log.error(error)
         return 1
@@ -60,9 +72,12 @@ def parse(args: Sequence[str]) -> tuple[Settings, Path]:
     keyframes, rest = ordered(args)
     rows = flags.of_params(OFFERED, offline=True) | flags.of_model(Render)
     rows |= {name: row for name, row in flags.of_model(Config).items() if name in SHARED}
+    for name, (default, description) in OTHERWISE.items():
+        rows[name] = (rows[name][0], Field(default, description=description))
     given = flags.read(PROGRAM, ABOUT, rows, rest)
     render = flags.filled(Render, given)
-    config = flags.filled(Config, {n: v for n, v in given.items() if n in SHARED})
+    defaults = {name: default for name, (default, _) in OTHERWISE.items()}
+    config = flags.filled(Config, defaults | {n: v for n, v in given.items() if n in SHARED})
     values: dict[str, object] = {}
     if config.preset is not None:
         found = preset.find(config.preset, config.folder)
@@ -105,15 +120,17 @@ def ordered(args: Sequence[str]) -> tuple[list[dict[str, Any]], list[str]]:
 def _settings(
     render: Render, config: Config, keyframes: list[dict[str, Any]], values: dict[str, object]
 ) -> Settings:
-    folder = folder_of(config.model, masks=True)
+    folder, added = hub.opened(config, log.info, masks=True)
     paced = "speed" in values
-    params = complete(folder, values)
+    params = complete(folder, added, values)
     if render.mask is not None:
         pictures = [k for k in keyframes if "picture" in k]
         if len(pictures) != 1:
             raise RenderError("--mask takes one --picture, of which it says what may change")
         keyframes = [k for k in keyframes if k is not pictures[0]]
         render = render.model_copy(update={"picture": pictures[0]["picture"]})
+    if render.budget is not None or render.budget_seconds is not None:
+        render = render.model_copy(update={"distance": render.distance or preferred()})
     if len(keyframes) == 1 and "picture" not in keyframes[0]:
         params |= {n: checked(n, v, True) for n, v in keyframes[0].items() if n in KEY_VALUES}
         keyframes = []
@@ -123,7 +140,7 @@ def _settings(
     joints, frames = _timed(render, keys, params, paced)
     files = [render.mask, render.audio, render.picture, *(key.picture for key in keys)]
     return Settings(
-        **machine(folder, config, (width, height)),
+        **machine(folder, added, config, (width, height)),
         params=params,
         keys=keys,
         joints=joints,
@@ -133,21 +150,23 @@ def _settings(
     )
 
 
-def complete(folder: Path, values: dict[str, object]) -> dict[str, Any]:
+def complete(folder: Path, added: Additions, values: dict[str, object]) -> dict[str, Any]:
     """Every live parameter: as given, else the model's own, else as declared."""
     given = {n: v for n, v in values.items() if v is not None}
-    return Params().model_copy(update={**own_values(folder), **given}).model_dump()
+    return Params().model_copy(update={**own_values(folder, added), **given}).model_dump()
 
 
-def machine(folder: Path, config: Config, size: tuple[int, int]) -> dict[str, Any]:
+def machine(
+    folder: Path, added: Additions, config: Config, size: tuple[int, int]
+) -> dict[str, Any]:
     """The part of the settings that tells model and machine."""
     from lwlive.engine.measure import device_of
     from lwlive.engine.packages import key
 
     device = device_of(config.device)
     return {
-        "model": config.model,
-        "weights": key(str(folder), size, device),
+        **{name: getattr(config, name) for name in (*SOURCES, "offline", "cache")},
+        "weights": key(str(folder), size, device, added),
         "size": size,
         "device": device,
         "precision": "float32" if device == "cpu" else "float16",

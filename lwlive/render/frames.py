@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
+from glob import escape
 from pathlib import Path
 
 from lwlive.render.settings import RenderError, Settings, differences, told
@@ -20,10 +21,11 @@ _OURS = re.compile(rf"(\.?frame\d{{{PLACES},}}\.(jpg|png)(\.\d+)?|\.?settings\.j
 
 
 class Frames:
-    """The frames of one render. `open_folder` makes it."""
+    """The frames of one render, and its movie beside them. `open_folder` makes it."""
 
     def __init__(self, folder: Path, settings: Settings) -> None:
         self.folder, self.settings = folder, settings
+        self.movie = folder.with_name(f"{folder.name}.mp4")
 
     def path(self, number: int) -> Path:
         """The file of a frame."""
@@ -54,9 +56,12 @@ def open_folder(folder: Path, settings: Settings, overwrite: bool) -> Frames:
     if folder.exists() and not folder.is_dir():
         raise RenderError(f"{folder} is a file and no folder; choose another --name")
     folder.mkdir(parents=True, exist_ok=True)
+    frames = Frames(folder, settings)
     if overwrite:
         _clear(folder)
-    frames = Frames(folder, settings)
+        frames.movie.unlink(missing_ok=True)
+    for draft in folder.parent.glob(f".{escape(frames.movie.name)}.*"):  # of a killed process
+        draft.unlink(missing_ok=True)
     if (folder / SETTINGS).exists():
         _compare(folder, settings)
     elif any(_ours(folder)):

@@ -4,12 +4,16 @@ The format is told in lwlive/stage/journal.py. This file knows nothing of torch.
 """
 
 import json
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lwlive.params import Config, ControlError, Params, checked
-from lwlive.render.settings import Render, RenderError, Settings, digest
+from lwlive.render.settings import SOURCES, Render, RenderError, Settings, digest
+from lwlive.stage.journal import Between
+
+log = logging.getLogger("lwlive")
 
 
 @dataclass
@@ -19,6 +23,8 @@ class Tick:
     begin: float | None = None  # a walk begins at this phase
     back: int = 0
     nexts: int = 0
+    between: Between | None = None  # None where it follows from the frame before
+    paced: bool | None = None
     params: dict[str, Any] | None = None
     master: dict[str, Any] | None = None
 
@@ -27,7 +33,7 @@ class Tick:
 class Performance:
     """A show as its journal tells it."""
 
-    config: dict[str, Any]
+    config: Config
     size: tuple[int, int]
     ticks: int = 0  # pictures, repeated ones included
     changes: dict[int, Tick] = field(default_factory=dict)
@@ -46,7 +52,8 @@ def read(path: Path) -> Performance:
     try:
         head = json.loads(lines[0])
         width, height = head["size"]
-        found = Performance(dict(head["config"]), (int(width), int(height)))
+        config = {n: v for n, v in head["config"].items() if n in (*SOURCES, "fps")}
+        found = Performance(Config(**config), (int(width), int(height)))
         params: dict[str, Any] = {}
         for line in lines[1:]:
             number += 1
@@ -65,7 +72,7 @@ def _take(found: Performance, line: dict[str, Any], params: dict[str, Any]) -> N
     if "repeat" in line:
         found.repeats |= set(range(tick, tick + int(line["repeat"])))
     found.dtype = line.get("dtype", found.dtype)
-    if not {"begin", "back", "params", "master"} & set(line):
+    if not {"begin", "back", "params", "master", "between", "paced"} & set(line):
         return
     change = found.changes.setdefault(tick, Tick())
     change.begin = line.get("begin", change.begin)
@@ -74,6 +81,12 @@ def _take(found: Performance, line: dict[str, Any], params: dict[str, Any]) -> N
         for name, value in line["params"].items():
             params[name] = None if value is None else checked(name, value)
         change.params, change.nexts = dict(params), int(line["nexts"])
+    if "between" in line:
+        which, stride = line["between"]
+        if not 0 <= which < stride:
+            raise ValueError("there is no such in-between")
+        change.between = int(which), int(stride)
+    change.paced = line.get("paced", change.paced)
     if "master" in line:
         change.master = {n: checked(n, value) for n, value in line["master"].items()}
 
@@ -86,7 +99,8 @@ def settings_of(
     values: dict[str, object],
 ) -> Settings:
     """Settings of a performance, with what was given in place of what was performed."""
-    from lwlive.checkpoint import FACTOR, folder_of, size_of
+    from lwlive import hub
+    from lwlive.checkpoint import FACTOR, size_of
     from lwlive.render.command import complete, machine
 
     assert render.journal is not None
@@ -98,23 +112,24 @@ def settings_of(
         raise RenderError("a journal has its own prompts: give one --prompt for all, or none")
     values = values | {k: checked(k, v) for one in keyframes for k, v in one.items()}
     played = read(render.journal)
-    model = config.model if "model" in given else str(played.config["model"])
-    folder = folder_of(model, masks=True)
-    width, height = played.size
-    size = size_of(folder, config.size, FACTOR) if config.size else (width, height)
-    config = config.model_copy(update={"model": model})
-    about = machine(folder, config, size)
-    same = model == played.config["model"] and size == played.size and not values
+    if config.model == played.config.model or "model" not in given:
+        shown = {n: getattr(played.config, n) for n in SOURCES if n not in given}
+        config = config.model_copy(update=shown)
+    folder, added = hub.opened(config, log.info, masks=True)
+    size = size_of(folder, config.size, FACTOR) if config.size else played.size
+    about = machine(folder, added, config, size)
+    alike = all(getattr(config, n) == getattr(played.config, n) for n in SOURCES)
+    same = alike and size == played.size and not values
     if same and played.dtype is not None:
-        about["precision"] = played.dtype
+        about |= {"precision": played.dtype, "again": True}
     frames = min(played.ticks, render.max_frames or played.ticks)
     first = Params().model_copy(update=played.changes[0].params or {})
-    params = complete(folder, {**first.model_dump(), **values})
+    params = complete(folder, added, {**first.model_dump(), **values})
     return Settings(
         **about,
         params=params,
         frames=frames,
-        render=render.model_copy(update={"fps": float(played.config["fps"])}),
+        render=render.model_copy(update={"fps": played.config.fps}),
         files={str(render.journal): digest(render.journal)},
         overrides=values,
     )

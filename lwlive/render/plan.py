@@ -58,9 +58,12 @@ class Plan:
         self._pace = Pace()
         self._segment: tuple[int, Walk] | None = None
 
-    def walks(self, numbers: Sequence[int]) -> list[Walk]:
-        """Where these frames are. Best asked for in their order: segments are prepared."""
-        return [self._walk(n) for n in numbers]
+    def latents(self, numbers: Sequence[int]) -> Tensor:
+        """Clean latents [n, C, H, W] of these frames.
+
+        Best asked for in their order, since segments are prepared.
+        """
+        return self.sampler.latents([self._walk(n) for n in numbers])
 
     def source(self, number: int) -> int:
         """The frame that this one equals: itself, or one of the first round of a loop."""

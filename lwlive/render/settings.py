@@ -7,17 +7,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import platform
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lwlive import __version__
-from lwlive.params import ControlError, Params, checked
+from lwlive import __version__, hub
+from lwlive.checkpoint import Additions
+from lwlive.params import Config, ControlError, Params, bounds, checked
+
+log = logging.getLogger("lwlive")
 
 FRAMES = 10_000  # of a walk without an end, where no number is given
+SOURCES = ("model", "lora", "decoder", "scheduler")  # of Config: what makes the pictures
 PER_KEYFRAME = 200  # frames from one keyframe to the next, where nothing else tells
+
+
+Measure = Literal["pyramid", "lpips"]
 
 
 class RenderError(ControlError):
@@ -42,9 +51,6 @@ class Render(BaseModel):
         None, ge=1, description="frames in all; default: to the end, 10000 where there is none"
     )
     fps: float = Field(10.0, ge=1, le=240, description="frames in a second of the movie")
-    scheduler: str | None = Field(
-        None, description="a scheduler of diffusers: lms, ddim, euler, dpmsolver ..."
-    )
     eta: float = Field(0.0, ge=0, le=1, description="share of noise in the steps of ddim")
     output: Literal["both", "frames", "movie"] = Field("both", description="what is kept")
     format: Literal["jpg", "png"] = Field("jpg", description="of the frames")
@@ -55,6 +61,12 @@ class Render(BaseModel):
     )
     budget_seconds: float | None = Field(
         None, gt=0, description="the same, as time for the whole render"
+    )
+    distance: Measure | None = Field(
+        None,
+        description="how a budget tells where most changes: lpips, a network's judgement, nearest "
+        "to people's and the default where lwlive[lpips] is installed, or pyramid, which needs no "
+        "network and compares pictures at several sizes",
     )
     picture: Path | None = Field(
         None,
@@ -79,7 +91,8 @@ class Render(BaseModel):
 
 # These change no frame, or are told by the joints.
 MADE_BY = {"name", "max_frames", "fps", "num_steps", "seconds", "output", "crf", "overwrite"}
-MADE_BY |= {"ray", "workers"}
+RUN_BY = {"overwrite", "ray", "workers"}  # these do not even change what is made
+MADE_BY |= RUN_BY
 
 
 class Key(BaseModel):
@@ -104,8 +117,13 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: str
-    weights: str  # digest of the checkpoint's files
+    model: str  # this and the next as on the command line
+    lora: tuple[str, ...] = ()
+    decoder: str
+    scheduler: str | None = None
+    offline: bool = False
+    cache: Path | None = None
+    weights: str  # digest of the checkpoint's files, and of what is added to it
     size: tuple[int, int]  # width, height
     device: str
     precision: str
@@ -116,6 +134,7 @@ class Settings(BaseModel):
     frames: int
     render: Render
     files: dict[str, str] = Field(default_factory=dict)  # pictures, sound ... -> digest
+    again: bool = False  # a performance just as it was shown: pictures that were mixed are mixed
     overrides: dict[str, Any] = Field(default_factory=dict)  # of a journal's parameters
 
     @property
@@ -126,6 +145,17 @@ class Settings(BaseModel):
     def live(self) -> Params:
         """The live parameters, offline ranges allowed."""
         return Params().model_copy(update=self.params)
+
+    def opened(self) -> tuple[Path, Additions]:
+        """The model's folder, and what is added to it. Raises ModelError.
+
+        A scheduler is spaced as in a show for steps that a show could have.
+        """
+        names = (*SOURCES, "offline", "cache")
+        config = Config(**{name: getattr(self, name) for name in names})
+        folder, added = hub.opened(config, log.info, masks=True)
+        live = bounds("steps")
+        return folder, replace(added, spaced=live is None or self.params["steps"] <= live[1])
 
 
 def versions() -> dict[str, str]:
@@ -138,15 +168,20 @@ def versions() -> dict[str, str]:
 
 
 def told(settings: Settings) -> str:
-    """The settings as JSON, for the file beside the frames and the movie's metadata."""
-    both = {"settings": settings.model_dump(mode="json"), "versions": versions()}
+    """The settings as JSON, for the file beside the frames and the movie's metadata.
+
+    The same for whatever gives the same frames and movie.
+    """
+    without: Any = {"offline": True, "cache": True, "render": RUN_BY}
+    both = {"settings": settings.model_dump(mode="json", exclude=without), "versions": versions()}
     return json.dumps(both, indent=2)
 
 
 def identity(settings: dict[str, Any]) -> dict[str, Any]:
     """What frames depend on, flat and by the names that people use, of told settings."""
     open_ended = not settings["keys"] and not settings["render"]["journal"]
-    flat = {k: v for k, v in settings.items() if k not in ("params", "render", "keys", "files")}
+    apart = ("params", "render", "keys", "files", "offline", "cache")
+    flat = {k: v for k, v in settings.items() if k not in apart}
     if open_ended:  # further frames change none of those before
         flat["frames a keyframe"] = flat.pop("joints")[1]
         flat.pop("frames")

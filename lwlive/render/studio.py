@@ -4,7 +4,6 @@ The same in one process and on every machine of a cluster; it writes nothing.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -12,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lwlive.checkpoint import folder_of
 from lwlive.engine.encoder import encoded
 from lwlive.engine.inpainting import Inpainting, grown, wants_mask
 from lwlive.engine.model import Eager, Modules, load
 from lwlive.engine.networks import Kind
 from lwlive.engine.sampler import Held, Sampler
-from lwlive.engine.schedule import ScheduleError, levels, named
+from lwlive.engine.schedule import levels
 from lwlive.render import picture
+from lwlive.render.distance import distance
 from lwlive.render.placing import Placed
 from lwlive.render.plan import Levels, Plan
 from lwlive.render.replay import Replay
@@ -36,12 +35,11 @@ class Studio:
         render = settings.render
         self._still = self._inpainted()
         kind = Kind(settings.precision, True)
-        modules = load(folder_of(settings.model, masks=True), settings.size, settings.device, kind)
+        folder, added = settings.opened()
+        modules = load(folder, settings.size, settings.device, kind, added)
         if render.tiled:
             modules.decoder.vae.enable_tiling()
         try:
-            if render.scheduler is not None:
-                modules = replace(modules, scheduler=named(render.scheduler, modules.scheduler))
             self.model = self._opened(modules)
             params = settings.live()
             assert params.steps is not None
@@ -49,20 +47,20 @@ class Studio:
             self._levels: Levels = cache(lambda steps: levels(modules.scheduler, steps))
             if render.mask is not None or any(key.picture for key in settings.keys):
                 self._levels(params.steps)
-        except (ScheduleError, ImportError) as error:
-            raise RenderError(str(error)) from None
-        except (AttributeError, TypeError, ValueError, KeyError, IndexError) as error:
-            name = render.scheduler or type(modules.scheduler).__name__
+        except (ImportError, AttributeError, TypeError, ValueError, KeyError, IndexError) as error:
+            name = settings.scheduler or type(modules.scheduler).__name__
             raise RenderError(f"the scheduler {name} cannot be used here: {error}") from None
         self.sampler = Sampler(self.model, self._held(modules))
         self.places = self._places(modules)
+        if render.distance is not None:
+            self._distance = distance(render.distance, settings.device)
 
     def frames(self, numbers: Sequence[int]) -> list[Pixels]:
         """The pictures [H, W, 3] of so many frames, a batch at a time."""
         if isinstance(self.places, Plan) and self._budget:
             latents = torch.stack([self._placed(n) for n in numbers])
         else:
-            latents = self.sampler.latents(self.places.walks(numbers))
+            latents = self.places.latents(numbers)
         found = self.sampler.pixels(latents)
         if self._still is not None:
             below, mask = self._still
@@ -81,7 +79,10 @@ class Studio:
         i, fraction = self.places.segment(number)
         if self._segment is None or self._segment[0] != i:
             assert self._budget is not None
-            self._segment = i, Placed(self.sampler, self.places.along(i), self._budget)
+            self._segment = (
+                i,
+                Placed(self.sampler, self.places.along(i), self._budget, self._distance),
+            )
         return self._segment[1].latents(fraction)
 
     _segment: tuple[int, Placed] | None = None

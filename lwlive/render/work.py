@@ -48,7 +48,7 @@ def made_here(settings: Settings, missing: Sequence[int]) -> Iterator[tuple[int,
         yield from (file for file in frame_files(studio, numbers) if file[0] in wanted)
 
 
-def run(frames: Frames, movie: Path) -> None:
+def run(frames: Frames) -> None:
     """Make what is missing, and the movie. Raises RenderError, ModelError, OSError."""
     settings, render = frames.settings, frames.settings.render
     missing = frames.missing()
@@ -67,8 +67,8 @@ def run(frames: Frames, movie: Path) -> None:
         return
     about = {"title": settings.params["prompt"], "comment": told(settings)}
     sound = render.audio
-    count = write_movie(movie, frames.paths(), render.fps, render.crf, about, sound)
-    log.info(f"{count} frames in {movie}")
+    count = write_movie(frames.movie, frames.paths(), render.fps, render.crf, about, sound)
+    log.info(f"{count} frames in {frames.movie}")
     if render.output == "movie":
         frames.remove()
 

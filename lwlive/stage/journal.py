@@ -11,10 +11,15 @@ A line tells what took effect on a tick, counted from the first picture:
     {"tick": 0, "begin": 0.0, "nexts": 0, "params": {...}}        a walk begins at this phase
     {"tick": 90, "nexts": 0, "params": {"prompt": "smoke"}}       only what differs
     {"tick": 97, "back": 2, ...}                                  and two frames were taken back
+    {"tick": 98, "between": [1, 3], "paced": false}               see below
     {"tick": 99, "repeat": 1}                                     so many ticks repeat a picture
     {"tick": 120, "master": {"blackout": true}}                   what the stage does by itself
     {"tick": 4, "dtype": "float32"}                               what the engine computes in
     {"tick": 150}                                                 nothing, once a second
+
+`between` tells an in-between: which one it is, and every how many frames one is sampled; 0 is one
+that is sampled. It stands where it does not follow from the frame before (`follows`). `paced` tells
+whether the segment's pace had been measured in time, where that changes.
 
 A file cut short is good up to its last whole line. The journal knows nothing of the walk.
 """
@@ -32,8 +37,16 @@ from lwlive.stage.supply import Shown
 
 log = logging.getLogger(__name__)
 
+Between = tuple[int, int]  # which in-between, 0 for none, and the stride
+
 MASTER = ("brightness", "blackout", "fade")
 CLOSE_S = 1.0
+
+
+def follows(before: Between) -> Between:
+    """What the frame after one is, if nothing is told."""
+    which, stride = before
+    return (which + 1) % stride, stride
 
 
 class Journal:
@@ -52,6 +65,8 @@ class Journal:
         self._engine = -1  # number of the engine whose walk this is
         self._dtype: str | None = None
         self._place = -1
+        self._between: Between = (0, 1)
+        self._paced = False
         self._first: int | None = None
         self._last = 0
         self._second = 0
@@ -96,6 +111,7 @@ class Journal:
         if engine != self._engine:
             self._engine, self._place, self._params = engine, frame.place - 1, {}
             line["begin"] = frame.phase
+            self._between = (0, 1)
         back = self._place + 1 - frame.place
         if back:
             line["back"] = back
@@ -112,6 +128,12 @@ class Journal:
             self._params = values
             for version in [v for v in self._known if v < frame.version]:
                 del self._known[version]
+        between = (frame.between, frame.stride)
+        if between != follows(self._between):
+            line["between"] = between
+        if frame.paced != self._paced:
+            line["paced"] = frame.paced
+        self._between, self._paced = between, frame.paced
         if line:
             self._put(tick=now, **line)
 

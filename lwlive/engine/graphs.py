@@ -19,7 +19,7 @@ Record = Callable[[Function, tuple[Tensor, ...]], tuple[Callable[[], Any], Any]]
 MOST = 4  # shapes of one function; each graph keeps memory of its own
 
 
-class Replay:
+class Recorded:
     """A function of tensors, recorded for each of the first few shapes it is called with."""
 
     def __init__(self, function: Function, record: Record, say: Callable[[str], None]) -> None:
@@ -79,7 +79,7 @@ def filled(rows: Tensor, count: int) -> Tensor:
 
 def replayed(function: Function, device: str, say: Callable[[str], None]) -> Function:
     """The function, replayed on a GPU that knows graphs."""
-    return Replay(function, on_cuda, say) if records(device) else function
+    return Recorded(function, on_cuda, say) if records(device) else function
 
 
 def records(device: str) -> bool:

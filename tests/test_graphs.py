@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from lwlive.engine import model
+from lwlive.engine.graphs import MOST, Recorded, replayed, to_host, waited
 from lwlive.engine.model import LastGood
-from lwlive.engine.replay import MOST, Replay, replayed, to_host, waited
 
 
 def recorder(function: Any, buffers: tuple[Tensor, ...]) -> Any:
@@ -32,7 +32,7 @@ def both(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 def test_a_replay_gives_what_the_function_gives_whatever_the_shapes() -> None:
     said: list[str] = []
-    replay = Replay(both, recorder, said.append)
+    replay = Recorded(both, recorder, said.append)
     for n in [1, 2, 1, 3, 2, 4, 5, 6, 1, 6]:
         x, y = torch.randn(n, 3), torch.randn(n, 3)
         for found, expected in zip(replay(x, y), both(x, y), strict=True):
@@ -41,7 +41,7 @@ def test_a_replay_gives_what_the_function_gives_whatever_the_shapes() -> None:
 
 
 def test_what_was_given_stays_as_it_was() -> None:
-    replay = Replay(lambda x: x + 1, recorder, print)
+    replay = Recorded(lambda x: x + 1, recorder, print)
     first = replay(torch.zeros(3))
     replay(torch.ones(3))
     assert first.tolist() == [1, 1, 1]
@@ -54,7 +54,7 @@ def test_a_shape_is_recorded_once_and_not_more_than_a_few() -> None:
         recorded.append(len(buffers[0]))
         return recorder(function, buffers)
 
-    replay = Replay(lambda x: x, counting, print)
+    replay = Recorded(lambda x: x, counting, print)
     for n in [1, 2, 1, 3, 4, 5, 5, 6]:
         assert len(replay(torch.zeros(n))) == n
     assert recorded == list(range(1, MOST + 1))
@@ -65,7 +65,7 @@ def test_what_cannot_be_recorded_is_said_once_and_goes_on() -> None:
         raise torch.OutOfMemoryError("no room for a graph\nmore")
 
     said: list[str] = []
-    replay = Replay(lambda x: x + 1, refusing, said.append)
+    replay = Recorded(lambda x: x + 1, refusing, said.append)
     assert [replay(torch.full((n,), 1.0)).tolist() for n in (1, 2)] == [[2.0], [2.0, 2.0]]
     assert said == ["CUDA graphs cannot be used here, so pictures come slower: no room for a graph"]
 
