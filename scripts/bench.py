@@ -44,8 +44,7 @@ from lwlive.engine.sampler import Model, Sampler
 from lwlive.engine.walk import Walk, begin
 from lwlive.params import Params, Snapshot
 
-FPS = 30.0
-SHOW_FPS = 60.0
+FPS, SHOW_FPS = 30.0, 60.0
 
 
 def main() -> None:
@@ -117,8 +116,7 @@ def measured(
         rows += found
     costs = {k: round(v, 3) for k, v in parts(ours, given.seconds / 4).items()}
     print(f"{text} px, ms a frame: {listed(costs)}")
-    print(f"{text} px, seconds to the first pictures: {listed(ready.warm_up_s)}")
-    print(f"{text} px, MB at most: {ready.memory_mb}")
+    print(f"{text} px, {ready.memory_mb} MB; seconds to pictures: {listed(ready.warm_up_s)}")
     rows[-1] |= {"ms": costs, "warm_up_s": ready.warm_up_s, "peak_mb": ready.memory_mb}
     return rows
 
@@ -126,8 +124,12 @@ def measured(
 def performed(given: argparse.Namespace, folder: Path, device: str, text: str) -> dict[str, Any]:
     """A show of this size under a storm of controls: its figures."""
     flags = ["--model", str(folder), "--size", text, "--device", device]
-    flags += ["--cache", str(given.cache), *([] if given.compile else ["--no-compile"])]
-    found = storm.figures(flags, SHOW_FPS, given.show)
+    flags += ["--cache", str(given.cache), "--compile" if given.compile else "--no-compile"]
+    try:
+        found = storm.figures(flags, SHOW_FPS, given.show)
+    except RuntimeError as error:
+        print(f"{text} px, a show: not measured, {error}")
+        return {"size": text, "frames_shown": None}
     print(f"{text} px, a show of {given.show:g} s: {listed(found)}")
     return {"size": text, **found}
 
