@@ -143,7 +143,8 @@ def save(ember: Ember, folder: Path = TARGET) -> None:
         pipe.save_pretrained(scratch)
         # transformers would load the stored type, diffusers loads float32: let them agree
         amend(Path(scratch) / "text_encoder" / "config.json", dtype="float32")
-        amend(Path(scratch) / "vae" / "config.json", block_out_channels=None)
+        amend(Path(scratch) / "vae" / "config.json", block_out_channels=None, _name_or_path=None)
+        amend(Path(scratch) / "unet" / "config.json", _name_or_path=None)
         for path in sorted(p for p in Path(scratch).rglob("*") if p.is_file()):
             goal = folder / path.relative_to(scratch)
             goal.parent.mkdir(exist_ok=True)
