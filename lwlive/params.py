@@ -143,6 +143,9 @@ class Config(BaseModel):
     )
     fps: float = Field(30.0, ge=1, le=240, description="frames shown in a second")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where torch runs")
+    attention: Literal["auto", "sdpa", "xformers"] = Field(
+        "auto", description="how the model attends; auto: xformers where it is there and faster"
+    )
     batch: int | None = Field(
         None, ge=1, le=64, description="frames sampled at once; default: measured at start"
     )

@@ -10,48 +10,47 @@ is not there, are "not measured".
 Both make the same pictures of the same walk, noise to bytes. The stock StableDiffusionPipeline is
 called once per frame with the walk's latents, first as it comes (float32, a prompt each time), then
 with its best settings (the precision lwlive found fastest, channels_last, the prompt encoded once,
-torch.compile). Each is measured before and after lwlive, A B A. Ends with one line of JSON.
+torch.compile). Each is measured before and after lwlive, A B A. Beside frames a second it prints
+what share that is of the machine's own peak, a product of large matrices; memory at most (of the
+GPU, or of the process); seconds until the first pictures, with nothing built and with all cached.
+
+Then a show of a minute runs without a window at 60 frames/s, and a control arrives over OSC every
+20 ms: late frames, and milliseconds from a control to its picture. Ends with one line of JSON.
 """
 
 import argparse
 import itertools
 import json
-import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import architectures
+import machine
 import platformdirs
+import stock
+import storm
 import torch
 
 from lwlive.checkpoint import folder_of, own_values, size_of
-from lwlive.engine import measure
-from lwlive.engine.model import Eager
+from lwlive.engine import attention, measure
+from lwlive.engine.graphs import Timer, waited
+from lwlive.engine.model import PLAIN, Eager, load
 from lwlive.engine.packages import Build, Packaged, build
 from lwlive.engine.sampler import Model, Sampler
 from lwlive.engine.walk import Walk, begin
 from lwlive.params import Params, Snapshot
 
 FPS = 30.0
-ENCODED = ("prompt_embeds", "pooled_prompt_embeds")  # SDXL has the second, too
+SHOW_FPS = 60.0
 
 
 def main() -> None:
     """Measure what the command line asks for and print it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=Raw)
-    parser.add_argument("--model", default="ember")
-    parser.add_argument("--sizes", nargs="+", default=["256", "512"])
-    parser.add_argument("--steps", nargs="+", type=int, default=None)
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
-    parser.add_argument("--batches", nargs="+", type=int, default=[None], help="default: a show's")
-    parser.add_argument("--arch", choices=architectures.ARCHITECTURES)
-    parser.add_argument("--tiny", action="store_true")
-    parser.add_argument("--seconds", type=float, default=6.0, help="of each measurement")
-    parser.add_argument("--cache", type=Path, default=platformdirs.user_cache_path("lwlive"))
-    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
-    given = parser.parse_args()
+    given = parsed()
     if given.device == "cuda" and not torch.cuda.is_available():
         print("no CUDA GPU here: not measured")
         print(json.dumps({"machine": None, "model": given.arch or given.model, "rows": None}))
@@ -61,126 +60,135 @@ def main() -> None:
         folder = architectures.folder(given.arch, given.cache / "shapes" / given.model, given.tiny)
     else:
         folder = folder_of(given.model)
-    own = own_values(folder)
     device = measure.device_of(given.device)
+    print(f"{machine.name(device)}; torch {torch.__version__}")
     rows: list[dict[str, Any]] = []
-    print(f"{machine(device)}; torch {torch.__version__}")
-    everything = torch.get_num_threads()
     for text, batch in itertools.product(given.sizes, given.batches):
-        size = size_of(folder, text)
-        peak = getattr(torch, device, torch.cpu)
-        if device == "cuda":
-            peak.reset_peak_memory_stats()
         try:
-            ours, warm_s = lwlive_model(folder, size, device, given.cache, given.compile, batch)
-            stocks = {
-                "stock": stock(folder, device),
-                "stock, best": best(folder, ours, given.compile),
-            }
-            threads = everything, torch.get_num_threads()  # stock's, and what suits lwlive
-            for steps in given.steps or sorted({1, int(own["steps"])}):
-                rows += compared(stocks, ours, own["guidance"], steps, text, given.seconds, threads)
+            rows += measured(given, folder, device, text, batch)
         except torch.OutOfMemoryError:
             print(f"{text} px batch {batch}: not measured, it does not fit into memory")
             rows.append({"size": text, "batch": batch, "lwlive": None})
-            continue
-        costs = {k: round(v, 3) for k, v in parts(ours, given.seconds / 4).items()}
-        print(f"{text} px, ms a frame: " + ", ".join(f"{k} {v:g}" for k, v in costs.items()))
-        rows[-1] |= {"ms": costs, "warm_up_s": round(warm_s, 1)}
-        if device == "cuda":
-            rows[-1]["peak_mb"] = round(peak.max_memory_allocated() / 2**20)
-    about = {"machine": machine(device), "torch": torch.__version__, "model": given.model}
-    print(json.dumps({**about, "rows": rows}))
+    about = {"machine": machine.name(device), "torch": torch.__version__, "model": given.model}
+    shows = [performed(given, folder, device, text) for text in given.sizes if given.show]
+    print(json.dumps({**about, "rows": rows, "shows": shows}))
+
+
+def parsed() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=Raw)
+    parser.add_argument("--model", default="ember")
+    parser.add_argument("--sizes", nargs="+", default=["256", "512"])
+    parser.add_argument("--steps", nargs="+", type=int, default=None)
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
+    parser.add_argument("--batches", nargs="+", type=int, default=[None], help="default: a show's")
+    parser.add_argument("--arch", choices=architectures.ARCHITECTURES)
+    parser.add_argument("--tiny", action="store_true")
+    parser.add_argument("--seconds", type=float, default=6.0, help="of each measurement")
+    parser.add_argument("--show", type=float, default=60.0, help="seconds of the show, 0 for none")
+    parser.add_argument("--cache", type=Path, default=platformdirs.user_cache_path("lwlive"))
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
+    return parser.parse_args()
+
+
+def measured(
+    given: argparse.Namespace, folder: Path, device: str, text: str, batch: int | None
+) -> list[dict[str, Any]]:
+    """Everything but the show, of one size and batch."""
+    size, own, everything = size_of(folder, text), own_values(folder), torch.get_num_threads()
+    ready = opened(folder, size, device, given.cache, given.compile, batch)
+    ours = ready.model
+    peak = machine.peak_flops(device, getattr(torch, ours.dtype), time.perf_counter)
+    stocks = {
+        "stock": stock.plain(folder, device),
+        "stock, best": stock.best(folder, ours, given.compile),
+    }
+    threads = everything, torch.get_num_threads()  # stock's, and what suits lwlive
+    evaluations = 2 if own["guidance"] > 1 and not ours.embeds_guidance else 1
+    rows = []
+    for steps in given.steps or sorted({1, int(own["steps"])}):
+        found = compared(stocks, ours, own["guidance"], steps, text, given.seconds, threads)
+        flops = steps * evaluations * ready.flops[0] + ready.flops[1]
+        for row in found:
+            row |= {"peak_share": round(row["lwlive"] * flops / peak, 4)}
+            row |= {"peak_tflops": round(peak / 1e12, 3)}
+        best = max(row["peak_share"] for row in found)
+        print(f"{text:>7} px {steps} steps: {best:.1%} of the peak, {peak / 1e12:.3g} TFLOP/s")
+        rows += found
+    costs = {k: round(v, 3) for k, v in parts(ours, given.seconds / 4).items()}
+    print(f"{text} px, ms a frame: {listed(costs)}")
+    print(f"{text} px, seconds to the first pictures: {listed(ready.warm_up_s)}")
+    print(f"{text} px, MB at most: {ready.memory_mb}")
+    rows[-1] |= {"ms": costs, "warm_up_s": ready.warm_up_s, "peak_mb": ready.memory_mb}
+    return rows
+
+
+def performed(given: argparse.Namespace, folder: Path, device: str, text: str) -> dict[str, Any]:
+    """A show of this size under a storm of controls: its figures."""
+    flags = ["--model", str(folder), "--size", text, "--device", device]
+    flags += ["--cache", str(given.cache), *([] if given.compile else ["--no-compile"])]
+    found = storm.figures(flags, SHOW_FPS, given.show)
+    print(f"{text} px, a show of {given.show:g} s: {listed(found)}")
+    return {"size": text, **found}
+
+
+def listed(figures: Mapping[str, object]) -> str:
+    """Figures in a line."""
+    return ", ".join(f"{name} {value}" for name, value in figures.items())
 
 
 class Raw(argparse.RawDescriptionHelpFormatter):
     """Keeps the lines of the text above."""
 
 
-def machine(device: str) -> str:
-    """The hardware that figures are for."""
-    if device == "cuda":
-        return torch.cuda.get_device_name()
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text("utf-8").splitlines() if cpuinfo.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    name = names[0] if names else platform.processor() or platform.machine()
-    return f"{name}, {torch.get_num_threads()} threads"
+@dataclass(frozen=True)
+class Ready:
+    """A model as a show would use it, and what it took."""
+
+    model: Model
+    flops: tuple[float, float]  # of one evaluation and of one decoding, for one frame
+    warm_up_s: dict[str, float | None]  # to the first pictures: cold, None where built, and cached
+    memory_mb: int  # at most
 
 
-def lwlive_model(
+def opened(
     folder: Path,
     size: tuple[int, int],
     device: str,
     cache: Path,
     compiled: bool,
     batch: int | None,
-) -> tuple[Model, float]:
-    """The model as a show would use it, and how long it took to be ready."""
-    start = time.perf_counter()
-    found, modules = measure.measure(folder, size, device, time.perf_counter)
+) -> Ready:
+    """Measure and compile what is not in the cache, then open it anew from there."""
+    start, ways = time.perf_counter(), attention.ways("auto", device)
+    found, modules = measure.measure(folder, size, device, time.perf_counter, PLAIN, print, ways)
     batch = batch or found.batch(own_values(folder)["steps"], FPS)  # as a show would
     want = Build(str(folder), size, device, found.kind, batch, found.threads)
-    model: Model = Eager(modules, batch)
-    if compiled:
-        place = want.place(cache)
-        if not (place / "about.json").exists():
-            build(want, place)
-        model = Packaged(place)
-    return model, time.perf_counter() - start
+    place = want.place(cache)
+    built = compiled and (place / "about.json").exists()
+    if compiled and not built:
+        build(want, place)
+    cold: float | None = None
+    if not built:
+        first_pictures(Packaged(place) if compiled else Eager(modules, batch))
+        cold = round(time.perf_counter() - start, 2)
+    flops = machine.frame_flops(modules)
+    del modules
+    machine.forget_peak(device)
+    start = time.perf_counter()
+    loaded = partial(load, folder, size, device, found.kind)
+    model: Model = Packaged(place) if compiled else Eager(loaded(), batch)
+    first_pictures(model)
+    warm = {"cold": cold, "cached": round(time.perf_counter() - start, 2)}
+    return Ready(model, flops, warm, round(machine.peak_mb(device)))
 
 
-def stock(folder: Path, device: str) -> Callable[[Walk], Any]:
-    """The stock pipeline as it comes, one call a frame."""
-    from diffusers import DiffusionPipeline
-
-    pipe = DiffusionPipeline.from_pretrained(folder, dtype=torch.float32).to(device)
-    pipe.set_progress_bar_config(disable=True)
-
-    def frame(walk: Walk) -> Any:
-        return pipe(
-            walk.params.prompt,
-            latents=walk.noise(0)[None],
-            num_inference_steps=walk.look.steps,
-            guidance_scale=walk.guidance,
-        ).images[0]
-
-    return frame
-
-
-def best(folder: Path, ours: Model, compiled: bool) -> Callable[[Walk], Any]:
-    """The stock pipeline with its documented speed-ups, one call a frame."""
-    from diffusers import DiffusionPipeline
-
-    dtype = getattr(torch, ours.dtype)
-    pipe = DiffusionPipeline.from_pretrained(folder, dtype=dtype)
-    pipe.to(ours.device).set_progress_bar_config(disable=True)
-    pipe.unet.to(memory_format=torch.channels_last)
-    pipe.vae.to(memory_format=torch.channels_last)
-    if compiled:
-        pipe.unet = torch.compile(pipe.unet)
-        pipe.vae.decode = torch.compile(pipe.vae.decode)
-    encoded: dict[str, Any] = {}
-
-    def frame(walk: Walk) -> Any:
-        prompt = walk.params.prompt
-        if prompt not in encoded:
-            found = pipe.encode_prompt(
-                prompt,
-                device=ours.device,
-                num_images_per_prompt=1,
-                do_classifier_free_guidance=False,
-            )
-            encoded[prompt] = dict(zip(ENCODED, found[::2], strict=False))
-        return pipe(
-            **encoded[prompt],
-            latents=walk.noise(0)[None].to(dtype),
-            num_inference_steps=walk.look.steps,
-            guidance_scale=walk.guidance,
-            output_type="np",
-        ).images[0]
-
-    return frame
+def first_pictures(model: Model) -> None:
+    """A batch of them, from a prompt."""
+    params = Params(steps=1, guidance=1.0, pace=0.0)
+    sampler = Sampler(model)
+    walks = walked(model, params, model.encode([params.prompt, ""]), model.batch)
+    sampler.pixels(sampler.latents(walks))
 
 
 def compared(
@@ -235,13 +243,18 @@ def walked(model: Model, params: Params, cond: Any, count: int) -> list[Walk]:
     return walks
 
 
-def rate(run: Callable[[], int], seconds: float, threads: int | None = None) -> float:
+def rate(
+    run: Callable[[], int],
+    seconds: float,
+    threads: int | None = None,
+    timer: Timer = time.perf_counter,
+) -> float:
     """Frames a second of something that returns how many it made, after two warm-up runs."""
     torch.set_num_threads(threads or torch.get_num_threads())
     run()
     run()
-    start, made = time.perf_counter(), 0
-    while (spent := time.perf_counter() - start) < seconds:
+    start, made = timer(), 0
+    while (spent := timer() - start) < seconds:
         made += run()
     return made / spent
 
@@ -275,8 +288,9 @@ def parts(model: Model, seconds: float) -> dict[str, float]:
         model.decode(x)
         return n
 
+    timer = waited(time.perf_counter, model.device)
     runs = {"text": encoded, "slerp": slerped, "one step": denoised, "decode": decoded}
-    return {name: 1e3 / rate(run, seconds) for name, run in runs.items()}
+    return {name: 1e3 / rate(run, seconds, timer=timer) for name, run in runs.items()}
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The benchmark runs from end to end, small, and its last line is JSON with a ratio."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -9,12 +10,18 @@ import pytest
 import tiny
 import torch
 
+from lwlive.engine.model import load
+from lwlive.engine.networks import Kind
+
 SCRIPT = Path(__file__).parents[1] / "scripts" / "bench.py"
+sys.path.insert(0, str(SCRIPT.parent))
+import machine  # noqa: E402 - lies beside the script
 
 
 def test_the_bench_ends_with_a_line_of_json(tmp_path: Path) -> None:
     folder = tiny.folder(tmp_path / "tiny")
     flags = ["--model", str(folder), "--sizes", "64", "--steps", "1", "--seconds", "0.2"]
+    flags += ["--show", "0"]
     done = subprocess.run(
         [sys.executable, str(SCRIPT), *flags, "--no-compile", "--device", "cpu"],
         capture_output=True,
@@ -34,13 +41,43 @@ def test_the_bench_ends_with_a_line_of_json(tmp_path: Path) -> None:
 def test_every_published_shape_can_be_benched_narrow(arch: str, tmp_path: Path) -> None:
     flags = ["--arch", arch, "--tiny", "--sizes", "64", "--steps", "1", "--seconds", "0.05"]
     flags += ["--batches", "1", "2", "--no-compile", "--device", "cpu", "--cache", str(tmp_path)]
+    flags += ["--show", "2"]
     done = subprocess.run(
         [sys.executable, str(SCRIPT), *flags], capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
-    rows = json.loads(done.stdout.strip().splitlines()[-1])["rows"]
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    rows = found["rows"]
     assert [row["batch"] for row in rows] == [1, 1, 2, 2]
     assert min(row["lwlive"] for row in rows) > 0
+    assert all(0 < row["peak_share"] < 1 for row in rows)
+    assert all(row["warm_up_s"]["cold"] > row["warm_up_s"]["cached"] > 0 for row in rows[1::2])
+    assert all(row["peak_mb"] > 100 for row in rows[1::2])
+    (show,) = found["shows"]
+    # a tick that a busy machine made the show skip is late, too
+    assert 0 < show["frames_shown"] <= 120
+    assert 0 <= show["frames_late"] <= 120
+    assert show["sent"] > 50
+    assert 0 < show["latency_p50_ms"] <= show["latency_p95_ms"]
+
+
+def test_a_product_of_matrices_counts_as_the_peak() -> None:
+    times = itertools.count(step=0.001)
+    timer = lambda: next(times)  # noqa: E731 - each product takes a millisecond
+    assert machine.peak_flops("cpu", torch.float32, timer) == pytest.approx(2 * 2048**3 / 0.001)
+
+
+def test_the_operations_of_a_frame_are_those_of_its_convolutions_and_products(
+    tmp_path: Path,
+) -> None:
+    folder = tiny.folder(tmp_path / "tiny")
+    found = []
+    for side in (64, 128):
+        modules = load(folder, (side, side), "cpu", Kind("float32", True))
+        found.append(machine.frame_flops(modules))
+    (one, decoding), (four, decodings) = found
+    assert decodings == pytest.approx(4 * decoding, rel=0.01)
+    assert four > 3.5 * one > 0
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -26,6 +26,7 @@ from lwlive.engine.builder import Builder
 from lwlive.engine.model import Eager, load
 from lwlive.engine.networks import Kind
 from lwlive.engine.packages import Build, Packaged
+from lwlive.params import Params
 
 POSIX = os.name == "posix"
 SHARED = Path("/dev/shm")
@@ -330,6 +331,7 @@ def test_a_build_that_fails_says_why(tmp_path: Path) -> None:
 
 
 def test_an_sdxl_folder_runs_the_live_show_with_every_control(cache: Path, tmp_path: Path) -> None:
+    assert set(EVERY_CONTROL) == set(Params.model_fields)
     folder = tiny.folder(tmp_path / "sdxl", family="sdxl")
     running = Running(folder, cache, tmp_path, "--no-compile", "--offline", "--batch", "2")
     try:
@@ -340,6 +342,8 @@ def test_an_sdxl_folder_runs_the_live_show_with_every_control(cache: Path, tmp_p
         before = running.told["phase"]
         running.send("next", 1)
         running.wait(lambda told: told["phase"] >= 0 and told["phase"] != before, 30)
+        running.send("panic", 1)
+        running.wait(lambda told: told["seed"] == 1337 and told["steps"] == 2, 30)
         running.send("blackout", False)
         running.wait(lambda told: told["blackout"] is False and told["fps"] > 20, 60)
         stats = running.end()
@@ -362,6 +366,9 @@ EVERY_CONTROL = {
     "seed": 0,
     "depth": 0.5,
     "crossfeed": 0.25,
+    "crossfeed_range": 0.75,
+    "crossfeed_decay": 0.5,
+    "damping": 0.25,
     "transition": 1.0,
     "speed": 1.0,
     "pace": 0.5,

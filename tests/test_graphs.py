@@ -1,11 +1,16 @@
 """A replayed function gives what the function gives, and never writes into what it gave before."""
 
+import time
+from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
-from lwlive.engine.graphs import MOST, Recorded, replayed, to_host
+from lwlive.engine import model
+from lwlive.engine.graphs import MOST, Recorded, replayed, to_host, waited
+from lwlive.engine.model import LastGood
 
 
 def recorder(function: Any, buffers: tuple[Tensor, ...]) -> Any:
@@ -67,4 +72,39 @@ def test_what_cannot_be_recorded_is_said_once_and_goes_on() -> None:
 
 def test_without_a_gpu_the_function_is_the_function() -> None:
     assert replayed(both, "cpu", print) is both
-    assert to_host(torch.arange(3)).tolist() == [0, 1, 2]
+    found = to_host(torch.arange(3), torch.ones(1))()
+    assert [part.tolist() for part in found] == [[0, 1, 2], [1.0]]
+    assert waited(time.perf_counter, "cpu") is time.perf_counter
+
+
+def test_a_gpu_has_finished_before_the_time_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: done.append("finished"))
+
+    def read() -> float:
+        done.append("read")
+        return 7.0
+
+    assert waited(read, "cuda")() == 7.0
+    assert done == ["finished", "read"]
+
+
+def test_all_pictures_are_asked_for_before_the_first_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[str] = []
+
+    def slow(*tensors: Tensor) -> Callable[[], tuple[Tensor, ...]]:
+        done.append("leaves")
+
+        def arrived() -> tuple[Tensor, ...]:
+            done.append("waited for")
+            return tensors
+
+        return arrived
+
+    monkeypatch.setattr(model, "to_host", slow)
+    parts = [torch.full((2, 1, 1, 3), n, dtype=torch.uint8) for n in range(3)]
+    shown = LastGood()((part, torch.ones(2, dtype=torch.bool)) for part in parts)
+    assert shown[:, 0, 0, 0].tolist() == [0, 0, 1, 1, 2, 2]
+    assert done == ["leaves"] * 3 + ["waited for"] * 3

@@ -21,6 +21,7 @@ ONLY_IN = {  # library: the modules, or packages, that may import it
     "PIL": ("lwlive.render",),
     "scipy": ("lwlive.render.sound",),
     "ray": ("lwlive.render.cluster",),
+    "xformers": ("lwlive.engine.attention",),
     "lpips": ("lwlive.render.distance",),
 }
 WITHOUT_TORCH = ("settings", "timing", "frames", "movie", "picture", "sound", "journal", "command")

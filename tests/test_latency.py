@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from test_producer import FPS, FakeModel, Timer
 
-from lwlive.engine.measure import LATENCY_S, Measured
+from lwlive.engine.loop import LATENCY_S
+from lwlive.engine.measure import Measured
 from lwlive.engine.model import Kind
 from lwlive.engine.producer import Producer
 from lwlive.params import Controls, Params
@@ -61,7 +62,8 @@ class Packaged(FakeModel):
         return super().denoise(x, timestep, cond)
 
     def decode(self, latents):  # type: ignore[no-untyped-def]
-        self.timer.spend(self.batch * DECODE_S)
+        parts = -(-len(latents) // self.batch)
+        self.timer.spend(parts * self.batch * DECODE_S)
         return super().decode(latents)
 
 

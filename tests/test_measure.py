@@ -1,12 +1,21 @@
 """What is measured decides the batch; what is written down is read back."""
 
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tiny
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lwlive.engine.measure import BATCHES, LATENCY_S, LOAD, Measured, recall, remember
+from lwlive.checkpoint import ModelError
+from lwlive.engine import measure as module
+from lwlive.engine.loop import BATCH_LOAD, LATENCY_S
+from lwlive.engine.measure import BATCHES, Measured, measure, recall, remember
+from lwlive.engine.model import Eager
 from lwlive.engine.networks import Kind
 
 SECONDS = st.floats(1e-4, 2.0)
@@ -29,7 +38,7 @@ def test_the_smallest_batch_that_keeps_up_is_taken_and_none_too_long_for_the_han
         return 2 * n * spent(costs, n, steps) + 2 / fps
 
     prompt = [n for n in BATCHES if answer_s(n) <= LATENCY_S + 1e-9]
-    enough = [n for n in prompt if spent(costs, n, steps) * fps <= LOAD]
+    enough = [n for n in prompt if spent(costs, n, steps) * fps <= BATCH_LOAD]
     if enough:
         assert chosen == min(enough)
     else:
@@ -63,3 +72,56 @@ def test_what_cannot_be_read_is_measured_again(text: str, tmp_path: Path) -> Non
     (tmp_path / "x.json").write_text(text)
     assert recall(tmp_path / "x.json") is None
     assert recall(tmp_path / "missing.json") is None
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    """Measuring chooses torch's threads; here they are put back."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small checkpoint with random weights."""
+    return tiny.folder(tmp_path_factory.mktemp("model") / "tiny")
+
+
+def measured_with_room_for(
+    most: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Measured, list[str]]:
+    """What is measured and said on a device whose memory holds so many frames."""
+
+    class Narrow(Eager):
+        def decode(self, latents: torch.Tensor) -> Any:
+            if len(latents) > most:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().decode(latents)
+
+    monkeypatch.setattr(module, "Eager", Narrow)
+    monkeypatch.setattr(module, "kinds", lambda _: [Kind("float32", True)])
+    times, said = itertools.count(), list[str]()
+    measured, _ = measure(folder, (64, 64), "cpu", lambda: next(times), say=said.append)
+    return measured, said
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize(("most", "next_one"), [(1, 2), (2, 4), (5, 8)])
+def test_a_batch_too_large_for_memory_is_said_and_the_smaller_ones_serve(
+    most: int, next_one: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured, said = measured_with_room_for(most, folder, monkeypatch)
+    assert list(measured.costs) == [n for n in BATCHES if n <= most]
+    assert measured.batch(1, 30) in measured.costs
+    largest = max(measured.costs)
+    sentence = f"for {next_one} frames at once, so {largest} are the most"
+    assert said == [f"too little memory on cpu {sentence}"]
+
+
+@pytest.mark.usefixtures("threads")
+def test_too_little_memory_for_a_single_frame_is_a_sentence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ModelError, match=r"^too little memory on cpu for pictures: choose"):
+        measured_with_room_for(0, folder, monkeypatch)

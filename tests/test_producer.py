@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
 from lwlive.engine.keyframe import Cond
 from lwlive.engine.model import LastGood
-from lwlive.engine.producer import MOST_STRIDE, Producer, parsed, stride_for, weighted
+from lwlive.engine.producer import Producer, parsed, weighted
 from lwlive.engine.sampler import evened
 from lwlive.engine.schedule import Schedule, Step
 from lwlive.params import Controls, Params
@@ -144,21 +142,6 @@ def test_a_slow_model_keeps_real_time_with_in_betweens(ring: Ring) -> None:
     assert phases.max() < 1.5 * 0.25 / FPS
 
 
-@given(st.floats(1e-4, 1.0), st.floats(1e-4, 0.1), st.sampled_from([24, 30, 60]), st.integers(1, 8))
-def test_the_stride_is_the_smallest_that_keeps_real_time(
-    sample_s: float, decode_s: float, fps: float, present: int
-) -> None:
-    stride = stride_for(sample_s, decode_s, fps, present, 0.9)
-
-    def spent(s: int) -> float:
-        return (sample_s + s * decode_s) / s * fps
-
-    assert 1 <= stride <= MOST_STRIDE
-    assert stride == MOST_STRIDE or spent(stride) <= 0.9
-    assert stride == 1 or spent(stride - 1) > 0.7199
-    assert stride_for(sample_s, decode_s, fps, stride, 0.9) == stride
-
-
 def test_the_ring_is_kept_filled_but_not_far_ahead(ring: Ring) -> None:
     bench = Bench(ring, denoise_s=0.002, decode_s=0.001)
     for _ in range(60):
@@ -269,7 +252,7 @@ def test_weights_of_zero_alone_do_no_harm() -> None:
 def test_pictures_that_are_no_numbers_are_replaced_by_the_last_good_one_and_counted() -> None:
     good = LastGood()
     pictures = torch.arange(4, dtype=torch.uint8).view(4, 1, 1, 1).expand(4, 2, 2, 3)
-    shown = [good(pictures, torch.tensor(row))[:, 0, 0, 0].tolist() for row in PATTERN]
+    shown = [good([(pictures, torch.tensor(row))])[:, 0, 0, 0].tolist() for row in PATTERN]
     assert shown == [[0, 1, 2, 3], [3, 1, 1, 3], [3, 3, 3, 3], [3, 3, 3, 3]]
     assert good.replaced == 2 + 4 + 3
 

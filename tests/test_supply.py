@@ -12,8 +12,8 @@ from fakes import SPAWN, FakeEngine, FakeEngines, flat
 from lwlive.link import Doing, Failed, Loaded, Note, Running
 from lwlive.params import Controls, Params
 from lwlive.ring import Pixels, Ring
+from lwlive.stage.kept import KEPT_S
 from lwlive.stage.supply import (
-    KEPT_S,
     LOADING_S,
     MINUTE_S,
     STALL_S,

@@ -1,15 +1,18 @@
-"""CUDA graphs: a network called with the same shapes is recorded once and then replayed.
+"""What only a GPU has: CUDA graphs, a way out through pinned memory, and work that goes on unseen.
 
-The only file that knows of them. Elsewhere a replayed function looks like the function itself, and
-on other devices it is the function itself. What cannot be recorded costs speed, never the show.
+The only file that knows of these. A network called with the same shapes is recorded once and then
+replayed; elsewhere a replayed function looks like the function itself, and on other devices it is
+the function itself. What cannot be recorded costs speed, never the show.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
+Timer = Callable[[], float]  # seconds
 Function = Callable[..., Any]  # tensors -> a tensor, or a tuple of them
 Record = Callable[[Function, tuple[Tensor, ...]], tuple[Callable[[], Any], Any]]
 
@@ -66,16 +69,62 @@ def on_cuda(function: Function, buffers: tuple[Tensor, ...]) -> tuple[Callable[[
     return graph.replay, outputs
 
 
+def filled(rows: Tensor, count: int) -> Tensor:
+    """Contiguous rows, the last repeated until there are as many as `count`."""
+    missing = count - len(rows)
+    if missing > 0:
+        rows = torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])])
+    return rows.contiguous()
+
+
 def replayed(function: Function, device: str, say: Callable[[str], None]) -> Function:
     """The function, replayed on a GPU that knows graphs."""
-    return Recorded(function, on_cuda, say) if device.startswith("cuda") else function
+    return Recorded(function, on_cuda, say) if records(device) else function
 
 
-def to_host(tensor: Tensor) -> Tensor:
-    """A tensor in the host's memory: from a GPU into pinned memory, the only fast way out of it."""
-    if tensor.device.type != "cuda":
-        return tensor.cpu()
-    found = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
-    found.copy_(tensor, non_blocking=True)
-    torch.cuda.current_stream().synchronize()
-    return found
+def records(device: str) -> bool:
+    """Whether functions are recorded there, so that each number of rows takes one of its own."""
+    return device.startswith("cuda")
+
+
+def to_host(*tensors: Tensor) -> Callable[[], tuple[Tensor, ...]]:
+    """Start moving tensors into the host's memory; the function returned waits for them.
+
+    They leave a GPU into pinned memory, the only fast way, and on a stream of their own, so that
+    what it is asked next need not wait.
+    """
+    device = tensors[0].device
+    if device.type != "cuda":
+        return lambda: tuple(tensor.cpu() for tensor in tensors)
+    way = _way_out(device)
+    way.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(way):
+        found = tuple(torch.empty(t.shape, dtype=t.dtype, pin_memory=True) for t in tensors)
+        for here, there in zip(found, tensors, strict=True):
+            here.copy_(there, non_blocking=True)
+            there.record_stream(way)  # its memory is not given to others before
+        there_all = way.record_event()
+
+    def arrived() -> tuple[Tensor, ...]:
+        there_all.synchronize()
+        return found
+
+    return arrived
+
+
+@cache
+def _way_out(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)
+
+
+def waited(timer: Timer, device: str) -> Timer:
+    """The timer, letting a GPU finish first: it goes on after a call has returned."""
+    finish = {"cuda": torch.cuda.synchronize, "mps": torch.mps.synchronize}.get(device)
+    if finish is None:
+        return timer
+
+    def after() -> float:
+        finish()
+        return timer()
+
+    return after

@@ -6,21 +6,20 @@ knows nothing of walks or processes; the timer is passed in.
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
 from lwlive.checkpoint import Additions, ModelError
-from lwlive.engine.model import PLAIN, Eager, Modules, load
+from lwlive.engine.attention import SDPA
+from lwlive.engine.graphs import Timer, waited
+from lwlive.engine.loop import batch_for
+from lwlive.engine.model import PLAIN, Eager, Modules, attending, load
 from lwlive.engine.networks import Kind
 
-Timer = Callable[[], float]  # seconds
-
 BATCHES = (1, 2, 4, 8)
-LOAD = 0.8  # share of the time that sampling may take, so that every frame can be sampled
-LATENCY_S = 0.2  # from a control to its picture, wherever the machine allows
 SMALLER = "choose a smaller --size, a smaller model or --device cpu"
 ENOUGH_S = 0.25  # of measuring one candidate
 
@@ -36,20 +35,9 @@ class Measured:
     costs: Costs
 
     def batch(self, steps: int, fps: float) -> int:
-        """The smallest batch that samples every frame in time, so that controls feel direct.
-
-        Where none does: the largest one that still answers controls in LATENCY_S, since large
-        batches cost less per frame.
-        """
-        spent = {n: (steps * one + decoding) / n for n, (one, decoding) in self.costs.items()}
-        short = [n for n in spent if n * spent[n] <= longest_s(fps)]
-        enough = [n for n in short if spent[n] * fps <= LOAD]
-        return min(enough) if enough else max(short, default=min(spent))
-
-
-def longest_s(fps: float) -> float:
-    """How long a batch may take: a control waits for the one in work, its own and two frames."""
-    return (LATENCY_S - 2 / fps) / 2
+        """The batch for a show of so many frames a second."""
+        each = {n: (steps * one + decoding) / n for n, (one, decoding) in self.costs.items()}
+        return batch_for(each, fps)
 
 
 def device_of(wanted: str) -> str:
@@ -75,19 +63,22 @@ def measure(
     timer: Timer,
     additions: Additions = PLAIN,
     say: Callable[[str], None] = print,
+    ways: Sequence[str] = (SDPA,),
 ) -> tuple[Measured, Modules]:
     """Measure; returns what was found, and the networks loaded that way.
 
-    A batch too large for the device's memory is said, and those up to it are taken.
+    `ways` of attention are tried. A batch too large for the device's memory is said, and those
+    up to it are taken.
     """
+    timer = waited(timer, device)
     best: tuple[float, Modules] | None = None
     for kind in kinds(device):
         modules = load(folder, size, device, kind, additions)
-        spent = sum(_seconds(modules, 2, timer, best[0] if best else None))
+        spent = sum(_fitting(modules, timer, best[0] if best else None))
         if best is None or spent < best[0]:
             best = spent, modules
     assert best is not None
-    modules = best[1]
+    modules = attended(best[1], ways, timer, say)
     threads = _threads(modules, timer) if device == "cpu" else torch.get_num_threads()
     torch.set_num_threads(threads)
     costs: Costs = {}
@@ -96,12 +87,37 @@ def measure(
             costs[n] = _seconds(modules, n, timer)
         except torch.OutOfMemoryError:
             if not costs:
-                raise ModelError(f"too little memory on {device} for pictures: {SMALLER}") from None
+                raise _too_little(device) from None
             most = max(costs)
             say(f"too little memory on {device} for {n} frames at once, so {most} are the most")
             torch.cuda.empty_cache()
             break
     return Measured(modules.kind, threads, costs), modules
+
+
+def attended(
+    modules: Modules, ways: Sequence[str], timer: Timer, say: Callable[[str], None]
+) -> Modules:
+    """The networks with what attends fastest on their own shapes, and say which.
+
+    Raises ModelError where none of the ways can be gone on this machine.
+    """
+    if tuple(ways) == (modules.kind.attention,):
+        return modules
+    spent: dict[str, float] = {}
+    for way in ways:
+        try:
+            spent[way] = _fitting(attending(modules, way), timer)[0]
+        except NotImplementedError as error:  # xformers has no kernel for this GPU or these shapes
+            trouble = f"{way} cannot attend here: {str(error).splitlines()[0]}"
+            if len(ways) == 1:
+                raise ModelError(f"{trouble}; leave out --attention") from None
+            say(trouble)
+    best = min(spent, key=lambda way: spent[way])
+    if len(spent) > 1:
+        times = ", ".join(f"{way} {seconds * 1e3:.2f} ms" for way, seconds in spent.items())
+        say(f"attention by {best}; an evaluation takes {times}")
+    return attending(modules, best)
 
 
 def _threads(modules: Modules, timer: Timer) -> int:
@@ -110,8 +126,22 @@ def _threads(modules: Modules, timer: Timer) -> int:
     spent = {}
     for n in {max(1, (cores or 1) - 1), max(1, cores or 1)}:
         torch.set_num_threads(n)
-        spent[n] = sum(_seconds(modules, 2, timer))
+        spent[n] = sum(_fitting(modules, timer))
     return min(spent, key=lambda n: spent[n])
+
+
+def _fitting(modules: Modules, timer: Timer, limit: float | None = None) -> tuple[float, float]:
+    """Seconds as below with two frames, or with one where memory does not hold two."""
+    for batch in (2, 1):
+        try:
+            return _seconds(modules, batch, timer, limit)
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+    raise _too_little(modules.device)
+
+
+def _too_little(device: str) -> ModelError:
+    return ModelError(f"too little memory on {device} for pictures: {SMALLER}")
 
 
 def _seconds(

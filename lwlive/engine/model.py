@@ -8,17 +8,18 @@ asks them directly. This file knows nothing of walks, rings or processes.
 import importlib
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lwlive.checkpoint import FACTOR, TEXTS, Additions, ModelError, name_of, own_values
-from lwlive.engine.graphs import replayed, to_host
+from lwlive.engine.graphs import filled, records, replayed, to_host
 from lwlive.engine.keyframe import Cond
 from lwlive.engine.lora import fuse
 from lwlive.engine.networks import Decoder, Denoiser, Kind, TextEncoder
@@ -36,10 +37,19 @@ class LastGood:
         self.replaced = 0
         self._last: Pixels | None = None
 
-    def __call__(self, pictures: Tensor, good: Tensor) -> Pixels:
-        """Pictures [n, H, W, 3] as they can be shown, before the first good one black."""
-        found: Pixels = to_host(pictures).numpy()
-        sound = good.cpu().tolist()
+    def __call__(self, parts: Iterable[tuple[Tensor, Tensor]]) -> Pixels:
+        """Pictures [n, H, W, 3] as they can be shown, before the first good one black.
+
+        Each part has some of them and which are good, [n] bool. All are asked for before the
+        first is waited for, so that a device works on while pictures leave it.
+        """
+        leaving = [to_host(pictures, good) for pictures, good in parts]
+        shown = [self._mended(*arrived()) for arrived in leaving]
+        return shown[0] if len(shown) == 1 else np.concatenate(shown)
+
+    def _mended(self, pictures: Tensor, good: Tensor) -> Pixels:
+        found: Pixels = pictures.numpy()
+        sound = good.tolist()
         if not all(sound):
             found = found.copy()
             self.replaced += sound.count(False)
@@ -106,6 +116,13 @@ def load(
         kind=kind,
         additions=additions,
     )
+
+
+def attending(modules: Modules, way: str) -> Modules:
+    """The same networks, attending another way from now on; the UNet itself is shared."""
+    kind, (_, height, width) = replace(modules.kind, attention=way), modules.shape
+    denoiser = Denoiser(modules.denoiser.unet, kind, (width * FACTOR, height * FACTOR))
+    return replace(modules, kind=kind, denoiser=denoiser)
 
 
 def _hush() -> None:
@@ -189,6 +206,7 @@ class Eager:
             for net in (modules.denoiser, modules.decoder)
         )
         self.embeds_guidance = bool(modules.denoiser.embedding)
+        self._rows = batch if records(modules.device) else 1  # fewer are filled up
 
     @torch.inference_mode()
     def blank(self) -> Cond:
@@ -210,11 +228,17 @@ class Eager:
     @torch.inference_mode()
     def denoise(self, x: Tensor, timestep: float, cond: Cond) -> Tensor:
         """Model output for scaled latents [B, C, H, W]."""
-        times = torch.full((len(x),), timestep, device=x.device)
-        out: Tensor = self._denoiser(x, times, *cond)
-        return out
+        rows = max(len(x), self._rows)
+        times = torch.full((rows,), timestep, device=x.device)
+        out: Tensor = self._denoiser(filled(x, rows), times, *(filled(part, rows) for part in cond))
+        return out[: len(x)]
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Pixels:
-        """Pictures [B, H, W, 3] of clean latents."""
-        return self.good(*self._decoder(latents))
+        """Pictures [n, H, W, 3] of clean latents, a batch at a time."""
+        return self.good(self._decoded(part) for part in latents.split(self.batch))
+
+    def _decoded(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Pictures of up to a batch of latents, and which are good."""
+        pictures, good = self._decoder(filled(latents, self._rows))
+        return pictures[: len(latents)], good[: len(latents)]

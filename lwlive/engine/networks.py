@@ -11,15 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lwlive.engine.attention import SDPA, attend
 from lwlive.engine.keyframe import Cond
 
 
 @dataclass(frozen=True)
 class Kind:
-    """How numbers lie in memory: what is fastest differs from machine to machine."""
+    """How numbers lie in memory and how is attended: what is fastest differs by machine."""
 
     precision: str  # float32, bfloat16 or float16
     channels_last: bool
+    attention: str = SDPA
 
     @property
     def dtype(self) -> torch.dtype:
@@ -44,6 +46,7 @@ class Denoiser(nn.Module):
 
     def __init__(self, unet: Any, kind: Kind, size: tuple[int, int]) -> None:
         super().__init__()
+        attend(unet, kind.attention)
         self.unet, self.kind = unet, kind
         self.embedding: int | None = unet.config.time_cond_proj_dim  # of guidance
         self.pooled = unet.config.addition_embed_type == "text_time"

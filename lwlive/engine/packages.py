@@ -24,16 +24,16 @@ import torch
 from torch import Tensor
 
 from lwlive.checkpoint import Additions, name_of
-from lwlive.engine.graphs import replayed
+from lwlive.engine.attention import prepare
+from lwlive.engine.graphs import filled, replayed
 from lwlive.engine.keyframe import Cond
 from lwlive.engine.model import PLAIN, Eager, LastGood, Modules, load
 from lwlive.engine.networks import Kind
 from lwlive.engine.prompt import Encoder
-from lwlive.engine.schedule import Schedule, Step
+from lwlive.engine.schedule import MOST_STEPS, Schedule, Step
 from lwlive.ring import Pixels
 
 FORMAT = 2  # one up whenever what is written changes
-MOST_STEPS = 8  # schedules are written down for 1 to so many steps
 PROMPTS = 2  # prompts encoded at once: wanted and unwanted
 
 
@@ -172,6 +172,7 @@ class Packaged:
         c, h, w = about["shape"]
         self.shape = (int(c), int(h), int(w))
         self.device, self.dtype = str(about["device"]), str(about["kind"]["precision"])
+        prepare(about["kind"]["attention"])
         self.batch = int(about["batch"])
         self._schedules = {
             (len(row["steps"]) + row["begin"], row["begin"]): row for row in text["schedules"]
@@ -206,7 +207,7 @@ class Packaged:
         found = []
         for i in range(0, len(tokens[0]), PROMPTS):
             some = [rows[i : i + PROMPTS] for rows in tokens]
-            parts = self._text(*(_filled(rows, PROMPTS) for rows in some))
+            parts = self._text(*(filled(rows, PROMPTS) for rows in some))
             found.append([part[: len(some[0])] for part in parts])
         return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
 
@@ -219,23 +220,19 @@ class Packaged:
     def denoise(self, x: Tensor, timestep: float, cond: Cond) -> Tensor:
         """Model output for scaled latents [B, C, H, W], B up to the batch."""
         times = torch.full((self.batch,), timestep, device=x.device)
-        parts = (_filled(part, self.batch) for part in cond)
-        found: Cond = self._denoiser(_filled(x, self.batch), times, *parts)
+        parts = (filled(part, self.batch) for part in cond)
+        found: Cond = self._denoiser(filled(x, self.batch), times, *parts)
         return found[0][: len(x)]
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Pixels:
-        """Pictures [B, H, W, 3] of clean latents, B up to the batch."""
-        pictures, good = self._decoder(_filled(latents, self.batch))
-        return self.good(pictures[: len(latents)], good[: len(latents)])
+        """Pictures [n, H, W, 3] of clean latents, a batch at a time."""
+        return self.good(self._decoded(part) for part in latents.split(self.batch))
 
-
-def _filled(rows: Tensor, count: int) -> Tensor:
-    """Contiguous rows, the last repeated until there are as many as `count`."""
-    missing = count - len(rows)
-    if missing:
-        rows = torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])])
-    return rows.contiguous()
+    def _decoded(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Pictures of up to a batch of latents, and which are good."""
+        pictures, good = self._decoder(filled(latents, self.batch))
+        return pictures[: len(latents)], good[: len(latents)]
 
 
 def _end_with_parent() -> None:

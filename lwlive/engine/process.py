@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lwlive.checkpoint import Additions, ModelError
+from lwlive.engine.loop import FULL_LOAD, SPARING_LOAD
 from lwlive.link import Doing, Failed, Loaded, Note
 from lwlive.params import Config, Snapshot
 from lwlive.ring import Ring, RingHandle
@@ -149,7 +150,6 @@ class Engine:
         """Start building packages, or go over to them once they are built; once in a life."""
         from lwlive.engine.builder import Builder, compiler
         from lwlive.engine.packages import Packaged
-        from lwlive.engine.producer import FULL_LOAD, SPARING_LOAD
 
         place = build.place(self.order.cache)
         if self._builder is None:

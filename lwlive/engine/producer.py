@@ -10,42 +10,22 @@ knows nothing of checkpoints or processes.
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from lwlive.engine.graphs import Timer, waited
 from lwlive.engine.keyframe import Cond
-from lwlive.engine.measure import Timer
+from lwlive.engine.loop import FULL_LOAD, Costs, Decision, Situation, decide
 from lwlive.engine.pace import Pace
 from lwlive.engine.sampler import Model, Sampler
 from lwlive.engine.walk import Walk, begin
+from lwlive.engine.warming import first_uses
 from lwlive.link import Running
 from lwlive.params import Snapshot
-from lwlive.ring import AHEAD_S, Frame, Ring
-
-MOST_STRIDE = 8
-FULL_LOAD = 0.95  # share of the time that sampling may take
-SPARING_LOAD = 0.6  # the same while packages are built beside it
-SPARE_S = 0.15  # of frames left in the ring while a segment's pace is measured
-SMOOTH = 0.4  # share of the newest measurement in a running cost
-
-
-def stride_for(
-    sample_s: float, decode_s: float, fps: float, present: int, load: float = FULL_LOAD
-) -> int:
-    """Every how many frames one must be sampled to keep real time, the others decoded only.
-
-    `load` is the share of the time that sampling may take. A smaller stride than the present one
-    is taken up only with a fifth of that to spare.
-    """
-
-    def spent(stride: int) -> float:
-        return (sample_s + stride * decode_s) / stride * fps
-
-    fitting = (s for s in range(1, MOST_STRIDE) if spent(s) <= load * (0.8 if s < present else 1.0))
-    return next(fitting, MOST_STRIDE)
+from lwlive.ring import Frame, Ring
 
 
 @dataclass(frozen=True)
@@ -56,21 +36,6 @@ class Made:
     place: int  # how many frames of this walk came before
     walk: Walk
     latents: Tensor  # [C, H, W], clean
-
-
-@dataclass
-class Costs:
-    """Running costs in seconds a frame."""
-
-    sample: float = 0.0
-    decode: float = 0.0
-    known: bool = False
-
-    def learn(self, sample: float, decode: float) -> None:
-        """Take in what the last batch cost."""
-        share, self.known = SMOOTH if self.known else 1.0, True
-        self.sample += (sample - self.sample) * share
-        self.decode += (decode - self.decode) * share
 
 
 class Producer:
@@ -86,7 +51,7 @@ class Producer:
         phase: float,
     ) -> None:
         self.ring, self.fps = ring, fps
-        self.inbox, self.timer = inbox, timer
+        self.inbox, self.timer = inbox, waited(timer, model.device)
         self.stride = 1
         self.load = FULL_LOAD
         self.costs = Costs()
@@ -109,6 +74,7 @@ class Producer:
         self._used = self.model = model
         self.sampler = Sampler(model)
         self.costs = Costs()
+        self._first_uses: Iterator[None] | None = None  # those left, once they have begun
 
     @property
     def running(self) -> Running:
@@ -127,12 +93,37 @@ class Producer:
     def advance(self) -> bool:
         """Make the next frames if any are wanted. False where there was nothing to do."""
         self._steer()
-        if self._made and self._ready and self._look_ahead():
+        decision = self._decision
+        self.stride = decision.stride
+        if decision.measure and self._measured(self._next.next_segment()):
             return True
-        if self._made and (self._ready >= AHEAD_S * self.fps or not self._has_room):
-            return False
-        self._make()
-        return True
+        if decision.make:
+            self._make()
+            return True
+        return decision.idle and self._warm()
+
+    @property
+    def _decision(self) -> Decision:
+        """What is to be done now."""
+        return decide(
+            Situation(
+                fps=self.fps,
+                batch=self.model.batch,
+                stride=self.stride,
+                costs=self.costs,
+                ready=self._ready,
+                room=self.ring.room,
+                slots=self.ring.handle.slots,
+                load=self.load,
+            )
+        )
+
+    def _warm(self) -> bool:
+        """Use the model in one way for the first time. False where that is done."""
+        if self._first_uses is None:
+            last = self._made[-1]
+            self._first_uses = first_uses(self.model, last.walk, last.latents)
+        return next(self._first_uses, False) is None
 
     def _make(self) -> None:
         """Sample one batch of places, decode them and the in-betweens, put all into the ring."""
@@ -144,7 +135,8 @@ class Producer:
         pictures = self.sampler.pixels(latents)
         spent = self.timer() - between
         if len(sampled) == self.model.batch:  # a smaller batch may cost as much as a whole one
-            self.costs.learn((between - start) / len(sampled), spent / len(walks))
+            each = (between - start) / len(sampled)
+            self.costs = self.costs.learned(each, spent / len(walks))
         # Frames that the reader overtook meanwhile are not skipped: they are shown later.
         first = max(self._made[-1].number if self._made else -1, self.ring.taken) + 1
         place = self._made[-1].place + 1 if self._made else 0
@@ -165,8 +157,6 @@ class Producer:
             self.ring.put(frame)
             self._made.append(Made(first + i, place + i, walk, z))
         self._follow()
-        costs = self.costs
-        self.stride = stride_for(costs.sample, costs.decode, self.fps, self.stride, self.load)
 
     def _places(self) -> tuple[list[Walk], list[Walk]]:
         """The places to sample, and those of all frames they make: every stride-th is sampled.
@@ -196,7 +186,7 @@ class Producer:
         snapshot = self._completed(self.inbox())
         if snapshot.version == self._next.snapshot.version:
             return
-        soonest = self.ring.taken + 1 + math.ceil(self._batch_s * self.fps)
+        soonest = self.ring.taken + 1 + self._decision.keep
         if len(self._made) > 1 and self._made[-1].number >= soonest:
             while len(self._made) > 1 and self._made[-1].number >= soonest:
                 self._made.pop()
@@ -221,23 +211,9 @@ class Producer:
         self._unsteered = None
 
     @property
-    def _has_room(self) -> bool:
-        """Whether the ring takes a batch at once: what was taken back keeps its slots a while.
-
-        Controls that arrive while a frame waits for a slot would wait with it.
-        """
-        batch = self.stride * self.model.batch
-        return self.ring.room >= min(batch, self.ring.handle.slots // 2)
-
-    @property
     def _ready(self) -> int:
         """Frames still to be shown, less those that were taken back."""
-        return self._made[-1].number - self.ring.taken
-
-    @property
-    def _batch_s(self) -> float:
-        """Seconds that the next batch will take to be in the ring."""
-        return self.model.batch * (self.costs.sample + self.stride * self.costs.decode)
+        return self._made[-1].number - self.ring.taken if self._made else 0
 
     def _completed(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with the model's own values where none were chosen."""
@@ -260,23 +236,12 @@ class Producer:
         """The walk with its pace, where a segment has just begun and that could be measured."""
         if not walk.fresh:
             return walk
-        while self._may_measure and self._measured(walk):
+        while self._decision.measure and self._measured(walk):
             pass
         return self._pace.settled(walk, _frames(walk, self.fps))
 
-    def _look_ahead(self) -> bool:
-        """With time to spare, measure the next segment's pace. False where that is done."""
-        return self._may_measure and self._measured(self._next.next_segment())
-
     def _measured(self, walk: Walk) -> bool:
         return self._pace.measure(self.sampler, walk, _frames(walk, self.fps))
-
-    @property
-    def _may_measure(self) -> bool:
-        """Whether enough is in the ring to measure a batch of places before the next frames."""
-        spent = self.model.batch * self.costs.sample + self._batch_s
-        ready = self._ready >= (spent + min(spent, SPARE_S)) * self.fps
-        return self.stride == 1 and self.costs.known and ready
 
 
 def _frames(walk: Walk, fps: float) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from lwlive.checkpoint import Additions, own_values
-from lwlive.engine import measure
+from lwlive.engine import attention, measure
 from lwlive.engine.model import Modules
 from lwlive.engine.packages import Build, key
 from lwlive.params import Config
@@ -30,10 +30,13 @@ def plan(
     Sets torch's threads to what was found best. Raises ModelError.
     """
     device = measure.device_of(config.device)
-    notes = cache / "measured" / f"{key(str(folder), size, device, additions)}.json"
+    ways = attention.ways(config.attention, device)
+    notes = cache / "measured" / f"{key(str(folder), size, device, additions, *ways)}.json"
     measured, modules = measure.recall(notes), None
     if measured is None:
-        measured, modules = measure.measure(folder, size, device, time.perf_counter, additions, say)
+        measured, modules = measure.measure(
+            folder, size, device, time.perf_counter, additions, say, ways
+        )
         try:
             measure.remember(notes, measured)
         except OSError as error:

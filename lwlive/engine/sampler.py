@@ -46,7 +46,7 @@ class Model(Protocol):
         """Model output for scaled latents [B, C, H, W], float32, conditionings [B, ...]."""
 
     def decode(self, latents: Tensor) -> Pixels:
-        """Pictures [B, 8H, 8W, 3] of clean latents [B, C, H, W]."""
+        """Pictures [n, 8H, 8W, 3] of clean latents [n, C, H, W], however many."""
 
     def schedule(self, steps: int, begin: int) -> Schedule:
         """The checkpoint's own schedule at so many steps, from step `begin` on."""
@@ -176,9 +176,7 @@ class Sampler:
     @torch.inference_mode()
     def pixels(self, latents: Tensor) -> list[Pixels]:
         """One picture [H, W, 3] for each of [n, C, H, W] clean latents."""
-        batch = self.model.batch
-        parts = (latents[i : i + batch] for i in range(0, len(latents), batch))
-        return [picture for part in parts for picture in self.model.decode(part)]
+        return list(self.model.decode(latents))
 
     @torch.inference_mode()
     def trace(self, walk: Walk) -> None:

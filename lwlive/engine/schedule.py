@@ -19,6 +19,8 @@ from torch.overrides import TorchFunctionMode
 
 from lwlive.checkpoint import ModelError, scheduler_name
 
+MOST_STEPS = 8  # of a show
+
 Terms = tuple[tuple[int, float], ...]  # (index of a step, factor)
 
 

@@ -5,6 +5,7 @@ taken back by keeping the Walk it came from. The walk holds no threads, clocks o
 tensors, but neither models nor schedulers, and asks for nothing while it moves.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,6 +16,7 @@ from lwlive.params import Params, Snapshot, live
 
 PINNED = 0.25  # share of a segment over which the walk lets go of a pinned keyframe
 LOOK_S = 1.5  # seconds to cross-fade between looks, such as numbers of steps
+HALFWAY = 0.4  # share by which a prompt slows down halfway, where pictures change twice as much
 EASE_S = 0.25  # nothing arrives faster than this
 
 
@@ -101,8 +103,10 @@ class Walk:
 
     @property
     def blended(self) -> float:
-        """How far between the two conditionings the picture is, 0 to 1."""
-        return self.way if self.tied else self.arrived
+        """How far between the two conditionings the picture is, 0 to 1: slower halfway."""
+        if self.tied:
+            return self.way
+        return self.arrived + HALFWAY * math.sin(math.tau * self.arrived) / math.tau
 
     @property
     def guidance(self) -> float:

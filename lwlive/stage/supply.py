@@ -18,16 +18,13 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, Protocol
 
-import numpy as np
-
 from lwlive.link import Doing, Failed, Loaded, Note, Running
 from lwlive.params import Snapshot
 from lwlive.ring import Frame, Pixels, Ring
+from lwlive.stage.kept import Kept, mixed
 
 log = logging.getLogger(__name__)
 
-KEPT_S = 3.0  # seconds of pictures kept for playing to and fro
-KEPT_BYTES = 256 * 2**20
 FADE_S = 1.0  # seconds to fade back into the walk
 FREEZE_S = 0.7  # longer than this no picture stands still
 STALL_S = 6.0  # a running engine without a frame for so long stands still
@@ -74,12 +71,11 @@ class Supply:
         self._snapshot = self._sent = snapshot
         self._engine: BaseProcess | None = None
         self._last: Pixels  # of the last tick, once there are pictures
-        self._kept: deque[Pixels] = deque()
-        self._coming: deque[Pixels] = deque()  # a new engine's, kept once they are faded in
+        self._kept = Kept(fps)
+        self._coming = Kept(fps)  # a new engine's, kept once they are faded in
         self._fade = math.ceil(FADE_S * fps)  # ticks
         self._frozen = False  # it gives none at present, and the kept ones are played
         self._moving = False  # frames have come from this engine
-        self._swing = 0  # ticks since the engine was lost, for playing to and fro
         self._fading = 0  # ticks left of fading back into the walk
         self._settling = 0  # ticks left of fading from `_still`, where an engine died in its fade
         self._row = 0  # deaths in a row
@@ -172,7 +168,8 @@ class Supply:
         if self._moving and (self._fading or now - self._frame_at <= FREEZE_S):
             return Shown(self._last, None, late=True)
         if self._moving and not self._frozen:
-            self._frozen, self._swing = True, 0
+            self._frozen = True
+            self._kept.rewind()
         self._last = self._to_and_fro()
         return Shown(self._last, None, late=self._moving)
 
@@ -190,34 +187,21 @@ class Supply:
             self._unread.popleft()
         if self._fading:
             share = self._fading / (self._fade + 1)
-            self._last = _mixed(self._to_and_fro(), pixels, share)
-            self._keep(self._coming, pixels)
+            self._last = mixed(self._to_and_fro(), pixels, share)
+            self._coming.add(pixels)
             self._fading -= 1
             if not self._fading:
-                self._kept, self._coming, self._settling = self._coming, deque(), 0
+                self._kept, self._coming, self._settling = self._coming, Kept(self._fps), 0
         else:
             self._last = pixels
-            self._keep(self._kept, pixels)
+            self._kept.add(pixels)
         return Shown(self._last, frame, late=False)
 
-    def _keep(self, pictures: deque[Pixels], pixels: Pixels) -> None:
-        pictures.append(pixels)
-        most = min(KEPT_S * self._fps, KEPT_BYTES / pixels.nbytes)
-        while len(pictures) > max(2, most):
-            pictures.popleft()
-
     def _to_and_fro(self) -> Pixels:
-        """The next kept picture: back from the newest and forth again, at half speed, mixed."""
-        self._swing += 1
-        last = len(self._kept) - 1
-        picture = self._kept[0]
-        if last > 0:
-            at = (self._swing / 2) % (2 * last)
-            place = last - at if at <= last else at - last
-            low = min(int(place), last - 1)
-            picture = _mixed(self._kept[low + 1], self._kept[low], place - low)
+        """The next kept picture, faded to from the still one where an engine died in its fade."""
+        picture = self._kept.play()
         if self._settling:
-            picture = _mixed(self._still, picture, self._settling / (self._fade + 1))
+            picture = mixed(self._still, picture, self._settling / (self._fade + 1))
             self._settling -= 1
         return picture
 
@@ -275,10 +259,10 @@ class Supply:
         if self._fading:  # on screen is a mix that is nowhere kept: go on from there
             self._still, self._settling = self._last, self._fade
         elif self._moving and not self._frozen:
-            self._swing = 0
+            self._kept.rewind()
         if self._moving and now - self._moving_at > MINUTE_S:
             self._row = 0
-        self._moving, self._frozen, self._fading, self._coming = False, False, 0, deque()
+        self._moving, self._frozen, self._fading, self._coming = False, False, 0, Kept(self._fps)
         self._again(failed.text if failed else _ending(code), now)
 
     def _again(self, why: str, now: float) -> None:
@@ -313,13 +297,6 @@ def _ending(code: int | None) -> str:
     if code < 0 and -code in {*signal.Signals}:
         return f"ended by {signal.Signals(-code).name}"
     return f"exit code {code}"
-
-
-def _mixed(old: Pixels, new: Pixels, share: float) -> Pixels:
-    """`share` of the old picture and the rest of the new one."""
-    part = np.uint16(round(256 * share))
-    both = old.astype(np.uint16) * part + new.astype(np.uint16) * (np.uint16(256) - part)
-    return (both >> 8).astype(np.uint8)
 
 
 def starter(order: Callable[[Ring, Snapshot, float], Any], run: Callable[..., None]) -> Starter:

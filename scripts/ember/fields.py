@@ -15,7 +15,7 @@ def marble(c: Canvas) -> Layer:
     hair = ramp((flow + 0.6).abs(), 0.1, 0.0) + ramp((flow - 1.1).abs(), 0.1, 0.0)
     tone = 0.26 + 0.28 * band + 0.05 * grain + 0.34 * vein + 0.22 * hair
     mask = (ramp(band, 0.02, 0.2) + 0.8 * vein + 0.5 * hair).clamp(0, 1)
-    return Layer(mask, tone, ramp(flow, -1.3, 1.1))
+    return Layer(mask, tone, ramp(flow, -0.8, 1.2))
 
 
 def clouds(c: Canvas) -> Layer:
@@ -24,7 +24,7 @@ def clouds(c: Canvas) -> Layer:
     mask = ramp(thick, -0.5, 0.3)
     lit = 0.5 + 0.55 * (thick - look(thick, c.x - 0.03, c.y - 0.07))
     tone = 0.14 + 0.5 * lit.clamp(0, 1.4) + 0.12 * ramp(thick, 0, 2)
-    return Layer(mask, tone, ramp(thick, -0.4, 1.5), dome=0.35 * c.y + 0.15)
+    return Layer(mask, tone, ramp(thick, -0.1, 1.5), dome=0.35 * c.y + 0.15)
 
 
 def smoke(c: Canvas) -> Layer:
@@ -32,7 +32,7 @@ def smoke(c: Canvas) -> Layer:
     veil = c.noise(7 / c.scale, high=3.2) + 0.3 * c.noise(13 / c.scale, high=2.5)
     body = 0.5 * ramp(veil, -1.2, 1.0) + 0.42 * ramp((veil - 0.6).abs(), 0.55, 0.0)
     mask = ramp(veil + 0.3 * (c.number - 1), -1.0, 0.0)
-    return Layer(mask, 0.26 + 0.38 * body, ramp(veil, -0.9, 1.2))
+    return Layer(mask, 0.26 + 0.38 * body, ramp(veil, -0.6, 1.2))
 
 
 def spirals(c: Canvas) -> Layer:
@@ -48,7 +48,7 @@ def spirals(c: Canvas) -> Layer:
         here = 0.1 + 0.36 * bump + 0.26 * ramp(bump, 0.75, 1.0) + 0.3 * eye
         tone = tone + (here - tone) * cover
         mask = mask + (torch.maximum(ramp(bump, 0.12, 0.45), eye) - mask) * cover
-        hue = hue + (0.5 + 0.5 * torch.cos(phase - 1.2) - hue) * cover
+        hue = hue + (0.5 + 0.5 * torch.cos(phase - 1.57) - hue) * cover
         light = torch.maximum(light, 0.5 * eye)
     return Layer(mask, tone, hue, light=light)
 
@@ -77,13 +77,14 @@ def tunnel(c: Canvas) -> Layer:
     depth = -(r + 0.03).log()
     ribs, count = 1.5 * c.number**0.5 / c.scale**0.5, 8
     ring = torch.remainder(depth * ribs, 1.0)
-    panel = torch.remainder(torch.atan2(c.y, c.x) / math.tau * count, 1.0)
+    turn = torch.atan2(c.y, c.x) / math.tau * count
+    panel = torch.remainder(turn, 1.0)
     rib, seam = ramp((ring - 0.5).abs(), 0.5, 0.3), ramp((panel - 0.5).abs(), 0.5, 0.38)
     glow = c.noise(7)
     tone = 0.16 + 0.3 * rib * seam + 0.16 * glow.clamp(-1, 2.5) * rib
     fog = torch.exp(-r * 3.2)
     mask = 0.15 + 0.85 * ramp(rib * (0.4 + 0.6 * seam), 0.05, 0.6)
-    hue = c.shares((depth * ribs).floor())
+    hue = c.shares((depth * ribs).floor() + turn.floor())
     return Layer(mask, tone * ramp(r, 1.9, 0.1) + 0.5 * fog, hue, light=1.1 * fog**1.6)
 
 

@@ -28,7 +28,7 @@ def grade(canvas: Canvas, layer: Layer, colours: tuple[str, ...], ground: str | 
         fall = torch.roll(mask, (9, 6), (0, 1))
         back = back * (1 - 0.55 * blur(fall, 7))
     picture = back + (front - back) * mask
-    strength = 1.0 if "glowing" in kinds else 0.22
+    strength = 0.75 if "glowing" in kinds else 0.22
     halo = blur((front * mask).clamp(0, 1) ** 2, 9) + blur(front * mask, 24)
     picture = picture + halo * strength * 0.5 * (1 - picture.clamp(0, 1))
     picture = picture + layer.light * (0.35 * colour + 0.65 * colour.clamp(0.12) ** 0.5)
@@ -43,7 +43,7 @@ def paint(canvas: Canvas, name: str) -> Tensor:
     """One pot of a named colour, [3, 1, 1]."""
     rgb = torch.tensor(COLOURS[name][0])
     if "pale" in canvas.modifiers and name != "black":
-        rgb = rgb + (0.96 - rgb) * 0.18
+        rgb = rgb + (0.96 - rgb) * 0.14
     return rgb[:, None, None]
 
 

@@ -60,10 +60,10 @@ def bubbles(c: Canvas) -> Layer:
     """Glass balls: bright rims, a window's reflection, light gathered on the far side."""
     stack = Stack(c.share(0))
     for body in c.bodies(42, 3):
-        size = 0.19 * body.size * c.scale + 0.01
+        size = 0.22 * body.size * c.scale + 0.01
         u, v = ((part / size) for part in c.around(body))
         r = (u.square() + v.square()).sqrt()
-        tone = 0.20 + 0.42 * r**4 + 0.24 * ramp((u + v) * 0.7, -0.2, 1.0) * r
+        tone = 0.27 + 0.36 * r**4 + 0.22 * ramp((u + v) * 0.7, -0.2, 1.0) * r
         shine = ((u + 0.42).square() + (v + 0.38).square()).sqrt()
         tone = tone + 0.75 * ramp(shine, 0.26, 0.06) + 0.16 * ramp(shine, 0.6, 0.1)
         edge = 2 / SIZE / size
@@ -76,7 +76,7 @@ def flowers(c: Canvas) -> Layer:
     """Blossoms of two rounds of petals with veins, around a bright heart."""
     stack = Stack(c.share(0))
     for body in c.bodies(20, 4):
-        size = 0.36 * body.size * c.scale + 0.01
+        size = 0.42 * body.size * c.scale + 0.01
         u, v = c.around(body, 0.4 * body.turn)
         r, angle = (u.square() + v.square()).sqrt() / size, torch.atan2(v, u)
         for ring in range(2):
@@ -97,7 +97,7 @@ def crystals(c: Canvas) -> Layer:
     stack = Stack(c.share(0))
     for body in c.bodies(24, 2):
         u, v = c.around(body, 0.35 + 1.3 * body.turn)
-        length, half = 0.5 * body.size * c.scale + 0.01, 0.1 * c.scale
+        length, half = 0.5 * body.size * c.scale + 0.01, 0.12 * c.scale
         width = half * ((length - u.abs()) / (half * 2)).clamp(0, 1)
         side = v / width.clamp(min=1e-3)
         face = torch.where(side < -0.3, 0.6, torch.where(side < 0.35, 0.36, 0.16))

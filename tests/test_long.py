@@ -1,0 +1,164 @@
+"""Two hours of a show in simulated time: the stage, its supply, the ring and a producer at work."""
+
+import gc
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from fakes import SPAWN, FakeEngine, FakeOsc, SimulatedClock
+from test_producer import FakeModel
+
+from lwlive.engine.producer import Producer
+from lwlive.link import Loaded
+from lwlive.params import Config, Controls, Params, Snapshot
+from lwlive.ring import Pixels, Ring, slots
+from lwlive.stage.show import Show
+from lwlive.stage.supply import Supply
+
+FPS = 2.0
+HOUR_S = 3600.0
+OFTEN_S = 4  # between controls
+LIVES_S = 900  # of an engine
+
+
+class Time(SimulatedClock):
+    """The show's clock, which is the model's timer as well; the producer works between ticks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.producer: Producer | None = None
+
+    def __call__(self) -> float:
+        return self.time
+
+    def sleep_until(self, due: float) -> None:
+        while self.producer is not None and self.time < due and self.producer.advance():
+            pass
+        super().sleep_until(due)
+
+
+class Model(FakeModel):
+    """A model whose evaluations take the show's time."""
+
+    def denoise(self, x: Any, _timestep: float, cond: Any) -> Any:
+        self._timer.time += 0.003 * len(x)  # type: ignore[attr-defined]
+        return x + cond[0].view(-1, 1, 1, 1)
+
+    def decode(self, latents: Any) -> Pixels:
+        self._timer.time += 0.005 * len(latents)  # type: ignore[attr-defined]
+        grey = (latents.mean(1) * 40 + 128).clamp(0, 255).byte().numpy()
+        return np.repeat(np.repeat(grey, 8, 1), 8, 2)[..., None].repeat(3, 3)
+
+
+class Engines:
+    """Starts engines whose producers work in this thread."""
+
+    def __init__(self, clock: Time) -> None:
+        self.clock = clock
+        self.rings: list[Ring] = []
+
+    def __call__(self, ring: Ring, snapshot: Snapshot, phase: float) -> tuple[Any, Any]:
+        self.last = engine = FakeEngine(ring, snapshot, phase, look=lambda _: np.zeros(0, np.uint8))
+
+        def inbox() -> Snapshot:
+            while engine.theirs.poll():
+                engine.newest = engine.theirs.recv()
+            return engine.newest
+
+        model = Model(self.clock, 0, 0)  # type: ignore[arg-type]
+        engine.say(Loaded("fake", model.own))
+        self.rings.append(Ring.attach(ring.handle))
+        self.clock.producer = Producer(model, self.rings[-1], FPS, inbox, self.clock, phase)
+        return engine, engine.ours
+
+    def die(self) -> None:
+        """End the present engine as a crash would."""
+        self.clock.producer = None
+        self.last.die()
+        self.rings.pop().close()
+
+
+class Storm(FakeOsc):
+    """A control every few seconds, a death now and then, and a look at what is in use."""
+
+    def __init__(self, engines: Engines, look: Callable[[], dict[str, float]]) -> None:
+        super().__init__()
+        self.engines, self.look = engines, look
+        self.looks: dict[int, dict[str, float]] = {}  # minute -> what is in use
+        self._random = np.random.default_rng(5)
+
+    def apply(self, controls: Controls, _load_preset: Callable[[str], None]) -> None:
+        self.tick += 1
+        second = self.tick / FPS
+        if second % (10 * 60) == 300 and second > 600:
+            self.looks[round(second / 60)] = self.look()
+        if second % LIVES_S == LIVES_S / 2:
+            self.engines.die()
+        if second % OFTEN_S == 0:
+            self._steer(controls)
+
+    def _steer(self, controls: Controls) -> None:
+        pick = self._random
+        what = pick.choice(["prompt", "negative", "seed", "next", "steps", "guidance", "depth"])
+        if what in ("prompt", "negative"):
+            controls.set(what, "x" * int(pick.integers(1, 400)))
+        elif what == "next":
+            controls.trigger(what)
+        elif what in ("seed", "steps"):
+            controls.set(what, int(pick.integers(1, 9)))
+        else:
+            controls.set(what, float(pick.uniform(0, 0.9)) * (5 if what == "guidance" else 1))
+
+
+@pytest.fixture
+def engines() -> Iterator[Engines]:
+    """Engines, whose rings are closed in the end."""
+    made = Engines(Time())
+    yield made
+    for ring in made.rings:
+        ring.close()
+
+
+def test_two_hours_leave_memory_queues_threads_and_files_as_they_were(
+    engines: Engines, tmp_path: Path
+) -> None:
+    clock, controls = engines.clock, Controls(Params(speed=0.1, transition=3.0))
+    supply = Supply(
+        engines, lambda: Ring.create(SPAWN, slots(FPS), 16, 16), FPS, controls.snapshot, clock.now()
+    )
+
+    def look() -> dict[str, float]:
+        gc.collect()
+        process = psutil.Process()
+        return {
+            "objects": len(gc.get_objects()),
+            "megabytes": process.memory_info().rss / 2**20,
+            "threads": threading.active_count(),
+            "files": len(process.open_files()) + len(process.net_connections("all")),
+            "handles": process.num_fds() if hasattr(process, "num_fds") else 0,
+            "queued": supply.queued,
+            "late": show.figures.late,
+        }
+
+    storm = Storm(engines, look)
+    config = Config(fps=FPS, duration=2 * HOUR_S, folder=tmp_path)
+    with supply:
+        show = Show(config, controls, supply, (16, 16), clock, clock.now(), None, storm)  # type: ignore[arg-type]
+        show.run()
+    minutes = sorted(storm.looks)
+    assert minutes == list(range(15, 120, 10))
+    early, last = storm.looks[minutes[3]], storm.looks[minutes[-1]]
+    print(early, last)
+    assert supply.deaths == 2 * HOUR_S // LIVES_S
+    assert last["objects"] < 1.02 * early["objects"]
+    assert last["megabytes"] < early["megabytes"] + 32
+    for same in ("threads", "files", "handles"):
+        assert last[same] == early[same], same
+    assert max(found["queued"] for found in storm.looks.values()) <= slots(FPS)
+    assert last["late"] == early["late"] <= 2
+    assert show.figures.ticks == 2 * HOUR_S * FPS
+    assert len(show.figures.latencies_ms) > 500
