@@ -24,11 +24,12 @@ def whitening(matrix: Tensor) -> Tensor:
     """
     size = matrix.norm() + 1e-7
     square = matrix @ matrix.T / size.square()
-    factor = one = torch.eye(len(matrix))
+    one = torch.eye(len(matrix))
+    factor: Tensor = one / size
     for _ in range(ROUNDS):
         turn = A * one + (B * square + C * square @ square)
         factor, square = turn @ factor, turn @ square @ turn
-    return factor / size
+    return factor
 
 
 class Muon(Optimizer):
