@@ -1,5 +1,6 @@
 """A headless show in a process of its own, under a storm of OSC, and its figures."""
 
+import contextlib
 import json
 import random
 import socket
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from pythonosc.osc_packet import OscPacket
 from pythonosc.udp_client import SimpleUDPClient
 
 PERIOD_S = 0.02  # a control so often
@@ -43,11 +45,12 @@ def figures(flags: list[str], fps: float, seconds: float) -> dict[str, Any]:
 
 
 def _storm(show: "subprocess.Popen[Any]", port: int) -> int:
-    """Steer the show until it ends; how many messages were sent.
+    """Steer the show from its first picture to its end; how many messages were sent.
 
     Everything but what multiplies the work of a frame: steps and depth.
     """
     client, rng, sent = SimpleUDPClient("127.0.0.1", port), random.Random(4), 0
+    _await_pictures(show, client)
     while show.poll() is None:
         control: tuple[str, Any] = rng.choice(
             [
@@ -62,6 +65,25 @@ def _storm(show: "subprocess.Popen[Any]", port: int) -> int:
         sent += 1
         time.sleep(PERIOD_S)
     return sent
+
+
+def _await_pictures(show: "subprocess.Popen[Any]", client: SimpleUDPClient) -> None:
+    """Wait until the show's status says that it shows pictures, or until it has ended."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ear:
+        ear.bind(("127.0.0.1", 0))
+        ear.settimeout(0.5)
+        while show.poll() is None:
+            client.send_message("/lwlive/subscribe", ear.getsockname()[1])
+            with contextlib.suppress(TimeoutError):
+                while not _shows_pictures(ear.recv(65536)):
+                    pass
+                return
+
+
+def _shows_pictures(packet: bytes) -> bool:
+    """Whether a status packet tells more than 0 frames a second."""
+    told = (timed.message for timed in OscPacket(packet).messages)
+    return any(m.address == "/lwlive/status/fps" and any(m.params) for m in told)
 
 
 def _free_port() -> int:
