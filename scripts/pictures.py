@@ -76,7 +76,7 @@ def bending(model: Eager, params: Params) -> list[Pixels]:
         walk = walk.after(1 / FPS)
     other = params.model_copy(update={"prompt": "gold rings on black"})
     bent = walk.steered(Snapshot(1, other), encoded(model, other))
-    return pictures(model, bent, [0, 36, 52, 64, 76, 120])
+    return pictures(model, bent, [0, 60, 78, 90, 102, 120])
 
 
 def save(path: Path, row: list[Pixels]) -> None:
