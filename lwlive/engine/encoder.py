@@ -12,8 +12,7 @@ from lwlive.ring import Pixels
 def encoded(modules: Modules, picture: Pixels) -> Tensor:
     """Clean latents [C, H/8, W/8] float32 of a picture [H, W, 3]."""
     decoder = modules.decoder
-    writable = np.array(picture)  # as torch wants it
-    image = torch.from_numpy(writable).permute(2, 0, 1)[None]
+    image = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]  # a copy, to be written to
     image = decoder.kind.of(image.to(modules.device).float() / 127.5 - 1)
     found = decoder.vae.encode(image)
     z = found.latents if hasattr(found, "latents") else found.latent_dist.mode()

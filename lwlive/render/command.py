@@ -35,8 +35,7 @@ ABOUT = """Write a walk to disk: frames, a movie, or both.
 One prompt walks from seed to seed. Several, or pictures, are keyframes of a blend, in their order.
 A second run with the same settings goes on after the last whole frame."""
 SHARED = (*SOURCES, "offline", "size", "device", "batch", "cache", "preset", "folder")  # of Config
-# what a show has, too: name -> a render's own default and words
-OTHERWISE: dict[str, tuple[Any, str]] = {
+OTHERWISE: dict[str, tuple[Any, str]] = {  # default, and what a render says of a show's flags
     "decoder": (
         "full",
         "full (the model's own), tiny (a faster one), or another one's folder or repository",
