@@ -12,7 +12,6 @@ import math
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lwlive.render.settings import RenderError, Settings
@@ -34,13 +33,16 @@ class Worker:
 
         torch.set_num_threads(cores)
         self.settings = Settings(**settings)
+        self._studio: Studio | None = None
 
-    @cached_property
+    @property
     def studio(self) -> Studio:
         """Opened with the first frames, so that what is wrong with it is their error."""
         from lwlive.render.studio import Studio
 
-        return Studio(self.settings)
+        if self._studio is None:
+            self._studio = Studio(self.settings)
+        return self._studio
 
     def files(self, stretch: list[list[int]]) -> list[tuple[int, bytes]]:
         """The files of some batches of frames."""
