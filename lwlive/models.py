@@ -38,6 +38,8 @@ def _pull(name: str) -> Path:
 
 def _build(config: Config, params: Params) -> None:
     """Compile a model's packages for this machine, as a show with these flags would."""
+    import warnings
+
     from lwlive.engine.builder import compiler
     from lwlive.engine.packages import build
     from lwlive.engine.ready import plan
@@ -56,5 +58,6 @@ def _build(config: Config, params: Params) -> None:
         print(f"built already, in {place}")
         return
     print("building", flush=True)
+    warnings.simplefilter("ignore", FutureWarning)  # the compiler's, about itself
     build(want, place)
     print(f"built in {place}")

@@ -49,7 +49,7 @@ def test_a_slow_machine_takes_as_large_a_batch_as_the_hands_allow() -> None:
     costs = {1: (0.018, 0.007), 2: (0.031, 0.013), 4: (0.043, 0.029), 8: (0.080, 0.073)}
     assert Measured(KIND, 2, costs).batch(2, 30) == 1  # the next would be seen after 0.22 s
     halved = {n: (one / 2, other / 2) for n, (one, other) in costs.items()}
-    assert Measured(KIND, 2, halved).batch(2, 30) == 1
+    assert Measured(KIND, 2, halved).batch(2, 30) == 2  # one frame at a time leaves too little
     costly = halved | {1: (0.03, 0.03)}
     assert Measured(KIND, 2, costly).batch(2, 30) == 2
     faster = {n: (one / 9, other / 9) for n, (one, other) in costs.items()}

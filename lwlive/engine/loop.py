@@ -13,7 +13,7 @@ from lwlive.ring import AHEAD_S
 MOST_STRIDE = 8
 FULL_LOAD = 0.95  # share of the time that sampling may take
 SPARING_LOAD = 0.6  # the same while packages are built beside it
-BATCH_LOAD = 0.8  # the same where a batch is chosen, so that every frame can be sampled
+BATCH_LOAD = 0.6  # the same where a batch is chosen: beside it the show is shown and recorded
 LATENCY_S = 0.2  # from a control to its picture, wherever the machine allows
 SPARE_S = 0.15  # of frames left while a segment's pace is measured
 SMOOTH = 0.4  # share of the newest measurement in a running cost
