@@ -47,6 +47,15 @@ class LastGood:
         shown = [self._mended(*arrived()) for arrived in leaving]
         return shown[0] if len(shown) == 1 else np.concatenate(shown)
 
+    def decoded(self, decoder: Any, latents: Tensor, batch: int, rows: int) -> Pixels:
+        """Pictures of clean latents [n, C, H, W], a batch at a time, filled up to so many rows."""
+
+        def pictures(part: Tensor) -> tuple[Tensor, Tensor]:
+            found, good = decoder(filled(part, rows))
+            return found[: len(part)], good[: len(part)]
+
+        return self(pictures(part) for part in latents.split(batch))
+
     def _mended(self, pictures: Tensor, good: Tensor) -> Pixels:
         found: Pixels = pictures.numpy()
         sound = good.tolist()
@@ -236,9 +245,4 @@ class Eager:
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Pixels:
         """Pictures [n, H, W, 3] of clean latents, a batch at a time."""
-        return self.good(self._decoded(part) for part in latents.split(self.batch))
-
-    def _decoded(self, latents: Tensor) -> tuple[Tensor, Tensor]:
-        """Pictures of up to a batch of latents, and which are good."""
-        pictures, good = self._decoder(filled(latents, self._rows))
-        return pictures[: len(latents)], good[: len(latents)]
+        return self.good.decoded(self._decoder, latents, self.batch, self._rows)

@@ -168,9 +168,9 @@ class Canvas:
         """The same for whole numbers in a field."""
         return (torch.remainder(ids, self.kinds) + 0.5) / self.kinds
 
-    def drift(self, cells: float = 6) -> Tensor:
+    def drift(self) -> Tensor:
         """A hue that wanders smoothly through all asked colours."""
-        wave: Tensor = torch.special.ndtr(1.2 * self.noise(cells))
+        wave: Tensor = torch.special.ndtr(1.2 * self.noise(6))
         return wave
 
 

@@ -59,7 +59,7 @@ class Muon(Optimizer):
         size = 0.2 * max(ahead.shape) ** 0.5  # as large as a step of AdamW
         wide = ahead.T if len(ahead) > ahead.shape[1] else ahead
         state["age"] = state.get("age", -1) + 1
-        if state["age"] % EVERY == 0 or "whitening" not in state:
+        if state["age"] % EVERY == 0:
             state["whitening"] = whitening(wide)
         step = state["whitening"] @ wide
         step = step.T if wide is not ahead else step
