@@ -175,13 +175,14 @@ def toy_store(count: int = 8) -> latents.Store:
         torch.randn(count, 4, 32, 32, generator=generator).half(),
         torch.randn(count, 4, 32, 32, generator=generator).half(),
         told,
+        torch.ones(count, dtype=torch.int16),
     )
 
 
 def test_training_resumed_is_training_uninterrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(denoiser, "BATCH", 2)
+    monkeypatch.setattr(denoiser, "PAIRS", 4)
     data, before = toy_store(), folder.blank().unet.conv_out.weight.clone()
 
     def run(checkpoint: Path, *stops: int) -> folder.Ember:

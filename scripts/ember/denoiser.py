@@ -16,13 +16,10 @@ from latents import Store, tokenize
 from muon import advance, optimisers
 from torch import Tensor, nn
 
-BATCH = 16
+PAIRS = 8  # pictures learnt at a time, each at several times
 PEAK = 2e-3
 MEMORY = 0.995  # of the moving average, per step
 SILENT = 0.1  # share of captions left empty, for guidance
-LIVE = torch.tensor([999, 999, 999, 749, 499, 249])  # where 1, 2 and 4 steps stand
-EVEN = 0.15  # share of times taken evenly instead, for any other number of steps
-OWN = 0.5  # share of later steps learnt from the denoiser's own first picture
 BEND = 0.3  # size of error from which it counts by itself rather than by its square
 
 
@@ -32,16 +29,25 @@ def coefficients(schedule: DDIMScheduler, times: Tensor) -> tuple[Tensor, Tensor
     return kept.sqrt(), (1 - kept).sqrt()
 
 
-def when(count: int) -> Tensor:
-    """Times to learn at: most of them where few steps stand."""
-    live = LIVE[torch.randint(0, len(LIVE), (count,))]
-    return torch.where(torch.rand(count) < EVEN, torch.randint(100, 1000, (count,)), live)
+def course(count: int) -> list[Tensor]:
+    """Times of each pass over the first so many rows: half take four steps, a quarter two.
+
+    The last quarter goes from the first step to any time, for any other number of steps.
+    """
+    half, quarter = count // 2, count // 4
+    anywhere = torch.randint(100, 999, (count - half - quarter,))
+    second = torch.cat((torch.full((half,), 749), torch.full((quarter,), 499), anywhere))
+    return [torch.full((count,), 999), second, torch.full((half,), 499), torch.full((half,), 249)]
 
 
-def pair(data: Store, seed: int, step: int, count: int = BATCH) -> tuple[Tensor, Tensor, Tensor]:
-    """Latents, the noise each was drawn from, and caption tokens, of one step."""
+def pair(data: Store, seed: int, step: int, count: int = PAIRS) -> tuple[Tensor, Tensor, Tensor]:
+    """Latents, the noise each was drawn from, and caption tokens, of one step.
+
+    Pictures told more colours are taken more often, so that every colour told counts alike.
+    """
     rng = numbers(seed, step)
-    rows = torch.from_numpy(rng.integers(0, len(data.latents), count))
+    chance = data.told.double().numpy()
+    rows = torch.from_numpy(rng.choice(len(chance), count, p=chance / chance.sum()))
     telling = torch.from_numpy(rng.integers(0, data.tokens.shape[1], count))
     return data.latents[rows].float(), data.noise[rows].float(), data.tokens[rows, telling].long()
 
@@ -52,28 +58,28 @@ def hush(tokens: Tensor, empty: Tensor) -> Tensor:
 
 
 def step_loss(model: nn.ModuleDict, ember: Ember, batch: tuple[Tensor, ...]) -> Tensor:
-    """Error of v (Salimans and Ho 2022) at random times, square where it is small.
+    """Error of v (Salimans and Ho 2022) along the denoiser's own way, square where it is small.
 
     Where large errors counted by their squares, a region in doubt between two colours would
     be given their mixture; so (pseudo-Huber, Charbonnier 1994) it is given one.
 
-    Later steps begin half from the truth and half from what the first step made of the noise,
-    as they will in use, and learn to mend it.
+    Every step begins where the denoiser's own steps before it have led (DDIM, Song et al.
+    2021), as it will in use, and learns the way from there to the picture.
     """
     latents, noise, tokens = batch
-    times = when(len(latents))
-    keep, add = coefficients(ember.schedule, times)
     condition = model["text"](tokens).last_hidden_state
-    begun = latents.clone()
-    own = (times < 999) & (torch.rand(len(times)) < OWN)
-    if own.any():
-        with torch.no_grad():
-            first = noise[own].to(memory_format=torch.channels_last)
-            begun[own] = -model["unet"](first, 999, condition[own]).sample
-    noisy = (keep * begun + add * noise).to(memory_format=torch.channels_last)
-    made: Tensor = model["unet"](noisy, times, condition).sample
-    error = made - (keep * noisy - latents) / add
-    return 2 * BEND * ((error.square() + BEND**2).sqrt() - BEND).mean()
+    clean, rest, errors = torch.zeros_like(noise), noise, []
+    for times in course(len(latents)):
+        rows = len(times)
+        keep, add = coefficients(ember.schedule, times)
+        noisy = keep * clean[:rows] + add * rest[:rows]
+        noisy = noisy.to(memory_format=torch.channels_last)
+        made = model["unet"](noisy, times, condition[:rows]).sample
+        error = made - (keep * noisy - latents[:rows]) / add
+        errors.append(((error.square() + BEND**2).sqrt() - BEND).flatten())
+        v = made.detach()
+        clean, rest = keep * noisy - add * v, keep * v + add * noisy
+    return 2 * BEND * torch.cat(errors).mean()
 
 
 def train(
@@ -97,10 +103,10 @@ def train(
         latents, noise, tokens = pair(data, 2, step)
         loss = step_loss(model, ember, (latents, noise, hush(tokens, empty)))
         loss.backward()
-        total += float(loss.detach())
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         advance(tools, rate(step, steps, peak))
         follow(average, model, step, MEMORY)
+        total += float(loss.detach())
         if (step + 1) % 50 == 0:
             each = (time.monotonic() - began) / (step + 1 - start)
             say(f"denoiser {step + 1}/{steps} loss {total / 50:.4f} {each:.3f} s/step")

@@ -27,6 +27,7 @@ class Store:
     latents: Tensor  # [N, 4, 32, 32] float16
     noise: Tensor  # [N, 4, 32, 32] float16, what each was drawn from
     tokens: Tensor  # [N, TELLINGS, TOKENS] int16
+    told: Tensor  # [N] int16, how many colours the captions tell, 1 for none
 
 
 @torch.inference_mode()
@@ -46,15 +47,19 @@ def noises(number: int) -> Tensor:
     return torch.stack([starting(seed).half() for seed in seeds])
 
 
-def tellings(tokenizer: CLIPTokenizer, number: int) -> Tensor:
-    """Several true captions for each picture of a shard, [SHARD, TELLINGS, TOKENS]."""
-    lines = []
+def tellings(tokenizer: CLIPTokenizer, number: int) -> tuple[Tensor, Tensor]:
+    """Several true captions for each picture of a shard, and how many colours they tell.
+
+    [SHARD, TELLINGS, TOKENS] and [SHARD], int16.
+    """
+    lines, told = [], []
     for seed in range(number * SHARD, (number + 1) * SHARD):
         rng = np.random.default_rng(seed)
         asked = wish(rng)
+        told.append(len(asked.colours) if asked.named else 1)
         lines += [say(rng, asked, plain=k == TELLINGS - 1) for k in range(TELLINGS)]
     ids = tokenize(tokenizer, lines)
-    return ids.view(SHARD, TELLINGS, -1).to(torch.int16)
+    return ids.view(SHARD, TELLINGS, -1).to(torch.int16), torch.tensor(told, dtype=torch.int16)
 
 
 def tokenize(tokenizer: CLIPTokenizer, lines: list[str]) -> Tensor:
@@ -74,5 +79,5 @@ def load(vae: AutoencoderTiny, tokenizer: CLIPTokenizer, folder: Path, cache: Pa
             torch.save(encode(vae, folder, number), path.with_suffix(".new"))
             path.with_suffix(".new").replace(path)
         latents = torch.load(path, weights_only=True)
-        parts.append((latents, noises(number), tellings(tokenizer, number)))
+        parts.append((latents, noises(number), *tellings(tokenizer, number)))
     return Store(*(torch.cat(column) for column in zip(*parts, strict=True)))
