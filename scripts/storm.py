@@ -1,5 +1,12 @@
-"""A headless show in a process of its own, under a storm of OSC, and its figures."""
+"""A headless show in a process of its own, under a storm of OSC, and its figures.
 
+    python scripts/storm.py --seconds 600 [flags of lwlive]
+
+prints every half minute what the show uses of the machine and how many frames were late, and at
+the end a line of JSON; what a bench needs of it is `figures`.
+"""
+
+import argparse
 import contextlib
 import json
 import random
@@ -8,21 +15,34 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 from pythonosc.osc_packet import OscPacket
 from pythonosc.udp_client import SimpleUDPClient
 
 PERIOD_S = 0.02  # a control so often
+LOOK_S = 30.0  # a look at the show so often
 PROMPTS = ["gold rings on black", "blueberry spaghetti", "purple smoke :1 | clouds :0.5", ""]
 TOLD = ("frames_shown", "frames_late", "fps_sampled", "inbetween_ratio", "batch", "compiled")
 
 
-def figures(flags: list[str], fps: float, seconds: float) -> dict[str, Any]:
+Use = dict[str, float]
+
+
+def unseen(_: Use) -> None:
+    """Look away."""
+
+
+def figures(
+    flags: list[str], fps: float, seconds: float, look: Callable[[Use], None] = unseen
+) -> dict[str, Any]:
     """Late frames, latencies and more of a show of so many seconds with these flags.
 
-    Raises RuntimeError with what it said where the show ended before its time.
+    look: is given what the show uses, every LOOK_S. Raises RuntimeError with what it said where
+    the show ended before its time.
     """
     with tempfile.TemporaryDirectory() as folder:
         stats, port = Path(folder) / "stats.json", _free_port()
@@ -32,7 +52,7 @@ def figures(flags: list[str], fps: float, seconds: float) -> dict[str, Any]:
         with tempfile.TemporaryFile("w+") as said:
             show = subprocess.Popen(command, stdout=said, stderr=said)
             try:
-                sent = _storm(show, port)
+                sent = _storm(show, port, look)
             finally:
                 show.kill()
                 show.wait()
@@ -44,14 +64,26 @@ def figures(flags: list[str], fps: float, seconds: float) -> dict[str, Any]:
     return {"fps": fps, "sent": sent, **{name: found[name] for name in TOLD}, **latency}
 
 
-def _storm(show: "subprocess.Popen[Any]", port: int) -> int:
+def _storm(show: "subprocess.Popen[Any]", port: int, look: Callable[[Use], None]) -> int:
     """Steer the show from its first picture to its end; how many messages were sent.
 
     Everything but what multiplies the work of a frame: steps and depth.
     """
     client, rng, sent = SimpleUDPClient("127.0.0.1", port), random.Random(4), 0
-    _await_pictures(show, client)
+    while show.poll() is None and not _told(client, "fps"):
+        pass
+    began = next_look = time.monotonic()
     while show.poll() is None:
+        if time.monotonic() >= next_look:
+            next_look += LOOK_S
+            with contextlib.suppress(psutil.Error):  # it ended just now
+                look(
+                    {
+                        "second": time.monotonic() - began,
+                        **_used(show),
+                        "late": _told(client, "late"),
+                    }
+                )
         control: tuple[str, Any] = rng.choice(
             [
                 ("prompt", rng.choice(PROMPTS)),
@@ -67,26 +99,55 @@ def _storm(show: "subprocess.Popen[Any]", port: int) -> int:
     return sent
 
 
-def _await_pictures(show: "subprocess.Popen[Any]", client: SimpleUDPClient) -> None:
-    """Wait until the show's status says that it shows pictures, or until it has ended."""
+def _used(show: "subprocess.Popen[Any]") -> Use:
+    """What stage and engine use of the machine. Raises psutil.Error."""
+    stage = psutil.Process(show.pid)
+    all_of_them = [stage, *stage.children(recursive=True)]
+    return {
+        "megabytes": sum(each.memory_info().rss for each in all_of_them) / 2**20,
+        "threads": sum(each.num_threads() for each in all_of_them),
+        "files": sum(
+            each.num_fds() if psutil.POSIX else each.num_handles() for each in all_of_them
+        ),
+    }
+
+
+def _told(client: SimpleUDPClient, name: str) -> float:
+    """What the show's status says of a number; 0 where it says nothing within half a second."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ear:
         ear.bind(("127.0.0.1", 0))
         ear.settimeout(0.5)
-        while show.poll() is None:
-            client.send_message("/lwlive/subscribe", ear.getsockname()[1])
-            with contextlib.suppress(TimeoutError):
-                while not _shows_pictures(ear.recv(65536)):
-                    pass
-                return
-
-
-def _shows_pictures(packet: bytes) -> bool:
-    """Whether a status packet tells more than 0 frames a second."""
-    told = (timed.message for timed in OscPacket(packet).messages)
-    return any(m.address == "/lwlive/status/fps" and any(m.params) for m in told)
+        client.send_message("/lwlive/subscribe", ear.getsockname()[1])
+        with contextlib.suppress(TimeoutError):
+            while True:
+                told = (timed.message for timed in OscPacket(ear.recv(65536)).messages)
+                for message in told:
+                    if message.address == f"/lwlive/status/{name}":
+                        return float(message.params[0])
+    return 0.0
 
 
 def _free_port() -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def main() -> None:
+    """Play, print what is used and what came of it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("--fps", type=float, default=30.0)
+    given, flags = parser.parse_known_args()
+    looks: list[Use] = []
+
+    def look(use: Use) -> None:
+        looks.append(use)
+        print(", ".join(f"{name} {value:.0f}" for name, value in use.items()), flush=True)
+
+    found = figures(flags, given.fps, given.seconds, look)
+    print(json.dumps({**found, "looks": [{n: round(v) for n, v in use.items()} for use in looks]}))
+
+
+if __name__ == "__main__":
+    main()
