@@ -11,15 +11,17 @@ from torch import Tensor
 from lwlive.engine.sampler import Sampler, along, evened
 from lwlive.engine.walk import Walk, Warp
 
-POINTS = 12  # places measured along a segment
-FRAMES_A_POINT = 8  # at least so many frames for each of them, or it costs more than it gives
 REMEMBERED = 128  # segments
 
 
 class Pace:
-    """The paces of segments, measured a batch at a time and remembered."""
+    """The paces of segments, measured a batch at a time and remembered.
 
-    def __init__(self) -> None:
+    At most so many points are measured along a segment, each for at least so many frames of it.
+    """
+
+    def __init__(self, points: int, frames_a_point: int) -> None:
+        self._most, self._apart = points, frames_a_point
         self._warps: dict[object, Warp] = {}  # by what they depend on
         self._measuring: tuple[object, list[Tensor]] = (None, [])  # one not finished yet
 
@@ -28,7 +30,7 @@ class Pace:
 
         False where no more is to do.
         """
-        key, points = _key(walk, frames), _points(frames)
+        key, points = self._key(walk, frames), self._points(frames)
         if points < 3 or key in self._warps:
             return False
         if self._measuring[0] != key:
@@ -44,17 +46,19 @@ class Pace:
 
     def settled(self, walk: Walk, frames: float) -> Walk:
         """The walk with its segment's pace, as far as that was measured."""
-        return replace(walk, warp=self._warps.get(_key(walk, frames), ()), fresh=False)
+        return replace(walk, warp=self._warps.get(self._key(walk, frames), ()), fresh=False)
+
+    def _points(self, frames: float) -> int:
+        return int(min(self._most, frames // self._apart))
+
+    def _key(self, walk: Walk, frames: float) -> object:
+        """What the pace of a segment depends on."""
+        p = walk.params
+        path = (walk.seed, walk.index, p.loop, p.prompt, p.negative)
+        feed = (p.crossfeed, p.crossfeed_range, p.crossfeed_decay, p.damping)
+        return (*path, walk.look, p.guidance, *feed, self._points(frames))
 
 
-def _points(frames: float) -> int:
-    """Places to measure on a segment, fewer where it is passed in few frames."""
-    return int(min(POINTS, frames // FRAMES_A_POINT))
-
-
-def _key(walk: Walk, frames: float) -> object:
-    """What the pace of a segment depends on."""
-    p = walk.params
-    path = (walk.seed, walk.index, p.loop, p.prompt, p.negative)
-    feed = (p.crossfeed, p.crossfeed_range, p.crossfeed_decay, p.damping)
-    return (*path, walk.look, p.guidance, *feed, _points(frames))
+def live_pace() -> Pace:
+    """Pace as a show measures it: where frames are many, so that it costs little beside them."""
+    return Pace(points=12, frames_a_point=8)

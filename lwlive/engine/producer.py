@@ -19,7 +19,7 @@ from torch import Tensor
 from lwlive.engine.graphs import Timer, waited
 from lwlive.engine.keyframe import Cond
 from lwlive.engine.loop import FULL_LOAD, Costs, Decision, Situation, decide
-from lwlive.engine.pace import Pace
+from lwlive.engine.pace import live_pace
 from lwlive.engine.sampler import Model, Sampler
 from lwlive.engine.walk import Walk, begin
 from lwlive.engine.warming import first_uses
@@ -59,7 +59,7 @@ class Producer:
         self._conds: dict[tuple[str, str], Cond] = {}
         self._replaced = 0  # pictures that were not good, by models used before
         self._used: Model | None = None
-        self._pace = Pace()
+        self._pace = live_pace()
         self.use(model)
         snapshot = self._completed(inbox())
         self._made: deque[Made] = deque(maxlen=ring.handle.slots + 1)

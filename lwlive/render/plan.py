@@ -20,6 +20,7 @@ from lwlive.params import Snapshot
 from lwlive.render import timing
 from lwlive.render.settings import Settings
 
+POINTS, FRAMES_A_POINT = 24, 3  # measured for the pace: finer than in a show, there is time
 KEPT = 3  # keyframes remembered: both ends of a segment, and the one before
 Levels = Callable[[int], Sequence[tuple[float, float]]]
 
@@ -55,7 +56,7 @@ class Plan:
         self._noises = noises(sampler.model, self.steps)
         self._cond: dict[tuple[str, str], Cond] = {}
         self._keyframes: dict[int, Keyframe] = {}
-        self._pace = Pace()
+        self._pace = Pace(POINTS, FRAMES_A_POINT)
         self._segment: tuple[int, Walk] | None = None
 
     def latents(self, numbers: Sequence[int]) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lwlive.engine.keyframe import Cond
-from lwlive.engine.pace import Pace
+from lwlive.engine.pace import live_pace
 from lwlive.engine.sampler import Sampler
 from lwlive.engine.walk import Walk, begin
 from lwlive.params import Params, Snapshot
@@ -65,7 +65,7 @@ class Replay:
         given = (change.params for change in self.played.changes.values() if change.params)
         most = max(self._params(values).steps or 1 for values in given)
         self._noises = noises(sampler.model, most)
-        self._pace = Pace()
+        self._pace = live_pace()
         self.levels = self._levels()
         self._rewind()
 
