@@ -6,6 +6,7 @@ this file again when it is spawned, and the window should not wait for what it d
 
 import contextlib
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -151,10 +152,14 @@ def _check_folders(config: Config) -> None:
 
 
 def _age_s() -> float:
-    """Seconds since this process was started, the interpreter's own start included."""
+    """Seconds since this process was started, the interpreter's own start included.
+
+    Where the process had installed lwlive before, it says when it began with the show itself.
+    """
     import psutil
 
-    return max(0.0, time.time() - float(psutil.Process().create_time()))
+    began = float(os.environ.get("LWLIVE_LAUNCHED") or psutil.Process().create_time())
+    return max(0.0, time.time() - began)
 
 
 def _supply(

@@ -24,7 +24,6 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +37,7 @@ import torch
 from lwlive.checkpoint import folder_of, own_values, size_of
 from lwlive.engine import attention, measure
 from lwlive.engine.graphs import Timer, waited
+from lwlive.engine.loop import batch_for
 from lwlive.engine.model import PLAIN, Eager, load
 from lwlive.engine.packages import Build, Packaged, build
 from lwlive.engine.sampler import Model, Sampler
@@ -164,7 +164,9 @@ def opened(
     """Measure and compile what is not in the cache, then open it anew from there."""
     start, ways = time.perf_counter(), attention.ways("auto", device)
     found, modules = measure.measure(folder, size, device, time.perf_counter, PLAIN, print, ways)
-    batch = batch or found.batch(own_values(folder)["steps"], FPS)  # as a show would
+    costs = found.expected if compiled else found.costs
+    steps = own_values(folder)["steps"]
+    batch = batch or batch_for(measure.a_frame(costs, steps), FPS)  # as a first show would
     want = Build(str(folder), size, device, found.kind, batch, found.threads)
     place = want.place(cache)
     built = compiled and (place / "about.json").exists()
@@ -178,8 +180,9 @@ def opened(
     del modules
     machine.forget_peak(device)
     start = time.perf_counter()
-    loaded = partial(load, folder, size, device, found.kind)
-    model: Model = Packaged(place) if compiled else Eager(loaded(), batch)
+    model: Model = (
+        Packaged(place) if compiled else Eager(load(folder, size, device, found.kind), batch)
+    )
     first_pictures(model)
     warm = {"cold": cold, "cached": round(time.perf_counter() - start, 2)}
     return Ready(model, flops, warm, round(machine.peak_mb(device)))

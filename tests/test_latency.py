@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from test_producer import FPS, FakeModel, Timer
 
-from lwlive.engine.loop import LATENCY_S
-from lwlive.engine.measure import Measured
-from lwlive.engine.model import Kind
+from lwlive.engine.loop import LATENCY_S, batch_for
+from lwlive.engine.measure import a_frame
 from lwlive.engine.producer import Producer
 from lwlive.params import Controls, Params
 from lwlive.ring import Ring, slots
@@ -84,7 +83,7 @@ def performed(batch: int, seconds: float) -> Ticking:
 
 def test_a_machine_hardly_faster_than_the_show_answers_controls_in_a_fifth_of_a_second() -> None:
     costs = {n: (n * DENOISE_S, n * DECODE_S) for n in (1, 2, 4, 8)}
-    batch = Measured(Kind("float32", True), 2, costs).batch(STEPS, FPS)
+    batch = batch_for(a_frame(costs, STEPS), FPS)
     show = performed(batch, 120)
     assert len(show.latencies_s) > 80
     assert np.percentile(show.latencies_s, 95) <= LATENCY_S + 1e-6

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from lwlive.checkpoint import ModelError
 from lwlive.engine import measure as module
-from lwlive.engine.loop import BATCH_LOAD, LATENCY_S
-from lwlive.engine.measure import BATCHES, Measured, measure, recall, remember
+from lwlive.engine.loop import BATCH_LOAD, LATENCY_S, batch_for
+from lwlive.engine.measure import BATCHES, Measured, a_frame, measure, recall, remember
 from lwlive.engine.model import Eager
 from lwlive.engine.networks import Kind
 
@@ -32,7 +32,7 @@ def spent(costs: dict[int, tuple[float, float]], batch: int, steps: int) -> floa
 def test_the_smallest_batch_that_keeps_up_is_taken_and_none_too_long_for_the_hands(
     costs: dict[int, tuple[float, float]], steps: int, fps: float
 ) -> None:
-    chosen = Measured(KIND, 2, costs).batch(steps, fps)
+    chosen = batch_for(a_frame(costs, steps), fps)
 
     def answer_s(n: int) -> float:
         return 2 * n * spent(costs, n, steps) + 2 / fps
@@ -47,13 +47,13 @@ def test_the_smallest_batch_that_keeps_up_is_taken_and_none_too_long_for_the_han
 
 def test_a_slow_machine_takes_as_large_a_batch_as_the_hands_allow() -> None:
     costs = {1: (0.018, 0.007), 2: (0.031, 0.013), 4: (0.043, 0.029), 8: (0.080, 0.073)}
-    assert Measured(KIND, 2, costs).batch(2, 30) == 1  # the next would be seen after 0.22 s
+    assert batch_for(a_frame(costs, 2), 30) == 1  # the next would be seen after 0.22 s
     halved = {n: (one / 2, other / 2) for n, (one, other) in costs.items()}
-    assert Measured(KIND, 2, halved).batch(2, 30) == 2  # one frame at a time leaves too little
+    assert batch_for(a_frame(halved, 2), 30) == 2  # one frame at a time leaves too little
     costly = halved | {1: (0.03, 0.03)}
-    assert Measured(KIND, 2, costly).batch(2, 30) == 2
+    assert batch_for(a_frame(costly, 2), 30) == 2
     faster = {n: (one / 9, other / 9) for n, (one, other) in costs.items()}
-    assert Measured(KIND, 2, faster).batch(2, 30) == 1
+    assert batch_for(a_frame(faster, 2), 30) == 1
 
 
 @given(COSTS, st.integers(1, 64))
@@ -113,7 +113,7 @@ def test_a_batch_too_large_for_memory_is_said_and_the_smaller_ones_serve(
 ) -> None:
     measured, said = measured_with_room_for(most, folder, monkeypatch)
     assert list(measured.costs) == [n for n in BATCHES if n <= most]
-    assert measured.batch(1, 30) in measured.costs
+    assert batch_for(a_frame(measured.costs, 1), 30) in measured.costs
     largest = max(measured.costs)
     sentence = f"for {next_one} frames at once, so {largest} are the most"
     assert said == [f"too little memory on cpu {sentence}"]

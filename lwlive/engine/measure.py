@@ -15,13 +15,15 @@ import torch
 from lwlive.checkpoint import Additions, ModelError
 from lwlive.engine.attention import SDPA
 from lwlive.engine.graphs import Timer, waited
-from lwlive.engine.loop import batch_for
+from lwlive.engine.keyframe import Cond
 from lwlive.engine.model import PLAIN, Eager, Modules, attending, load
 from lwlive.engine.networks import Kind
+from lwlive.engine.sampler import Model
 
 BATCHES = (1, 2, 4, 8)
 SMALLER = "choose a smaller --size, a smaller model or --device cpu"
 ENOUGH_S = 0.25  # of measuring one candidate
+COMPILED = 0.75  # of the eager seconds, until a package has been timed; 0.6 to 0.8 were seen
 
 Costs = dict[int, tuple[float, float]]  # batch -> seconds of one evaluation, of one decoding
 
@@ -34,10 +36,15 @@ class Measured:
     threads: int  # torch's own, on the CPU
     costs: Costs
 
-    def batch(self, steps: int, fps: float) -> int:
-        """The batch for a show of so many frames a second."""
-        each = {n: (steps * one + decoding) / n for n, (one, decoding) in self.costs.items()}
-        return batch_for(each, fps)
+    @property
+    def expected(self) -> Costs:
+        """What batches will cost once they are compiled."""
+        return {n: (COMPILED * one, COMPILED * other) for n, (one, other) in self.costs.items()}
+
+
+def a_frame(costs: Costs, steps: int) -> dict[int, float]:
+    """Batch -> seconds a frame."""
+    return {n: (steps * one + decoding) / n for n, (one, decoding) in costs.items()}
 
 
 def device_of(wanted: str) -> str:
@@ -84,7 +91,7 @@ def measure(
     costs: Costs = {}
     for n in BATCHES:
         try:
-            costs[n] = _seconds(modules, n, timer)
+            costs[n] = _eager(modules, n, timer)
         except torch.OutOfMemoryError:
             if not costs:
                 raise _too_little(device) from None
@@ -134,7 +141,7 @@ def _fitting(modules: Modules, timer: Timer, limit: float | None = None) -> tupl
     """Seconds as below with two frames, or with one where memory does not hold two."""
     for batch in (2, 1):
         try:
-            return _seconds(modules, batch, timer, limit)
+            return _eager(modules, batch, timer, limit)
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
     raise _too_little(modules.device)
@@ -144,22 +151,27 @@ def _too_little(device: str) -> ModelError:
     return ModelError(f"too little memory on {device} for pictures: {SMALLER}")
 
 
-def _seconds(
+def _eager(
     modules: Modules, batch: int, timer: Timer, limit: float | None = None
 ) -> tuple[float, float]:
-    """Seconds of one evaluation and of one decoding: the best, since noise only adds.
-
-    The first run does not count, unless it takes five times the limit.
-    """
     eager = Eager(modules, batch)
-    x = torch.randn(batch, *modules.shape, device=modules.device)
-    cond = eager.blank()
+    return seconds(eager, eager.blank(), timer, limit)
+
+
+def seconds(
+    model: Model, cond: Cond, timer: Timer, limit: float | None = None
+) -> tuple[float, float]:
+    """Seconds of one evaluation and of one decoding of a batch: the best, since noise only adds.
+
+    cond: of a whole batch. The first run does not count, unless it takes five times the limit.
+    """
+    x = torch.randn(model.batch, *model.shape, device=model.device)
     spent: list[tuple[float, float]] = []
     while len(spent) < 4 or (len(spent) < 12 and sum(map(sum, spent[1:])) < ENOUGH_S):
         start = timer()
-        eager.denoise(x, 500.0, cond)
+        model.denoise(x, 500.0, cond)
         between = timer()
-        eager.decode(x)
+        model.decode(x)
         spent.append((between - start, timer() - between))
         if limit is not None and sum(spent[0]) > 5 * limit:
             return spent[0]

@@ -13,6 +13,7 @@ import platform
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -25,16 +26,18 @@ from torch import Tensor
 
 from lwlive.checkpoint import Additions, name_of
 from lwlive.engine.attention import prepare
-from lwlive.engine.graphs import filled, replayed
+from lwlive.engine.graphs import filled, replayed, waited
 from lwlive.engine.keyframe import Cond
+from lwlive.engine.measure import seconds
 from lwlive.engine.model import PLAIN, Eager, LastGood, Modules, load
 from lwlive.engine.networks import Kind
 from lwlive.engine.prompt import Encoder
 from lwlive.engine.schedule import MOST_STEPS, Schedule, Step
 from lwlive.ring import Pixels
 
-FORMAT = 2  # one up whenever what is written changes
+FORMAT = 3  # one up whenever what is written changes
 PROMPTS = 2  # prompts encoded at once: wanted and unwanted
+COSTS = "costs.json"  # written last
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,14 @@ class Build:
         more = (self.kind, self.batch, self.threads)
         made_for = key(self.folder, self.size, self.device, self.additions, *more)
         return cache_folder / "packages" / f"{name_of(Path(self.folder))}-{made_for}"
+
+    def costs(self, cache_folder: Path) -> tuple[float, float] | None:
+        """Seconds of one evaluation and one decoding of a batch, None where nothing is built."""
+        try:
+            one, other = json.loads((self.place(cache_folder) / COSTS).read_text("utf-8"))
+            return float(one), float(other)
+        except (OSError, ValueError, TypeError):
+            return None
 
 
 @cache
@@ -104,32 +115,40 @@ def _contents(folder: str) -> str:
 def build(want: Build, to: Path) -> None:
     """Compile a checkpoint into the folder `to`, which is there whole or not at all."""
     torch.set_num_threads(want.threads)
-    size, folder = want.size, Path(want.folder)
-    modules = load(folder, size, want.device, want.kind, want.additions)
-    eager = Eager(modules, want.batch)
     making = to.with_name(f"{to.name}.{os.getpid()}")
     for left in to.parent.glob(f"{to.name}.*"):  # by a build that was killed
         if not psutil.pid_exists(int(left.suffix[1:])):
             shutil.rmtree(left, ignore_errors=True)
     making.mkdir(parents=True)
     try:
-        for name, (module, inputs) in _parts(modules, eager, want.batch).items():
-            with torch.inference_mode(False), torch.no_grad():
-                program = torch.export.export(module, inputs)
-                torch._inductor.aoti_compile_and_package(
-                    program, package_path=str(making / f"{name}.pt2")
-                )
-        eager.encode.save(making, folder)
-        steps = range(1, MOST_STEPS + 1)
-        schedules = [asdict(eager.schedule(n, begin)) for n in steps for begin in range(n)]
-        about = {"name": eager.name, "shape": eager.shape, "own": eager.own, **asdict(want)}
-        about["embeds_guidance"] = eager.embeds_guidance
-        text = json.dumps({"about": about, "schedules": schedules})
-        (making / "about.json").write_text(text, "utf-8")
+        cond = _compile(want, making)
+        found = seconds(Packaged(making), cond, waited(time.perf_counter, want.device))
+        (making / COSTS).write_text(json.dumps(found), "utf-8")
         shutil.rmtree(to, ignore_errors=True)
         making.rename(to)
     finally:
         shutil.rmtree(making, ignore_errors=True)
+
+
+def _compile(want: Build, making: Path) -> Cond:
+    """Write all but the costs; returns a conditioning to try it with. Frees the networks."""
+    folder = Path(want.folder)
+    modules = load(folder, want.size, want.device, want.kind, want.additions)
+    eager = Eager(modules, want.batch)
+    for name, (module, inputs) in _parts(modules, eager, want.batch).items():
+        with torch.inference_mode(False), torch.no_grad():
+            program = torch.export.export(module, inputs)
+            torch._inductor.aoti_compile_and_package(
+                program, package_path=str(making / f"{name}.pt2")
+            )
+    eager.encode.save(making, folder)
+    steps = range(1, MOST_STEPS + 1)
+    schedules = [asdict(eager.schedule(n, begin)) for n in steps for begin in range(n)]
+    about = {"name": eager.name, "shape": eager.shape, "own": eager.own, **asdict(want)}
+    about["embeds_guidance"] = eager.embeds_guidance
+    text = json.dumps({"about": about, "schedules": schedules})
+    (making / "about.json").write_text(text, "utf-8")
+    return eager.blank()
 
 
 def _parts(modules: Modules, eager: Eager, batch: int) -> dict[str, tuple[Any, tuple[Any, ...]]]:
@@ -227,12 +246,7 @@ class Packaged:
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Pixels:
         """Pictures [n, H, W, 3] of clean latents, a batch at a time."""
-        return self.good(self._decoded(part) for part in latents.split(self.batch))
-
-    def _decoded(self, latents: Tensor) -> tuple[Tensor, Tensor]:
-        """Pictures of up to a batch of latents, and which are good."""
-        pictures, good = self._decoder(filled(latents, self.batch))
-        return pictures[: len(latents)], good[: len(latents)]
+        return self.good.decoded(self._decoder, latents, self.batch, self.batch)
 
 
 def _end_with_parent() -> None:

@@ -133,7 +133,7 @@ class Engine:
             self._say,
         )
         place = build.place(self.order.cache)
-        if config.compile and (place / "about.json").is_file():
+        if config.compile and build.costs(order.cache):
             self.pipe.send(Doing(f"loading {config.model}, compiled"))
             try:
                 return Packaged(place), build

@@ -11,6 +11,8 @@ import torch
 
 from lwlive.checkpoint import Additions, own_values
 from lwlive.engine import attention, measure
+from lwlive.engine.builder import compiler
+from lwlive.engine.loop import batch_for
 from lwlive.engine.model import Modules
 from lwlive.engine.packages import Build, key
 from lwlive.params import Config
@@ -24,10 +26,13 @@ def plan(
     cache: Path,
     steps: int | None,
     say: Callable[[str], None],
+    thorough: bool = False,
 ) -> tuple[Build, Modules | None]:
     """The packages that suit, and the networks where they had to be loaded for measuring.
 
-    Sets torch's threads to what was found best. Raises ModelError.
+    Where some are built, a show takes the best of those, so as to be at full speed soon;
+    `thorough` also hopes for what is not built yet. Sets torch's threads to what was found
+    best. Raises ModelError.
     """
     device = measure.device_of(config.device)
     ways = attention.ways(config.attention, device)
@@ -43,6 +48,17 @@ def plan(
             say(f"what was measured cannot be kept in {notes}: {error}")
     torch.set_num_threads(measured.threads)
     steps = steps or own_values(folder, additions)["steps"]
-    batch = config.batch or measured.batch(steps, config.fps)
-    kind, threads = measured.kind, measured.threads
-    return Build(str(folder), size, device, kind, batch, threads, additions), modules
+    builds = {
+        n: Build(str(folder), size, device, measured.kind, n, measured.threads, additions)
+        for n in {*measured.costs, config.batch or 1}
+    }
+    if config.batch:
+        return builds[config.batch], modules
+    costs = measured.costs
+    if config.compile:
+        built = {n: found for n, want in builds.items() if (found := want.costs(cache))}
+        if thorough or not built:
+            costs = (measured.expected if compiler() else costs) | built
+        else:
+            costs = built
+    return builds[batch_for(measure.a_frame(costs, steps), config.fps)], modules

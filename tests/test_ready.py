@@ -1,0 +1,92 @@
+"""Which packages a show uses, and which are built ahead of it."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lwlive.engine import ready
+from lwlive.engine.loop import batch_for
+from lwlive.engine.measure import BATCHES, Costs, Measured, a_frame, remember
+from lwlive.engine.model import PLAIN
+from lwlive.engine.networks import Kind
+from lwlive.engine.packages import COSTS, Build, key
+from lwlive.params import Config
+
+SECONDS = st.floats(1e-3, 0.2)
+EACH = st.fixed_dictionaries({n: st.tuples(SECONDS, SECONDS) for n in BATCHES})
+
+
+class Machine:
+    """A machine that eager and compiled networks take known times on."""
+
+    def __init__(self, folder: Path, cache: Path, eager: Costs, compiled: Costs) -> None:
+        self.folder, self.cache, self.compiled = folder, cache, compiled
+        notes = cache / "measured" / f"{key(str(folder), (64, 64), 'cpu', PLAIN, 'sdpa')}.json"
+        self.eager = Measured(Kind("float32", True), 1, eager)
+        remember(notes, self.eager)
+
+    def plan(self, thorough: bool = False, batch: int | None = None) -> Build:
+        """What is planned for a show of 30 frames/s and one step."""
+        config = Config(device="cpu", batch=batch)
+        size = (64, 64)
+        return ready.plan(config, self.folder, PLAIN, size, self.cache, 1, print, thorough)[0]
+
+    def build(self, want: Build) -> None:
+        """What building leaves, as far as planning sees it."""
+        place = want.place(self.cache)
+        place.mkdir(parents=True)
+        (place / COSTS).write_text(json.dumps(self.compiled[want.batch]))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small checkpoint with random weights."""
+    return tiny.folder(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture(autouse=True)
+def compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A compiler is there; torch's threads, which planning sets, are put back."""
+    monkeypatch.setattr(ready, "compiler", lambda: "c++")
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@given(eager=EACH, compiled=EACH)
+@settings(max_examples=30, deadline=None)
+def test_building_ahead_ends_with_packages_that_nothing_unbuilt_is_expected_to_better(
+    eager: Costs, compiled: Costs, folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    machine = Machine(folder, tmp_path_factory.mktemp("cache"), eager, compiled)
+    built: Costs = {}
+    while (want := machine.plan(thorough=True)).batch not in built:
+        machine.build(want)
+        built[want.batch] = compiled[want.batch]
+    assert want.batch == batch_for(a_frame(machine.eager.expected | built, 1), 30)
+    assert machine.plan().batch in built  # a show finds all it needs
+
+
+def test_a_show_takes_what_is_built_though_better_is_expected(folder: Path, tmp_path: Path) -> None:
+    """One frame at a time is too slow here, two would do: but one is there now."""
+    costs = {n: (0.02 + 0.005 * n, 0.005 * n) for n in BATCHES}
+    machine = Machine(folder, tmp_path, costs, costs)
+    assert machine.plan().batch == 2
+    machine.build(machine.plan(batch=1))
+    assert machine.plan().batch == 1
+    assert machine.plan(thorough=True).batch == 2
+
+
+def test_without_a_compiler_the_batch_suits_what_is_not_compiled(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(folder, tmp_path, {n: (0.03 * n, 0.004 * n) for n in BATCHES}, {})
+    assert machine.plan().batch == 2
+    monkeypatch.setattr(ready, "compiler", lambda: None)
+    assert machine.plan().batch == 1
