@@ -107,13 +107,18 @@ def own_values(folder: Path, additions: Additions = Additions()) -> dict[str, An
         return dict(additions.own)
     config = _json(folder / "scheduler" / "scheduler_config.json")
     kind = scheduler_name(additions.scheduler or config.get("_class_name", ""))
-    if _json(folder / "unet" / "config.json").get("time_cond_proj_dim"):  # guidance built in
+    if knows_guidance(folder):
         return {"steps": 4, "guidance": 8.0}
     if kind in ("lcm", "tcd"):
         return {"steps": 4, "guidance": 1.0}
     if additions.scheduler is None and config.get("timestep_spacing") == "trailing":
         return {"steps": 1, "guidance": 1.0}  # distilled to a step or a few
     return {"steps": 8, "guidance": 7.5}
+
+
+def knows_guidance(folder: Path) -> bool:
+    """Whether a checkpoint's UNet is told the guidance, and asked once a step (Meng 2023)."""
+    return bool(_json(folder / "unet" / "config.json").get("time_cond_proj_dim"))
 
 
 def size_of(folder: Path, wanted: str | None, grid: int = GRID) -> tuple[int, int]:

@@ -107,6 +107,7 @@ def perform(config: Config, params: Params) -> int:
 
     _check_folders(config)
     logging.basicConfig(level=logging.INFO, format="lwlive: %(message)s")
+    config = _sparing(config)
     clock = WallClock()
     started = clock.now() - _age_s()
     controls = Controls(params)
@@ -137,9 +138,25 @@ def perform(config: Config, params: Params) -> int:
         log.error(f"{error.filename or 'the show'}: {error.strerror or error}")
         return 1
     recording = show.statistics()["recording"]
-    if recording is not None:
+    if recording is not None and recording["frames"]:
         log.info(f"recorded {recording['frames']} frames in {recording['file']}")
-    return 0
+    done = recording is not None and recording["failed"] is None
+    return int(config.record is not None and not done)
+
+
+def _sparing(config: Config) -> Config:
+    """What an earlier show recorded is kept: other names where those given are taken."""
+    from lwlive.stage.recorder import free
+
+    taken = {
+        name: path
+        for name in ("record", "journal")
+        if (path := getattr(config, name)) is not None and path.is_file()
+    }
+    others = {name: free(path) for name, path in taken.items()}
+    for name, path in taken.items():
+        log.info(f"--{name}: {path} is there already, so this show's is {others[name]}")
+    return config.model_copy(update=others)
 
 
 def _check_folders(config: Config) -> None:
@@ -202,6 +219,8 @@ def _screen(config: Config, size: tuple[int, int], stack: contextlib.ExitStack) 
             "lwlive", config.fullscreen, config.monitor, config.fit, config.vsync, size
         )
     except NoScreen as error:
+        if config.fullscreen:  # an installation's, whose screen may come: whoever starts it retries
+            raise ControlError(f"{error}; without --fullscreen the show runs headless") from error
         log.info(f"{error}; the show runs headless")
         return None
     return stack.enter_context(display)

@@ -5,6 +5,7 @@ inside functions. What the files mean is checkpoint.py's to know.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -255,11 +256,20 @@ def _sentences(repo: str) -> Iterator[None]:
         raise ModelError(f"the hub did not give {repo}: {str(error).splitlines()[0]}") from error
     except ModelError:
         raise
+    except OSError as error:
+        quota = getattr(errno, "EDQUOT", errno.ENOSPC)
+        if error.errno not in (errno.ENOSPC, quota, errno.EACCES, errno.EROFS):
+            raise _silent(repo, error) from error
+        raise ModelError(f"{repo} cannot be kept on this disk: {error.strerror}") from error
     except Exception as error:  # every http library has its own ideas of a network that is gone
-        raise ModelError(
-            f"{repo} cannot be fetched, since the hub does not answer "
-            f"({type(error).__name__}): connect this machine, or choose a model that is here"
-        ) from error
+        raise _silent(repo, error) from error
+
+
+def _silent(repo: str, error: Exception) -> ModelError:
+    return ModelError(
+        f"{repo} cannot be fetched, since the hub does not answer "
+        f"({type(error).__name__}): connect this machine, or choose a model that is here"
+    )
 
 
 def _converted(path: Path, offline: bool, cache: Path, say: Say) -> Path:
@@ -276,7 +286,9 @@ def _converted(path: Path, offline: bool, cache: Path, say: Say) -> Path:
             [*command, *(["--offline"] if offline else [])], capture_output=True, text=True
         )
         if done.returncode:
-            raise ModelError(done.stderr.strip().splitlines()[-1])
+            lines = done.stderr.strip().splitlines()
+            ended = f"{path} cannot be read: the converter ended with code {done.returncode}"
+            raise ModelError(lines[-1] if lines else ended)
     check(folder)
     return folder
 

@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Doing:
-    """What the engine is busy with before its first picture, in words for the window."""
+    """What the engine loads, in words for the window. Frames may be long in coming."""
 
     text: str
 
@@ -34,6 +34,7 @@ class Running:
     sample_ms: float  # one fully sampled frame, its share of a batch
     decode_ms: float  # one in-between, its share of a batch
     stride: int  # every so many frames one is sampled, the ones between are in-betweens
+    turn_s: float  # about what the frames that it makes at a time take
     replaced: int = 0  # frames with values that are no numbers, shown as the last good one
 
 

@@ -51,7 +51,7 @@ def _build(config: Config, params: Params) -> None:
     size = size_of(folder, config.size)
     warnings.simplefilter("ignore", FutureWarning)  # the compiler's, about itself
     while True:  # until none that is not built yet is expected to serve better
-        want, _ = plan(config, folder, additions, size, cache, params.steps, print, thorough=True)
+        want, _ = plan(config, folder, additions, size, cache, params, print, thorough=True)
         about = f"{config.model}, {size[0]}x{size[1]}, batch {want.batch}, {want.kind.precision}"
         place = want.place(cache)
         if found := want.costs(cache):
@@ -59,4 +59,8 @@ def _build(config: Config, params: Params) -> None:
             print(f"{about}: built; a step takes {one:.1f} ms a frame, decoding {decoding:.1f} ms")
             return
         print(f"{about}: building", flush=True)
-        build(want, place)
+        try:
+            build(want, place)
+        except (OSError, RuntimeError) as error:
+            why = str(error).strip().splitlines() or [type(error).__name__]
+            raise ModelError(f"{about} cannot be compiled here: {why[-1]}") from error

@@ -4,7 +4,7 @@ Flags, OSC addresses, preset keys, HUD labels and the README's tables are derive
 below. This file knows nothing of torch, windows, sockets or files.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_args
@@ -346,8 +346,8 @@ def _completed(params: Params, own: Mapping[str, object]) -> Params:
     return params.model_copy(update=missing)
 
 
-def table(describe: Callable[[str], str] | None = None) -> str:
-    """The live parameters as a Markdown table, for the README and `lwlive osc`."""
+def table() -> str:
+    """The live parameters as a Markdown table, for the README."""
     rows = ["| parameter | accepts | default | meaning |", "|---|---|---|---|"]
     for name, field in Params.model_fields.items():
         default = field.default
@@ -359,7 +359,6 @@ def table(describe: Callable[[str], str] | None = None) -> str:
             shown = f'"{default}"'
         else:
             shown = f"{default:g}"
-        label = describe(name) if describe else f"`{name}`"
         meaning = (field.description or "").replace("|", "\\|")
-        rows.append(f"| {label} | {expected(name)} | {shown} | {meaning} |")
+        rows.append(f"| `{name}` | {expected(name)} | {shown} | {meaning} |")
     return "\n".join(rows)

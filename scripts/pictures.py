@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 from lwlive import preset
@@ -19,7 +18,7 @@ from lwlive.checkpoint import folder_of, own_values
 from lwlive.engine.keyframe import Cond
 from lwlive.engine.model import Eager, load
 from lwlive.engine.networks import Kind
-from lwlive.engine.producer import weighted
+from lwlive.engine.prompt import Conds
 from lwlive.engine.sampler import Sampler
 from lwlive.engine.walk import Walk, begin
 from lwlive.params import Params, Snapshot
@@ -48,8 +47,7 @@ def main() -> None:
 
 def encoded(model: Eager, params: Params) -> Cond:
     """Conditioning of both prompts."""
-    halves = (weighted(model, text) for text in (params.prompt, params.negative))
-    return tuple(torch.stack(pair) for pair in zip(*halves, strict=True))
+    return Conds(model.encode)(params.prompt, params.negative)
 
 
 def frames(model: Eager, params: Params, numbers: Iterable[int]) -> list[Pixels]:

@@ -103,12 +103,11 @@ def _used(show: "subprocess.Popen[Any]") -> Use:
     """What stage and engine use of the machine. Raises psutil.Error."""
     stage = psutil.Process(show.pid)
     all_of_them = [stage, *stage.children(recursive=True)]
+    count = "num_fds" if psutil.POSIX else "num_handles"
     return {
         "megabytes": sum(each.memory_info().rss for each in all_of_them) / 2**20,
         "threads": sum(each.num_threads() for each in all_of_them),
-        "files": sum(
-            each.num_fds() if psutil.POSIX else each.num_handles() for each in all_of_them
-        ),
+        "files": sum(getattr(each, count)() for each in all_of_them),
     }
 
 

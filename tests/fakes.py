@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from lwlive.link import Running
 from lwlive.params import Controls, Snapshot
 from lwlive.ring import Frame, Pixels, Ring
 from lwlive.stage.supply import Shown
@@ -49,6 +50,9 @@ def stream(handle: Any, frames: int) -> None:
     ring.close()
 
 
+RUNNING = Running("cpu", "float32", 4, False, 9.0, 2.0, 1, 0.04)
+
+
 class FakeEngine:
     """An engine without a process: its ring and its pipe are real, its life is the test's.
 
@@ -81,6 +85,8 @@ class FakeEngine:
             assert self._ring is not None
             assert self._ring.put(frame, wait=False), "the ring is full"
             self.number += 1
+            if self.number == 1:
+                self.say(RUNNING)  # as engines do after their first frame
 
     def say(self, message: object) -> None:
         self.theirs.send(message)
@@ -198,8 +204,10 @@ class FakeScreen:
             self.notices.append(notice)
         self.clock.time += self.costs.get(self.tick, 0.0)
 
-    def splash(self, lines: list[str], elapsed: float) -> None:
+    def splash(self, lines: list[str], elapsed: float, master: float, notice: str | None) -> None:
         assert elapsed >= 0
+        assert 0 <= master <= 1
+        assert notice != ""
         self.splashes.append(lines)
 
     @property

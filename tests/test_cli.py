@@ -302,7 +302,7 @@ def test_with_no_screen_it_says_so_and_runs_headless(hall: Hall, caplog: pytest.
     assert hall.perform("--duration", "0.05", "--stats", "s.json") == 0
     assert any("no screen here" in line and "runs headless" in line for line in caplog.messages)
     figures = json.loads(Path("s.json").read_text("utf-8"))
-    assert figures["frames_shown"] == 12
+    assert figures["frames_shown"] + figures["frames_skipped"] == 12
     assert figures["window_s"] is None
     assert figures["recording"] is None
     assert hall.supply.closed
@@ -313,10 +313,10 @@ def test_a_headless_show_that_nobody_would_see_is_recorded_for_half_a_minute(
 ):
     assert cli.LONE_S == 30
     monkeypatch.setattr(cli, "LONE_S", 0.1)
-    assert hall.perform("--headless") == 0
+    assert hall.perform("--headless", "--stats", "s.json") == 0
     (recorder,) = hall.recorders
     assert recorder.path.suffix == ".mp4"
-    assert recorder.frames == 24
+    assert recorder.frames + json.loads(Path("s.json").read_text("utf-8"))["frames_skipped"] == 24
     assert sum(str(recorder.path) in line for line in caplog.messages) >= 2
 
 
@@ -326,6 +326,28 @@ def test_a_headless_show_that_was_told_what_to_do_does_just_that(told: dict[str,
     assert cli._alone(config) is config
 
 
+def test_an_installation_without_its_screen_ends_so_that_it_is_started_again(
+    hall: Hall, caplog: pytest.LogCaptureFixture
+):
+    assert hall.perform("--fullscreen") == 1
+    assert "no screen here" in caplog.messages[-1]
+    assert "without --fullscreen the show runs headless" in caplog.messages[-1]
+    assert not hall.recorders
+
+
+def test_what_an_earlier_show_recorded_is_not_written_over(
+    hall: Hall, caplog: pytest.LogCaptureFixture
+):
+    for name in ("set.mp4", "set-2.mp4", "set.jsonl"):
+        Path(name).write_text("precious", "utf-8")
+    flags = ("--record", "set.mp4", "--journal", "set.jsonl")
+    assert hall.perform("--headless", "--duration", "0.05", *flags) == 0
+    assert [recorder.path.name for recorder in hall.recorders] == ["set-3.mp4"]
+    assert Path("set-2.jsonl").is_file()
+    assert Path("set.jsonl").read_text("utf-8") == "precious"
+    assert any("set.mp4 is there already" in line for line in caplog.messages)
+
+
 def test_a_recording_that_cannot_be_written_is_told_and_the_show_goes_on(
     hall: Hall, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
@@ -333,9 +355,10 @@ def test_a_recording_that_cannot_be_written_is_told_and_the_show_goes_on(
 
     monkeypatch.setattr(takes, "Recorder", Recorder)
     flags = ("--headless", "--duration", "0.05", "--record", "nowhere/a.mp4", "--stats", "s.json")
-    assert hall.perform(*flags) == 0
+    assert hall.perform(*flags) == 1  # what it was to record is not there
     assert sum("there is no folder nowhere" in line for line in caplog.messages) == 1
-    assert json.loads(Path("s.json").read_text("utf-8"))["frames_shown"] == 12
+    figures = json.loads(Path("s.json").read_text("utf-8"))
+    assert figures["frames_shown"] + figures["frames_skipped"] == 12
 
 
 def test_an_engine_that_cannot_begin_ends_the_show_with_its_sentence_and_statistics(

@@ -293,6 +293,8 @@ def test_words_lie_over_the_picture_and_go_away_again(screen):
         return seen[y, x].max() < 120
 
     with Display("words", True, 0, "fill", True, (80, 80)) as display:
+        seen = settled(display, screen, lambda s: near(s[14, 14], RED), notice=prompt)
+        assert near(seen[387, 300], RED)  # no words for the audience
         seen = settled(display, screen, lambda s: dark(s, 14, 14), hud=lines, notice=prompt)
         assert dark(seen, 14, 14)  # HUD, top left
         assert dark(seen, 387, 320)  # notice, bottom middle
@@ -320,6 +322,20 @@ def test_before_the_first_picture_the_window_is_never_black(screen):
             return near(seen[200, 300], RED) and near(seen[200, 20], (0, 0, 0))
 
         assert arrived(settled(display, screen, arrived))
+
+
+@on_screen
+def test_blackout_covers_the_splash_and_the_arrival_of_the_first_picture(screen):
+    with Display("dark", True, 0, "fill", True, (80, 80)) as display:
+        brightest, start = 0, time.monotonic()
+        while time.monotonic() - start < 2:
+            display.events()
+            if time.monotonic() - start < 1:
+                display.splash(["ember"], time.monotonic() - start, 0.0)
+            else:
+                display.show(halves(), 0.0, None, None)
+            brightest = max(brightest, screenshot(screen).max())
+        assert brightest == 0
 
 
 @on_screen

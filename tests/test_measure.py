@@ -89,9 +89,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def measured_with_room_for(
-    most: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+    most: int, folder: Path, monkeypatch: pytest.MonkeyPatch, call_s: float = 0.001
 ) -> tuple[Measured, list[str]]:
-    """What is measured and said on a device whose memory holds so many frames."""
+    """What is measured and said on a device whose memory holds so many frames.
+
+    call_s: how long an evaluation and a decoding take there.
+    """
 
     class Narrow(Eager):
         def decode(self, latents: torch.Tensor) -> Any:
@@ -102,7 +105,8 @@ def measured_with_room_for(
     monkeypatch.setattr(module, "Eager", Narrow)
     monkeypatch.setattr(module, "kinds", lambda _: [Kind("float32", True)])
     times, said = itertools.count(), list[str]()
-    measured, _ = measure(folder, (64, 64), "cpu", lambda: next(times), say=said.append)
+    timer = lambda: next(times) * call_s  # noqa: E731
+    measured, _ = measure(folder, (64, 64), "cpu", timer, say=said.append)
     return measured, said
 
 
@@ -117,6 +121,15 @@ def test_a_batch_too_large_for_memory_is_said_and_the_smaller_ones_serve(
     largest = max(measured.costs)
     sentence = f"for {next_one} frames at once, so {largest} are the most"
     assert said == [f"too little memory on cpu {sentence}"]
+
+
+@pytest.mark.usefixtures("threads")
+def test_on_a_slow_machine_batches_that_answer_too_late_are_not_measured(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured, said = measured_with_room_for(8, folder, monkeypatch, call_s=1.0)
+    assert list(measured.costs) == [1]
+    assert not said
 
 
 @pytest.mark.usefixtures("threads")

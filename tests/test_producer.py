@@ -11,7 +11,8 @@ from torch import Tensor
 
 from lwlive.engine.keyframe import Cond
 from lwlive.engine.model import LastGood
-from lwlive.engine.producer import Producer, parsed, weighted
+from lwlive.engine.producer import Producer
+from lwlive.engine.prompt import parsed, weighted
 from lwlive.engine.sampler import evened
 from lwlive.engine.schedule import Schedule, Step
 from lwlive.params import Controls, Params
@@ -240,12 +241,12 @@ def test_a_part_of_a_mix_is_a_text_and_a_weight(part: str, text: str, weight: fl
 
 def test_a_mix_is_weighted() -> None:
     model = FakeModel(Timer(), 0, 0)
-    mixed = weighted(model, "aaaa :3 | bbbbbbbb :1")[0]
+    mixed = weighted(model.encode, "aaaa :3 | bbbbbbbb :1")[0]
     assert float(mixed) == pytest.approx((3 * 0.01 + 0.02) / 4)
 
 
 def test_weights_of_zero_alone_do_no_harm() -> None:
-    mixed = weighted(FakeModel(Timer(), 0, 0), "a :0 | b :0")[0]
+    mixed = weighted(FakeModel(Timer(), 0, 0).encode, "a :0 | b :0")[0]
     assert bool(torch.isfinite(mixed).all())
 
 

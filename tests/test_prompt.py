@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from lwlive.engine.model import Eager, load
 from lwlive.engine.networks import Kind
-from lwlive.engine.producer import weighted
-from lwlive.engine.prompt import MORE, Tokens, emphasis
+from lwlive.engine.prompt import MORE, Tokens, emphasis, weighted
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +80,7 @@ def test_a_weight_moves_only_its_own_words(models: dict[str, Eager], family: str
 @pytest.mark.parametrize("family", ["sd1", "sdxl"])
 def test_weights_of_words_and_of_parts_go_together(models: dict[str, Eager], family: str) -> None:
     model = models[family]
-    mixed = weighted(model, "a (red:1.3) cat :1 | dog :0.5")
+    mixed = weighted(model.encode, "a (red:1.3) cat :1 | dog :0.5")
     parts = model.encode(["a (red:1.3) cat", "dog"])
     for found, part in zip(mixed, parts, strict=True):
         assert torch.allclose(found, (part[0] + 0.5 * part[1]) / 1.5, atol=1e-5)

@@ -16,7 +16,7 @@ from lwlive.engine.measure import BATCHES, Costs, Measured, a_frame, remember
 from lwlive.engine.model import PLAIN
 from lwlive.engine.networks import Kind
 from lwlive.engine.packages import COSTS, Build, key
-from lwlive.params import Config
+from lwlive.params import Config, Params
 
 SECONDS = st.floats(1e-3, 0.2)
 EACH = st.fixed_dictionaries({n: st.tuples(SECONDS, SECONDS) for n in BATCHES})
@@ -31,11 +31,14 @@ class Machine:
         self.eager = Measured(Kind("float32", True), 1, eager)
         remember(notes, self.eager)
 
-    def plan(self, thorough: bool = False, batch: int | None = None) -> Build:
+    def plan(
+        self, thorough: bool = False, batch: int | None = None, guidance: float = 1.0
+    ) -> Build:
         """What is planned for a show of 30 frames/s and one step."""
         config = Config(device="cpu", batch=batch)
-        size = (64, 64)
-        return ready.plan(config, self.folder, PLAIN, size, self.cache, 1, print, thorough)[0]
+        params = Params(steps=1, guidance=guidance)
+        plan = ready.plan
+        return plan(config, self.folder, PLAIN, (64, 64), self.cache, params, print, thorough)[0]
 
     def build(self, want: Build) -> None:
         """What building leaves, as far as planning sees it."""
@@ -90,3 +93,9 @@ def test_without_a_compiler_the_batch_suits_what_is_not_compiled(
     assert machine.plan().batch == 2
     monkeypatch.setattr(ready, "compiler", lambda: None)
     assert machine.plan().batch == 1
+
+
+def test_guidance_asks_twice_and_so_takes_a_smaller_batch(folder: Path, tmp_path: Path) -> None:
+    machine = Machine(folder, tmp_path, {n: (0.011 * n + 0.03, 0.004 * n) for n in BATCHES}, {})
+    assert machine.plan().batch == 2
+    assert machine.plan(guidance=3.0).batch == 1

@@ -538,7 +538,7 @@ KEYS_OF_STATISTICS = {
 
 @pytest.mark.parametrize("seconds", [0.02, 3.0])
 def test_the_statistics_have_every_figure_and_are_json(run: Run, seconds: float):
-    run.supply.running = Running("cpu", "bfloat16", 4, True, 9.0, 2.0, 1)
+    run.supply.running = Running("cpu", "bfloat16", 4, True, 9.0, 2.0, 1, 0.04)
     run.supply.loaded = Loaded("ember", {})
     run.play(seconds, record=run.folder / "a.mp4")
     path = run.folder / "s.json"

@@ -3,13 +3,14 @@
 import itertools
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import psutil
 import pytest
-from fakes import SPAWN, FakeEngine, FakeEngines, flat
+from fakes import RUNNING, SPAWN, FakeEngine, FakeEngines, flat
 
-from lwlive.link import Doing, Failed, Loaded, Note, Running
+from lwlive.link import Doing, Failed, Loaded, Note
 from lwlive.params import Controls, Params
 from lwlive.ring import Pixels, Ring
 from lwlive.stage.kept import KEPT_S
@@ -17,13 +18,13 @@ from lwlive.stage.supply import (
     LOADING_S,
     MINUTE_S,
     STALL_S,
+    STALL_TURNS,
     EngineFailure,
     Shown,
     Supply,
 )
 
 FPS = 30
-RUNNING = Running("cpu", "float32", 4, False, 9.0, 2.0, 1)
 STEP = 2  # how much a pixel of the fake pictures changes from frame to frame
 APART = 60  # how far the pictures of one fake engine are from those of the next
 
@@ -262,6 +263,26 @@ def test_an_engine_that_stands_still_is_killed_and_replaced(stage: Stage):
     assert first.killed
     assert len(stage.engines.all) == 2
     assert "no picture for 6 seconds" in stage.said[0]
+
+
+def test_a_slow_engine_is_given_as_long_as_its_turns_take(stage: Stage):
+    stage.play(2)
+    stage.engine.say(replace(RUNNING, turn_s=5.0))
+    stage.wait(STALL_TURNS * 5.0 - 1)
+    assert not stage.engine.killed
+    stage.wait(2)
+    assert len(stage.engines.all) == 2
+
+
+def test_an_engine_may_load_something_large_in_mid_show(stage: Stage):
+    stage.play(2)
+    first = stage.engine
+    first.say(Doing("going over to what was compiled"))
+    stage.wait(LOADING_S - 1)
+    assert not first.killed
+    first.say(RUNNING)
+    stage.wait(STALL_S + 1)
+    assert first.killed
 
 
 def test_loading_may_take_long_but_not_for_ever(stage: Stage):

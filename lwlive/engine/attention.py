@@ -7,6 +7,7 @@ from importlib import import_module, metadata
 from typing import Any
 
 from lwlive.checkpoint import ModelError
+from lwlive.extras import command
 
 SDPA, XFORMERS = "sdpa", "xformers"  # PyTorch's own, and the library's
 
@@ -19,8 +20,7 @@ def ways(wanted: str, device: str) -> tuple[str, ...]:
     if wanted == XFORMERS:
         if not installed():
             raise ModelError(
-                "xformers is not installed here: `pip install lwlive[xformers]`, or leave out "
-                "--attention"
+                f"xformers is not installed here: `{command(XFORMERS)}`, or leave out --attention"
             )
         if device != "cuda":
             raise ModelError(

@@ -16,6 +16,7 @@ from lwlive.checkpoint import Additions, ModelError
 from lwlive.engine.attention import SDPA
 from lwlive.engine.graphs import Timer, waited
 from lwlive.engine.keyframe import Cond
+from lwlive.engine.loop import LATENCY_S
 from lwlive.engine.model import PLAIN, Eager, Modules, attending, load
 from lwlive.engine.networks import Kind
 from lwlive.engine.sampler import Model
@@ -23,6 +24,7 @@ from lwlive.engine.sampler import Model
 BATCHES = (1, 2, 4, 8)
 SMALLER = "choose a smaller --size, a smaller model or --device cpu"
 ENOUGH_S = 0.25  # of measuring one candidate
+SLOW_S = 2.0  # where a candidate takes so long, twice must do
 COMPILED = 0.75  # of the eager seconds, until a package has been timed; 0.6 to 0.8 were seen
 
 Costs = dict[int, tuple[float, float]]  # batch -> seconds of one evaluation, of one decoding
@@ -99,6 +101,8 @@ def measure(
             say(f"too little memory on {device} for {n} frames at once, so {most} are the most")
             torch.cuda.empty_cache()
             break
+        if sum(costs[n]) > LATENCY_S:  # larger ones answer controls later still
+            break
     return Measured(modules.kind, threads, costs), modules
 
 
@@ -167,7 +171,7 @@ def seconds(
     """
     x = torch.randn(model.batch, *model.shape, device=model.device)
     spent: list[tuple[float, float]] = []
-    while len(spent) < 4 or (len(spent) < 12 and sum(map(sum, spent[1:])) < ENOUGH_S):
+    while not _enough(spent):
         start = timer()
         model.denoise(x, 500.0, cond)
         between = timer()
@@ -177,6 +181,13 @@ def seconds(
             return spent[0]
     ones, decodings = zip(*spent[1:], strict=True)
     return min(ones), min(decodings)
+
+
+def _enough(spent: list[tuple[float, float]]) -> bool:
+    """Whether more runs would tell little more, or take long."""
+    least = 4 if sum(map(sum, spent)) < SLOW_S else 2
+    known = len(spent) >= 12 or sum(map(sum, spent[1:])) >= ENOUGH_S
+    return known and len(spent) >= least
 
 
 def recall(path: Path) -> Measured | None:

@@ -207,7 +207,7 @@ class Eager:
         self.schedule: Callable[[int, int], Schedule] = cache(
             lambda steps, begin: read(modules.scheduler, steps, begin, eta)
         )
-        self.encode = Encoder(modules.folder, self._text, modules.device)
+        self.encode = Encoder(modules.folder, modules.text, modules.device)
         self.notes = self.encode.notes
         self.good = LastGood()
         self._denoiser, self._decoder = (
@@ -223,11 +223,6 @@ class Eager:
         cond = tuple(part.clone() for part in self.encode([""] * self.batch))
         one = torch.ones(self.batch, device=self.device)
         return (*cond, one) if self.embeds_guidance else cond
-
-    @torch.inference_mode()
-    def _text(self, *tokens: Tensor) -> Cond:
-        found: Cond = self.modules.text(*tokens)
-        return found
 
     @property
     def replaced(self) -> int:

@@ -6,6 +6,7 @@ needs neither diffusers nor transformers from then on. A package serves one mode
 dtype, processor and torch version; anything else has a place of its own in the cache.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -14,7 +15,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -38,6 +39,8 @@ from lwlive.ring import Pixels
 FORMAT = 3  # one up whenever what is written changes
 PROMPTS = 2  # prompts encoded at once: wanted and unwanted
 COSTS = "costs.json"  # written last
+TEMPORARY = ("TMPDIR", "TMP", "TEMP")  # what names the folder for temporary files
+ALONE = True  # one thread asks a package; with locks of its own it could be no CUDA graph
 
 
 @dataclass(frozen=True)
@@ -165,13 +168,36 @@ def _parts(modules: Modules, eager: Eager, batch: int) -> dict[str, tuple[Any, t
     }
 
 
+@contextlib.contextmanager
+def _unpacking(folder: Path) -> Iterator[None]:
+    """Packages are unpacked into a subfolder of this process; those of ended ones are removed.
+
+    torch unpacks them where temporary files go, and removes that when the package is let go of,
+    which a process that is killed or ends at once never does.
+    """
+    for left in folder.glob("*"):
+        if left.name.isdecimal() and not psutil.pid_exists(int(left.name)):
+            shutil.rmtree(left, ignore_errors=True)
+    mine, before = folder / str(os.getpid()), {name: os.environ.get(name) for name in TEMPORARY}
+    mine.mkdir(parents=True, exist_ok=True)
+    os.environ.update(dict.fromkeys(TEMPORARY, str(mine)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 def _loaded(path: Path) -> Callable[..., Cond]:
     """The compiled function in a package, tensors in, tensors out. Raises RuntimeError.
 
     As `torch._inductor.aoti_load_package`, without importing the compiler, which takes longer than
     anything else before the first picture.
     """
-    package = torch._C._aoti.AOTIModelPackageLoader(str(path), "model", False, 1, -1)
+    package = torch._C._aoti.AOTIModelPackageLoader(str(path), "model", ALONE, 1, -1)
 
     def call(*inputs: Tensor) -> Cond:
         return tuple(package.boxed_run(list(inputs)))
@@ -200,9 +226,10 @@ class Packaged:
         self.encode = Encoder(place, self._asked, self.device)
         self.notes = self.encode.notes
         self.good = LastGood()
-        self._text, denoiser, decoder = (
-            _loaded(place / f"{name}.pt2") for name in ("text", "denoiser", "decoder")
-        )
+        with _unpacking(place.parent.with_name("unpacked")):
+            self._text, denoiser, decoder = (
+                _loaded(place / f"{name}.pt2") for name in ("text", "denoiser", "decoder")
+            )
         self._denoiser, self._decoder = (
             replayed(net, self.device, self.notes.append) for net in (denoiser, decoder)
         )

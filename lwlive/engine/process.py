@@ -96,6 +96,7 @@ class Engine:
             timer=time.perf_counter,
             phase=order.phase,
         )
+        del model  # the producer goes over to another one, and this one's memory is given back
         told: object = None
         reported = 0.0
         for now in self._turns(producer):
@@ -129,7 +130,7 @@ class Engine:
             order.additions,
             order.size,
             order.cache,
-            order.snapshot.params.steps,
+            order.snapshot.params,
             self._say,
         )
         place = build.place(self.order.cache)
@@ -159,7 +160,12 @@ class Engine:
                     Note("no C++ compiler here (g++ or clang++), so pictures come uncompiled")
                 )
                 return
-            self._builder = Builder(build, place)
+            try:
+                self._builder = Builder(build, place)
+            except OSError as error:
+                self._settled = True
+                self._say(f"compiling cannot be started, pictures come uncompiled: {error}")
+                return
             producer.load = SPARING_LOAD
         if not self._builder.done:
             return
@@ -167,6 +173,7 @@ class Engine:
         trouble = self._builder.trouble
         self._builder.close()
         if trouble is None:
+            self.pipe.send(Doing("going over to what was compiled"))
             try:
                 producer.use(Packaged(place))
                 return

@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 
 from lwlive.engine.graphs import Timer, waited
-from lwlive.engine.keyframe import Cond
+from lwlive.engine.keyframe import Cond, Keyframe
 from lwlive.engine.loop import FULL_LOAD, Costs, Decision, Situation, decide
 from lwlive.engine.pace import live_pace
+from lwlive.engine.prompt import Conds
 from lwlive.engine.sampler import Model, Sampler
-from lwlive.engine.walk import Walk, begin
+from lwlive.engine.walk import Look, Walk, begin
 from lwlive.engine.warming import first_uses
 from lwlive.link import Running
 from lwlive.params import Snapshot
@@ -56,10 +57,11 @@ class Producer:
         self.load = FULL_LOAD
         self.costs = Costs()
         self.epoch = 0
-        self._conds: dict[tuple[str, str], Cond] = {}
+        self._conds = Conds(lambda texts: self.model.encode(texts))
         self._replaced = 0  # pictures that were not good, by models used before
         self._used: Model | None = None
         self._pace = live_pace()
+        self._known_ahead: tuple[Keyframe, int, Look] | None = None  # a segment with its pace
         self.use(model)
         snapshot = self._completed(inbox())
         self._made: deque[Made] = deque(maxlen=ring.handle.slots + 1)
@@ -74,6 +76,7 @@ class Producer:
         self._used = self.model = model
         self.sampler = Sampler(model)
         self.costs = Costs()
+        self._turn_s = 0.0
         self._first_uses: Iterator[None] | None = None  # those left, once they have begun
 
     @property
@@ -87,6 +90,7 @@ class Producer:
             sample_ms=self.costs.sample * 1e3,
             decode_ms=self.costs.decode * 1e3,
             stride=self.stride,
+            turn_s=self._turn_s,
             replaced=self._replaced + self.model.replaced,
         )
 
@@ -95,7 +99,7 @@ class Producer:
         self._steer()
         decision = self._decision
         self.stride = decision.stride
-        if decision.measure and self._measured(self._next.next_segment()):
+        if decision.measure and self._measured_ahead():
             return True
         if decision.make:
             self._make()
@@ -134,6 +138,7 @@ class Producer:
         latents = self._filled_in(clean, len(walks))
         pictures = self.sampler.pixels(latents)
         spent = self.timer() - between
+        self._turn_s = self.model.batch * (between - start + spent) / len(sampled)
         if len(sampled) == self.model.batch:  # a smaller batch may cost as much as a whole one
             each = (between - start) / len(sampled)
             self.costs = self.costs.learned(each, spent / len(walks))
@@ -223,14 +228,7 @@ class Producer:
         return replace(snapshot, params=snapshot.params.model_copy(update=missing))
 
     def _cond(self, snapshot: Snapshot) -> Cond:
-        """Conditioning of a snapshot's prompts, each [2, ...]; encoded once, not per frame."""
-        key = (snapshot.params.prompt, snapshot.params.negative)
-        if key not in self._conds:
-            if len(self._conds) >= 64:
-                self._conds.pop(next(iter(self._conds)))
-            halves = [weighted(self.model, text) for text in key]
-            self._conds[key] = tuple(torch.stack(pair) for pair in zip(*halves, strict=True))
-        return self._conds[key]
+        return self._conds(snapshot.params.prompt, snapshot.params.negative)
 
     def _settled(self, walk: Walk) -> Walk:
         """The walk with its pace, where a segment has just begun and that could be measured."""
@@ -240,6 +238,16 @@ class Producer:
             pass
         return self._pace.settled(walk, _frames(walk, self.fps))
 
+    def _measured_ahead(self) -> bool:
+        """Measure more of the segment to come. False where that is done: asked at every turn."""
+        what = (self._next.b, self._next.snapshot.version, self._next.look)
+        if self._known_ahead == what:
+            return False
+        if self._measured(self._next.next_segment()):
+            return True
+        self._known_ahead = what
+        return False
+
     def _measured(self, walk: Walk) -> bool:
         return self._pace.measure(self.sampler, walk, _frames(walk, self.fps))
 
@@ -247,24 +255,3 @@ class Producer:
 def _frames(walk: Walk, fps: float) -> float:
     """Frames that a walk takes for a segment."""
     return fps / walk.params.speed if walk.params.speed else math.inf
-
-
-def weighted(model: Model, text: str) -> Cond:
-    """Conditioning of one text such as `a :1 | b :0.4`: parts mixed by their weights."""
-    parts = [parsed(part) for part in text.split("|")]
-    texts, weights = zip(*parts, strict=True)
-    total = sum(weights) or 1.0
-    scale = torch.tensor([weight / total for weight in weights], device=model.device)
-    return tuple(torch.tensordot(scale, part, dims=1) for part in model.encode(texts))
-
-
-def parsed(part: str) -> tuple[str, float]:
-    """One part of a prompt mix as text and weight; without a weight, 1."""
-    text, colon, number = part.rpartition(":")
-    try:
-        weight = float(number) if colon else None
-    except ValueError:
-        weight = None
-    if weight is None or not 0 <= weight < math.inf:
-        return part.strip(), 1.0
-    return text.strip(), weight

@@ -5,6 +5,7 @@ here is a checkpoint's, or a package's, which has the same tokenizers in the sam
 """
 
 import json
+import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ MORE = 1.1  # what a pair of parentheses without a number stands for
 PARTS = ("tokenizer", "tokenizer_2")
 
 Ask = Callable[..., Cond]  # tokens [n, L] of each tokenizer -> a conditioning of n rows
+Encode = Callable[[Sequence[str]], Cond]  # n texts -> a conditioning of n rows
+REMEMBERED = 64  # pairs of prompts
 
 
 def emphasis(text: str) -> list[tuple[str, float]]:
@@ -149,3 +152,40 @@ class Encoder:
                     f"the prompt is longer than the {tokens.length - 2} tokens this model reads; "
                     f"left out is: {rest}"
                 )
+
+
+class Conds:
+    """Conditionings of wanted and unwanted prompts, encoded once and not for every frame."""
+
+    def __init__(self, encode: Encode) -> None:
+        self._encode = encode
+        self._known: dict[tuple[str, str], Cond] = {}
+
+    def __call__(self, prompt: str, negative: str) -> Cond:
+        """Conditioning of both, each part [2, ...]."""
+        key = (prompt, negative)
+        if key not in self._known:
+            if len(self._known) >= REMEMBERED:
+                self._known.pop(next(iter(self._known)))
+            halves = [weighted(self._encode, text) for text in key]
+            self._known[key] = tuple(torch.stack(pair) for pair in zip(*halves, strict=True))
+        return self._known[key]
+
+
+def weighted(encode: Encode, text: str) -> Cond:
+    """Conditioning of one text such as `a :1 | b :0.4`: parts mixed by their weights."""
+    texts, weights = zip(*map(parsed, text.split("|")), strict=True)
+    shares = torch.tensor(weights) / (sum(weights) or 1.0)
+    return tuple(torch.tensordot(shares.to(part.device), part, dims=1) for part in encode(texts))
+
+
+def parsed(part: str) -> tuple[str, float]:
+    """One part of a prompt mix as text and weight; without a weight, 1."""
+    text, colon, number = part.rpartition(":")
+    try:
+        weight = float(number) if colon else None
+    except ValueError:
+        weight = None
+    if weight is None or not 0 <= weight < math.inf:
+        return part.strip(), 1.0
+    return text.strip(), weight

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import torch
 
-from lwlive.checkpoint import Additions, own_values
+from lwlive.checkpoint import Additions, knows_guidance, own_values
 from lwlive.engine import attention, measure
 from lwlive.engine.builder import compiler
 from lwlive.engine.loop import batch_for
 from lwlive.engine.model import Modules
 from lwlive.engine.packages import Build, key
-from lwlive.params import Config
+from lwlive.params import Config, Params
 
 
 def plan(
@@ -24,7 +24,7 @@ def plan(
     additions: Additions,
     size: tuple[int, int],
     cache: Path,
-    steps: int | None,
+    params: Params,
     say: Callable[[str], None],
     thorough: bool = False,
 ) -> tuple[Build, Modules | None]:
@@ -47,7 +47,6 @@ def plan(
         except OSError as error:
             say(f"what was measured cannot be kept in {notes}: {error}")
     torch.set_num_threads(measured.threads)
-    steps = steps or own_values(folder, additions)["steps"]
     builds = {
         n: Build(str(folder), size, device, measured.kind, n, measured.threads, additions)
         for n in {*measured.costs, config.batch or 1}
@@ -61,4 +60,15 @@ def plan(
             costs = (measured.expected if compiler() else costs) | built
         else:
             costs = built
-    return builds[batch_for(measure.a_frame(costs, steps), config.fps)], modules
+    each = measure.a_frame(costs, evaluations(params, folder, additions))
+    return builds[batch_for(each, config.fps)], modules
+
+
+def evaluations(params: Params, folder: Path, additions: Additions) -> int:
+    """How often a frame asks the UNet: twice a step under guidance, unless the UNet knows it."""
+    own = own_values(folder, additions)
+    steps, guidance = (
+        own[name] if (given := getattr(params, name)) is None else given
+        for name in ("steps", "guidance")
+    )
+    return int(steps) * (2 if guidance > 1 and not knows_guidance(folder) else 1)

@@ -140,7 +140,7 @@ def evened(latents: Tensor) -> Warp:
     """
     n = len(latents) - 1
     lengths = torch.linalg.vector_norm((latents[1:] - latents[:-1]).flatten(1), dim=1)
-    lengths = lengths.double().cpu()
+    lengths = lengths.cpu().double()  # MPS has no float64
     if not lengths.isfinite().all():  # frames that cannot be shown; no place of theirs is known
         return ()
     lengths = lengths.clamp_min(float(lengths.mean()) / 4).clamp_min(1e-9)

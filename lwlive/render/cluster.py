@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lwlive.extras import command
 from lwlive.render.settings import RenderError, Settings
 from lwlive.render.work import batches, frame_files
 
@@ -58,9 +59,7 @@ def made_by_many(settings: Settings, missing: Sequence[int]) -> Iterator[tuple[i
     try:
         import ray
     except ImportError:
-        raise RenderError(
-            "--ray needs Ray, which is not installed: pip install 'lwlive[ray]'"
-        ) from None
+        raise RenderError(f"--ray needs Ray, which is not installed: {command('ray')}") from None
     address = None if settings.render.ray == "local" else settings.render.ray
     try:
         ray.init(address=address, log_to_driver=False, include_dashboard=False)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lwlive.extras import command
 from lwlive.render.settings import Measure, RenderError
 from lwlive.ring import Pixels
 
@@ -53,7 +54,7 @@ def _lpips(device: str) -> Distance:
         network: Any = LPIPS(net="alex", verbose=False).to(device).eval()
     except ImportError as error:
         raise RenderError(
-            f"--distance lpips cannot be used here ({error}): pip install 'lwlive[lpips]'"
+            f"--distance lpips cannot be used here ({error}): {command('lpips')}"
         ) from None
     except (OSError, RuntimeError) as error:
         raise RenderError(

@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lwlive.engine.keyframe import Cond, Keyframe, noise_of
+from lwlive.engine.keyframe import Keyframe, noise_of
 from lwlive.engine.pace import Pace
-from lwlive.engine.producer import weighted
+from lwlive.engine.prompt import Conds
 from lwlive.engine.sampler import Model, Sampler
 from lwlive.engine.walk import Walk, begin
 from lwlive.params import Snapshot
@@ -29,12 +29,6 @@ def noises(model: Model, steps: int) -> int:
     """How many noise tensors a keyframe needs with so many steps."""
     rows = model.schedule(steps, 0).steps
     return 2 + max((j for row in rows for j, _ in row.noises), default=-1)
-
-
-def cond_of(model: Model, prompt: str, negative: str) -> Cond:
-    """Conditioning of a prompt and a negative one, each [2, ...]."""
-    halves = [weighted(model, text) for text in (prompt, negative)]
-    return tuple(torch.stack(pair) for pair in zip(*halves, strict=True))
 
 
 class Plan:
@@ -54,7 +48,7 @@ class Plan:
         assert self.params.steps is not None
         self.steps = self.params.steps
         self._noises = noises(sampler.model, self.steps)
-        self._cond: dict[tuple[str, str], Cond] = {}
+        self._conds = Conds(sampler.model.encode)
         self._keyframes: dict[int, Keyframe] = {}
         self._pace = Pace(POINTS, FRAMES_A_POINT)
         self._segment: tuple[int, Walk] | None = None
@@ -121,18 +115,13 @@ class Plan:
         shape, device = model.shape, model.device
         if not self.settings.keys:
             noise = noise_of(params.seed, i, shape, device, self._noises)
-            return Keyframe(noise, self._encoded(params.prompt, params.negative))
+            return Keyframe(noise, self._conds(params.prompt, params.negative))
         key = self.settings.keys[i]
         noise = noise_of(key.seed, key.index, shape, device, self._noises)
-        cond = self._encoded(key.prompt, key.negative)
+        cond = self._conds(key.prompt, key.negative)
         if key.picture is None:
             return Keyframe(noise, cond, guidance=key.guidance)
         clean = self.pictures[key.picture]
         rows = [signal * clean + sigma * noise[0] for signal, sigma in self.levels(self.steps)]
         given = {self.steps: torch.stack(rows)}
         return Keyframe(noise, cond, given, key.guidance, pinned=True)
-
-    def _encoded(self, prompt: str, negative: str) -> Cond:
-        if (prompt, negative) not in self._cond:
-            self._cond[prompt, negative] = cond_of(self.sampler.model, prompt, negative)
-        return self._cond[prompt, negative]

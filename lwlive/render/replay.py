@@ -13,11 +13,12 @@ from torch import Tensor
 
 from lwlive.engine.keyframe import Cond
 from lwlive.engine.pace import live_pace
+from lwlive.engine.prompt import Conds
 from lwlive.engine.sampler import Sampler
 from lwlive.engine.walk import Walk, begin
 from lwlive.params import Params, Snapshot
 from lwlive.render.journal import Tick, read
-from lwlive.render.plan import cond_of, noises
+from lwlive.render.plan import noises
 from lwlive.render.settings import Settings
 from lwlive.stage.journal import follows
 from lwlive.stage.master import Master
@@ -61,7 +62,7 @@ class Replay:
         self.played = read(settings.render.journal)
         self.sampler, self.overrides, self.again = sampler, settings.overrides, settings.again
         self.fps = settings.render.fps
-        self._cond: dict[tuple[str, str], Cond] = {}
+        self._conds = Conds(sampler.model.encode)
         given = (change.params for change in self.played.changes.values() if change.params)
         most = max(self._params(values).steps or 1 for values in given)
         self._noises = noises(sampler.model, most)
@@ -116,7 +117,7 @@ class Replay:
             snapshot = self._snapshot(change)
             return begin(
                 snapshot,
-                self._conds(snapshot),
+                self._cond(snapshot),
                 model.shape,
                 model.device,
                 change.begin,
@@ -129,7 +130,7 @@ class Replay:
             return walk
         self.sampler.trace(walk)
         snapshot = self._snapshot(change)
-        return walk.steered(snapshot, self._conds(snapshot))
+        return walk.steered(snapshot, self._cond(snapshot))
 
     def _settled(self, walk: Walk) -> Walk:
         if not walk.fresh:
@@ -150,11 +151,8 @@ class Replay:
         own = {n: v for n, v in self.sampler.model.own.items() if values.get(n) is None}
         return Params().model_copy(update={**values, **own, **self.overrides})
 
-    def _conds(self, snapshot: Snapshot) -> Cond:
-        texts = (snapshot.params.prompt, snapshot.params.negative)
-        if texts not in self._cond:
-            self._cond[texts] = cond_of(self.sampler.model, *texts)
-        return self._cond[texts]
+    def _cond(self, snapshot: Snapshot) -> Cond:
+        return self._conds(snapshot.params.prompt, snapshot.params.negative)
 
     def _levels(self) -> list[float]:
         """The master's level on every tick."""

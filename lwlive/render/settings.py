@@ -65,8 +65,8 @@ class Render(BaseModel):
     distance: Measure | None = Field(
         None,
         description="how a budget tells where most changes: lpips, a network's judgement, nearest "
-        "to people's and the default where lwlive[lpips] is installed, or pyramid, which needs no "
-        "network and compares pictures at several sizes",
+        "to people's and the default where the extra lpips is installed, or pyramid, which needs "
+        "no network and compares pictures at several sizes",
     )
     picture: Path | None = Field(
         None,

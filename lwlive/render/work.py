@@ -58,7 +58,8 @@ def run(frames: Frames) -> None:
     if missing:
         rounds = _round(settings)
         first = [n for n in missing if n < rounds]
-        _write(frames, _made(settings, first), rounds, len(first))
+        if first:
+            _write(frames, _made(settings, first), rounds, len(first))
         for n in missing:
             if n >= rounds:
                 frames.write(n, frames.path(n % rounds).read_bytes())

@@ -6,10 +6,12 @@ This file knows nothing of the controls' values, the engine or the walk.
 """
 
 import ctypes
+import logging
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
 
@@ -25,6 +27,8 @@ from pygame._sdl2 import video
 
 from lwlive.stage import hud as paint
 from lwlive.stage.keys import BY_CODE, KEYS, Action, code
+
+log = logging.getLogger(__name__)
 
 Fit = Literal["fill", "fit", "mirror"]
 
@@ -134,6 +138,7 @@ class Display:
         self._held: set[int] = set()  # keys that are down, to tell a press from its repeats
         self._cursor, self._moved_s = True, clock()
         self._splash_s: float | None = None  # when the last splash was shown
+        self._failing = False
         self._forget()
 
     def __enter__(self) -> Self:
@@ -227,30 +232,53 @@ class Display:
         hud: Sequence[str] | None,
         notice: str | None,
     ) -> None:
-        """Show one picture, bytes [H, W, 3], dimmed to `master` 0..1, with words over it."""
+        """Show one picture, bytes [H, W, 3], dimmed to `master` 0..1, with words over it.
+
+        Over a covered monitor, which an audience sees, a notice is shown beside the HUD only.
+        """
         if self._minimised:
             return
+        with self._drawing():
+            self._draw(pixels, _level(master), hud)
+            self._finish(notice if hud is not None or not self._fullscreen else None)
+
+    def _draw(self, pixels: npt.NDArray[np.uint8], level: int, hud: Sequence[str] | None) -> None:
         height, width = pixels.shape[:2]
         texture = self._upload("picture", pixels)
-        texture.color = (round(255 * min(1.0, max(0.0, master))),) * 3
+        texture.color = (level,) * 3
         self._renderer.clear()
-        texture.alpha = self._arrival()
+        texture.alpha = self._arrival(level)
         for place in placements(self._size, (width, height), self._fit):
             texture.draw(None, place[:4], flip_x=place.flip_x, flip_y=place.flip_y)
         self._words.panel("hud", hud, self._size, 54, (0.0, 0.0), every_s=REPAINT_S)
-        self._finish(notice)
 
-    def splash(self, lines: Sequence[str], elapsed: float) -> None:
+    def splash(
+        self, lines: Sequence[str], elapsed: float, master: float = 1.0, notice: str | None = None
+    ) -> None:
         """Before the first picture: the name, and below it the lines. `elapsed` in seconds."""
         if self._minimised:
             return
         self._splash_s = self._clock()
-        width, height = self._size
-        glow = self._upload("glow", paint.glow(elapsed, width / height))
-        glow.color = (255, 255, 255)
-        glow.draw(None, (0, 0, width, height))
-        self._words.title(lines, (width, height))
-        self._finish(None)
+        with self._drawing():
+            width, height = self._size
+            self._renderer.clear()
+            glow = self._upload("glow", paint.glow(elapsed, width / height))
+            glow.color = (_level(master),) * 3
+            glow.draw(None, (0, 0, width, height))
+            self._words.title(lines, (width, height), _level(master))
+            self._finish(None if self._fullscreen else notice)
+
+    @contextmanager
+    def _drawing(self) -> Iterator[None]:
+        """What the graphics driver cannot draw just now is said once, and the show goes on."""
+        try:
+            yield
+            self._failing = False
+        except pygame.error as error:
+            if not self._failing:
+                log.error(f"the window cannot be drawn just now: {error}")
+            self._failing = True
+            self._forget()
 
     def _finish(self, notice: str | None) -> None:
         """The words that go over everything, and onto the screen with it."""
@@ -262,7 +290,7 @@ class Display:
         self._words.panel("keys", keys_said, self._size, 42, (0.5, 0.5), inks)
         self._renderer.present()
 
-    def _arrival(self) -> int:
+    def _arrival(self, level: int) -> int:
         """How opaque the picture is, 0..255: it fades in over the splash, drawn beneath it."""
         if self._splash_s is None or "glow" not in self._textures:
             return 255
@@ -271,7 +299,7 @@ class Display:
             self._splash_s = None
             return 255
         glow = self._textures["glow"]
-        glow.color = (round(255 * (1 - part)),) * 3  # gone by then, also beside the picture
+        glow.color = (round(level * (1 - part)),) * 3  # gone by then, also beside the picture
         glow.draw(None, (0, 0, *self._size))
         return round(255 * part)
 
@@ -295,6 +323,10 @@ class Display:
     def _size(self) -> tuple[int, int]:
         """The window in true pixels, which on some screens is more than its size in points."""
         return self._renderer.get_viewport().size
+
+
+def _level(master: float) -> int:
+    return round(255 * min(1.0, max(0.0, master)))
 
 
 def _monitors() -> list[tuple[int, int]]:

@@ -226,8 +226,11 @@ class Words:
         x, y = round(margin + place[0] * (room[0] - w)), round(margin + place[1] * (room[1] - h))
         old.texture.draw(None, (x, y, w, h))
 
-    def title(self, lines: Sequence[str], window: tuple[int, int]) -> None:
-        """The instrument's name, wide, in the middle of the window, with small lines below."""
+    def title(self, lines: Sequence[str], window: tuple[int, int], level: int = 255) -> None:
+        """The instrument's name, wide, in the middle of the window, with small lines below.
+
+        level: 0 unseen to 255.
+        """
         import pygame
 
         em = _em(window, 46)
@@ -245,6 +248,7 @@ class Words:
         w, h = old.texture.width, old.texture.height
         scale = min(1.0, 0.96 * window[0] / w)
         x, y = round((window[0] - scale * w) / 2), round(0.46 * window[1] - 2 * em)
+        old.texture.alpha = level
         old.texture.draw(None, (x, y, round(scale * w), round(scale * h)))
 
     def _lettering(self, em: int) -> Lettering:

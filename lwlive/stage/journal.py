@@ -25,7 +25,6 @@ A file cut short is good up to its last whole line. The journal knows nothing of
 """
 
 import json
-import logging
 import queue
 import threading
 from pathlib import Path
@@ -34,8 +33,6 @@ from typing import Any
 from lwlive import __version__
 from lwlive.params import SAMPLED, Config, ControlError, Params, Snapshot
 from lwlive.stage.supply import Shown
-
-log = logging.getLogger(__name__)
 
 Between = tuple[int, int]  # which in-between, 0 for none, and the stride
 
@@ -70,6 +67,7 @@ class Journal:
         self._first: int | None = None
         self._last = 0
         self._second = 0
+        self._failed: str | None = None
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
@@ -144,8 +142,14 @@ class Journal:
         self._lines.put(None)
         self._thread.join(CLOSE_S)
 
+    def failed(self) -> str | None:
+        """Why the journal ended early, as a sentence; told once."""
+        failed, self._failed = self._failed, None
+        return failed
+
     def _put(self, **line: Any) -> None:
-        self._lines.put(json.dumps(line, ensure_ascii=False))
+        if self._thread.is_alive():  # it ends where the file cannot be written to
+            self._lines.put(json.dumps(line, ensure_ascii=False))
 
     def _run(self) -> None:
         try:
@@ -155,4 +159,4 @@ class Journal:
                     if self._lines.empty():
                         file.flush()
         except (OSError, ValueError) as error:
-            log.error(f"cannot write the journal {self._path}: {error}; the show goes on")
+            self._failed = f"cannot write the journal {self._path}: {error}; the show goes on"

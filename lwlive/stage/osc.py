@@ -98,7 +98,6 @@ class Osc:
         self.port: int = self._socket.getsockname()[1]
         self._rows = {row.address: row for row in addresses()}
         self._subscribers: dict[Sender, _Subscriber] = {}  # used by the main thread alone
-        self._unsent = 0  # status messages the system would not take; main thread alone
         self._log_due = -math.inf
         self._logged = 0  # refusals the log has told of
         self._stop = threading.Event()
@@ -124,11 +123,6 @@ class Osc:
         """Messages received, applied and refused so far. May be read from any thread."""
         with self._lock:
             return self._counts
-
-    @property
-    def unsent(self) -> int:
-        """Status messages that could not be sent. Main thread only."""
-        return self._unsent
 
     def apply(self, controls: Controls, load_preset: LoadPreset) -> None:
         """Apply what arrived since the last call. `load_preset` gets a plain name and may raise
@@ -194,12 +188,10 @@ class Osc:
     def _send(self, packet: bytes | None, target: Sender) -> bool:
         """Whether there is nothing to try again."""
         if packet is None:  # it cannot be put into a message, now or later
-            self._unsent += 1
             return True
         try:
             self._socket.sendto(packet, target)
         except OSError:  # no room or no way there; the next burst tries again
-            self._unsent += 1
             return False
         return True
 

@@ -39,12 +39,16 @@ _JOIN_S = 0.4  # and so long the file then has to close
 
 def free_path(folder: Path, when: datetime, suffix: str = ".mp4") -> Path:
     """`lwlive-YYYYMMDD-HHMMSS.mp4` in the folder; with -2, -3 ... where that name is taken."""
-    stem = f"lwlive-{when:%Y%m%d-%H%M%S}"
-    path, n = folder / f"{stem}{suffix}", 1
-    while path.exists():
+    return free(folder / f"lwlive-{when:%Y%m%d-%H%M%S}{suffix}")
+
+
+def free(path: Path) -> Path:
+    """The path itself, or the first of `name-2`, `name-3` ... that nothing has yet."""
+    found, n = path, 1
+    while found.exists():
         n += 1
-        path = folder / f"{stem}-{n}{suffix}"
-    return path
+        found = path.with_stem(f"{path.stem}-{n}")
+    return found
 
 
 class Recorder:

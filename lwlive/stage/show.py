@@ -66,7 +66,7 @@ class Screen(Protocol):
     ) -> None:
         """Show one picture."""
 
-    def splash(self, lines: list[str], elapsed: float) -> None:
+    def splash(self, lines: list[str], elapsed: float, master: float, notice: str | None) -> None:
         """Show what is being loaded."""
 
 
@@ -128,13 +128,16 @@ class Show:
         shown = self.supply.tick(now)
         self._hear_engine(now)
         self._record(now)
+        if self._journal is not None and (failed := self._journal.failed()):
+            self._say(failed, now)
         params = self.controls.params
         level = self._master.step(params, 1 / self.config.fps)
         notice = self._notice if now < self._notice_until else None
         if shown is None:
             if self.screen is not None:
                 elapsed = now - self.started
-                self.screen.splash([self.config.model, self.supply.doing], elapsed)
+                words = [self.config.model, self.supply.doing, self.supply.trouble]
+                self.screen.splash([line for line in words if line], elapsed, level, notice)
             self._give_up(now)
         else:
             if self.screen is not None:

@@ -27,8 +27,9 @@ log = logging.getLogger(__name__)
 
 FADE_S = 1.0  # seconds to fade back into the walk
 FREEZE_S = 0.7  # longer than this no picture stands still
-STALL_S = 6.0  # a running engine without a frame for so long stands still
-LOADING_S = 300.0  # an engine without a first frame for so long stands still
+STALL_S = 6.0  # a running engine without a frame for so long stands still,
+STALL_TURNS = 16.0  # or for so many turns: 8 steps in place of 1, and guidance
+LOADING_S = 300.0  # one that loads something for so long stands still
 PAUSES_S = (0.0, 0.0, 2.0, 5.0, 15.0, 60.0)  # before a new start, by deaths in a row
 MINUTE_S = 60.0  # an engine that gave pictures for so long ends the row
 REAP_S = 0.02  # how long a lost engine is waited for, to learn how it ended
@@ -76,6 +77,7 @@ class Supply:
         self._fade = math.ceil(FADE_S * fps)  # ticks
         self._frozen = False  # it gives none at present, and the kept ones are played
         self._moving = False  # frames have come from this engine
+        self._loading = True  # it said so, and not yet that it samples
         self._fading = 0  # ticks left of fading back into the walk
         self._settling = 0  # ticks left of fading from `_still`, where an engine died in its fade
         self._row = 0  # deaths in a row
@@ -215,7 +217,7 @@ class Supply:
             ring.close()
             raise
         self._ring, self._frame_at, self._sent = ring, now, self._snapshot
-        self._moving, self._failed = False, None
+        self._moving, self._loading, self._failed = False, True, None
         self._unread.clear()
         self.doing = "starting"
         self.starts += 1
@@ -230,11 +232,11 @@ class Supply:
 
     def _heard(self, message: object) -> None:
         if isinstance(message, Doing):
-            self.doing = message.text
+            self.doing, self._loading = message.text, True
         elif isinstance(message, Loaded):
             self.loaded = message
         elif isinstance(message, Running):
-            self.running = message
+            self.running, self._loading = message, False
         elif isinstance(message, Note):
             self.notes.append(message.text)
         elif isinstance(message, Failed):
@@ -243,7 +245,9 @@ class Supply:
     def _watch(self, now: float) -> None:
         """End an engine that stands still."""
         assert self._engine is not None
-        if now - self._frame_at > (STALL_S if self._moving else LOADING_S):
+        turns_s = STALL_TURNS * self.running.turn_s if self.running is not None else 0.0
+        limit = LOADING_S if self._loading or not self._moving else max(STALL_S, turns_s)
+        if now - self._frame_at > limit:
             self._failed = Failed(f"no picture for {now - self._frame_at:.0f} seconds")
             self._lost(now)
         elif not self._engine.is_alive():

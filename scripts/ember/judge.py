@@ -5,11 +5,12 @@ Both are trained or set on drawn pictures alone and are never trained against.
 
 import json
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
-from gather import SHARD, paths
+from gather import SHARD, paths, ready
 from keep import numbers
 from torch import Tensor, nn
 from torch.nn import functional
@@ -36,9 +37,9 @@ def network() -> nn.Sequential:
 
 
 def collect(data: Path, shards: int) -> tuple[Tensor, Tensor]:
-    """Drawn training pictures as the classifier sees them, and their families' numbers."""
+    """The first drawn shards as the classifier sees them, and their families' numbers."""
     small, kinds = [], []
-    for number in range(shards):
+    for number in islice(ready(data), shards):
         pictures, notes = paths(data, number)
         drawn = np.load(pictures, mmap_mode="r")
         for start in range(0, SHARD, 50):
