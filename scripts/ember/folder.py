@@ -129,6 +129,9 @@ def blank(seed: int = 0) -> Ember:
 def save(ember: Ember, folder: Path = TARGET) -> None:
     """Write float16 safetensors beside `folder`, then rename each file into place."""
     folder.mkdir(parents=True, exist_ok=True)
+    backend = ember.tokenizer.backend_tokenizer
+    backend.no_truncation()  # left by its last use, and no part of it
+    backend.no_padding()
     with TemporaryDirectory(dir=folder.parent, prefix=".ember-") as scratch:
         pipe = StableDiffusionPipeline(
             vae=deepcopy(ember.vae).half(),

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from folder import Ember
-from latents import tokenize
+from latents import Store, tokenize
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -54,8 +54,24 @@ def pictures(
         part = prompts[start : start + 16]
         noise = torch.cat([starting(seed + start + i) for i in range(len(part))])
         latents = denoise(ember, noise, part, steps, guidance)
+        latents = latents / ember.vae.config.scaling_factor  # as pipelines do
         made.append(ember.vae.decoder(latents).clamp(-1, 1) / 2 + 0.5)
     return torch.cat(made)
+
+
+@torch.inference_mode()
+def contrast(ember: Ember, data: Store, count: int = 320) -> float:
+    """Deviation of the latents made in one step, as a share of that of those drawn.
+
+    It is below 1, since the denoiser gives the mean of what it is in doubt of; pictures are as
+    bright and dark as those drawn where latents are divided by it before they are decoded.
+    """
+    made = []
+    for some in torch.arange(count).split(16):
+        condition = ember.text(data.tokens[some, 0].long()).last_hidden_state
+        noise = data.noise[some].float().to(memory_format=torch.channels_last)
+        made.append(-ember.unet(noise, 999, condition).sample)
+    return float(torch.cat(made).std() / data.latents[:count].float().std())
 
 
 def starting(seed: int) -> Tensor:

@@ -18,7 +18,7 @@ import latents
 import torch
 from gather import SHARD, shard
 from keep import restore
-from sample import open_folder
+from sample import contrast, open_folder
 from torch import nn
 
 STAGES = ("draw", "autoencoder", "denoiser", "save")
@@ -42,6 +42,11 @@ def trained(work: Path, start: Path | None) -> folder.Ember:
     average = nn.ModuleDict({"unet": ember.unet, "text": ember.text})
     restore(work / "denoiser.pt", average=average)
     return ember
+
+
+def learnt(ember: folder.Ember, work: Path) -> latents.Store:
+    """All drawn pictures, as the denoiser learns them."""
+    return latents.load(ember.vae, ember.tokenizer, work / "data", work / "latents")
 
 
 def main() -> None:
@@ -70,12 +75,16 @@ def main() -> None:
         )
     if "denoiser" in stages:
         ember = begun(flags.work, flags.start)
-        data = latents.load(ember.vae, ember.tokenizer, flags.work / "data", flags.work / "latents")
+        data = learnt(ember, flags.work)
         say(f"{len(data.latents)} latents, deviation {float(data.latents.float().std()):.3f}")
         checkpoint = flags.work / "denoiser.pt"
         denoiser.train(ember, data, checkpoint, flags.denoiser_steps, say, peak=flags.peak)
     if "save" in stages:
-        folder.save(trained(flags.work, flags.start), flags.out)
+        ember = trained(flags.work, flags.start)
+        share = contrast(ember, learnt(ember, flags.work))
+        say(f"what one step makes has {share:.3f} of the contrast of what was drawn")
+        ember.vae.register_to_config(scaling_factor=round(share, 3))
+        folder.save(ember, flags.out)
 
 
 if __name__ == "__main__":
