@@ -36,6 +36,42 @@ def unseen(_: Use) -> None:
     """Look away."""
 
 
+class Ear:
+    """Hears what a show's status says. A context manager."""
+
+    def __init__(self, client: SimpleUDPClient) -> None:
+        self._client = client
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+
+    def __enter__(self) -> "Ear":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def told(self, name: str, above: float = -1) -> float:
+        """What the status says of a number, once that is above another; all is told anew.
+
+        0 where nothing is said for half a second.
+        """
+        self._socket.settimeout(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:  # what was said before
+                self._socket.recv(65536)
+        self._socket.settimeout(0.5)
+        self._client.send_message("/lwlive/subscribe", self._socket.getsockname()[1])
+        with contextlib.suppress(TimeoutError):
+            while True:
+                for timed in OscPacket(self._socket.recv(65536)).messages:
+                    message = timed.message
+                    if message.address == f"/lwlive/status/{name}":
+                        value = float(message.params[0])
+                        if value > above:
+                            return value
+        return 0.0
+
+
 def figures(
     flags: list[str], fps: float, seconds: float, look: Callable[[Use], None] = unseen
 ) -> dict[str, Any]:
@@ -52,7 +88,9 @@ def figures(
         with tempfile.TemporaryFile("w+") as said:
             show = subprocess.Popen(command, stdout=said, stderr=said)
             try:
-                sent = _storm(show, port, look)
+                client = SimpleUDPClient("127.0.0.1", port)
+                with Ear(client) as ear:
+                    sent = _storm(show, client, ear, look)
             finally:
                 show.kill()
                 show.wait()
@@ -64,13 +102,15 @@ def figures(
     return {"fps": fps, "sent": sent, **{name: found[name] for name in TOLD}, **latency}
 
 
-def _storm(show: "subprocess.Popen[Any]", port: int, look: Callable[[Use], None]) -> int:
+def _storm(
+    show: "subprocess.Popen[Any]", client: SimpleUDPClient, ear: Ear, look: Callable[[Use], None]
+) -> int:
     """Steer the show from its first picture to its end; how many messages were sent.
 
     Everything but what multiplies the work of a frame: steps and depth.
     """
-    client, rng, sent = SimpleUDPClient("127.0.0.1", port), random.Random(4), 0
-    while show.poll() is None and not _told(client, "fps"):
+    rng, sent = random.Random(4), 0
+    while show.poll() is None and not ear.told("fps", above=0):
         pass
     began = next_look = time.monotonic()
     while show.poll() is None:
@@ -81,7 +121,7 @@ def _storm(show: "subprocess.Popen[Any]", port: int, look: Callable[[Use], None]
                     {
                         "second": time.monotonic() - began,
                         **_used(show),
-                        "late": _told(client, "late"),
+                        "late": ear.told("late"),
                     }
                 )
         control: tuple[str, Any] = rng.choice(
@@ -109,21 +149,6 @@ def _used(show: "subprocess.Popen[Any]") -> Use:
         "threads": sum(each.num_threads() for each in all_of_them),
         "files": sum(getattr(each, count)() for each in all_of_them),
     }
-
-
-def _told(client: SimpleUDPClient, name: str) -> float:
-    """What the show's status says of a number; 0 where it says nothing within half a second."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ear:
-        ear.bind(("127.0.0.1", 0))
-        ear.settimeout(0.5)
-        client.send_message("/lwlive/subscribe", ear.getsockname()[1])
-        with contextlib.suppress(TimeoutError):
-            while True:
-                told = (timed.message for timed in OscPacket(ear.recv(65536)).messages)
-                for message in told:
-                    if message.address == f"/lwlive/status/{name}":
-                        return float(message.params[0])
-    return 0.0
 
 
 def _free_port() -> int:
