@@ -38,6 +38,7 @@ _HEADER = np.dtype(
         ("stride", "<i8"),
         ("between", "<i8"),
         ("paced", "<i8"),
+        ("eased", "<i8"),
     ]
 )
 
@@ -56,6 +57,7 @@ class Frame:
     stride: int = 1  # every how many frames one is sampled
     between: int = 0  # which of the in-betweens it is, from 1; 0 where it was sampled
     paced: bool = False  # whether its segment's pace was measured
+    eased: bool = False  # whether its change was limited, while the walk was steered
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ class Ring:
             frame.stride,
             frame.between,
             frame.paced,
+            frame.eased,
         )
         np.copyto(self._pixels[slot], frame.pixels)
         self._write += 1
@@ -165,6 +168,7 @@ class Ring:
                 int(head["stride"]),
                 int(head["between"]),
                 bool(head["paced"]),
+                bool(head["eased"]),
             )
         return None
 

@@ -26,7 +26,7 @@ PROMPTS = [
     "icy crystals on navy",
 ]
 
-MOST = 4.5  # times the median; 3 is the aim, but a prompt may arrive suddenly within its transition
+MOST = 3.0  # times the median
 
 
 @pytest.fixture(scope="module")

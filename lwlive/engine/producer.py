@@ -22,6 +22,7 @@ from lwlive.engine.loop import FULL_LOAD, Costs, Decision, Situation, decide
 from lwlive.engine.pace import live_pace
 from lwlive.engine.prompt import Conds
 from lwlive.engine.sampler import Model, Sampler
+from lwlive.engine.slew import eased, most
 from lwlive.engine.walk import Look, Walk, begin
 from lwlive.engine.warming import first_uses
 from lwlive.link import Running
@@ -37,6 +38,7 @@ class Made:
     place: int  # how many frames of this walk came before
     walk: Walk
     latents: Tensor  # [C, H, W], clean
+    behind: bool  # whether these follow those of the walk, and have not caught up
 
 
 class Producer:
@@ -133,7 +135,7 @@ class Producer:
         """Sample one batch of places, decode them and the in-betweens, put all into the ring."""
         sampled, walks = self._places()
         start = self.timer()
-        clean = self.sampler.latents(sampled)
+        clean, limited, behind = self._eased(self.sampler.latents(sampled), sampled, len(walks))
         between = self.timer()
         latents = self._filled_in(clean, len(walks))
         pictures = self.sampler.pixels(latents)
@@ -158,9 +160,10 @@ class Producer:
                 stride=stride,
                 between=(i + 1) % stride,
                 paced=bool(walk.warp),
+                eased=limited[i // stride],
             )
             self.ring.put(frame)
-            self._made.append(Made(first + i, place + i, walk, z))
+            self._made.append(Made(first + i, place + i, walk, z, behind[i // stride]))
         self._follow()
 
     def _places(self) -> tuple[list[Walk], list[Walk]]:
@@ -174,6 +177,25 @@ class Producer:
             walks.append(self._settled(walks[-1].after(1 / self.fps)))
         stride = self.stride if self._made else 1
         return walks[stride - 1 :: stride], walks
+
+    def _eased(
+        self, clean: Tensor, walks: list[Walk], frames: int
+    ) -> tuple[Tensor, list[bool], list[bool]]:
+        """Clean latents [n, C, H, W] that follow at a limited rate while the walk is steered.
+
+        With them, for each: whether it was limited so, and whether it is still behind.
+        """
+        seconds = frames / len(walks) / self.fps
+        last = self._made[-1] if self._made else None
+        before, on = (last.latents, last.behind) if last else (clean[0], False)
+        result, limited = [], []
+        for walk, after in zip(walks, clean, strict=True):
+            on = on or (walk.bending and last is not None)
+            before = eased(before, after, most(walk, seconds)) if on else after
+            result.append(before)
+            limited.append(on)
+        followed = torch.stack(result)
+        return followed, limited, (followed != clean).flatten(1).any(1).tolist()
 
     def _filled_in(self, clean: Tensor, frames: int) -> Tensor:
         """Clean latents of all frames [frames, C, H, W], those between mixed from [n, C, H, W]."""

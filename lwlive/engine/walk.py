@@ -102,6 +102,13 @@ class Walk:
         return self.fraction + self.glides["pace"].value * (even - self.fraction)
 
     @property
+    def bending(self) -> bool:
+        """Whether anything but the speed is on its way to what the controls ask for."""
+        moving = (g.value != g.target for name, g in self.glides.items() if name != "speed")
+        on_its_way = self.arrived < 1 or self.old_look is not None or any(moving)
+        return not self.tied and on_its_way
+
+    @property
     def blended(self) -> float:
         """How far between the two conditionings the picture is, 0 to 1: slower halfway."""
         if self.tied:

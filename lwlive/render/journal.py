@@ -25,6 +25,7 @@ class Tick:
     nexts: int = 0
     between: Between | None = None  # None where it follows from the frame before
     paced: bool | None = None
+    eased: bool | None = None
     params: dict[str, Any] | None = None
     master: dict[str, Any] | None = None
 
@@ -72,7 +73,7 @@ def _take(found: Performance, line: dict[str, Any], params: dict[str, Any]) -> N
     if "repeat" in line:
         found.repeats |= set(range(tick, tick + int(line["repeat"])))
     found.dtype = line.get("dtype", found.dtype)
-    if not {"begin", "back", "params", "master", "between", "paced"} & set(line):
+    if not {"begin", "back", "params", "master", "between", "paced", "eased"} & set(line):
         return
     change = found.changes.setdefault(tick, Tick())
     change.begin = line.get("begin", change.begin)
@@ -87,6 +88,7 @@ def _take(found: Performance, line: dict[str, Any], params: dict[str, Any]) -> N
             raise ValueError("there is no such in-between")
         change.between = int(which), int(stride)
     change.paced = line.get("paced", change.paced)
+    change.eased = line.get("eased", change.eased)
     if "master" in line:
         change.master = {n: checked(n, value) for n, value in line["master"].items()}
 

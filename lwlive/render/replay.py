@@ -5,7 +5,7 @@ only go forwards; asked for an earlier frame, it begins anew.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,6 +15,7 @@ from lwlive.engine.keyframe import Cond
 from lwlive.engine.pace import live_pace
 from lwlive.engine.prompt import Conds
 from lwlive.engine.sampler import Sampler
+from lwlive.engine.slew import eased, most
 from lwlive.engine.walk import Walk, begin
 from lwlive.params import Params, Snapshot
 from lwlive.render.journal import Tick, read
@@ -26,32 +27,45 @@ from lwlive.stage.master import Master
 TAKEN_BACK = 512  # frames at most
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Mixed:
-    """A picture that was mixed: of the one before the in-betweens, and of one sampled after."""
+    """A picture that was mixed: of the one before the in-betweens, and of the one after."""
 
-    before: "Mixed | Walk"
-    after: Walk
+    before: "Part"
+    after: "Part"
     share: float
+    clean: Tensor | None = None  # [C, H, W], once it is known
 
 
-Made = tuple[Walk, Mixed | Walk]  # where a frame is, and what its picture was made of
+@dataclass(eq=False)
+class Eased:
+    """A picture that followed the walk at a limited rate."""
+
+    before: "Part | None"  # not kept once it is known
+    after: Walk
+    most: float
+    clean: Tensor | None = None
 
 
-def _walks(part: Mixed | Walk) -> Iterator[Walk]:
-    """What has to be sampled for a picture."""
-    if isinstance(part, Mixed):
-        yield from _walks(part.before)
-        yield part.after
-    else:
-        yield part
+Part = Walk | Mixed | Eased
+Made = tuple[Walk, Part]  # where a frame is, and what its picture was made of
 
 
-def _clean(part: Mixed | Walk, sampled: dict[Walk, Tensor]) -> Tensor:
-    """Clean latents [C, H, W] of a picture, from those sampled."""
-    if isinstance(part, Walk):
-        return sampled[part]
-    return torch.lerp(_clean(part.before, sampled), sampled[part.after], part.share)
+def _unknown(parts: Sequence[Part]) -> list[Part]:
+    """These and all that they are made from, as far as that is not known, the first made first."""
+    found: list[Part] = []
+    seen: set[Part] = set()
+    todo: list[tuple[Part, bool]] = [(part, False) for part in reversed(parts)]
+    while todo:  # a picture may follow hundreds of others
+        part, below = todo.pop()
+        if below:
+            found.append(part)
+        elif part not in seen and (isinstance(part, Walk) or part.clean is None):
+            seen.add(part)
+            todo.append((part, True))
+            if not isinstance(part, Walk):
+                todo += [(one, False) for one in (part.after, part.before) if one is not None]
+    return found
 
 
 class Replay:
@@ -73,15 +87,29 @@ class Replay:
     def latents(self, numbers: Sequence[int]) -> Tensor:
         """Clean latents [n, C, H, W] of these frames."""
         parts = [self._at(n)[1] for n in numbers]
-        walks = list(dict.fromkeys(walk for part in parts for walk in _walks(part)))
-        sampled = dict(zip(walks, self.sampler.latents(walks), strict=True))
-        return torch.stack([_clean(part, sampled) for part in parts])
+        unknown = _unknown(parts)
+        walks = [part for part in unknown if isinstance(part, Walk)]
+        sampled = dict(zip(walks, self.sampler.latents(walks), strict=True)) if walks else {}
+
+        def clean(part: Part | None) -> Tensor:
+            assert part is not None
+            found = sampled[part] if isinstance(part, Walk) else part.clean
+            assert found is not None
+            return found
+
+        for part in unknown:
+            if isinstance(part, Mixed):
+                part.clean = torch.lerp(clean(part.before), clean(part.after), part.share)
+            elif isinstance(part, Eased):
+                part.clean = eased(clean(part.before), clean(part.after), part.most)
+                part.before = None
+        return torch.stack([clean(part) for part in parts])
 
     def _rewind(self) -> None:
         self._next = 0  # tick whose walk is not known yet
         self._recent: deque[Made] = deque(maxlen=TAKEN_BACK)  # different frames
         self._version = 0
-        self._between, self._paced = (0, 1), False
+        self._between, self._paced, self._eased = (0, 1), False, False
 
     def _at(self, tick: int) -> Made:
         if tick < self._next - 1:
@@ -98,17 +126,21 @@ class Replay:
             self._between = (0, 1)
         self._between = change.between or follows(self._between)
         self._paced = self._paced if change.paced is None else change.paced
+        self._eased = self._eased if change.eased is None else change.eased
         walk = self._walk(change)
-        which, stride = self._between
-        if not (self.again and which and self._recent):
+        which, stride = self._between if self.again else (0, 1)
+        if not self._recent:
             return walk, walk
         last = self._recent[-1][1]
-        if which > 1 and isinstance(last, Mixed):
+        if isinstance(last, Mixed) and which > 1:
             return walk, Mixed(last.before, last.after, which / stride)
+        if isinstance(last, Mixed) and which == 0 and not change.back and change.params is None:
+            return walk, last.after  # what they were mixed with
         after = walk
-        for _ in range(stride - which):
+        for _ in range((stride - which) % stride):
             after = self._settled(after.after(1 / self.fps))
-        return walk, Mixed(last, after, which / stride)
+        part = Eased(last, after, most(after, stride / self.fps)) if self._eased else after
+        return walk, Mixed(last, part, which / stride) if which else part
 
     def _walk(self, change: Tick) -> Walk:
         """Where the next frame is."""

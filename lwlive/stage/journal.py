@@ -11,7 +11,7 @@ A line tells what took effect on a tick, counted from the first picture:
     {"tick": 0, "begin": 0.0, "nexts": 0, "params": {...}}        a walk begins at this phase
     {"tick": 90, "nexts": 0, "params": {"prompt": "smoke"}}       only what differs
     {"tick": 97, "back": 2, ...}                                  and two frames were taken back
-    {"tick": 98, "between": [1, 3], "paced": false}               see below
+    {"tick": 98, "between": [1, 3], "paced": false, "eased": true}    see below
     {"tick": 99, "repeat": 1}                                     so many ticks repeat a picture
     {"tick": 120, "master": {"blackout": true}}                   what the stage does by itself
     {"tick": 4, "dtype": "float32"}                               what the engine computes in
@@ -19,7 +19,8 @@ A line tells what took effect on a tick, counted from the first picture:
 
 `between` tells an in-between: which one it is, and every how many frames one is sampled; 0 is one
 that is sampled. It stands where it does not follow from the frame before (`follows`). `paced` tells
-whether the segment's pace had been measured in time, where that changes.
+whether the segment's pace had been measured in time, `eased` whether the change was limited, both
+where that changes.
 
 A file cut short is good up to its last whole line. The journal knows nothing of the walk.
 """
@@ -63,7 +64,7 @@ class Journal:
         self._dtype: str | None = None
         self._place = -1
         self._between: Between = (0, 1)
-        self._paced = False
+        self._paced = self._eased = False
         self._first: int | None = None
         self._last = 0
         self._second = 0
@@ -131,7 +132,9 @@ class Journal:
             line["between"] = between
         if frame.paced != self._paced:
             line["paced"] = frame.paced
-        self._between, self._paced = between, frame.paced
+        if frame.eased != self._eased:
+            line["eased"] = frame.eased
+        self._between, self._paced, self._eased = between, frame.paced, frame.eased
         if line:
             self._put(tick=now, **line)
 

@@ -1,0 +1,33 @@
+"""Slew: how fast pictures may change while the walk is steered.
+
+A model answers a steady change of prompt, look or guidance with sudden ones: several steps can tip
+a whole region from one frame to the next. So while anything is on its way to what the controls ask
+for, the clean latents follow at a limited rate, as a slew-rate limiter lets a voltage follow, and
+pictures that would jump are passed through. Where nothing is steered, nothing is limited. This
+file holds no state: the frame before is passed in.
+"""
+
+import torch
+from torch import Tensor
+
+from lwlive.engine.walk import EASE_S, Walk
+
+APART = 1.4  # distance of two pictures that have nothing in common, in deviations of the latents
+WINDING = 1.5  # how much longer the way from keyframe to keyframe is
+SLACK = 1.3  # times the rate at which a transition and the walk get there in time
+
+
+def most(walk: Walk, seconds: float) -> float:
+    """How far a frame may be from the one so many seconds before it: RMS over all latents."""
+    transition = max(walk.params.transition, EASE_S)
+    return SLACK * APART * (1 / transition + WINDING * walk.glides["speed"].value) * seconds
+
+
+def eased(before: Tensor, after: Tensor, far: float) -> Tensor:
+    """`after`, or the place so far on the way to it from `before`.
+
+    before, after: clean latents [C, H, W]. What is not finite is left as it is.
+    """
+    distance = (after - before).square().mean().sqrt()
+    near = torch.lerp(before, after, far / distance)
+    return torch.where(distance > far, near, after)  # a comparison with NaN is false
