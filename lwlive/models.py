@@ -58,6 +58,8 @@ def _build(config: Config, params: Params) -> None:
             one, decoding = (1e3 * spent / want.batch for spent in found)
             print(f"{about}: built; a step takes {one:.1f} ms a frame, decoding {decoding:.1f} ms")
             return
+        if trouble := want.trouble(cache):
+            raise ModelError(f"{about} cannot be compiled here: {trouble}")
         print(f"{about}: building", flush=True)
         try:
             build(want, place)

@@ -4,6 +4,9 @@ Building takes a minute and holds the interpreter, so `python -m lwlive.engine.p
 in a child of low priority; the engine loads the finished packages in a tenth of a second, and
 needs neither diffusers nor transformers from then on. A package serves one model, size, batch,
 dtype, processor and torch version; anything else has a place of its own in the cache.
+
+Where a torch version compiles networks so that they are wrong or slow, that is written into their
+place instead, and they are asked uncompiled.
 """
 
 import contextlib
@@ -16,29 +19,34 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import torch
 from torch import Tensor
 
 from lwlive.checkpoint import Additions, name_of
-from lwlive.engine.attention import prepare
-from lwlive.engine.graphs import filled, replayed, waited
+from lwlive.engine.attention import SDPA, prepare
+from lwlive.engine.graphs import Timer, filled, replayed, waited
 from lwlive.engine.keyframe import Cond
 from lwlive.engine.measure import seconds
 from lwlive.engine.model import PLAIN, Eager, LastGood, Modules, load
 from lwlive.engine.networks import Kind
 from lwlive.engine.prompt import Encoder
+from lwlive.engine.sampler import Model
 from lwlive.engine.schedule import MOST_STEPS, Schedule, Step
 from lwlive.ring import Pixels
 
-FORMAT = 3  # one up whenever what is written changes
+FORMAT = 4  # one up whenever what is written changes
 PROMPTS = 2  # prompts encoded at once: wanted and unwanted
 COSTS = "costs.json"  # written last
+TROUBLE = "trouble.txt"  # written in the place of packages that are of no use
+WRONG, DIFFERENT = 0.05, 3.0  # share of an output, and mean levels of 255, that may differ
+SLOW = 1.25  # times as long as uncompiled, for which a busy machine may not be to blame
 TEMPORARY = ("TMPDIR", "TMP", "TEMP")  # what names the folder for temporary files
 ALONE = True  # one thread asks a package; with locks of its own it could be no CUDA graph
 
@@ -76,6 +84,42 @@ class Build:
             return float(one), float(other)
         except (OSError, ValueError, TypeError):
             return None
+
+    def trouble(self, cache_folder: Path) -> str | None:
+        """Why these networks are not to be compiled, None where nothing is known against it."""
+        with contextlib.suppress(OSError):
+            return (self.place(cache_folder) / TROUBLE).read_text("utf-8")
+        return None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What the networks themselves give, to compare compiled ones with."""
+
+    x: Tensor  # [B, C, H, W]
+    cond: Cond
+    output: Tensor
+    pictures: Pixels
+    seconds: tuple[float, float]
+
+    @classmethod
+    def of(cls, model: Model, cond: Cond, timer: Timer) -> "Trial":
+        """Try a model with a batch's conditioning."""
+        x = torch.randn(model.batch, *model.shape, device=model.device)
+        output, pictures = model.denoise(x, 500.0, cond), model.decode(x)
+        return cls(x, cond, output, pictures, seconds(model, cond, timer))
+
+    def against(self, compiled: Model, costs: tuple[float, float]) -> str | None:
+        """What is to be said against a compiled model with these costs, None where nothing is."""
+        output = compiled.denoise(self.x, 500.0, self.cond)
+        scale = float(self.output.norm()) or 1.0
+        wrong = not float((output - self.output).norm()) <= WRONG * scale  # true of no numbers, too
+        pictures = compiled.decode(self.x).astype(np.int16)
+        if wrong or float(np.abs(pictures - self.pictures).mean()) > DIFFERENT:
+            return f"torch {torch.__version__} compiles this model wrongly"
+        if sum(costs) > SLOW * sum(self.seconds):
+            return f"torch {torch.__version__} compiles this model to something slower"
+        return None
 
 
 @cache
@@ -116,7 +160,10 @@ def _contents(folder: str) -> str:
 
 
 def build(want: Build, to: Path) -> None:
-    """Compile a checkpoint into the folder `to`, which is there whole or not at all."""
+    """Compile a checkpoint into the folder `to`, which is there whole or not at all.
+
+    Raises RuntimeError where what comes of it is of no use, and leaves that in the folder.
+    """
     torch.set_num_threads(want.threads)
     making = to.with_name(f"{to.name}.{os.getpid()}")
     for left in to.parent.glob(f"{to.name}.*"):  # by a build that was killed
@@ -124,20 +171,49 @@ def build(want: Build, to: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
     making.mkdir(parents=True)
     try:
-        cond = _compile(want, making)
-        found = seconds(Packaged(making), cond, waited(time.perf_counter, want.device))
-        (making / COSTS).write_text(json.dumps(found), "utf-8")
+        trial = _compile_any(want, making)
+        packaged = Packaged(making)
+        found = seconds(packaged, trial.cond, waited(time.perf_counter, want.device))
+        trouble = trial.against(packaged, found)
+        if trouble is None:
+            (making / COSTS).write_text(json.dumps(found), "utf-8")
+        else:
+            _emptied(making)
+            (making / TROUBLE).write_text(trouble, "utf-8")
         shutil.rmtree(to, ignore_errors=True)
         making.rename(to)
     finally:
         shutil.rmtree(making, ignore_errors=True)
+    if trouble is not None:
+        raise RuntimeError(trouble)
 
 
-def _compile(want: Build, making: Path) -> Cond:
-    """Write all but the costs; returns a conditioning to try it with. Frees the networks."""
+def _compile_any(want: Build, making: Path) -> Trial:
+    """Compile; networks that attend another way than PyTorch's, which cannot be, attend as that."""
+    try:
+        return _compile(want, making)
+    except Exception:  # whatever the compiler makes of somebody else's code
+        if want.kind.attention == SDPA:
+            raise
+        _emptied(making)
+        note = f"{want.kind.attention} cannot be compiled here, so what is compiled uses {SDPA}"
+        return _compile(replace(want, kind=replace(want.kind, attention=SDPA)), making, note)
+
+
+def _emptied(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+def _compile(want: Build, making: Path, note: str | None = None) -> Trial:
+    """Write all but the costs, and what is to be said whenever the packages are opened.
+
+    Returns what to hold them against. Frees the networks.
+    """
     folder = Path(want.folder)
     modules = load(folder, want.size, want.device, want.kind, want.additions)
     eager = Eager(modules, want.batch)
+    trial = Trial.of(eager, eager.blank(), waited(time.perf_counter, want.device))
     for name, (module, inputs) in _parts(modules, eager, want.batch).items():
         with torch.inference_mode(False), torch.no_grad():
             program = torch.export.export(module, inputs)
@@ -148,10 +224,10 @@ def _compile(want: Build, making: Path) -> Cond:
     steps = range(1, MOST_STEPS + 1)
     schedules = [asdict(eager.schedule(n, begin)) for n in steps for begin in range(n)]
     about = {"name": eager.name, "shape": eager.shape, "own": eager.own, **asdict(want)}
-    about["embeds_guidance"] = eager.embeds_guidance
+    about |= {"embeds_guidance": eager.embeds_guidance, "note": note}
     text = json.dumps({"about": about, "schedules": schedules})
     (making / "about.json").write_text(text, "utf-8")
-    return eager.blank()
+    return trial
 
 
 def _parts(modules: Modules, eager: Eager, batch: int) -> dict[str, tuple[Any, tuple[Any, ...]]]:
@@ -225,6 +301,8 @@ class Packaged:
         self.embeds_guidance = bool(about["embeds_guidance"])
         self.encode = Encoder(place, self._asked, self.device)
         self.notes = self.encode.notes
+        if about["note"]:
+            self.notes.append(str(about["note"]))
         self.good = LastGood()
         with _unpacking(place.parent.with_name("unpacked")):
             self._text, denoiser, decoder = (
@@ -274,6 +352,18 @@ class Packaged:
     def decode(self, latents: Tensor) -> Pixels:
         """Pictures [n, H, W, 3] of clean latents, a batch at a time."""
         return self.good.decoded(self._decoder, latents, self.batch, self.batch)
+
+
+def opened(place: Path) -> Packaged:
+    """Packages that work here: they are used once. Raises RuntimeError and others where not."""
+    model = Packaged(place)
+    cond = tuple(part[:1] for part in model.encode([""]))
+    if model.embeds_guidance:
+        cond = (*cond, torch.ones(1, device=model.device))
+    x = torch.zeros(1, *model.shape, device=model.device)
+    model.denoise(x, 500.0, cond)
+    model.decode(x)
+    return model
 
 
 def _end_with_parent() -> None:

@@ -79,6 +79,12 @@ class Producer:
         self._turn_s = 0.0
         self._first_uses: Iterator[None] | None = None  # those left, once they have begun
 
+    def recover(self, model: Model) -> None:
+        """Go on with another model after a turn that failed, from the last frame made."""
+        self.use(model)
+        if self._made:
+            self._follow()
+
     @property
     def running(self) -> Running:
         """How frames are sampled now."""
