@@ -25,7 +25,8 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 from lwlive.engine.builder import Builder
 from lwlive.engine.model import Eager, load
 from lwlive.engine.networks import Kind
-from lwlive.engine.packages import Build, Packaged
+from lwlive.engine.packaged import Packaged
+from lwlive.engine.packages import Build
 from lwlive.params import Params
 
 POSIX = os.name == "posix"

@@ -5,6 +5,7 @@ import json
 import multiprocessing
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,13 +15,15 @@ import tiny
 import torch
 from torch import Tensor
 
-from lwlive.engine import packages
+from lwlive import cli
+from lwlive.engine import packaged, packages, trial
 from lwlive.engine.keyframe import Cond
 from lwlive.engine.model import Eager, load
 from lwlive.engine.networks import Kind
-from lwlive.engine.packages import SLOW, Build, Trial, build
+from lwlive.engine.packages import Build, build
 from lwlive.engine.process import Engine
 from lwlive.engine.producer import Producer
+from lwlive.engine.trial import SLOW, Trial
 from lwlive.link import Note
 from lwlive.params import Params, Snapshot
 from lwlive.ring import Pixels, Ring, slots
@@ -66,7 +69,8 @@ class Workshop:
         def seconds(model: Any, *_: object) -> tuple[float, float]:
             return (compiled_s if isinstance(model, Compiled) else eager_s), 0.0
 
-        self._patch.setattr(packages, "seconds", seconds)
+        for module in (packages, trial):
+            self._patch.setattr(module, "seconds", seconds)
 
     def _compile(self, want: Build, making: Path, note: str | None = None) -> Trial:
         if want.kind.attention != "sdpa":
@@ -206,14 +210,15 @@ def test_memory_that_does_not_hold_one_frame_ends_the_engine(folder: Path) -> No
 def test_a_package_that_cannot_be_used_is_an_error_when_it_is_opened(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert packages.opened(tmp_path) is workshop.model
+    monkeypatch.setattr(packaged, "Packaged", lambda _: workshop.model)
+    assert packaged.opened(tmp_path) is workshop.model
 
     def fail(*_: object) -> Tensor:
         raise RuntimeError("API call failed")
 
     monkeypatch.setattr(workshop.model, "denoise", fail)
     with pytest.raises(RuntimeError, match="API call failed"):
-        packages.opened(tmp_path)
+        packaged.opened(tmp_path)
 
 
 def test_costs_that_cannot_be_read_are_none(workshop: Workshop) -> None:
@@ -221,3 +226,22 @@ def test_costs_that_cannot_be_read_are_none(workshop: Workshop) -> None:
     assert workshop.build() == ""
     (place / "costs.json").write_text(json.dumps([1]))
     assert workshop.want.costs(workshop.cache) is None
+
+
+def test_what_is_built_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = ["models", "build", "--cache", str(tmp_path)]
+    assert cli.main(said) == 0
+    assert capsys.readouterr().out == f"nothing is built in {tmp_path}\n"
+    about = {"name": "sdxs", "size": [512, 256], "device": "cuda", "kind": {"precision": "float16"}}
+    for batch, torch_version in ((1, version("torch")), (4, "1.0")):
+        place = tmp_path / "packages" / f"sdxs-{batch}"
+        place.mkdir(parents=True)
+        row = {"about": {**about, "batch": batch, "torch": torch_version}}
+        (place / "about.json").write_text(json.dumps(row))
+        (place / "costs.json").write_text("[0.015, 0.005]")
+    assert cli.main(said) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "sdxs, 512x256, batch 1, float16 on cuda: 50 frames/s in one step, 0 MB",
+        "sdxs, 512x256, batch 4, float16 on cuda: 200 frames/s in one step, 0 MB, of torch 1.0, "
+        "which is not here",
+    ]

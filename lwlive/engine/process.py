@@ -145,7 +145,7 @@ class Engine:
         """The model, from its packages where they are built, and what to build where not."""
         from lwlive.engine import ready
         from lwlive.engine.model import Eager, load
-        from lwlive.engine.packages import opened
+        from lwlive.engine.packaged import opened
 
         order, config = self.order, self.order.config
         self.pipe.send(Doing(f"loading {config.model}"))
@@ -178,7 +178,7 @@ class Engine:
     def _compile(self, producer: "Producer", build: "Build") -> None:
         """Start building packages, or go over to them once they are built; once in a life."""
         from lwlive.engine.builder import Builder, compiler
-        from lwlive.engine.packages import opened
+        from lwlive.engine.packaged import opened
 
         place = build.place(self.order.cache)
         if self._builder is None:
