@@ -26,7 +26,7 @@ from lwlive.engine.walk import Look, Walk, begin
 from lwlive.engine.warming import first_uses
 from lwlive.link import Running
 from lwlive.params import Snapshot
-from lwlive.ring import Frame, Ring
+from lwlive.ring import Frame, Pixels, Ring
 
 
 @dataclass(frozen=True)
@@ -136,38 +136,49 @@ class Producer:
         return next(self._first_uses, False) is None
 
     def _make(self) -> None:
-        """Sample one batch of places, decode them and the in-betweens, put all into the ring."""
+        """Sample one batch of places, decode them and the in-betweens, put all into the ring.
+
+        As many as a batch has are decoded at a time, and can be shown while others are decoded.
+        """
         sampled, walks = self._places()
         start = self.timer()
         clean = self.sampler.latents(sampled)
         between = self.timer()
         latents = self._filled_in(clean, len(walks))
-        pictures = self.sampler.pixels(latents)
+        for i in range(0, len(walks), self.model.batch):
+            part = slice(i, i + self.model.batch)
+            pictures = self.sampler.pixels(latents[part])
+            self._put(walks[part], latents[part], pictures, i, len(walks) // len(sampled))
         spent = self.timer() - between
         self._turn_s = self.model.batch * (between - start + spent) / len(sampled)
         if len(sampled) == self.model.batch:  # a smaller batch may cost as much as a whole one
             each = (between - start) / len(sampled)
             self.costs = self.costs.learned(each, spent / len(walks))
+        self._follow()
+
+    def _put(
+        self, walks: list[Walk], latents: Tensor, pictures: list[Pixels], before: int, stride: int
+    ) -> None:
+        """Put some of a turn's frames into the ring, `before` of which are there already."""
         # Frames that the reader overtook meanwhile are not skipped: they are shown later.
         first = max(self._made[-1].number if self._made else -1, self.ring.taken) + 1
         place = self._made[-1].place + 1 if self._made else 0
-        stride = len(walks) // len(sampled)
         for i, (walk, z, pixels) in enumerate(zip(walks, latents, pictures, strict=True)):
+            between = (before + i + 1) % stride
             frame = Frame(
                 pixels=pixels,
                 number=first + i,
                 version=walk.snapshot.version,
                 phase=walk.phase,
-                sampled=(i + 1) % stride == 0,
+                sampled=between == 0,
                 epoch=self.epoch,
                 place=place + i,
                 stride=stride,
-                between=(i + 1) % stride,
+                between=between,
                 paced=bool(walk.warp),
             )
             self.ring.put(frame)
             self._made.append(Made(first + i, place + i, walk, z))
-        self._follow()
 
     def _places(self) -> tuple[list[Walk], list[Walk]]:
         """The places to sample, and those of all frames they make: every stride-th is sampled.
