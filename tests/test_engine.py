@@ -298,12 +298,12 @@ def test_the_first_show_compiles_and_the_next_one_is_compiled_from_its_first_pic
     checkpoint: Path, tmp_path: Path
 ) -> None:
     cache = tmp_path / "cache"
-    running = Running(checkpoint, cache, tmp_path, "--batch", "2")
+    running = Running(checkpoint, cache, tmp_path, "--batch", "2", "--duration", "1500")
     try:  # what builds gives way to whatever else runs here
         running.wait(lambda told: told.get("engine") == "compiled", 1200)
         running.end()
         running.client.close()
-        running = Running(checkpoint, cache, tmp_path, "--batch", "2")
+        running = Running(checkpoint, cache, tmp_path, "--batch", "2", "--duration", "1500")
         running.playing()
         assert running.told["engine"] == "compiled"
         stats = running.end()
