@@ -304,8 +304,9 @@ def test_the_first_show_compiles_and_the_next_one_is_compiled_from_its_first_pic
         running.end()
         running.client.close()
         running = Running(checkpoint, cache, tmp_path, "--batch", "2", "--duration", "1500")
-        running.playing()
-        assert running.told["engine"] == "compiled"
+        running.wait(lambda told: told.get("engine") == "compiled" and told.get("fps", 0) > 0)
+        children = psutil.Process(running.process.pid).children(recursive=True)
+        assert not any("lwlive.engine.packages" in child.cmdline() for child in children)
         stats = running.end()
     finally:
         running.process.kill()
