@@ -281,9 +281,11 @@ def _converted(path: Path, offline: bool, cache: Path, say: Say) -> Path:
     folder = cache / "converted" / f"{path.stem}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     if not (folder / "model_index.json").is_file():
         say(f"making a folder of {path.name}, once")
-        command = [sys.executable, "-m", "lwlive.engine.convert", str(path), str(folder)]
         done = subprocess.run(
-            [*command, *(["--offline"] if offline else [])], capture_output=True, text=True
+            [sys.executable, "-m", "lwlive.engine.convert", str(path), str(folder)],
+            capture_output=True,
+            text=True,
+            env={**os.environ, **({"HF_HUB_OFFLINE": "1"} if offline else {})},
         )
         if done.returncode:
             lines = done.stderr.strip().splitlines()

@@ -3,6 +3,7 @@
 Apart from the show; torch is imported only where something is compiled.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,7 +11,10 @@ from lwlive import hub
 from lwlive.checkpoint import ModelError, check, size_of
 from lwlive.params import Config, ControlError, Params
 
-USAGE = "say `lwlive models`, `lwlive models pull NAME` or `lwlive models build NAME [flags]`"
+USAGE = (
+    "say `lwlive models`, `lwlive models pull NAME`, `lwlive models build NAME [flags]`, or "
+    "`lwlive models build` for what is built"
+)
 
 
 def main(args: Sequence[str], parse: Callable[[Sequence[str]], tuple[Config, Params]]) -> None:
@@ -19,7 +23,9 @@ def main(args: Sequence[str], parse: Callable[[Sequence[str]], tuple[Config, Par
         print(hub.table())
     elif args[0] == "pull" and len(args) == 2:
         print(f"{args[1]} is in {_pull(args[1])}")
-    elif args[0] == "build" and len(args) > 1:
+    elif args[0] == "build" and (len(args) == 1 or args[1].startswith("-")):
+        print(_built(hub.cache_of(parse(args[1:])[0])))
+    elif args[0] == "build":
         _build(*parse(["--model", args[1], *args[2:]]))
     else:
         raise ControlError(f"there is no `lwlive models {' '.join(args)}`: {USAGE}")
@@ -34,6 +40,23 @@ def _pull(name: str) -> Path:
     check(folder)
     hub.additions(Config(model=name), folder, print)
     return folder
+
+
+def _built(cache: Path) -> str:
+    """The packages that lie in the cache, a line each."""
+    from importlib.metadata import version
+
+    lines = []
+    for place in sorted((cache / "packages").glob("*/about.json")):
+        about = json.loads(place.read_text("utf-8"))["about"]
+        one, decoding = json.loads((place.parent / "costs.json").read_text("utf-8"))
+        rate, (width, height) = about["batch"] / (one + decoding), about["size"]
+        told = f"{about['name']}, {width}x{height}, batch {about['batch']}"
+        told += f", {about['kind']['precision']} on {about['device']}: {rate:.0f} frames/s"
+        told += f" in one step, {hub.size(place.parent) / 2**20:.0f} MB"
+        other = about["torch"] != version("torch")
+        lines.append(told + (f", of torch {about['torch']}, which is not here" if other else ""))
+    return "\n".join(lines or [f"nothing is built in {cache}"])
 
 
 def _build(config: Config, params: Params) -> None:
@@ -58,6 +81,8 @@ def _build(config: Config, params: Params) -> None:
             one, decoding = (1e3 * spent / want.batch for spent in found)
             print(f"{about}: built; a step takes {one:.1f} ms a frame, decoding {decoding:.1f} ms")
             return
+        if trouble := want.trouble(cache):
+            raise ModelError(f"{about} cannot be compiled here: {trouble}")
         print(f"{about}: building", flush=True)
         try:
             build(want, place)

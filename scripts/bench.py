@@ -39,7 +39,8 @@ from lwlive.engine import attention, measure
 from lwlive.engine.graphs import Timer, waited
 from lwlive.engine.loop import batch_for
 from lwlive.engine.model import PLAIN, Eager, load
-from lwlive.engine.packages import Build, Packaged, build
+from lwlive.engine.packaged import Packaged
+from lwlive.engine.packages import Build, build
 from lwlive.engine.sampler import Model, Sampler
 from lwlive.engine.walk import Walk, begin
 from lwlive.params import Params, Snapshot

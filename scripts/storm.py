@@ -50,10 +50,10 @@ class Ear:
     def __exit__(self, *_: object) -> None:
         self._socket.close()
 
-    def told(self, name: str, above: float = -1) -> float:
+    def told(self, name: str, above: float = -1) -> float | None:
         """What the status says of a number, once that is above another; all is told anew.
 
-        0 where nothing is said for half a second.
+        None where nothing is said for half a second.
         """
         self._socket.settimeout(0)
         with contextlib.suppress(BlockingIOError):
@@ -69,7 +69,7 @@ class Ear:
                         value = float(message.params[0])
                         if value > above:
                             return value
-        return 0.0
+        return None
 
 
 def figures(
@@ -117,13 +117,9 @@ def _storm(
         if time.monotonic() >= next_look:
             next_look += LOOK_S
             with contextlib.suppress(psutil.Error):  # it ended just now
-                look(
-                    {
-                        "second": time.monotonic() - began,
-                        **_used(show),
-                        "late": ear.told("late"),
-                    }
-                )
+                second, used, late = time.monotonic() - began, _used(show), ear.told("late")
+                if late is not None:
+                    look({"second": second, **used, "late": late})
         control: tuple[str, Any] = rng.choice(
             [
                 ("prompt", rng.choice(PROMPTS)),

@@ -1,16 +1,21 @@
 """A replayed function gives what the function gives, and never writes into what it gave before."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lwlive.engine import model
 from lwlive.engine.graphs import MOST, Recorded, replayed, to_host, waited
-from lwlive.engine.model import LastGood
+from lwlive.engine.model import Eager, LastGood, load
+from lwlive.engine.networks import Kind
 
 
 def recorder(function: Any, buffers: tuple[Tensor, ...]) -> Any:
@@ -108,3 +113,151 @@ def test_all_pictures_are_asked_for_before_the_first_is_waited_for(
     shown = LastGood()((part, torch.ones(2, dtype=torch.bool)) for part in parts)
     assert shown[:, 0, 0, 0].tolist() == [0, 0, 1, 1, 2, 2]
     assert done == ["leaves"] * 3 + ["waited for"] * 3
+
+
+class Graph(TorchDispatchMode):
+    """A CUDA graph as far as a CPU can be one: what ran is run again, on the same memory.
+
+    No Python runs again, so what hung on a value then hangs on it for ever.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._done: list[tuple[Any, Any, Any, Any]] = []
+
+    def __torch_dispatch__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        self._done.append((func, args, kwargs or {}, found))
+        return found
+
+    def replay(self) -> None:
+        for func, args, kwargs, found in self._done:
+            again = func(*args, **kwargs)
+            outputs = found if isinstance(found, tuple | list) else [found]
+            news = again if isinstance(again, tuple | list) else [again]
+            for old, new in zip(outputs, news, strict=True):
+                if isinstance(old, Tensor) and old.data_ptr() != new.data_ptr():
+                    old.copy_(new)
+
+
+class Stream:
+    """A stream, which writes down what waits for what."""
+
+    def __init__(self, log: list[str], name: str) -> None:
+        self.log, self.name = log, name
+
+    def wait_stream(self, other: "Stream") -> None:
+        self.log.append(f"{self.name} waits for {other.name}")
+
+    def record_event(self) -> Any:
+        self.log.append(f"a mark on {self.name}")
+        return self
+
+    def synchronize(self) -> None:
+        self.log.append(f"the host waits for {self.name}")
+
+
+class Gpu:
+    """Stands in for torch.cuda."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.log: list[str] = []
+        self.main = self.now = Stream(self.log, "main")
+        for name in ("current_stream", "stream", "graph"):
+            monkeypatch.setattr(torch.cuda, name, getattr(self, name))
+        monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+        monkeypatch.setattr(torch.cuda, "Stream", lambda *_: Stream(self.log, "side"))
+
+    def current_stream(self, *_: object) -> Stream:
+        return self.now
+
+    @contextmanager
+    def stream(self, other: Stream) -> Iterator[None]:
+        self.now = other
+        yield
+        self.now = self.main
+
+    @contextmanager
+    def graph(self, graph: Graph) -> Iterator[None]:
+        with graph:
+            self.log.append("recording")
+            yield
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
+    return Gpu(monkeypatch)
+
+
+def test_a_function_is_warmed_on_a_stream_of_its_own_before_it_is_recorded(gpu: Gpu) -> None:
+    calls = []
+
+    def function(x: Tensor) -> Tensor:
+        calls.append(gpu.now.name)
+        return x + 1
+
+    replay = replayed(function, "cuda:0", print)
+    assert [replay(torch.full((2,), float(n))).tolist() for n in range(3)] == [
+        [1, 1],
+        [2, 2],
+        [3, 3],
+    ]
+    assert calls == ["side"] * 3 + ["main"]
+    assert gpu.log == ["side waits for main", "main waits for side", "recording"]
+
+
+@pytest.mark.parametrize("family", ["sd1", "sdxl", "lcm"])
+def test_networks_replayed_give_what_they_give(gpu: Gpu, family: str, tmp_path: Path) -> None:
+    modules = load(
+        tiny.folder(tmp_path / "x", family=family), (64, 64), "cpu", Kind("float32", True)
+    )
+    plain = Eager(modules, 2)
+    denoiser, decoder = (
+        replayed(net, "cuda", pytest.fail) for net in (modules.denoiser, modules.decoder)
+    )
+    with torch.inference_mode():
+        for prompt, time_ in (("a", 900.0), ("something else", 20.0), ("b", 500.0)):
+            cond = tuple(part.clone() for part in plain.encode([prompt] * 2))
+            if plain.embeds_guidance:
+                cond = (*cond, torch.full((2,), 1 + time_ / 100))
+            x, times = torch.randn(2, *modules.shape), torch.full((2,), time_)
+            assert torch.allclose(
+                denoiser(x, times, *cond), modules.denoiser(x, times, *cond), atol=1e-5
+            )
+            pictures, good = decoder(x)
+            expected, _ = modules.decoder(x)
+            assert (pictures.int() - expected.int()).abs().max() <= 1
+            assert good.all()
+            assert not decoder(x * torch.nan)[1].any()
+    assert gpu.log.count("recording") == 2
+
+
+class There(Tensor):
+    """A tensor on a GPU."""
+
+    device = torch.device("cuda", 0)  # type: ignore[assignment]
+
+    def record_stream(self, stream: Any) -> None:
+        stream.log.append("its memory is kept")
+
+
+def test_what_leaves_a_gpu_goes_into_pinned_memory_on_a_stream_of_its_own(
+    gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty = torch.empty
+
+    def pinned(shape: Any, dtype: torch.dtype, pin_memory: bool) -> Tensor:
+        assert pin_memory
+        gpu.log.append(f"pinned on {gpu.now.name}")
+        return empty(shape, dtype=dtype)
+
+    monkeypatch.setattr(torch, "empty", pinned)
+    arrived = to_host(torch.arange(6, dtype=torch.uint8).as_subclass(There))
+    assert gpu.log == [
+        "side waits for main",
+        "pinned on side",
+        "its memory is kept",
+        "a mark on side",
+    ]
+    assert arrived()[0].tolist() == list(range(6))
+    assert gpu.log[-1] == "the host waits for side"

@@ -66,10 +66,10 @@ class Packaged(FakeModel):
         return super().decode(latents)
 
 
-def performed(batch: int, seconds: float) -> Ticking:
+def performed(batch: int, seconds: float, steps: int = STEPS) -> Ticking:
     """A show of so many simulated seconds, with a control now and then."""
     ring = Ring.create(multiprocessing.get_context("spawn"), slots(FPS), 16, 16)
-    controls = Controls(Params(steps=STEPS, guidance=1, pace=0))
+    controls = Controls(Params(steps=steps, guidance=1, pace=0))
     timer = Ticking(ring, controls, seed=batch)
     model = Packaged(timer, 0.0, 0.0, batch)
     model.timer = timer
@@ -93,3 +93,13 @@ def test_a_machine_hardly_faster_than_the_show_answers_controls_in_a_fifth_of_a_
 @pytest.mark.parametrize("batch", [4, 8])
 def test_larger_batches_would_make_that_machine_feel_slow(batch: int) -> None:
     assert np.percentile(performed(batch, 60).latencies_s, 95) > LATENCY_S
+
+
+def test_a_machine_that_needs_in_betweens_answers_as_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames are seen while others of the same turn are decoded; whole turns would take 0.25 s."""
+    monkeypatch.setattr("test_latency.DENOISE_S", 0.0195)
+    monkeypatch.setattr("test_latency.DECODE_S", 0.0153)
+    show = performed(2, 60, steps=1)
+    assert len(show.latencies_s) > 40
+    assert np.percentile(show.latencies_s, 95) <= LATENCY_S + 1e-6
+    assert show.late <= 0.01 * show.ticks

@@ -89,22 +89,23 @@ class Machine:
             frames = stride * self.batch
             longer = 1 + self.noise * self._random.uniform(-1, 1)
             sample_s, decode_s = (longer * part * frame_s for part in (1 - self.share, self.share))
-            spent = self.batch * sample_s + frames * decode_s
-            self.worst_s = max(self.worst_s, spent)
-            self._spend(spent)
+            self.worst_s = max(self.worst_s, self.batch * sample_s + frames * decode_s)
+            self._spend(self.batch * sample_s)
+            for before in range(0, frames, self.batch):  # shown as soon as they are decoded
+                self._spend(self.batch * decode_s)
+                self._put(before, stride, heard)
             costs = costs.learned(sample_s, decode_s)
-            self._put(frames, stride, heard)
         return self
 
-    def _put(self, frames: int, stride: int, version: int) -> None:
+    def _put(self, before: int, stride: int, version: int) -> None:
         first = max(self.last, self.taken) + 1
         replaced = [number for number in self.queue if number >= first]
         self.taken_back += len(replaced)
         for number in replaced:
             del self.queue[number]
-        for i in range(frames):
-            self.queue[first + i] = version, (i + 1) % stride == 0
-        self.last = first + frames - 1
+        for i in range(self.batch):
+            self.queue[first + i] = version, (before + i + 1) % stride == 0
+        self.last = first + self.batch - 1
 
     def _spend(self, seconds: float) -> None:
         until = self.now + seconds
@@ -223,12 +224,12 @@ SECONDS = st.floats(1e-4, 1.0)
 
 
 @given(SECONDS, SECONDS, st.integers(1, 8), st.integers(1, 64), st.integers(-9, 99))
-def test_what_is_kept_lasts_until_the_next_batch_and_no_frame_longer(
+def test_what_is_kept_lasts_until_the_next_frames_and_no_frame_longer(
     sample_s: float, decode_s: float, stride: int, batch: int, ready: int
 ) -> None:
     fps, costs = 30.0, Costs(sample_s, decode_s, known=True)
     found = decide(Situation(fps, batch, stride, costs, ready, room=66, slots=66))
-    next_s = batch * (sample_s + found.stride * decode_s)
+    next_s = batch * (sample_s + decode_s)
     assert (found.keep - 1) / fps < next_s + 1e-9
     assert found.keep / fps >= next_s - 1e-9
 

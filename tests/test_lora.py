@@ -18,6 +18,7 @@ ATTENTION = "down_blocks.1.attentions.0.transformer_blocks.0.attn2"
 LAYERS = [f"{ATTENTION}.to_q", f"{ATTENTION}.to_out.0", "down_blocks.0.resnets.0.conv1"]
 WORDS = ["encoder.layers.0.self_attn.q_proj", "encoder.layers.1.mlp.fc1"]
 RANK = 4
+OWN = {"sd1": "SD 1, DDIM", "sd2": "SD 2 v, DDIM", "sdxl": "SDXL, Euler", "lcm": "LCM"}
 
 
 def factors(net: Any, names: list[str], scale: float = 1.0) -> dict[str, tuple[Any, Any]]:
@@ -61,16 +62,16 @@ def opened(path: Path, *loras: tuple[str, float]) -> Eager:
 
 
 @pytest.mark.parametrize("written", [as_diffusers, as_kohya])
-@pytest.mark.parametrize("family", ["sd1", "sdxl"])
+@pytest.mark.parametrize("family", OWN)
 def test_loras_give_what_the_stock_pipeline_gives(
     written: Any, family: str, tmp_path: Path
 ) -> None:
     pytest.importorskip("peft", reason="the stock pipeline needs peft for LoRAs")
-    name = "SD 1, DDIM" if family == "sd1" else "SDXL, Euler"
+    name = OWN[family]
     path = tiny.folder(tmp_path / "m", test_parity.CASES[name][1], family)
     pipe = tiny.pipeline(test_parity.CASES[name][1], family=family)
     parts = {"unet": factors(pipe.unet, LAYERS)}
-    if family == "sd1":
+    if family != "sdxl":
         # the stock pipeline drops the text encoder's attention from files of the other kind
         words = WORDS if written is as_diffusers else WORDS[1:]
         parts["text_encoder"] = factors(pipe.text_encoder, words)

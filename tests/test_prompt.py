@@ -12,10 +12,12 @@ from lwlive.engine.model import Eager, load
 from lwlive.engine.networks import Kind
 from lwlive.engine.prompt import MORE, Tokens, emphasis, weighted
 
+FAMILIES = ("sd1", "sd2", "sdxl", "lcm")
+
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Eager]:
-    """A small checkpoint with one text encoder, and one with two."""
+    """A small checkpoint of each family; one of them has two text encoders."""
     return {
         family: Eager(
             load(
@@ -26,7 +28,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Eager]:
             ),
             2,
         )
-        for family in ("sd1", "sdxl")
+        for family in FAMILIES
     }
 
 
@@ -58,14 +60,14 @@ def test_no_text_is_refused_and_no_letter_is_lost(text: str) -> None:
     assert [c for c in kept if c in "ab"] == [c for c in text if c in "ab"]
 
 
-@pytest.mark.parametrize("family", ["sd1", "sdxl"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_weight_one_changes_nothing(models: dict[str, Eager], family: str) -> None:
     model = models[family]
     plain, weighed = model.encode(["a red cat"]), model.encode(["a (red:1.0) cat"])
     assert all(torch.equal(a, b) for a, b in zip(plain, weighed, strict=True))
 
 
-@pytest.mark.parametrize("family", ["sd1", "sdxl"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_a_weight_moves_only_its_own_words(models: dict[str, Eager], family: str) -> None:
     model = models[family]
     plain, weighed = model.encode(["a red cat"]), model.encode(["a (red:1.3) cat"])
@@ -77,7 +79,7 @@ def test_a_weight_moves_only_its_own_words(models: dict[str, Eager], family: str
     assert all(torch.equal(a, b) for a, b in zip(plain[1:], weighed[1:], strict=True))
 
 
-@pytest.mark.parametrize("family", ["sd1", "sdxl"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_weights_of_words_and_of_parts_go_together(models: dict[str, Eager], family: str) -> None:
     model = models[family]
     mixed = weighted(model.encode, "a (red:1.3) cat :1 | dog :0.5")

@@ -57,14 +57,20 @@ FAMILIES: dict[str, dict[str, Any]] = {  # what differs in the UNet
 }
 
 
-def text_encoder(words: CLIPTokenizer, length: int, kind: type = CLIPTextModel) -> Any:
-    """CLIP with two layers of width 32."""
+def text_encoder(
+    words: CLIPTokenizer,
+    length: int,
+    kind: type = CLIPTextModel,
+    width: int = 32,
+    layers: int = 2,
+) -> Any:
+    """A small CLIP."""
     return kind(
         CLIPTextConfig(
             vocab_size=len(words),
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
+            hidden_size=width,
+            intermediate_size=2 * width,
+            num_hidden_layers=layers,
             num_attention_heads=2,
             max_position_embeddings=length,
             bos_token_id=words.bos_token_id,

@@ -1,7 +1,8 @@
 """A single .safetensors checkpoint made into a diffusers folder: `python -m lwlive.engine.convert`.
 
-diffusers knows the layouts; small configuration files come from the hub's cache, or the hub. The
-folder is there whole or not at all. This file knows nothing of shows.
+diffusers knows the layouts; small configuration files come from the hub's cache, or the hub. They
+tell the usual kind of prediction, and a file that says another of itself is believed. The folder is
+there whole or not at all. This file knows nothing of shows.
 """
 
 import argparse
@@ -9,13 +10,17 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from lwlive.checkpoint import FAMILIES
 
+PREDICTIONS = {"v": "v_prediction", "epsilon": "epsilon"}  # as files name them, and diffusers
+ZERO_SNR = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
 
-def convert(file: Path, to: Path, offline: bool) -> None:
+
+def convert(file: Path, to: Path) -> None:
     """Write the folder `to`. Raises ValueError with a sentence."""
     from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
     from diffusers.loaders.single_file_utils import infer_diffusers_model_type
@@ -26,15 +31,15 @@ def convert(file: Path, to: Path, offline: bool) -> None:
         kind = infer_diffusers_model_type(load_file(file))
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{file} cannot be read: {error}") from error
+    keys, about = _header(file)
     families = {"v1": StableDiffusionPipeline, "v2": StableDiffusionPipeline}
     families |= {"xl_base": StableDiffusionXLPipeline, "playground-v2-5": StableDiffusionXLPipeline}
-    if kind not in families or not _has_text(file):
+    if kind not in families or not _has_text(keys):
         raise ValueError(f"{file} is no checkpoint that lwlive can walk: choose {FAMILIES}")
     making = to.with_name(f"{to.name}.{os.getpid()}")
     try:
-        pipe = families[kind].from_single_file(
-            str(file), dtype=torch.float16, local_files_only=offline
-        )
+        pipe = families[kind].from_single_file(str(file), dtype=torch.float16)
+        pipe.scheduler.register_to_config(**told(keys, about))  # which is what is saved
         pipe.save_pretrained(making)
         making.rename(to)
     except (OSError, ValueError) as error:
@@ -46,13 +51,27 @@ def convert(file: Path, to: Path, offline: bool) -> None:
         shutil.rmtree(making, ignore_errors=True)
 
 
-def _has_text(file: Path) -> bool:
+def told(keys: set[str], about: dict[str, str]) -> dict[str, Any]:
+    """What a checkpoint says of its own prediction, as a scheduler's options.
+
+    Some have it in their header, others hold an empty tensor of that name.
+    """
+    kind = PREDICTIONS.get(about.get("modelspec.prediction_type", ""))
+    kind = "v_prediction" if "v_pred" in keys else kind
+    return ({"prediction_type": kind} if kind else {}) | (ZERO_SNR if "ztsnr" in keys else {})
+
+
+def _has_text(keys: set[str]) -> bool:
     """Whether a checkpoint has its text encoders in it, and is more than a UNet or a LoRA."""
+    return any(key.startswith(("cond_stage_model.", "conditioner.")) for key in keys)
+
+
+def _header(file: Path) -> tuple[set[str], dict[str, str]]:
+    """The names of a file's tensors, and what it says of itself."""
     from safetensors import safe_open
 
-    starts = ("cond_stage_model.", "conditioner.")
     with safe_open(file, "pt") as tensors:
-        return any(key.startswith(starts) for key in tensors.keys())  # noqa: SIM118 - no mapping
+        return set(tensors.keys()), dict(tensors.metadata() or {})
 
 
 def main() -> int:
@@ -60,11 +79,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path)
     parser.add_argument("to", type=Path)
-    parser.add_argument("--offline", action="store_true")
     given = parser.parse_args()
     given.to.parent.mkdir(parents=True, exist_ok=True)
     try:
-        convert(given.file, given.to, given.offline)
+        convert(given.file, given.to)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1

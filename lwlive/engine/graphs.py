@@ -3,6 +3,13 @@
 The only file that knows of these. A network called with the same shapes is recorded once and then
 replayed; elsewhere a replayed function looks like the function itself, and on other devices it is
 the function itself. What cannot be recorded costs speed, never the show.
+
+The UNet and the decoder are two graphs, and not one from noise to bytes. One would have to be
+built for every number of steps, every step to begin from, guided or not and pulled by crossfeed or
+not: 144 for each batch and size, a minute or more each, where these two serve all of that, and
+in-betweens, too. It would save the operations between the two: about 10 of the 204 small ones that
+a batch of 8 takes at one step, and 9 more with each further step; at 5 microseconds a launch 0.05
+ms each time.
 """
 
 from collections.abc import Callable

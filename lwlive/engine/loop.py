@@ -58,7 +58,7 @@ class Decision:
     stride: int  # every how many frames one is to be sampled, the others decoded only
     make: bool  # a batch is wanted now
     idle: bool  # as many frames are ready as are wanted
-    keep: int  # so many ready frames stay when a control changes: the next batch takes as long
+    keep: int  # so many ready frames stay when a control changes: the next ones take as long
     measure: bool  # there is time to measure a batch of places before the next frames
 
 
@@ -70,7 +70,7 @@ def decide(now: Situation) -> Decision:
     """
     costs, idle = now.costs, now.ready >= AHEAD_S * now.fps
     stride = stride_for(costs, now.fps, now.stride, now.load)
-    next_s = now.batch * (costs.sample + stride * costs.decode)
+    next_s = now.batch * (costs.sample + costs.decode)  # as many as a batch has are put at a time
     measuring_s = next_s + now.batch * costs.sample
     return Decision(
         stride=stride,

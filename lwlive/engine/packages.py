@@ -4,6 +4,9 @@ Building takes a minute and holds the interpreter, so `python -m lwlive.engine.p
 in a child of low priority; the engine loads the finished packages in a tenth of a second, and
 needs neither diffusers nor transformers from then on. A package serves one model, size, batch,
 dtype, processor and torch version; anything else has a place of its own in the cache.
+
+Where a torch version compiles networks so that they are wrong or slow, that is written into their
+place instead, and they are asked uncompiled.
 """
 
 import contextlib
@@ -15,32 +18,28 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
-from torch import Tensor
 
 from lwlive.checkpoint import Additions, name_of
-from lwlive.engine.attention import prepare
-from lwlive.engine.graphs import filled, replayed, waited
-from lwlive.engine.keyframe import Cond
+from lwlive.engine.attention import SDPA
+from lwlive.engine.graphs import waited
 from lwlive.engine.measure import seconds
-from lwlive.engine.model import PLAIN, Eager, LastGood, Modules, load
+from lwlive.engine.model import PLAIN, Eager, Modules, load
 from lwlive.engine.networks import Kind
-from lwlive.engine.prompt import Encoder
-from lwlive.engine.schedule import MOST_STEPS, Schedule, Step
-from lwlive.ring import Pixels
+from lwlive.engine.packaged import PROMPTS, Packaged
+from lwlive.engine.schedule import MOST_STEPS
+from lwlive.engine.trial import Trial
 
-FORMAT = 3  # one up whenever what is written changes
-PROMPTS = 2  # prompts encoded at once: wanted and unwanted
+FORMAT = 4  # one up whenever what is written changes
 COSTS = "costs.json"  # written last
-TEMPORARY = ("TMPDIR", "TMP", "TEMP")  # what names the folder for temporary files
-ALONE = True  # one thread asks a package; with locks of its own it could be no CUDA graph
+TROUBLE = "trouble.txt"  # written in the place of packages that are of no use
 
 
 @dataclass(frozen=True)
@@ -76,6 +75,12 @@ class Build:
             return float(one), float(other)
         except (OSError, ValueError, TypeError):
             return None
+
+    def trouble(self, cache_folder: Path) -> str | None:
+        """Why these networks are not to be compiled, None where nothing is known against it."""
+        with contextlib.suppress(OSError):
+            return (self.place(cache_folder) / TROUBLE).read_text("utf-8")
+        return None
 
 
 @cache
@@ -116,7 +121,10 @@ def _contents(folder: str) -> str:
 
 
 def build(want: Build, to: Path) -> None:
-    """Compile a checkpoint into the folder `to`, which is there whole or not at all."""
+    """Compile a checkpoint into the folder `to`, which is there whole or not at all.
+
+    Raises RuntimeError where what comes of it is of no use, and leaves that in the folder.
+    """
     torch.set_num_threads(want.threads)
     making = to.with_name(f"{to.name}.{os.getpid()}")
     for left in to.parent.glob(f"{to.name}.*"):  # by a build that was killed
@@ -124,34 +132,66 @@ def build(want: Build, to: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
     making.mkdir(parents=True)
     try:
-        cond = _compile(want, making)
-        found = seconds(Packaged(making), cond, waited(time.perf_counter, want.device))
-        (making / COSTS).write_text(json.dumps(found), "utf-8")
+        trial = _compile_any(want, making)
+        packaged = Packaged(making)
+        found = seconds(packaged, trial.cond, waited(time.perf_counter, want.device))
+        trouble = trial.against(packaged, found)
+        if trouble is None:
+            (making / COSTS).write_text(json.dumps(found), "utf-8")
+        else:
+            _emptied(making)
+            (making / TROUBLE).write_text(trouble, "utf-8")
         shutil.rmtree(to, ignore_errors=True)
         making.rename(to)
     finally:
         shutil.rmtree(making, ignore_errors=True)
+    if trouble is not None:
+        raise RuntimeError(trouble)
 
 
-def _compile(want: Build, making: Path) -> Cond:
-    """Write all but the costs; returns a conditioning to try it with. Frees the networks."""
+def _compile_any(want: Build, making: Path) -> Trial:
+    """Compile; networks that attend another way than PyTorch's, which cannot be, attend as that."""
+    try:
+        return _compile(want, making)
+    except Exception:  # whatever the compiler makes of somebody else's code
+        if want.kind.attention == SDPA:
+            raise
+        _emptied(making)
+        note = f"{want.kind.attention} cannot be compiled here, so what is compiled uses {SDPA}"
+        return _compile(replace(want, kind=replace(want.kind, attention=SDPA)), making, note)
+
+
+def _emptied(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+def _compile(want: Build, making: Path, note: str | None = None) -> Trial:
+    """Write all but the costs, and what is to be said whenever the packages are opened.
+
+    Returns what to hold them against. Frees the networks. On a CPU, weights are folded in as its
+    kernels like them (freezing), which makes a step of ember a quarter faster; not tried on GPUs.
+    """
     folder = Path(want.folder)
     modules = load(folder, want.size, want.device, want.kind, want.additions)
     eager = Eager(modules, want.batch)
+    trial = Trial.of(eager, eager.blank(), waited(time.perf_counter, want.device))
     for name, (module, inputs) in _parts(modules, eager, want.batch).items():
         with torch.inference_mode(False), torch.no_grad():
             program = torch.export.export(module, inputs)
             torch._inductor.aoti_compile_and_package(
-                program, package_path=str(making / f"{name}.pt2")
+                program,
+                package_path=str(making / f"{name}.pt2"),
+                inductor_configs={"freezing": want.device == "cpu"},
             )
     eager.encode.save(making, folder)
     steps = range(1, MOST_STEPS + 1)
     schedules = [asdict(eager.schedule(n, begin)) for n in steps for begin in range(n)]
     about = {"name": eager.name, "shape": eager.shape, "own": eager.own, **asdict(want)}
-    about["embeds_guidance"] = eager.embeds_guidance
+    about |= {"embeds_guidance": eager.embeds_guidance, "note": note, "torch": version("torch")}
     text = json.dumps({"about": about, "schedules": schedules})
     (making / "about.json").write_text(text, "utf-8")
-    return eager.blank()
+    return trial
 
 
 def _parts(modules: Modules, eager: Eager, batch: int) -> dict[str, tuple[Any, tuple[Any, ...]]]:
@@ -166,114 +206,6 @@ def _parts(modules: Modules, eager: Eager, batch: int) -> dict[str, tuple[Any, t
         "denoiser": (modules.denoiser, (x, times, *cond)),
         "decoder": (modules.decoder, (x,)),
     }
-
-
-@contextlib.contextmanager
-def _unpacking(folder: Path) -> Iterator[None]:
-    """Packages are unpacked into a subfolder of this process; those of ended ones are removed.
-
-    torch unpacks them where temporary files go, and removes that when the package is let go of,
-    which a process that is killed or ends at once never does.
-    """
-    for left in folder.glob("*"):
-        if left.name.isdecimal() and not psutil.pid_exists(int(left.name)):
-            shutil.rmtree(left, ignore_errors=True)
-    mine, before = folder / str(os.getpid()), {name: os.environ.get(name) for name in TEMPORARY}
-    mine.mkdir(parents=True, exist_ok=True)
-    os.environ.update(dict.fromkeys(TEMPORARY, str(mine)))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def _loaded(path: Path) -> Callable[..., Cond]:
-    """The compiled function in a package, tensors in, tensors out. Raises RuntimeError.
-
-    As `torch._inductor.aoti_load_package`, without importing the compiler, which takes longer than
-    anything else before the first picture.
-    """
-    package = torch._C._aoti.AOTIModelPackageLoader(str(path), "model", ALONE, 1, -1)
-
-    def call(*inputs: Tensor) -> Cond:
-        return tuple(package.boxed_run(list(inputs)))
-
-    return call
-
-
-class Packaged:
-    """A checkpoint asked through its packages. Smaller batches are filled up."""
-
-    compiled = True
-
-    def __init__(self, place: Path) -> None:
-        text = json.loads((place / "about.json").read_text("utf-8"))
-        about = text["about"]
-        self.name, self.own = str(about["name"]), dict(about["own"])
-        c, h, w = about["shape"]
-        self.shape = (int(c), int(h), int(w))
-        self.device, self.dtype = str(about["device"]), str(about["kind"]["precision"])
-        prepare(about["kind"]["attention"])
-        self.batch = int(about["batch"])
-        self._schedules = {
-            (len(row["steps"]) + row["begin"], row["begin"]): row for row in text["schedules"]
-        }
-        self.embeds_guidance = bool(about["embeds_guidance"])
-        self.encode = Encoder(place, self._asked, self.device)
-        self.notes = self.encode.notes
-        self.good = LastGood()
-        with _unpacking(place.parent.with_name("unpacked")):
-            self._text, denoiser, decoder = (
-                _loaded(place / f"{name}.pt2") for name in ("text", "denoiser", "decoder")
-            )
-        self._denoiser, self._decoder = (
-            replayed(net, self.device, self.notes.append) for net in (denoiser, decoder)
-        )
-        self.schedule = cache(self._schedule)
-
-    def _schedule(self, steps: int, begin: int) -> Schedule:
-        row = self._schedules[steps, begin]
-        made = tuple(
-            Step(
-                step["timestep"],
-                step["input_scale"],
-                *(tuple((i, f) for i, f in step[k]) for k in ("latents", "outputs", "noises")),
-            )
-            for step in row["steps"]
-        )
-        return Schedule(row["noise_scale"], row["begin"], made)
-
-    @torch.inference_mode()
-    def _asked(self, *tokens: Tensor) -> Cond:
-        """Conditioning of tokens [n, L] of each tokenizer, so many prompts at once."""
-        found = []
-        for i in range(0, len(tokens[0]), PROMPTS):
-            some = [rows[i : i + PROMPTS] for rows in tokens]
-            parts = self._text(*(filled(rows, PROMPTS) for rows in some))
-            found.append([part[: len(some[0])] for part in parts])
-        return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
-
-    @property
-    def replaced(self) -> int:
-        """Pictures that were not good, so far."""
-        return self.good.replaced
-
-    @torch.inference_mode()
-    def denoise(self, x: Tensor, timestep: float, cond: Cond) -> Tensor:
-        """Model output for scaled latents [B, C, H, W], B up to the batch."""
-        times = torch.full((self.batch,), timestep, device=x.device)
-        parts = (filled(part, self.batch) for part in cond)
-        found: Cond = self._denoiser(filled(x, self.batch), times, *parts)
-        return found[0][: len(x)]
-
-    @torch.inference_mode()
-    def decode(self, latents: Tensor) -> Pixels:
-        """Pictures [n, H, W, 3] of clean latents, a batch at a time."""
-        return self.good.decoded(self._decoder, latents, self.batch, self.batch)
 
 
 def _end_with_parent() -> None:

@@ -111,16 +111,41 @@ class Engine:
 
     def _turns(self, producer: "Producer") -> Iterator[float]:
         """The time after each batch, or after each look in vain for something to do."""
+        from torch import OutOfMemoryError
+
         while True:
-            if not producer.advance():
-                time.sleep(IDLE_S)
+            try:
+                if not producer.advance():
+                    time.sleep(IDLE_S)
+            except OutOfMemoryError as error:
+                self._fewer(producer, error)
             yield time.monotonic()
+
+    def _fewer(self, producer: "Producer", error: RuntimeError) -> None:
+        """Go on with half as many frames at once, where memory no longer holds so many.
+
+        Raises the error where that cannot be: a new engine may find more memory.
+        """
+        import torch
+
+        from lwlive.engine.model import Eager
+
+        model = producer.model
+        if not isinstance(model, Eager) or model.batch == 1:
+            raise error
+        batch = model.batch // 2
+        self._say(
+            f"too little memory on {model.device} for {model.batch} frames at once, so {batch} "
+            "are made from now on"
+        )
+        torch.cuda.empty_cache()
+        producer.recover(Eager(model.modules, batch))
 
     def _open(self) -> tuple["Model", "Build"]:
         """The model, from its packages where they are built, and what to build where not."""
         from lwlive.engine import ready
         from lwlive.engine.model import Eager, load
-        from lwlive.engine.packages import Packaged
+        from lwlive.engine.packaged import opened
 
         order, config = self.order, self.order.config
         self.pipe.send(Doing(f"loading {config.model}"))
@@ -133,11 +158,14 @@ class Engine:
             order.snapshot.params,
             self._say,
         )
-        place = build.place(self.order.cache)
-        if config.compile and build.costs(order.cache):
+        place = build.place(order.cache)
+        if config.compile and (trouble := build.trouble(order.cache)):
+            self._settled = True
+            self._say(f"{trouble}, so pictures come uncompiled")
+        elif config.compile and build.costs(order.cache):
             self.pipe.send(Doing(f"loading {config.model}, compiled"))
             try:
-                return Packaged(place), build
+                return opened(place), build
             except (OSError, RuntimeError, ValueError, KeyError) as error:
                 self._say(f"the compiled package in {place} is not usable: {error}")
         if modules is None:
@@ -150,7 +178,7 @@ class Engine:
     def _compile(self, producer: "Producer", build: "Build") -> None:
         """Start building packages, or go over to them once they are built; once in a life."""
         from lwlive.engine.builder import Builder, compiler
-        from lwlive.engine.packages import Packaged
+        from lwlive.engine.packaged import opened
 
         place = build.place(self.order.cache)
         if self._builder is None:
@@ -175,7 +203,7 @@ class Engine:
         if trouble is None:
             self.pipe.send(Doing("going over to what was compiled"))
             try:
-                producer.use(Packaged(place))
+                producer.use(opened(place))
                 return
             except (OSError, RuntimeError, ValueError, KeyError) as error:
                 trouble = str(error)

@@ -27,7 +27,9 @@ from lwlive.engine.walk import Look, Walk, begin
 from lwlive.engine.warming import first_uses
 from lwlive.link import Running
 from lwlive.params import Snapshot
-from lwlive.ring import Frame, Ring
+from lwlive.ring import Frame, Pixels, Ring
+
+Following = tuple[bool, bool]  # whether a frame's change was limited, and whether it is behind
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,12 @@ class Producer:
         self._turn_s = 0.0
         self._first_uses: Iterator[None] | None = None  # those left, once they have begun
 
+    def recover(self, model: Model) -> None:
+        """Go on with another model after a turn that failed, from the last frame made."""
+        self.use(model)
+        if self._made:
+            self._follow()
+
     @property
     def running(self) -> Running:
         """How frames are sampled now."""
@@ -132,39 +140,58 @@ class Producer:
         return next(self._first_uses, False) is None
 
     def _make(self) -> None:
-        """Sample one batch of places, decode them and the in-betweens, put all into the ring."""
+        """Sample one batch of places, decode them and the in-betweens, put all into the ring.
+
+        As many as a batch has are decoded at a time, and can be shown while others are decoded.
+        """
         sampled, walks = self._places()
         start = self.timer()
-        clean, limited, behind = self._eased(self.sampler.latents(sampled), sampled, len(walks))
+        clean, following = self._eased(self.sampler.latents(sampled), sampled, len(walks))
         between = self.timer()
-        latents = self._filled_in(clean, len(walks))
-        pictures = self.sampler.pixels(latents)
+        latents, stride = self._filled_in(clean, len(walks)), len(walks) // len(sampled)
+        following = [each for each in following for _ in range(stride)]
+        for i in range(0, len(walks), self.model.batch):
+            part = slice(i, i + self.model.batch)
+            pictures = self.sampler.pixels(latents[part])
+            self._put(walks[part], latents[part], pictures, following[part], i, stride)
         spent = self.timer() - between
         self._turn_s = self.model.batch * (between - start + spent) / len(sampled)
         if len(sampled) == self.model.batch:  # a smaller batch may cost as much as a whole one
             each = (between - start) / len(sampled)
             self.costs = self.costs.learned(each, spent / len(walks))
+        self._follow()
+
+    def _put(
+        self,
+        walks: list[Walk],
+        latents: Tensor,
+        pictures: list[Pixels],
+        following: list[Following],
+        before: int,
+        stride: int,
+    ) -> None:
+        """Put some of a turn's frames into the ring, `before` of which are there already."""
         # Frames that the reader overtook meanwhile are not skipped: they are shown later.
         first = max(self._made[-1].number if self._made else -1, self.ring.taken) + 1
         place = self._made[-1].place + 1 if self._made else 0
-        stride = len(walks) // len(sampled)
-        for i, (walk, z, pixels) in enumerate(zip(walks, latents, pictures, strict=True)):
+        rows = zip(walks, latents, pictures, following, strict=True)
+        for i, (walk, z, pixels, (limited, behind)) in enumerate(rows):
+            between = (before + i + 1) % stride
             frame = Frame(
                 pixels=pixels,
                 number=first + i,
                 version=walk.snapshot.version,
                 phase=walk.phase,
-                sampled=(i + 1) % stride == 0,
+                sampled=between == 0,
                 epoch=self.epoch,
                 place=place + i,
                 stride=stride,
-                between=(i + 1) % stride,
+                between=between,
                 paced=bool(walk.warp),
-                eased=limited[i // stride],
+                eased=limited,
             )
             self.ring.put(frame)
-            self._made.append(Made(first + i, place + i, walk, z, behind[i // stride]))
-        self._follow()
+            self._made.append(Made(first + i, place + i, walk, z, behind))
 
     def _places(self) -> tuple[list[Walk], list[Walk]]:
         """The places to sample, and those of all frames they make: every stride-th is sampled.
@@ -180,11 +207,8 @@ class Producer:
 
     def _eased(
         self, clean: Tensor, walks: list[Walk], frames: int
-    ) -> tuple[Tensor, list[bool], list[bool]]:
-        """Clean latents [n, C, H, W] that follow at a limited rate while the walk is steered.
-
-        With them, for each: whether it was limited so, and whether it is still behind.
-        """
+    ) -> tuple[Tensor, list[Following]]:
+        """Clean latents [n, C, H, W] that follow at a limited rate while the walk is steered."""
         seconds = frames / len(walks) / self.fps
         last = self._made[-1] if self._made else None
         before, on = (last.latents, last.behind) if last else (clean[0], False)
@@ -195,7 +219,8 @@ class Producer:
             result.append(before)
             limited.append(on)
         followed = torch.stack(result)
-        return followed, limited, (followed != clean).flatten(1).any(1).tolist()
+        behind = (followed != clean).flatten(1).any(1).tolist()
+        return followed, list(zip(limited, behind, strict=True))
 
     def _filled_in(self, clean: Tensor, frames: int) -> Tensor:
         """Clean latents of all frames [frames, C, H, W], those between mixed from [n, C, H, W]."""

@@ -57,7 +57,8 @@ def plan(
     if config.compile:
         built = {n: found for n, want in builds.items() if (found := want.costs(cache))}
         if thorough or not built:
-            costs = (measured.expected if compiler() else costs) | built
+            in_vain = {n: costs[n] for n in costs if builds[n].trouble(cache)}
+            costs = (measured.expected if compiler() else costs) | in_vain | built
         else:
             costs = built
     each = measure.a_frame(costs, evaluations(params, folder, additions))
