@@ -24,6 +24,7 @@ from lwlive import hub
 from lwlive.checkpoint import ModelError
 from lwlive.engine.keyframe import Keyframe, noise_of
 from lwlive.render import command
+from lwlive.render.movie import write_movie
 from lwlive.render.plan import Plan
 from lwlive.render.studio import Studio
 
@@ -380,6 +381,31 @@ def test_the_walk_goes_with_the_drums_and_the_movie_carries_them(room: Room) -> 
     steps = np.diff(np.array([plan.segment(n)[1] for n in range(20)]))
     assert steps.argmax() == 10  # the clap at one second
     assert steps.min() > 0
+
+
+@pytest.mark.parametrize(("fps", "count"), [(10, 40), (7, 11), (23.976, 30), (60, 90), (1, 9)])
+def test_the_sound_of_a_movie_is_as_long_as_its_pictures(
+    tmp_path: Path, fps: float, count: int
+) -> None:
+    """Cut short where it is longer, followed by silence where it is shorter."""
+    Image.new("RGB", (16, 16), (90, 0, 0)).save(tmp_path / "frame.png")
+    paths = [tmp_path / "frame.png"] * count
+    write_movie(tmp_path / "m.mp4", paths, fps, 20, {}, drums(tmp_path / "d.wav"))
+    with av.open(str(tmp_path / "m.mp4")) as movie:
+        video, sound = movie.streams.video[0], movie.streams.audio[0]
+        lengths = [float(s.duration * s.time_base) for s in (video, sound)]
+        assert video.frames == count
+    assert abs(lengths[0] - count / fps) < 1e-3
+    assert abs(lengths[0] - lengths[1]) <= 1 / fps
+    loud = heard(tmp_path / "m.mp4")
+    assert loud[: round(min(lengths[0], 4.0) * 48_000) - 2048].std() > 0.1
+    assert np.abs(loud[round(4.1 * 48_000) :]).max(initial=0) < 1e-3
+
+
+def heard(path: Path) -> np.ndarray:
+    """The sound of a movie, its left side."""
+    with av.open(str(path)) as movie:
+        return np.concatenate([block.to_ndarray()[0] for block in movie.decode(audio=0)])
 
 
 def test_sizes_are_multiples_of_eight_and_decoded_in_tiles_too(room: Room) -> None:
