@@ -154,7 +154,6 @@ def test_keyframes_of_a_preset_have_values_of_their_own(tmp_path: Path) -> None:
         ("--size 100", "multiples of 8"),
         ("--size wide", "multiples of 8"),
         ("--folder /dev/null", "cannot be made"),
-        ("--device mps", "finds no mps device"),
         ("--prompt a --prompt b --loop 3", "--loop 2"),
         ("--prompt a --picture p.png", "--depth"),
         ("--picture p.png --depth 0.5", "something to walk to"),
@@ -172,6 +171,14 @@ def test_what_cannot_be_rendered_gets_a_sentence(
     assert command.main(words.split()) == 1
     assert sentence in caplog.text
     assert "Traceback" not in caplog.text
+
+
+def test_a_device_that_is_not_there_gets_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert command.main(["--device", "cuda"]) == 1
+    assert "finds no cuda device" in caplog.text
 
 
 def settings_for(**render: Any) -> Settings:

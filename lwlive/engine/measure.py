@@ -50,7 +50,7 @@ def a_frame(costs: Costs, steps: int) -> dict[int, float]:
 
 
 def device_of(wanted: str) -> str:
-    """The device named, or the best there is for 'auto'. Raises ModelError where it is not there."""
+    """The device named, or the best there is for 'auto'. Raises ModelError for one not there."""
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if wanted == "auto":
         return next((name for name, is_there in there.items() if is_there), "cpu")
