@@ -122,11 +122,11 @@ def test_depth_zero_equals_the_stock_pipeline(room: Room, scheduler: str, steps:
 
 
 def test_a_thousand_steps_and_noisy_ones_are_rendered(room: Room) -> None:
-    assert len(room.studio("--steps 1000 --scheduler ddim --max-frames 1").frames([0])) == 1
+    assert len(room.studio("--steps 1000 --scheduler ddim --pace 0").frames([0])) == 1
     noisy = "--steps 12 --scheduler ddim --max-frames 4 --num-steps 3 --eta"
     one, other = (room.studio(f"{noisy} {eta}").frames([1])[0].astype(int) for eta in (0, 1))
     assert np.abs(one - other).max() > 2
-    assert len(room.studio("--steps 12 --scheduler euler-ancestral").frames([3])) == 1
+    assert len(room.studio("--steps 12 --scheduler euler-ancestral --pace 0").frames([3])) == 1
 
 
 def test_a_scheduler_that_is_not_there_gets_a_sentence(room: Room) -> None:
@@ -195,7 +195,7 @@ def test_a_model_is_found_by_the_names_that_a_show_takes(
 
 
 def test_killed_at_any_moment_it_goes_on_with_the_same_bytes(room: Room) -> None:
-    walk = "--num-steps 40 --max-frames 120 --output frames --size 128 --steps 8"
+    walk = "--num-steps 40 --max-frames 120 --output frames --steps 8"
     program = [sys.executable, "-m", "lwlive.cli", "render"]
     for after in (1, 40):
         child = subprocess.Popen(
