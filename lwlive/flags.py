@@ -67,12 +67,12 @@ def read(program: str, about: str, rows: Rows, args: Sequence[str]) -> dict[str,
     return source()
 
 
-def filled(model: type[Model], given: dict[str, Any]) -> Model:
-    """The model with what was given of it. Raises ControlError."""
+def filled(model: type[Model], given: dict[str, Any], rows: Rows | None = None) -> Model:
+    """The model with what was given of it, as told in the rows. Raises ControlError."""
     try:
         return model(**{n: v for n, v in given.items() if n in model.model_fields})
     except ValidationError as error:
-        raise ControlError(_sentences(error, model)) from None
+        raise ControlError(_sentences(error, rows or of_model(model))) from None
 
 
 def value(name: str, text: object) -> object:
@@ -103,12 +103,12 @@ def _misread(error: str, names: Iterable[str], program: str) -> str:
     return f"{text}{f', did you mean {close[0]}?' if close else ''}; see {program} --help"
 
 
-def _sentences(error: ValidationError, model: type[BaseModel]) -> str:
+def _sentences(error: ValidationError, rows: Rows) -> str:
     lines = []
     for one in error.errors():
         name = str(one["loc"][0])
         what = f"{one['msg'][0].lower()}{one['msg'][1:]}"
         if one["type"] == "string_pattern_mismatch":
-            what = f"this takes {(model.model_fields[name].description or '').split(';')[0]}"
+            what = f"this takes {(rows[name][1].description or '').split(';')[0]}"
         lines.append(f"--{name.replace('_', '-')}: {what}, not {one['input']!r}")
     return "; ".join(lines)

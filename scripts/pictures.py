@@ -1,12 +1,16 @@
-"""The pictures that show what lwlive looks like: one beside each preset, and the README's strip.
+"""The pictures that show what lwlive looks like: one beside each preset, and the README's two.
 
-    python scripts/pictures.py
+    python scripts/pictures.py             # all
+    python scripts/pictures.py gold blend  # some: names of presets, strip and blend
 
-Frames of the walk as the show makes them on ember, in float32, side by side. Run it again when
-the model or a preset changes.
+Frames of the walk as the show makes them on ember, in float32, side by side; and a blend, rendered
+as the README's own commands say. Run it again when the model or a preset changes.
 """
 
+import re
+import shlex
 import sys
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -22,27 +26,31 @@ from lwlive.engine.prompt import Conds
 from lwlive.engine.sampler import Sampler
 from lwlive.engine.walk import Walk, begin
 from lwlive.params import Params, Snapshot
+from lwlive.render import command
 from lwlive.ring import Pixels
 
 ROOT = Path(__file__).resolve().parents[1]
-STRIP = ROOT / "presets" / "strip.jpg"
+STRIP, BLEND = (ROOT / "presets" / name for name in ("strip.jpg", "blend.jpg"))
 FPS = 30.0
 SIZE = 256
+EVERY, COLUMNS, SMALL = 5, 10, 128  # of the blend: which frames, how many a row, pixels of each
 
 
 def main() -> None:
-    """Make all pictures, or only those of the presets named."""
+    """Make all pictures, or only those named."""
     folder = folder_of("ember")
     model = Eager(load(folder, (SIZE, SIZE), "cpu", Kind("float32", True)), 4)
     own = own_values(folder)
-    named = sys.argv[1:]
-    for path in preset.bundled():
-        if named and path.stem not in named:
-            continue
-        params = Params.model_validate({**own, **preset.load(path)})
-        save(path.with_suffix(".jpg"), frames(model, params, [0, 60, 120, 180]))
-    if not named:
-        save(STRIP, bending(model, Params.model_validate(own)))
+    presets = {path.stem: path for path in preset.bundled()}
+    for name in sys.argv[1:] or [*presets, STRIP.stem, BLEND.stem]:
+        if name == STRIP.stem:
+            save(STRIP, [bending(model, Params.model_validate(own))])
+        elif name == BLEND.stem:
+            save(BLEND, blended())
+        else:
+            params = Params.model_validate({**own, **preset.load(presets[name])})
+            row = frames(model, params, [0, 60, 120, 180])
+            save(presets[name].with_suffix(".jpg"), [row])
 
 
 def encoded(model: Eager, params: Params) -> Cond:
@@ -77,9 +85,36 @@ def bending(model: Eager, params: Params) -> list[Pixels]:
     return pictures(model, bent, [0, 60, 78, 90, 102, 120])
 
 
-def save(path: Path, row: list[Pixels]) -> None:
-    """Pictures side by side, as a JPEG."""
-    Image.fromarray(np.concatenate(row, axis=1)).save(path, quality=88, optimize=True)
+def blended() -> list[list[Pixels]]:
+    """The README's blend, with the first frame of its walk as the picture: rows of frames."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        rendered(folder, "blueberry", "--max-frames", "1", "--pace", "0")
+        rendered(folder, "blend")
+        files = sorted((folder / "blend").glob("frame*"))[::EVERY]
+        small = [np.asarray(Image.open(file).resize((SMALL, SMALL))) for file in files]
+    return [small[i : i + COLUMNS] for i in range(0, len(small), COLUMNS)]
+
+
+def rendered(folder: Path, name: str, *more: str) -> None:
+    """Run the README's `lwlive render` of this name, with files in the folder."""
+    words = told(name)
+    words = [str(folder / word) if word.endswith(".jpg") else word for word in words]
+    if command.main([*words, "--folder", str(folder), "--output", "frames", *more]):
+        sys.exit(f"the README's render of {name} fails")
+
+
+def told(name: str) -> list[str]:
+    """What follows `lwlive render` in the README, in the command that gives this name."""
+    text = (ROOT / "README.md").read_text("utf-8").replace("\\\n", " ")
+    (line,) = re.findall(rf"^lwlive render (.*--name {name} .*)$", text, re.MULTILINE)
+    return shlex.split(line)
+
+
+def save(path: Path, rows: list[list[Pixels]]) -> None:
+    """Pictures in rows, as a JPEG."""
+    whole = np.concatenate([np.concatenate(row, axis=1) for row in rows])
+    Image.fromarray(whole).save(path, quality=88, optimize=True)
     print(path)
 
 

@@ -24,6 +24,7 @@ from lwlive import hub
 from lwlive.checkpoint import ModelError
 from lwlive.engine.keyframe import Keyframe, noise_of
 from lwlive.render import command
+from lwlive.render.movie import write_movie
 from lwlive.render.plan import Plan
 from lwlive.render.studio import Studio
 
@@ -121,11 +122,11 @@ def test_depth_zero_equals_the_stock_pipeline(room: Room, scheduler: str, steps:
 
 
 def test_a_thousand_steps_and_noisy_ones_are_rendered(room: Room) -> None:
-    assert len(room.studio("--steps 1000 --scheduler ddim --max-frames 1").frames([0])) == 1
+    assert len(room.studio("--steps 1000 --scheduler ddim --pace 0").frames([0])) == 1
     noisy = "--steps 12 --scheduler ddim --max-frames 4 --num-steps 3 --eta"
     one, other = (room.studio(f"{noisy} {eta}").frames([1])[0].astype(int) for eta in (0, 1))
     assert np.abs(one - other).max() > 2
-    assert len(room.studio("--steps 12 --scheduler euler-ancestral").frames([3])) == 1
+    assert len(room.studio("--steps 12 --scheduler euler-ancestral --pace 0").frames([3])) == 1
 
 
 def test_a_scheduler_that_is_not_there_gets_a_sentence(room: Room) -> None:
@@ -194,7 +195,7 @@ def test_a_model_is_found_by_the_names_that_a_show_takes(
 
 
 def test_killed_at_any_moment_it_goes_on_with_the_same_bytes(room: Room) -> None:
-    walk = "--num-steps 40 --max-frames 120 --output frames --size 128 --steps 8"
+    walk = "--num-steps 40 --max-frames 120 --output frames --steps 8"
     program = [sys.executable, "-m", "lwlive.cli", "render"]
     for after in (1, 40):
         child = subprocess.Popen(
@@ -380,6 +381,31 @@ def test_the_walk_goes_with_the_drums_and_the_movie_carries_them(room: Room) -> 
     steps = np.diff(np.array([plan.segment(n)[1] for n in range(20)]))
     assert steps.argmax() == 10  # the clap at one second
     assert steps.min() > 0
+
+
+@pytest.mark.parametrize(("fps", "count"), [(10, 40), (7, 11), (23.976, 30), (60, 90), (1, 9)])
+def test_the_sound_of_a_movie_is_as_long_as_its_pictures(
+    tmp_path: Path, fps: float, count: int
+) -> None:
+    """Cut short where it is longer, followed by silence where it is shorter."""
+    Image.new("RGB", (16, 16), (90, 0, 0)).save(tmp_path / "frame.png")
+    paths = [tmp_path / "frame.png"] * count
+    write_movie(tmp_path / "m.mp4", paths, fps, 20, {}, drums(tmp_path / "d.wav"))
+    with av.open(str(tmp_path / "m.mp4")) as movie:
+        video, sound = movie.streams.video[0], movie.streams.audio[0]
+        lengths = [float(s.duration * s.time_base) for s in (video, sound)]
+        assert video.frames == count
+    assert abs(lengths[0] - count / fps) < 1e-3
+    assert abs(lengths[0] - lengths[1]) <= 1 / fps
+    loud = heard(tmp_path / "m.mp4")
+    assert loud[: round(min(lengths[0], 4.0) * 48_000) - 2048].std() > 0.1
+    assert np.abs(loud[round(4.1 * 48_000) :]).max(initial=0) < 1e-3
+
+
+def heard(path: Path) -> np.ndarray:
+    """The sound of a movie, its left side."""
+    with av.open(str(path)) as movie:
+        return np.concatenate([block.to_ndarray()[0] for block in movie.decode(audio=0)])
 
 
 def test_sizes_are_multiples_of_eight_and_decoded_in_tiles_too(room: Room) -> None:

@@ -1,6 +1,7 @@
 """The laws of a render's plan: exact counts, joints once, loops closed, settings compared."""
 
 import json
+import random
 import shlex
 import sys
 from fractions import Fraction
@@ -20,6 +21,7 @@ from PIL import Image
 from lwlive import preset
 from lwlive.params import ControlError, Params, expected, live
 from lwlive.render import command, picture, timing
+from lwlive.render.cluster import following
 from lwlive.render.distance import distance, preferred, pyramid
 from lwlive.render.frames import open_folder
 from lwlive.render.settings import Render, RenderError, Settings, differences, told
@@ -150,6 +152,8 @@ def test_keyframes_of_a_preset_have_values_of_their_own(tmp_path: Path) -> None:
     [
         ("--steps 1001", "from 1 to 1000"),
         ("--size 100", "multiples of 8"),
+        ("--size wide", "multiples of 8"),
+        ("--folder /dev/null", "cannot be made"),
         ("--prompt a --prompt b --loop 3", "--loop 2"),
         ("--prompt a --picture p.png", "--depth"),
         ("--picture p.png --depth 0.5", "something to walk to"),
@@ -169,6 +173,14 @@ def test_what_cannot_be_rendered_gets_a_sentence(
     assert "Traceback" not in caplog.text
 
 
+def test_a_device_that_is_not_there_gets_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert command.main(["--device", "cuda"]) == 1
+    assert "finds no cuda device" in caplog.text
+
+
 def settings_for(**render: Any) -> Settings:
     """Settings as the command line makes them."""
     words = [f"--{k.replace('_', '-')}={v}" for k, v in {"max_frames": 4, **render}.items()]
@@ -176,10 +188,34 @@ def settings_for(**render: Any) -> Settings:
 
 
 def test_frames_of_other_settings_are_refused_with_the_difference(tmp_path: Path) -> None:
-    open_folder(tmp_path, settings_for(steps=3), overwrite=False)
+    open_folder(tmp_path, settings_for(steps=3), overwrite=False).write(0, b"x")
     open_folder(tmp_path, settings_for(steps=3), overwrite=False)
     with pytest.raises(RenderError, match="steps was 3 and is 4"):
         open_folder(tmp_path, settings_for(steps=4), overwrite=False)
+    many = settings_for(steps=4, seed=2, depth=0.5, pace=0, quality=7, eta=1, size=64)
+    with pytest.raises(RenderError, match=r"steps was 3 .*; and 3 more; give the same"):
+        open_folder(tmp_path, many, overwrite=False)
+
+
+def test_a_render_that_made_no_frame_binds_nobody(tmp_path: Path) -> None:
+    open_folder(tmp_path, settings_for(steps=3), overwrite=False)
+    frames = open_folder(tmp_path, settings_for(steps=4), overwrite=False)
+    assert json.loads((tmp_path / "settings.json").read_text())["settings"]["params"]["steps"] == 4
+    assert frames.missing() == [0, 1, 2, 3]
+
+
+def test_what_cannot_be_rendered_leaves_what_was_there(tmp_path: Path) -> None:
+    (room := tmp_path / "room").mkdir()
+    (room / "walk").mkdir()
+    (room / "walk" / "frame000000.jpg").write_bytes(b"x")
+    (room / "broken.png").write_bytes(b"no picture")
+    words = f"--folder {room} --picture {room / 'broken.png'} --prompt a --depth 0.5 --steps 4"
+    assert command.main([*words.split(), "--overwrite"]) == 1
+    assert (room / "walk" / "frame000000.jpg").exists()
+    (room / "other").mkdir()
+    (room / "other" / "settings.json").write_text('{"of": "somebody else"}')
+    with pytest.raises(RenderError, match="cannot be read"):
+        open_folder(room / "other", settings_for(), overwrite=False)
 
 
 def test_more_frames_are_a_continuation_and_fewer_are_refused(tmp_path: Path) -> None:
@@ -217,6 +253,29 @@ def test_settings_survive_being_told() -> None:
     stored = json.loads(told(settings))["settings"]
     assert Settings(**stored) == settings
     assert differences(stored, stored) == []
+
+
+@given(st.integers(1, 9), st.sets(st.integers(0, 200), min_size=1), st.randoms())
+def test_workers_of_a_cluster_make_every_stretch_once(
+    workers: int, missing: set[int], chance: random.Random
+) -> None:
+    waiting, made, at = set(missing), list[int](), [-1] * workers
+    while waiting:
+        which = chance.randrange(workers)  # whichever is done first
+        at[which] = following(waiting, at[which])
+        waiting.remove(at[which])
+        made.append(at[which])
+    assert sorted(made) == sorted(missing)
+
+
+def test_a_worker_goes_on_where_it_was_and_leaps_into_the_longest_run() -> None:
+    waiting, at, leaps = set(range(400)), [-1] * 4, list[int]()
+    for i in range(400):
+        stretch = following(waiting, at[i % 4])
+        leaps += [stretch] if stretch != at[i % 4] + 1 else []
+        at[i % 4] = stretch
+        waiting.remove(stretch)
+    assert leaps == [200, 100, 300]
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg"])

@@ -50,12 +50,13 @@ def a_frame(costs: Costs, steps: int) -> dict[int, float]:
 
 
 def device_of(wanted: str) -> str:
-    """The device named, or the best there is for 'auto'."""
-    if wanted != "auto":
-        return wanted
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    """The device named, or the best there is for 'auto'. Raises ModelError for one not there."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if wanted == "auto":
+        return next((name for name, is_there in there.items() if is_there), "cpu")
+    if not there.get(wanted, True):
+        raise ModelError(f"PyTorch finds no {wanted} device here: leave out --device")
+    return wanted
 
 
 def kinds(device: str) -> list[Kind]:

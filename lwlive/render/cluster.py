@@ -1,17 +1,18 @@
 """The cluster: frames made by many workers of Ray, one to a GPU or to a few cores.
 
 Frames of a known walk are independent, so workers share nothing: each opens the model once and
-makes stretches of the walk, whole batches, cut as one machine would cut them. A worker that dies is
-replaced and its stretch made again. Files that the settings name must lie at the same paths on
-every machine.
+makes stretches of the walk, whole batches, cut as one machine would cut them. It goes on where it
+was as long as it can, since a segment's keyframes and pace are made by each worker that enters it.
+One that dies is replaced and its stretch made again. Files that the settings name must lie at the
+same paths on every machine.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import os
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 from lwlive.extras import command
@@ -56,13 +57,15 @@ class Worker:
 
 def made_by_many(settings: Settings, missing: Sequence[int]) -> Iterator[tuple[int, bytes]]:
     """The missing frames' files in any order, made by the workers of a cluster."""
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray
     except ImportError:
         raise RenderError(f"--ray needs Ray, which is not installed: {command('ray')}") from None
     address = None if settings.render.ray == "local" else settings.render.ray
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}  # its errors come as our own
     try:
-        ray.init(address=address, log_to_driver=False, include_dashboard=False)
+        ray.init(address=address, include_dashboard=False, **quiet)
     except Exception as error:  # Ray raises plain ones, too
         where = "on this machine" if address is None else f"at {address}"
         raise RenderError(f"no Ray cluster answers {where}: {error}") from None
@@ -86,26 +89,38 @@ def _spread(
     cores = max(1, min(CORES, int(have.get("CPU", 1)) // count))
     remote = ray.remote(num_cpus=0 if gpus else cores, num_gpus=gpus)(Worker)
     values = settings.model_dump(mode="json")
-    waiting = deque((stretch, TRIES) for stretch in stretches)
-    busy: dict[Any, tuple[Any, list[list[int]], int]] = {}
-    idle = [remote.remote(values, cores) for _ in range(count)]
-    while waiting or busy:
-        while waiting and idle:
-            worker, (stretch, tries) = idle.pop(), waiting.popleft()
-            busy[worker.files.remote(stretch)] = worker, stretch, tries
+    tries = dict.fromkeys(range(len(stretches)), TRIES)  # those waiting, and what is left to them
+    busy: dict[Any, tuple[Any, int, int]] = {}
+    idle = [(remote.remote(values, cores), -1) for _ in range(count)]
+    while tries or busy:
+        while tries and idle:
+            worker, last = idle.pop()
+            i = following(set(tries), last)
+            busy[worker.files.remote(stretches[i])] = worker, i, tries.pop(i)
         done, _ = ray.wait(list(busy))
-        worker, stretch, tries = busy.pop(done[0])
+        worker, i, left = busy.pop(done[0])
         try:
             files = ray.get(done[0])
         except ray.exceptions.RayTaskError as error:
             raise error.cause from None
         except ray.exceptions.RayError as error:
-            if tries == 1:
+            if left == 1:
                 raise RenderError(
-                    f"frames from {stretch[0][0]} on have lost {TRIES} workers: {error}"
+                    f"frames from {stretches[i][0][0]} on have lost {TRIES} workers: {error}"
                 ) from None
-            waiting.appendleft((stretch, tries - 1))
-            idle.append(remote.remote(values, cores))
+            tries[i] = left - 1
+            idle.append((remote.remote(values, cores), i - 1))
         else:
-            idle.append(worker)
+            idle.append((worker, i))
             yield files
+
+
+def following(waiting: Set[int], last: int) -> int:
+    """The stretch to make after `last`: the next one, else from amid the longest run that waits."""
+    if last + 1 in waiting:
+        return last + 1
+    numbers = sorted(waiting)
+    starts = [n for n in numbers if n - 1 not in waiting]
+    ends = [n for n in numbers if n + 1 not in waiting]
+    first, end = max(zip(starts, ends, strict=True), key=lambda run: run[1] - run[0])
+    return (first + end + 1) // 2

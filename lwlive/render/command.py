@@ -14,6 +14,7 @@ from lwlive.checkpoint import FACTOR, Additions, ModelError, own_values, size_of
 from lwlive.params import Config, ControlError, Params, checked, live
 from lwlive.render import timing
 from lwlive.render.distance import preferred
+from lwlive.render.picture import check
 from lwlive.render.settings import (
     FRAMES,
     KEY_VALUES,
@@ -36,6 +37,11 @@ One prompt walks from seed to seed. Several, or pictures, are keyframes of a ble
 A second run with the same settings goes on after the last whole frame."""
 SHARED = (*SOURCES, "offline", "size", "device", "batch", "cache", "preset", "folder")  # of Config
 OTHERWISE: dict[str, tuple[Any, str]] = {  # default, and what a render says of a show's flags
+    "prompt": (
+        Params.model_fields["prompt"].default,
+        "what is pictured; `a :1 | b :0.4` mixes with weights; given again: the next keyframe",
+    ),
+    "speed": (None, "keyframes a second, 0 to 4, in place of --num-steps and --seconds"),
     "decoder": (
         "full",
         "full (the model's own), tiny (a faster one), or another one's folder or repository",
@@ -77,7 +83,7 @@ def parse(args: Sequence[str]) -> tuple[Settings, Path]:
     given = flags.read(PROGRAM, ABOUT, rows, rest)
     render = flags.filled(Render, given)
     defaults = {name: default for name, (default, _) in OTHERWISE.items()}
-    config = flags.filled(Config, defaults | {n: v for n, v in given.items() if n in SHARED})
+    config = flags.filled(Config, defaults | {n: v for n, v in given.items() if n in SHARED}, rows)
     values: dict[str, object] = {}
     if config.preset is not None:
         found = preset.find(config.preset, config.folder)
@@ -124,11 +130,11 @@ def _settings(
     paced = "speed" in values
     params = complete(folder, added, values)
     if render.mask is not None:
-        pictures = [k for k in keyframes if "picture" in k]
-        if len(pictures) != 1:
+        below = [k for k in keyframes if "picture" in k]
+        if len(below) != 1:
             raise RenderError("--mask takes one --picture, of which it says what may change")
-        keyframes = [k for k in keyframes if k is not pictures[0]]
-        render = render.model_copy(update={"picture": pictures[0]["picture"]})
+        keyframes = [k for k in keyframes if k is not below[0]]
+        render = render.model_copy(update={"picture": below[0]["picture"]})
     if render.budget is not None or render.budget_seconds is not None:
         render = render.model_copy(update={"distance": render.distance or preferred()})
     if len(keyframes) == 1 and "picture" not in keyframes[0]:
@@ -138,7 +144,10 @@ def _settings(
     _check(keys, params)
     width, height = size_of(folder, config.size, FACTOR)
     joints, frames = _timed(render, keys, params, paced)
-    files = [render.mask, render.audio, render.picture, *(key.picture for key in keys)]
+    pictures = [p for p in (render.mask, render.picture, *(k.picture for k in keys)) if p]
+    for path in pictures:
+        check(path)
+    files = [*pictures, *([render.audio] if render.audio else [])]
     return Settings(
         **machine(folder, added, config, (width, height)),
         params=params,
@@ -146,7 +155,7 @@ def _settings(
         joints=joints,
         frames=frames,
         render=render,
-        files={str(path): digest(path) for path in files if path is not None},
+        files={str(path): digest(path) for path in files},
     )
 
 

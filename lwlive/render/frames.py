@@ -55,7 +55,12 @@ def open_folder(folder: Path, settings: Settings, overwrite: bool) -> Frames:
     """The folder, made, continued or begun anew. Raises RenderError where it holds other frames."""
     if folder.exists() and not folder.is_dir():
         raise RenderError(f"{folder} is a file and no folder; choose another --name")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RenderError(
+            f"the folder {folder} cannot be made: {error.strerror}; choose another --folder"
+        ) from None
     frames = Frames(folder, settings)
     if overwrite:
         _clear(folder)
@@ -92,9 +97,9 @@ def _compare(folder: Path, settings: Settings) -> None:
         found = differences(old, json.loads(told(settings))["settings"])
     except (OSError, ValueError, KeyError, TypeError):
         raise RenderError(f"{folder / SETTINGS} cannot be read; {advice}") from None
-    if found:
-        raise RenderError(f"{folder} holds other frames: {'; '.join(found)}; {advice}")
     there = [n for path in _ours(folder) if (n := _number(path)) is not None]
+    if there and found:  # without a frame they bind nobody
+        raise RenderError(f"{folder} holds other frames: {'; '.join(found)}; {advice}")
     if max(there, default=-1) >= settings.frames:
         raise RenderError(
             f"{folder} holds {max(there) + 1} frames, more than the {settings.frames} asked for; "

@@ -49,6 +49,8 @@ def read(path: Path) -> Performance:
     except OSError as error:
         raise RenderError(f"cannot read the journal {path}: {error.strerror}") from None
     lines = text.split(b"\n")[:-1]  # what follows the last line's end is not whole
+    if not lines:
+        raise RenderError(f"{path} is no journal of lwlive: there is no whole line in it")
     number = 0
     try:
         head = json.loads(lines[0])

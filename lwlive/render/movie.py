@@ -33,7 +33,7 @@ def write_movie(
 ) -> int:
     """Make the movie from frame files; returns how many there are in it. Raises OSError.
 
-    x264 in yuv420p; the sound is cut to the length of the pictures.
+    x264 in yuv420p; the sound is as long as the pictures: cut, or followed by silence.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -103,7 +103,7 @@ def _samples(block: av.AudioFrame) -> Samples:
 
 
 class _Cut:
-    """Blocks of sound, given out up to the end of each picture."""
+    """Blocks of sound, given out up to the end of each picture, and silence after the last."""
 
     def __init__(self, blocks: Iterator[Samples]) -> None:
         self._blocks, self._left, self._done = blocks, np.zeros((2, 0), np.float32), 0
@@ -113,7 +113,9 @@ class _Cut:
         wanted = round(seconds * SOUND_RATE) - self._done
         while self._left.shape[1] < wanted and (block := next(self._blocks, None)) is not None:
             self._left = np.concatenate([self._left, block], axis=1)
-        part, self._left = self._left[:, :wanted], self._left[:, wanted:]
+        silence = np.zeros((2, max(0, wanted - self._left.shape[1])), np.float32)
+        whole = np.concatenate([self._left, silence], axis=1)
+        part, self._left = whole[:, :wanted], whole[:, wanted:]
         if part.shape[1]:
             frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(part), "fltp", "stereo")
             frame.sample_rate, frame.pts = SOUND_RATE, self._done

@@ -23,6 +23,11 @@ def read(path: Path, size: tuple[int, int]) -> Pixels:
     return np.asarray(ImageOps.fit(image.convert("RGB"), size, Image.Resampling.LANCZOS))
 
 
+def check(path: Path) -> None:
+    """Raises RenderError for a file that holds no picture."""
+    _opened(path)
+
+
 def read_mask(path: Path, size: tuple[int, int]) -> Pixels:
     """A mask [H, W], fitted as its picture is: 255 where the walk may change it.
 

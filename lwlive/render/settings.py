@@ -24,6 +24,7 @@ log = logging.getLogger("lwlive")
 FRAMES = 10_000  # of a walk without an end, where no number is given
 SOURCES = ("model", "lora", "decoder", "scheduler")  # of Config: what makes the pictures
 PER_KEYFRAME = 200  # frames from one keyframe to the next, where nothing else tells
+TOLD = 5  # differences from earlier settings
 
 
 Measure = Literal["pyramid", "lpips"]
@@ -81,7 +82,7 @@ class Render(BaseModel):
     journal: Path | None = Field(None, description="render this performance of a show again")
     tiled: bool = Field(False, description="decode in tiles, for large sizes")
     ray: str | None = Field(
-        None, description="spread over a Ray cluster at this address; local: this machine's"
+        None, description="spread over a Ray cluster at this address; without one: this machine's"
     )
     workers: int | None = Field(
         None, ge=1, description="of the cluster; default: one a GPU, or one for every four cores"
@@ -195,14 +196,16 @@ def identity(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What differs between two told settings, each in a few words."""
+    """What differs between two told settings, each in a few words, what was given first."""
     before, after = identity(old), identity(new)
-    names = [n for n in {**before, **after} if before.get(n) != after.get(n)]
-    return [f"{n} was {_short(before.get(n))} and is {_short(after.get(n))}" for n in names]
+    found = [n for n in {**before, **after} if before.get(n) != after.get(n)]
+    found.sort(key=lambda n: n not in {*Params.model_fields, *Render.model_fields, *SOURCES})
+    told_of = [f"{n} was {_short(before.get(n))} and is {_short(after.get(n))}" for n in found]
+    return told_of if len(found) <= TOLD else [*told_of[:TOLD], f"and {len(found) - TOLD} more"]
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    text = "not given" if value is None else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -223,7 +226,7 @@ def key_of(number: int, given: dict[str, Any], params: dict[str, Any]) -> Key:
     known = (*KEY_VALUES, "seconds", "picture")
     for name in given:
         if name not in known:
-            raise RenderError(f"a keyframe has no {name!r}; it takes {', '.join(known)}")
+            raise RenderError(f"keyframe {number + 1} has no {name!r}; it takes {', '.join(known)}")
     values = {n: checked(n, given[n], offline=True) for n in KEY_VALUES if n in given}
     seconds = given.get("seconds")
     if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
