@@ -170,9 +170,13 @@ def opened(
     batch = batch or batch_for(measure.a_frame(costs, steps), FPS)  # as a first show would
     want = Build(str(folder), size, device, found.kind, batch, found.threads)
     place = want.place(cache)
-    built = compiled and (place / "about.json").exists()
+    built = compiled and want.costs(cache) is not None
     if compiled and not built:
-        build(want, place)
+        try:
+            build(want, place)
+        except RuntimeError as error:
+            print(f"not compiled: {error}")
+            compiled = False
     cold: float | None = None
     if not built:
         first_pictures(Packaged(place) if compiled else Eager(modules, batch))

@@ -15,7 +15,7 @@ from lwlive.checkpoint import ModelError
 from lwlive.engine import measure as module
 from lwlive.engine.loop import BATCH_LOAD, LATENCY_S, batch_for
 from lwlive.engine.measure import BATCHES, Measured, a_frame, measure, recall, remember
-from lwlive.engine.model import Eager
+from lwlive.engine.model import Eager, load
 from lwlive.engine.networks import Kind
 
 SECONDS = st.floats(1e-4, 2.0)
@@ -138,3 +138,17 @@ def test_too_little_memory_for_a_single_frame_is_a_sentence(
 ) -> None:
     with pytest.raises(ModelError, match=r"^too little memory on cpu for pictures: choose"):
         measured_with_room_for(0, folder, monkeypatch)
+
+
+def test_a_gpu_too_small_for_the_weights_is_said_before_they_are_loaded(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (1000, 2**33))
+    with pytest.raises(ModelError, match=r"the GPU has 0\.0 GB free and tiny needs .*: close what"):
+        load(folder, (64, 64), "cuda", Kind("float16", True))
+
+
+def test_gpus_have_half_precision_and_on_a_cpu_the_faster_one_is_measured() -> None:
+    for device in ("cuda", "mps"):
+        assert {kind.precision for kind in module.kinds(device)} == {"float16"}
+    assert {kind.precision for kind in module.kinds("cpu")} == {"bfloat16", "float32"}
