@@ -16,8 +16,8 @@ SIZE = 256  # pixels a side
 CELLS = 32  # numbers a side of the noise
 FINEST = 9.0  # ridges a side that the noise's cells can still carry
 REACH = 12  # cells that a filter sees to every side
-SPREAD = {"large": 1.55, "fine": 0.62}
-NUMBER = {"dense": 1.6, "sparse": 0.6}
+SPREAD = {"large": 1.55, "fine": 0.62, "calm": 1.2}
+NUMBER = {"dense": 1.6, "sparse": 0.6, "calm": 0.8}
 
 
 @dataclass
@@ -30,6 +30,7 @@ class Layer:
     light: Tensor | float = 0.0  # added light, in the hue's colour
     lifted: bool = False  # stands above the background and casts a shadow on it
     dome: Tensor | float = 0.0  # brightening of the background itself
+    paper: bool = False  # stands on a pale background where none is asked for
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,14 @@ class Canvas:
         x, y = self.x - body.x, self.y - body.y
         return x * c + y * s, y * c - x * s
 
+    def near(self, body: Body, reach: float) -> tuple[slice, slice]:
+        """The rows and columns within a reach of a body: all that is worth drawing on."""
+        rows, columns = (
+            slice(max(0, int((p + 1 - reach) * SIZE / 2)), max(1, int((p + 1 + reach) * SIZE / 2)))
+            for p in (body.y, body.x)
+        )
+        return rows, columns
+
     def share(self, k: int) -> float:
         """The hue of object k: the asked colours take turns."""
         return (k % self.kinds + 0.5) / self.kinds
@@ -172,6 +181,15 @@ class Canvas:
         """A hue that wanders smoothly through all asked colours."""
         wave: Tensor = torch.special.ndtr(1.2 * self.noise(6))
         return wave
+
+    def even(self, order: Tensor, where: Tensor) -> Tensor:
+        """A field as a hue of which every stretch covers an equal part of the foreground."""
+        if self.kinds == 1:
+            return torch.full((SIZE, SIZE), 0.5)
+        values, rank = order[2::4, 2::4].flatten().sort()
+        weight = (where.expand(SIZE, SIZE)[2::4, 2::4].flatten()[rank] + 0.02).cumsum(0)
+        hue: Tensor = (weight / weight[-1])[torch.searchsorted(values, order).clamp(max=4095)]
+        return hue
 
 
 def rivals(plane: Tensor, apart: int) -> Tensor:

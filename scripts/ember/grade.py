@@ -14,7 +14,7 @@ def grade(canvas: Canvas, layer: Layer, colours: tuple[str, ...], ground: str | 
     """The finished picture, [3, H, W], 0..1."""
     kinds = canvas.modifiers
     paints = [paint(canvas, name) for name in colours]
-    floor, tone, mask = under(canvas, paints, ground), layer.tone, layer.mask
+    floor, tone, mask = under(canvas, paints, ground, layer.paper), layer.tone, layer.mask
     if "soft" in kinds:
         stack = blur(torch.stack((tone, mask, layer.hue)), 4)
         tone, mask = 0.5 + (stack[0] - 0.5) * 0.85, stack[1]
@@ -47,13 +47,13 @@ def paint(canvas: Canvas, name: str) -> Tensor:
     return rgb[:, None, None]
 
 
-def under(canvas: Canvas, paints: list[Tensor], ground: str | None) -> Tensor:
+def under(canvas: Canvas, paints: list[Tensor], ground: str | None, paper: bool) -> Tensor:
     """The background's colour: as asked, else whatever lets the foreground stand out."""
     if ground:
         return paint(canvas, ground)
     lead = paints[-1]
     light = float(torch.stack(paints).mean())
-    if "pale" in canvas.modifiers or light < 0.16:
+    if "pale" in canvas.modifiers or light < 0.16 or (paper and light < 0.62):
         return lead * 0.15 + 0.80
     if "dark" in canvas.modifiers or "glowing" in canvas.modifiers:
         return lead * 0.09 + 0.012

@@ -4,23 +4,8 @@ import math
 
 import torch
 from canvas import SIZE, Canvas, Layer, ramp, relief
+from stack import Stack
 from torch import Tensor
-
-
-class Stack:
-    """Bodies laid on each other, from the back to the front, with soft contact shadows."""
-
-    def __init__(self, hue: float = 0.5) -> None:
-        self.mask = torch.zeros(SIZE, SIZE)
-        self.tone = torch.full((SIZE, SIZE), 0.3)
-        self.hue = torch.full((SIZE, SIZE), hue)
-
-    def lay(self, cover: Tensor, tone: Tensor, hue: Tensor | float, shadow: Tensor) -> None:
-        """Put one body on top: its cover 0..1, its tone, and what it darkens below it."""
-        below = self.tone * (1 - shadow)
-        self.tone = below + (tone - below) * cover
-        self.hue = torch.where(cover > 0.5, torch.as_tensor(hue), self.hue)
-        self.mask = torch.maximum(self.mask, cover)
 
 
 def strands(c: Canvas) -> Layer:

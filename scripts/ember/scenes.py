@@ -1,0 +1,117 @@
+"""Families made of weather, water, light and land: each a function Canvas -> Layer."""
+
+import math
+
+import torch
+from canvas import SIZE, Canvas, Layer, blur, look, ramp, relief
+
+
+def ink(c: Canvas) -> Layer:
+    """Ink let into clear water: billowing plumes with folded veils at their edges."""
+    cloud, bend = c.fbm(4.2 / c.scale, 3, 0.5), c.noise(7 / c.scale)
+    plume = look(cloud, c.x + 0.05 * bend, c.y - 0.07 * bend) + 0.5 * (c.number - 1)
+    body = ramp(plume, -0.35, 0.9)
+    veil = ramp((plume + 0.25).abs(), 0.3, 0.0) + 0.7 * ramp((plume - 0.55).abs(), 0.22, 0.0)
+    lit = relief(plume, 0.05 * c.scale, -2.2)
+    tone = 0.62 - 0.34 * body + 0.34 * (lit - 0.6) + 0.12 * veil
+    mask = (0.85 * body + 0.5 * veil).clamp(0, 1)
+    return Layer(mask, tone, c.even(plume, mask), paper=True)
+
+
+def silk(c: Canvas) -> Layer:
+    """Cloth let fall in folds: broad soft slopes, a sheen along every ridge."""
+    drop = 1.15 * c.stripes(1.05, 3.4 / c.scale, 1.5) + 0.5 * c.noise(5 / c.scale)
+    fold = torch.sin((1.5 + 0.5 * c.number) * drop)
+    lit = relief(fold, 0.055 * c.scale, 3.9)
+    sheen = ramp(lit, 0.78, 1.0)
+    tone = 0.02 + 0.56 * lit * ramp(fold, -1.3, 0.4) + 0.34 * sheen + 0.07 * c.noise(8) * lit
+    return Layer(torch.ones(SIZE, SIZE), tone, c.even(drop, torch.ones(())))
+
+
+def lava(c: Canvas) -> Layer:
+    """A crust of cooled plates, molten light in the cracks between them."""
+    a, b = c.spots(4.2 / c.scale * c.number**0.3), c.spots(6 / c.scale)
+    open_ = torch.minimum(a.abs(), 0.35 + b.abs())
+    heat, core = torch.exp(-open_ / 0.32), ramp(open_, 0.17, 0.0)
+    crust = relief(a.abs() + 0.12 * b, 0.05 * c.scale, -2.0)
+    tone = 0.05 + 0.13 * crust + 0.52 * ramp(heat, 0.3, 0.75) + 0.36 * core
+    hue = c.even(heat, ramp(heat, 0.25, 0.5))
+    return Layer((0.3 + heat).clamp(0, 1), tone, hue, light=0.3 * heat**2 + 0.12 * blur(core, 14))
+
+
+def lightning(c: Canvas) -> Layer:
+    """Bolts through a storm at night, the clouds around them lit from within."""
+    way = c.noise(5 / c.scale, high=2.2) + 0.3 * c.noise(15 / c.scale)
+    side = c.noise(9 / c.scale, high=1.4) + 0.25 * c.noise(18 / c.scale)
+    storm = c.fbm(4, 3, 0.5, wide=1.6)
+    near = torch.exp(-way.abs() / 0.45)
+    bolt = torch.exp(-((way / 0.045).square())) + torch.exp(-way.abs() / 0.13) * 0.45
+    fork = (torch.exp(-((side / 0.06).square())) + 0.3 * torch.exp(-side.abs() / 0.2)) * near
+    strike = (bolt + 0.7 * c.number * fork).clamp(0, 1.3)
+    cloud = 0.55 + 0.45 * (storm - look(storm, c.x - 0.02, c.y - 0.06)) + 0.2 * storm
+    tone = 0.07 + 0.3 * cloud.clamp(0, 1.5) * (0.35 + 0.9 * near) + 0.62 * strike
+    mask = (0.25 + 0.75 * near + strike).clamp(0, 1)
+    hue = c.even(near + 0.25 * storm, mask)
+    return Layer(mask, tone, hue, light=0.5 * strike.clamp(0, 1) + 0.22 * near**2)
+
+
+def ripples(c: Canvas) -> Layer:
+    """Rain on still water: rings running out from every drop, light on their slopes."""
+    height = 0.35 * c.noise(5, wide=1.6)
+    for body in c.bodies(16, 3):
+        reach = 0.52 * body.size * c.scale + 0.02
+        at = c.near(body, reach)
+        r = (c.x[at] - body.x).hypot(1.35 * (c.y[at] - body.y)) / reach
+        ring = torch.cos(19 * r) * ramp(r, 1.0, 0.35) * ramp(r, -0.15, 0.1)
+        height[at] += 0.75 * body.size * ring
+    lit = relief(height, 0.045 * c.scale, -1.2)
+    glint = ramp(lit, 0.86, 1.0)
+    tone = -0.03 + 0.56 * lit + 0.5 * glint + 0.08 * ramp(c.y, 0.9, -1)
+    return Layer(0.3 + 0.7 * ramp(lit, 0.15, 0.5), tone, c.even(lit + 0.2 * height, lit))
+
+
+def hills(c: Canvas) -> Layer:
+    """Ridges behind ridges at dusk, mist in the valleys, a low sun over the farthest."""
+    sun = (c.x - 0.22).hypot(c.y + 0.34)
+    haze = torch.exp(-1.8 * sun)
+    band = c.fbm(6, 2, 0.5, wide=2.5)
+    sky = ramp(c.y, -1.3, 0.1)
+    tone = 0.1 + 0.34 * sky + 0.3 * haze + 0.08 * band * sky
+    depth = 0.3 * sky
+    wide = 1.2 * c.scale
+    for k, base in enumerate((-0.12, 0.1, 0.34, 0.58, 0.84)):
+        level = c.fbm((4 + 0.7 * k) / wide, 4, 0.5)[int((base + 1) * SIZE / 2)]
+        below = c.y - base - (0.1 + 0.022 * k) * level[None]
+        cover = ramp(below, -0.012, 0.008)
+        slope = ramp((level[1:] - level[:-1]).repeat(2)[:SIZE], -0.06, 0.06)[None]
+        rock = (0.5 - 0.1 * k) * (0.72 + 0.36 * slope)
+        rim = ramp(below, 0.07, 0.0) * (0.12 + 0.5 * haze) * (1 - 0.12 * k)
+        here = rock + 0.28 * ramp(below, 0.02, 0.34) * (1 - 0.16 * k) + 0.6 * rim
+        tone = tone + (here - tone) * cover
+        depth = depth + (0.32 + 0.16 * k - 0.2 * ramp(below, 0.0, 0.3) - depth) * cover
+    disc = ramp(sun, 0.115, 0.095) * ramp(c.y, 0.2, -0.2)
+    light = 0.75 * disc + 0.3 * haze**2
+    mask = ramp(c.y + 0.4 * haze, -1.5, -0.3)
+    return Layer(mask, tone + 0.25 * disc, c.even(depth, mask), light=light)
+
+
+def trees(c: Canvas) -> Layer:
+    """Trunks in rows of depth, fog between them, light from beyond the clearing."""
+    gleam = torch.exp(-2.2 * (c.x + 0.1).hypot(0.8 * (c.y + 0.25)))
+    leaf = c.fbm(7 / c.scale, 3, 0.6)
+    tone, depth = 0.4 + 0.35 * gleam + 0.06 * leaf, torch.zeros(SIZE, SIZE)
+    for k, count in enumerate((9, 7, 5)):
+        row = c.stripes(math.pi / 2 + 0.03 * (k - 1), count / c.scale, 5)
+        trunk = row - (1.15 - 0.25 * k) + 0.5 * (c.number - 1)
+        cover = ramp(trunk, -0.1, 0.14)
+        side = ramp(relief(row, 0.03, 0.0 if k % 2 else 3.14), 0.3, 1.0)
+        bark = 0.36 - 0.14 * k + (0.3 - 0.04 * k) * side * (0.5 + gleam) + 0.03 * leaf
+        tone = tone + (bark - tone) * cover
+        depth = depth + (0.35 * (k + 1) - depth) * cover
+    crown = ramp(leaf - 1.9 * c.y - 1.5, -0.3, 0.6)
+    tone = tone + (0.2 + 0.16 * leaf.clamp(-1, 1.5) + 0.25 * gleam - tone) * crown
+    floor = ramp(c.y + 0.1 * leaf, 0.62, 0.95)
+    tone = tone + (0.16 + 0.1 * leaf.clamp(-1, 1.5) + 0.1 * gleam - tone) * floor
+    depth = depth + 0.5 * crown + 0.3 * floor + 0.12 * leaf
+    hue = c.even(depth, torch.ones(()))
+    return Layer(torch.ones(SIZE, SIZE), tone, hue, light=0.3 * gleam**2)
