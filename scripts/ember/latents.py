@@ -27,7 +27,7 @@ class Store:
     latents: Tensor  # [N, 4, 32, 32] float16
     noise: Tensor  # [N, 4, 32, 32] float16, what each was drawn from
     tokens: Tensor  # [N, TELLINGS, TOKENS] int16
-    told: Tensor  # [N] int16, how many colours the captions tell, 1 for none
+    weight: Tensor  # [N] int16, how often each is taken, next to the others
 
 
 @torch.inference_mode()
@@ -47,10 +47,13 @@ def noises(number: int) -> Tensor:
     return torch.stack([starting(seed).half() for seed in seeds])
 
 
-def tellings(tokenizer: CLIPTokenizer, number: int) -> tuple[Tensor, Tensor]:
-    """Several true captions for each picture of a shard, and how many colours they tell.
+def tellings(
+    tokenizer: CLIPTokenizer, number: int, unknown: frozenset[int]
+) -> tuple[Tensor, Tensor]:
+    """Several true captions for each picture of a shard, and its weight.
 
-    [SHARD, TELLINGS, TOKENS] and [SHARD], int16.
+    [SHARD, TELLINGS, TOKENS] and [SHARD], int16. A picture weighs as many as the colours it is
+    told, so that every colour told counts alike, and one more for each unknown word.
     """
     lines, told = [], []
     for seed in range(number * SHARD, (number + 1) * SHARD):
@@ -58,8 +61,9 @@ def tellings(tokenizer: CLIPTokenizer, number: int) -> tuple[Tensor, Tensor]:
         asked = wish(rng)
         told.append(len(asked.colours) if asked.named else 1)
         lines += [say(rng, asked, plain=k == TELLINGS - 1) for k in range(TELLINGS)]
-    ids = tokenize(tokenizer, lines)
-    return ids.view(SHARD, TELLINGS, -1).to(torch.int16), torch.tensor(told, dtype=torch.int16)
+    ids = tokenize(tokenizer, lines).view(SHARD, TELLINGS, -1)
+    new = torch.isin(ids[:, -1], torch.tensor(sorted(unknown), dtype=ids.dtype)).sum(1)
+    return ids.to(torch.int16), (torch.tensor(told) + new).to(torch.int16)
 
 
 def tokenize(tokenizer: CLIPTokenizer, lines: list[str]) -> Tensor:
@@ -69,8 +73,17 @@ def tokenize(tokenizer: CLIPTokenizer, lines: list[str]) -> Tensor:
     return torch.tensor(ids)
 
 
-def load(vae: AutoencoderTiny, tokenizer: CLIPTokenizer, folder: Path, cache: Path) -> Store:
-    """All drawn shards as one store; latents are encoded once and kept in `cache`."""
+def load(
+    vae: AutoencoderTiny,
+    tokenizer: CLIPTokenizer,
+    folder: Path,
+    cache: Path,
+    unknown: frozenset[int] = frozenset(),
+) -> Store:
+    """All drawn shards as one store; latents are encoded once and kept in `cache`.
+
+    unknown: tokens that a model to be trained on has not been taught yet.
+    """
     parts = []
     for number in ready(folder):
         path = cache / f"{number:04d}.pt"
@@ -79,5 +92,5 @@ def load(vae: AutoencoderTiny, tokenizer: CLIPTokenizer, folder: Path, cache: Pa
             torch.save(encode(vae, folder, number), path.with_suffix(".new"))
             path.with_suffix(".new").replace(path)
         latents = torch.load(path, weights_only=True)
-        parts.append((latents, noises(number), *tellings(tokenizer, number)))
+        parts.append((latents, noises(number), *tellings(tokenizer, number, unknown)))
     return Store(*(torch.cat(column) for column in zip(*parts, strict=True)))

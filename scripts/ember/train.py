@@ -31,7 +31,7 @@ def say(line: str) -> None:
 
 def begun(work: Path, start: Path | None) -> folder.Ember:
     """The model before its denoiser is trained: blank or a saved one, with our autoencoder."""
-    ember = folder.blank() if start is None else open_folder(start)
+    ember = folder.blank() if start is None else folder.retold(open_folder(start))
     restore(work / "autoencoder.pt", vae=ember.vae)
     return ember
 
@@ -44,9 +44,12 @@ def trained(work: Path, start: Path | None) -> folder.Ember:
     return ember
 
 
-def learnt(ember: folder.Ember, work: Path) -> latents.Store:
-    """All drawn pictures, as the denoiser learns them."""
-    return latents.load(ember.vae, ember.tokenizer, work / "data", work / "latents")
+def learnt(ember: folder.Ember, work: Path, start: Path | None) -> latents.Store:
+    """All drawn pictures, as the denoiser learns them; words new to a saved model weigh more."""
+    new = ember.tokenizer.get_vocab()
+    old = new if start is None else open_folder(start).tokenizer.get_vocab()
+    unknown = frozenset(row for piece, row in new.items() if piece not in old)
+    return latents.load(ember.vae, ember.tokenizer, work / "data", work / "latents", unknown)
 
 
 def main() -> None:
@@ -75,13 +78,13 @@ def main() -> None:
         )
     if "denoiser" in stages:
         ember = begun(flags.work, flags.start)
-        data = learnt(ember, flags.work)
+        data = learnt(ember, flags.work, flags.start)
         say(f"{len(data.latents)} latents, deviation {float(data.latents.float().std()):.3f}")
         checkpoint = flags.work / "denoiser.pt"
         denoiser.train(ember, data, checkpoint, flags.denoiser_steps, say, peak=flags.peak)
     if "save" in stages:
         ember = trained(flags.work, flags.start)
-        share = contrast(ember, learnt(ember, flags.work))
+        share = contrast(ember, learnt(ember, flags.work, flags.start))
         say(f"what one step makes has {share:.3f} of the contrast of what was drawn")
         ember.vae.register_to_config(scaling_factor=round(share, 3))
         folder.save(ember, flags.out)
