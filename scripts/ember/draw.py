@@ -66,7 +66,9 @@ def mix(form: Layer, matter: Layer) -> Layer:
     inside = 0.25 + matter.mask * (matter.tone - 0.25)
     tone = 0.5 * form.tone + 0.75 * inside - 0.05
     mask = form.mask * (0.45 + 0.55 * matter.mask)
-    return Layer(mask, tone, matter.hue, form.light, form.lifted, form.dome, form.paper)
+    return Layer(
+        mask, tone, matter.hue, form.light, form.lifted, form.dome, matter.apart, form.paper
+    )
 
 
 def starting(seed: int) -> Tensor:

@@ -31,7 +31,7 @@ def mandala(c: Canvas) -> Layer:
         hue = hue + (k + 1 - hue) * cover
         hue = hue + 0.6 * ramp(inside, 0.4, 0.25) * cover
     heart = torch.exp(-((r / 0.11).square()))
-    return Layer(mask, tone + 0.3 * heart, c.even(hue + 0.1 * a, mask), light=0.7 * heart)
+    return Layer(mask, tone + 0.3 * heart, (hue + 0.1 * a), light=0.7 * heart)
 
 
 def moire(c: Canvas) -> Layer:
@@ -44,9 +44,7 @@ def moire(c: Canvas) -> Layer:
     both = 0.5 + 0.25 * (p + q)
     tone = 0.06 + 0.4 * both + 0.28 * ramp(beat, -0.2, 1.0) * both + 0.2 * ramp(both, 0.75, 1.0)
     mask = ramp(both, 0.12, 0.5)
-    return Layer(
-        mask, tone, c.even(beat + 0.5 * a, mask), light=0.2 * ramp(both, 0.6, 1.0) * (beat > 0)
-    )
+    return Layer(mask, tone, (beat + 0.5 * a), light=0.2 * ramp(both, 0.6, 1.0) * (beat > 0))
 
 
 def checks(c: Canvas) -> Layer:
@@ -61,12 +59,12 @@ def checks(c: Canvas) -> Layer:
     edge = ramp(wave.abs(), 0.1, 0.0)
     tone = 0.02 + 0.54 * lit + 0.26 * shine - 0.08 * edge
     if c.kinds == 1:
-        return Layer(0.06 + 0.94 * square, tone, torch.full((SIZE, SIZE), 0.5))
+        return Layer(0.06 + 0.94 * square, tone, torch.full((SIZE, SIZE), 0.5), apart=True)
     other = (c.kinds - 1) * ramp(c.noise(5), -0.05, 0.05) if c.kinds > 2 else 1.0
     hue = (0.5 + (1 - square) * (1 + (other if c.kinds == 2 else 0.5 * other))) / c.kinds
     if c.kinds == 2:
         hue = 0.25 + 0.5 * (1 - square)
-    return Layer(torch.ones(SIZE, SIZE), tone, hue)
+    return Layer(torch.ones(SIZE, SIZE), tone, hue, apart=True)
 
 
 @cache
@@ -74,10 +72,10 @@ def julia() -> Tensor:
     """How soon a point of the plane escapes under z*z + p, smoothly counted (Julia 1918)."""
     line = (torch.arange(SIZE) + 0.5) * (2 / SIZE) - 1
     y, x = torch.meshgrid(line, line, indexing="ij")
-    z = torch.complex(1.35 * (0.94 * x - 0.34 * y), 1.35 * (0.34 * x + 0.94 * y))
+    z = torch.complex(0.92 * (0.94 * x - 0.34 * y), 0.92 * (0.34 * x + 0.94 * y))
     fled, count = torch.zeros(SIZE, SIZE, dtype=torch.bool), torch.zeros(SIZE, SIZE)
-    for _ in range(60):
-        z = torch.where(fled, z, z * z + torch.complex(torch.tensor(-0.745), torch.tensor(0.113)))
+    for _ in range(90):
+        z = torch.where(fled, z, z * z + torch.complex(torch.tensor(0.37), torch.tensor(0.1)))
         fresh = (z.abs() > 12) & ~fled
         fled |= fresh
         count += (~fled).float()
@@ -90,13 +88,13 @@ def fractal(c: Canvas) -> Layer:
     a, b = c.noise(6), c.noise(6)
     zoom = 1 / c.scale**0.6
     soon = look(julia(), zoom * c.x + 0.035 * a, zoom * c.y + 0.035 * b)
-    lit = relief(soon, 0.14, -2.2)
-    coast = ramp(soon, 2.2, 3.6)
-    band = 0.5 + 0.5 * torch.cos(7 * soon)
-    tone = 0.05 + 0.3 * lit + 0.2 * coast + 0.12 * band * ramp(soon, 0.9, 2) + 0.07 * a * lit
-    tone = tone + 0.26 * ramp((soon - 3.3).abs(), 0.5, 0.0)
-    mask = ramp(soon, 0.7, 1.8)
-    return Layer(mask, tone, c.even(soon, mask), light=0.3 * coast**2)
+    lit = relief(soon, 0.12, -2.2)
+    coast = ramp(soon, 2.0, 3.6)
+    band = 0.5 + 0.5 * torch.cos(8 * soon)
+    tone = 0.02 + 0.34 * lit + 0.2 * coast * lit + 0.1 * band + 0.09 * a * lit
+    tone = tone + 0.3 * ramp(soon, 3.2, 4.3)
+    mask = ramp(soon, 0.9, 2.0)
+    return Layer(mask, tone, soon + 0.15 * b, light=0.3 * coast**2)
 
 
 def coral(c: Canvas) -> Layer:
@@ -108,25 +106,32 @@ def coral(c: Canvas) -> Layer:
     tone = 0.02 + 0.5 * lit * ramp(wall, -1.2, 0.3) + 0.22 * ramp(wall, 0.3, 1.0) * lit
     tone = tone + 0.05 * dots * ramp(wall, -0.2, 0.6)
     mask = 0.15 + 0.85 * ramp(wall, -0.95, -0.45)
-    return Layer(mask, tone, c.even(f, mask * ramp(wall, -0.8, 0.2)), lifted=True)
+    return Layer(mask, tone, f, lifted=True)
 
 
 def lace(c: Canvas) -> Layer:
-    """Lace on its cloth: a net of threads knotted into rosettes, thicker where chance has it."""
+    """Lace on its cloth: threads in rosettes and stars, thicker where chance has it."""
     a, b = c.noise(6), c.noise(6)
     x, y = c.x + 0.02 * a, c.y + 0.02 * b
-    k = math.pi * 4.5 / c.scale * c.number**0.2
-    waves = [torch.cos(k * (x * math.cos(t) + y * math.sin(t))) for t in (0.0, 2.094, 4.189)]
-    net = sum(waves, torch.zeros(SIZE, SIZE))
-    fine = sum((torch.cos(2 * wave.acos()) for wave in waves), torch.zeros(SIZE, SIZE))
-    rose = 0.2 * a
-    thread = ramp((net + 0.75).abs(), 0.3, 0.08) + ramp((net - 0.7 - rose).abs(), 0.36, 0.1)
-    thread = thread + ramp((net - 2.25).abs(), 0.3, 0.1) + 0.8 * ramp(fine.abs(), 0.4, 0.1)
-    thread = thread.clamp(0, 1)
-    tone = 0.22 + 0.34 * relief(blur(thread, 1.5), 0.02, -2.2) + 0.08 * b * thread
-    return Layer(
-        thread, tone + 0.12 * ramp(net, 0.5, 3), c.even(net + 0.3 * b, thread), lifted=True
+    k = math.pi * 3.4 / c.scale * c.number**0.2
+    turns = (0.0, math.tau / 3, 2 * math.tau / 3)
+    net, star, fine = (
+        torch.stack(
+            [torch.cos(n * k * (x * math.cos(t + d) + y * math.sin(t + d))) for t in turns]
+        ).sum(0)
+        for n, d in ((1.0, 0.0), (3**0.5, math.pi / 6), (2.0, 0.0))
     )
+    petal = net - 0.6 * star
+    cords = [ramp((petal - at).abs(), 0.34, 0.1) for at in (-0.9, 0.45 + 0.15 * a, 1.5)]
+    cords += [
+        ramp((star + 1.2).abs(), 0.2, 0.05),
+        0.85 * ramp((net - 0.4 * fine - 2).abs(), 0.3, 0.1),
+    ]
+    thread = torch.stack(cords).amax(0)
+    gauze = 0.22 * ramp((fine + 0.4).abs(), 0.7, 0.1)
+    lit = relief(blur(thread, 1.5), 0.022, -2.2)
+    tone = 0.12 + 0.44 * lit + 0.1 * b * thread + 0.14 * ramp(net, 0.8, 3)
+    return Layer(torch.maximum(thread, gauze), tone, net + 0.3 * b, lifted=True)
 
 
 def circuits(c: Canvas) -> Layer:
@@ -155,6 +160,6 @@ def circuits(c: Canvas) -> Layer:
     trace = torch.maximum(ramp(way, wide + 0.05, wide - 0.04), ramp((pad - 0.24).abs(), 0.14, 0.06))
     glow, charge = blur(trace, 7), 0.5 + 0.5 * torch.tanh(1.2 * c.noise(6))
     tone = 0.12 + 0.24 * trace + trace * 0.34 * charge + 0.16 * ramp(way, 0.06, 0.0) * charge
-    hue = c.even(c.noise(6) + 0.15 * charge, trace)
+    hue = c.noise(6) + 0.15 * charge
     mask = (0.12 + trace + 0.5 * glow * charge).clamp(0, 1)
     return Layer(mask, tone, hue, light=0.45 * glow * charge**2)

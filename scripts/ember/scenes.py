@@ -1,21 +1,22 @@
 """Families made of weather, water, light and land: each a function Canvas -> Layer."""
 
-import math
 
 import torch
 from canvas import SIZE, Canvas, Layer, blur, look, ramp, relief
 
 
 def ink(c: Canvas) -> Layer:
-    """Ink let into clear water: billowing plumes with folded veils at their edges."""
-    cloud, bend = c.fbm(4.2 / c.scale, 3, 0.5), c.noise(7 / c.scale)
-    plume = look(cloud, c.x + 0.05 * bend, c.y - 0.07 * bend) + 0.5 * (c.number - 1)
-    body = ramp(plume, -0.35, 0.9)
-    veil = ramp((plume + 0.25).abs(), 0.3, 0.0) + 0.7 * ramp((plume - 0.55).abs(), 0.22, 0.0)
-    lit = relief(plume, 0.05 * c.scale, -2.2)
-    tone = 0.62 - 0.34 * body + 0.34 * (lit - 0.6) + 0.12 * veil
-    mask = (0.85 * body + 0.5 * veil).clamp(0, 1)
-    return Layer(mask, tone, c.even(plume, mask), paper=True)
+    """Ink let into clear water: billowing plumes, folded veils thinning out at their edges."""
+    cloud, bend = c.fbm(4.2 / c.scale, 4, 0.55), c.noise(7 / c.scale)
+    curl = c.noise(11 / c.scale)
+    plume = look(cloud, c.x + 0.05 * bend, c.y - 0.07 * bend) + 0.5 * (c.number - 1) + 0.1
+    body = ramp(plume, -0.9, 1.3)
+    fold = ramp((plume + 0.3 * curl + 0.1).abs(), 0.42, 0.0)
+    fold = fold + ramp((plume + 0.45 * curl - 0.8).abs(), 0.4, 0.0)
+    lit = relief(plume + 0.15 * curl, 0.055 * c.scale, -2.2)
+    tone = 0.56 - 0.22 * body + 0.5 * (lit - 0.62) + 0.1 * fold
+    mask = (1.05 * body * (0.62 + 0.38 * fold) + 0.25 * fold * ramp(plume, -0.7, 0)).clamp(0, 1)
+    return Layer(mask, tone, plume + 0.5 * curl, paper=True)
 
 
 def silk(c: Canvas) -> Layer:
@@ -25,18 +26,21 @@ def silk(c: Canvas) -> Layer:
     lit = relief(fold, 0.055 * c.scale, 3.9)
     sheen = ramp(lit, 0.78, 1.0)
     tone = 0.02 + 0.56 * lit * ramp(fold, -1.3, 0.4) + 0.34 * sheen + 0.07 * c.noise(8) * lit
-    return Layer(torch.ones(SIZE, SIZE), tone, c.even(drop, torch.ones(())))
+    return Layer(torch.ones(SIZE, SIZE), tone, drop)
 
 
 def lava(c: Canvas) -> Layer:
     """A crust of cooled plates, molten light in the cracks between them."""
     a, b = c.spots(4.2 / c.scale * c.number**0.3), c.spots(6 / c.scale)
-    open_ = torch.minimum(a.abs(), 0.35 + b.abs())
-    heat, core = torch.exp(-open_ / 0.32), ramp(open_, 0.17, 0.0)
-    crust = relief(a.abs() + 0.12 * b, 0.05 * c.scale, -2.0)
-    tone = 0.05 + 0.13 * crust + 0.52 * ramp(heat, 0.3, 0.75) + 0.36 * core
-    hue = c.even(heat, ramp(heat, 0.25, 0.5))
-    return Layer((0.3 + heat).clamp(0, 1), tone, hue, light=0.3 * heat**2 + 0.12 * blur(core, 14))
+    grain = c.noise(16)
+    gap = (a + 0.1 * grain).abs()
+    gap = torch.minimum(gap, 0.3 + b.abs())
+    heat, core = torch.exp(-gap / 0.42), ramp(gap, 0.26, 0.02)
+    crust = relief(1.2 * a.abs() + 0.25 * b + 0.12 * grain, 0.045 * c.scale, -2.0)
+    tone = 0.0 + 0.26 * crust**1.5 * ramp(gap, 0.1, 0.5)
+    tone = tone + 0.5 * ramp(heat, 0.25, 0.75) + 0.3 * core**2 + 0.04 * grain * core
+    order = heat + 0.12 * b
+    return Layer((0.4 + heat).clamp(0, 1), tone, order, light=0.2 * heat**2 + 0.12 * blur(core, 14))
 
 
 def lightning(c: Canvas) -> Layer:
@@ -49,9 +53,9 @@ def lightning(c: Canvas) -> Layer:
     fork = (torch.exp(-((side / 0.06).square())) + 0.3 * torch.exp(-side.abs() / 0.2)) * near
     strike = (bolt + 0.7 * c.number * fork).clamp(0, 1.3)
     cloud = 0.55 + 0.45 * (storm - look(storm, c.x - 0.02, c.y - 0.06)) + 0.2 * storm
-    tone = 0.07 + 0.3 * cloud.clamp(0, 1.5) * (0.35 + 0.9 * near) + 0.62 * strike
+    tone = 0.07 + 0.4 * cloud.clamp(0, 1.4) * (0.3 + 0.85 * near) + 0.56 * strike
     mask = (0.25 + 0.75 * near + strike).clamp(0, 1)
-    hue = c.even(near + 0.25 * storm, mask)
+    hue = near + 0.3 * storm
     return Layer(mask, tone, hue, light=0.5 * strike.clamp(0, 1) + 0.22 * near**2)
 
 
@@ -67,7 +71,8 @@ def ripples(c: Canvas) -> Layer:
     lit = relief(height, 0.045 * c.scale, -1.2)
     glint = ramp(lit, 0.86, 1.0)
     tone = -0.03 + 0.56 * lit + 0.5 * glint + 0.08 * ramp(c.y, 0.9, -1)
-    return Layer(0.3 + 0.7 * ramp(lit, 0.15, 0.5), tone, c.even(lit + 0.2 * height, lit))
+    order = c.y + 1.3 * (lit - 0.7) + 0.15 * height
+    return Layer(0.3 + 0.7 * ramp(lit, 0.15, 0.5), tone, order)
 
 
 def hills(c: Canvas) -> Layer:
@@ -92,26 +97,32 @@ def hills(c: Canvas) -> Layer:
     disc = ramp(sun, 0.115, 0.095) * ramp(c.y, 0.2, -0.2)
     light = 0.75 * disc + 0.3 * haze**2
     mask = ramp(c.y + 0.4 * haze, -1.5, -0.3)
-    return Layer(mask, tone + 0.25 * disc, c.even(depth, mask), light=light)
+    return Layer(mask, tone + 0.25 * disc, depth, light=light)
 
 
 def trees(c: Canvas) -> Layer:
     """Trunks in rows of depth, fog between them, light from beyond the clearing."""
-    gleam = torch.exp(-2.2 * (c.x + 0.1).hypot(0.8 * (c.y + 0.25)))
-    leaf = c.fbm(7 / c.scale, 3, 0.6)
-    tone, depth = 0.4 + 0.35 * gleam + 0.06 * leaf, torch.zeros(SIZE, SIZE)
-    for k, count in enumerate((9, 7, 5)):
-        row = c.stripes(math.pi / 2 + 0.03 * (k - 1), count / c.scale, 5)
-        trunk = row - (1.15 - 0.25 * k) + 0.5 * (c.number - 1)
-        cover = ramp(trunk, -0.1, 0.14)
-        side = ramp(relief(row, 0.03, 0.0 if k % 2 else 3.14), 0.3, 1.0)
-        bark = 0.36 - 0.14 * k + (0.3 - 0.04 * k) * side * (0.5 + gleam) + 0.03 * leaf
-        tone = tone + (bark - tone) * cover
-        depth = depth + (0.35 * (k + 1) - depth) * cover
-    crown = ramp(leaf - 1.9 * c.y - 1.5, -0.3, 0.6)
-    tone = tone + (0.2 + 0.16 * leaf.clamp(-1, 1.5) + 0.25 * gleam - tone) * crown
-    floor = ramp(c.y + 0.1 * leaf, 0.62, 0.95)
-    tone = tone + (0.16 + 0.1 * leaf.clamp(-1, 1.5) + 0.1 * gleam - tone) * floor
-    depth = depth + 0.5 * crown + 0.3 * floor + 0.12 * leaf
-    hue = c.even(depth, torch.ones(()))
-    return Layer(torch.ones(SIZE, SIZE), tone, hue, light=0.3 * gleam**2)
+    gleam = torch.exp(-1.9 * (c.x + 0.1).hypot(0.7 * (c.y + 0.2)))
+    leaf, bark = c.fbm(7 / c.scale, 3, 0.6), c.noise(14, wide=0.8)
+    tone = 0.38 + 0.42 * gleam + 0.05 * leaf
+    depth = 0.2 * leaf + 0.9 * gleam
+    for k, (count, thick) in enumerate(((9, 0.05), (5.3, 0.075), (2.6, 0.12))):
+        count = count / c.scale**0.5 * c.number**0.5
+        bend = c.noise(5, high=2.5)
+        place = count * (c.x + 0.02 * bend * (0.8 + 0.2 * k)) + 0.37 * k + 0.2
+        across = (torch.remainder(place, 1) - 0.5) / count / (thick * (1 + 0.15 * bend))
+        across = across / (1 + 0.5 * ramp(c.y, 0.2, 1.1))
+        cover = ramp(across.abs(), 0.55, 0.42)
+        side = ramp(across * (1 if k % 2 else -1), -0.5, 0.5)
+        here = 0.3 - 0.13 * k + (0.34 - 0.02 * k) * side * (0.35 + gleam) + 0.05 * bark
+        tone = tone + (here - tone) * cover
+        depth = depth + (0.8 * (k + 1) + 0.4 * side - depth) * cover
+    crown = ramp(leaf - 2.2 * c.y - 1.55, -0.4, 0.6)
+    lit = 0.5 + 0.4 * (leaf - look(leaf, c.x - 0.03, c.y - 0.05))
+    tone = tone + (0.06 + 0.34 * lit.clamp(0, 1.4) + 0.3 * gleam - tone) * crown
+    floor = ramp(c.y + 0.08 * leaf, 0.55, 1.0)
+    tone = tone + (0.12 + 0.26 * lit.clamp(0, 1.4) + 0.25 * gleam - tone) * floor
+    fog = 0.35 * ramp((c.y - 0.45).abs(), 0.4, 0.0) * (0.5 + gleam)
+    tone = tone + (0.5 - tone) * fog
+    depth = depth + 1.2 * crown + 0.7 * floor
+    return Layer(torch.ones(SIZE, SIZE), tone, depth, light=0.26 * gleam**2)

@@ -1,11 +1,8 @@
 """Bodies laid on each other: what families of things draw with."""
 
 import torch
-from canvas import SIZE
+from canvas import SIZE, WHOLE, Window
 from torch import Tensor
-
-Window = tuple[slice, slice]
-WHOLE: Window = (slice(None), slice(None))
 
 
 class Stack:

@@ -19,7 +19,7 @@ def lights(c: Canvas) -> Layer:
         stack.lay(disc * 0.78, tone + 0.35 * (stack.tone[at] - 0.2), c.share(k), 0.0, at)
     glow = blur(stack.mask * stack.tone, 16)
     mask = torch.maximum(stack.mask, 0.4 * haze + 0.5 * glow)
-    return Layer(mask.clamp(0, 1), stack.tone, stack.hue, light=0.3 * glow)
+    return Layer(mask.clamp(0, 1), stack.tone, stack.hue, light=0.3 * glow, apart=True)
 
 
 def feathers(c: Canvas) -> Layer:
@@ -28,7 +28,7 @@ def feathers(c: Canvas) -> Layer:
     for body in c.bodies(26, 2):
         length = 0.46 * body.size * c.scale + 0.02
         at = c.near(body, 1.15 * length)
-        u, v = ((p[at] / length) for p in c.around(body, -1.35 + 0.9 * body.turn))
+        u, v = (p / length for p in c.around(body, -1.35 + 0.9 * body.turn, at))
         v = v - 0.22 * (u.square() - 0.3) * (body.lean - 0.5)
         half = 0.36 * (1 - u.square()).clamp(0).sqrt() * (0.75 - 0.35 * u)
         across = v / half.clamp(min=1e-3)
@@ -40,7 +40,7 @@ def feathers(c: Canvas) -> Layer:
         cover = ramp(across.abs() + 0.05 * barb, 1.04, 0.9) * (half > 0)
         hue = (0.99 - 0.42 * eye).clamp(0, 1)
         stack.lay(cover, tone, hue, ramp(across.abs(), 1.7, 0.7) * 0.6 * (half > 0), at)
-    return Layer(stack.mask, stack.tone, c.even(stack.hue, stack.mask), lifted=True)
+    return Layer(stack.mask, stack.tone, stack.hue, lifted=True)
 
 
 def leaves(c: Canvas) -> Layer:
@@ -49,7 +49,7 @@ def leaves(c: Canvas) -> Layer:
     for k, body in enumerate(c.bodies(30, 2)):
         length = 0.4 * body.size * c.scale + 0.02
         at = c.near(body, 1.15 * length)
-        u, v = ((p[at] / length) for p in c.around(body, -0.9 + 1.8 * body.turn))
+        u, v = (p / length for p in c.around(body, -0.9 + 1.8 * body.turn, at))
         v = v - 0.25 * (body.lean - 0.5) * (1 - u.square())
         half = 0.44 * (1 - u.square()).clamp(0) ** 0.8 * (1 - 0.4 * u)
         across = v / half.clamp(min=1e-3)
@@ -59,7 +59,7 @@ def leaves(c: Canvas) -> Layer:
         tone = tone + 0.3 * ramp(v.abs(), 0.035, 0.0) + 0.12 * ramp((across + 0.92).abs(), 0.12, 0)
         cover = ramp(across.abs(), 1.03, 0.94) * (half > 0)
         stack.lay(cover, tone, c.share(k), ramp(across.abs(), 1.9, 0.6) * 0.65 * (half > 0), at)
-    return Layer(stack.mask, stack.tone, stack.hue, lifted=True)
+    return Layer(stack.mask, stack.tone, stack.hue, lifted=True, apart=True)
 
 
 def jellyfish(c: Canvas) -> Layer:
@@ -68,7 +68,7 @@ def jellyfish(c: Canvas) -> Layer:
     for k, body in enumerate(c.bodies(9, 4)):
         size = 0.3 * body.size * c.scale + 0.02
         at = c.near(body, 2.6 * size)
-        u, v = ((p[at] / size) for p in c.around(body, 0.5 * (body.turn - 0.5)))
+        u, v = (p / size for p in c.around(body, 0.5 * (body.turn - 0.5), at))
         r = u.hypot(torch.where(v < 0, v, 1.9 * v))
         rib = torch.cos(9 * u / (1.05 - 0.5 * v.clamp(-1, 0).square()))
         sway = u + 0.12 * torch.sin(3.4 * v + 6 * body.lean) * v.clamp(0, 3)
@@ -86,4 +86,6 @@ def jellyfish(c: Canvas) -> Layer:
         glow[at] = torch.maximum(glow[at], torch.exp(-1.6 * u.hypot(v - 0.1)))
     mask = torch.maximum(stack.mask, 0.5 * glow)
     light = 0.3 * glow**2
-    return Layer(mask, stack.tone, stack.hue, light=light, dome=0.4 * ramp(c.y, 1, -1) - 0.1)
+    return Layer(
+        mask, stack.tone, stack.hue, light=light, apart=True, dome=0.4 * ramp(c.y, 1, -1) - 0.1
+    )
