@@ -70,6 +70,7 @@ class Canvas:
         self.y, self.x = torch.meshgrid(line, line, indexing="ij")
         self.scale = math.prod(SPREAD.get(kind, 1.0) for kind in self.modifiers)
         self.number = math.prod(NUMBER.get(kind, 1.0) for kind in self.modifiers)
+        self.number *= 1 + 0.08 * (self.kinds - 1)  # room for every colour
 
     def source(self) -> Tensor:
         """The next plane of independent unit normals, [32, 32]: a channel, or one in another key.

@@ -75,8 +75,8 @@ def say(rng: np.random.Generator, asked: Wish, plain: bool = False) -> str:
         )
     ground = ""
     if asked.ground:
-        form = "on {}" if plain else pick(rng, GROUNDS)
-        ground = form.format(name(COLOURS[asked.ground][1]))
+        backing = "on {}" if plain else pick(rng, GROUNDS)
+        ground = backing.format(name(COLOURS[asked.ground][1]))
     if not tones:
         return " ".join(part for part in (*kinds, noun, ground) if part)
     form = 0 if plain else int(rng.integers(8))

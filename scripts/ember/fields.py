@@ -59,7 +59,10 @@ def spirals(c: Canvas) -> Layer:
         phase = 2 * torch.atan2(v, u) + 7 * r.sqrt() + math.tau * 0.15 * body.turn
         bump = 0.5 + 0.5 * torch.cos(phase)
         cover, eye = ramp(r, 1.0, 0.75), torch.exp(-8 * r)
-        here = 0.1 + 0.36 * bump + 0.26 * ramp(bump, 0.75, 1.0) + 0.3 * eye
+        thread = torch.cos(5 * phase) * ramp(r, 0.05, 0.3)
+        edge = 0.5 + 0.5 * torch.cos(phase + 0.9)
+        here = 0.02 + 0.34 * bump + 0.05 * thread + 0.3 * ramp(edge, 0.8, 1.0) + 0.4 * eye
+        here = here + 0.14 * edge - 0.12 * ramp(r, 0.5, 1.0)
         tone = tone + (here - tone) * cover
         mask = mask + (torch.maximum(ramp(bump, 0.12, 0.45), eye) - mask) * cover
         hue = hue + (0.5 + 0.5 * torch.cos(phase - 1.57) - hue) * cover
@@ -114,18 +117,18 @@ def nebula(c: Canvas) -> Layer:
     gas = c.fbm(4 / c.scale, 4, 0.58)
     least = 1.5 - 0.5 * (c.number - 1)
     bright, small = c.sparks(least + 0.6, 2.0), c.sparks(least, 0.8)
-    dust = c.fbm(6 / c.scale, 3, 0.6)
-    lane = ramp(dust.abs(), -0.05, 0.75)
-    body = ramp(gas, -1.3, 1.7)
+    dust, veil = c.fbm(6 / c.scale, 3, 0.6), c.noise(9 / c.scale)
+    lane = ramp(dust, 1.3, -0.5)
+    body = ramp(gas + 0.12 * veil, -1.7, 1.3)
     lit = 0.5 + 0.5 * (gas - look(gas, c.x - 0.035, c.y - 0.045))
-    edge = ramp((gas + 0.35 * dust - 0.1).abs(), 0.3, 0.0)
+    wisp = ramp((gas + 0.3 * veil - 0.35).abs(), 0.45, 0.0) * ramp(dust, 1.0, -0.4)
     stars = bright + 0.9 * small + 2.5 * blur(bright, 9)
-    glow = body * (0.35 + 0.65 * lane)
-    tone = 0.06 + 0.42 * glow + 0.2 * lit.clamp(0, 1.4) * body + 0.12 * edge * lit.clamp(0, 1)
-    tone = tone + 0.14 * ramp(gas, 0.8, 2.0) + 0.9 * stars.clamp(0, 1)
-    mask = (1.25 * glow + stars).clamp(0, 1)
-    hue = gas + 0.9 * dust
-    return Layer(mask, tone, hue, light=0.22 * glow**2 + 0.1 * ramp(gas, 0.9, 2.2))
+    glow = body * (0.4 + 0.6 * lane)
+    tone = 0.04 + 0.4 * glow + 0.22 * lit.clamp(0, 1.4) * glow + 0.13 * wisp
+    tone = tone + 0.16 * ramp(gas, 0.7, 2.0) * lane + 0.9 * stars.clamp(0, 1)
+    mask = (1.3 * glow + 0.25 * wisp + stars).clamp(0, 1)
+    order = 0.7 * gas + 0.8 * c.noise(4)
+    return Layer(mask, tone, order, light=0.2 * glow**2 + 0.12 * ramp(gas, 0.9, 2.2) * lane)
 
 
 def fire(c: Canvas) -> Layer:

@@ -20,7 +20,7 @@ def grade(canvas: Canvas, layer: Layer, colours: tuple[str, ...], ground: str | 
     floor = under(canvas, paints, ground, layer.paper)
     layer = finish(canvas, layer)
     tone, mask, light = layer.tone, layer.mask, layer.light
-    hue = layer.hue if layer.apart else even(layer.hue, mask * middling(tone))
+    hue = layer.hue if layer.apart else even(layer.hue, ramp(mask, 0.2, 0.95) * middling(tone))
     colour = mingle(paints, hue)
     front = shade(colour, tone)
     back = backdrop(canvas, floor) * (1 + layer.dome)
@@ -28,7 +28,7 @@ def grade(canvas: Canvas, layer: Layer, colours: tuple[str, ...], ground: str | 
         fall = torch.roll(mask, (9, 6), (0, 1))
         back = back * (1 - 0.55 * blur(fall, 7))
     picture = back + (front - back) * mask
-    strength = 1.2 if "glowing" in kinds else 0.22
+    strength = 0.95 if "glowing" in kinds else 0.22
     halo = blur((front * mask).clamp(0, 1) ** 2, 9) + blur(front * mask, 24)
     picture = picture + halo * strength * 0.5 * (1 - picture.clamp(0, 1))
     picture = picture + light * (0.35 * colour + 0.65 * colour.clamp(0.12) ** 0.5)
@@ -75,7 +75,7 @@ def swirl(canvas: Canvas, fields: Tensor) -> Tensor:
 
 def fog(canvas: Canvas, picture: Tensor, mask: Tensor, paints: list[Tensor]) -> Tensor:
     """Banks of pale mist between and over the forms, thickest at the picture's foot."""
-    bank = 0.8 * ramp(canvas.y, -0.1, 1.1) + 0.12 * canvas.noise(5, wide=1.8) + 0.05
+    bank = 0.75 * ramp(canvas.y, 0.0, 1.15) + 0.12 * canvas.noise(5, wide=1.8) + 0.05
     deep = bank * (1 - 0.35 * mask) + 0.4 * (1 - mask)
     pale = 0.35 * torch.stack(paints).mean(0) + 0.5
     return picture + (pale - picture) * deep.clamp(0, 0.85)
@@ -118,7 +118,7 @@ def middling(tone: Tensor) -> Tensor:
 def even(order: Tensor, weight: Tensor) -> Tensor:
     """An order as a hue 0..1 of which every stretch covers an equal part of the weight."""
     values, rank = order[2::4, 2::4].flatten().sort()
-    sums = (weight[2::4, 2::4].flatten()[rank] + 0.01).cumsum(0)
+    sums = (weight[2::4, 2::4].flatten()[rank] + 0.03).cumsum(0)
     places = torch.searchsorted(values, order.contiguous()).clamp(max=len(values) - 1)
     hue: Tensor = (sums / sums[-1])[places]
     return hue

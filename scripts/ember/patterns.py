@@ -92,7 +92,7 @@ def fractal(c: Canvas) -> Layer:
     coast = ramp(soon, 2.0, 3.6)
     band = 0.5 + 0.5 * torch.cos(8 * soon)
     tone = 0.02 + 0.34 * lit + 0.2 * coast * lit + 0.1 * band + 0.09 * a * lit
-    tone = tone + 0.3 * ramp(soon, 3.2, 4.3)
+    tone = tone * (0.3 + 0.7 * ramp(soon, 1.1, 2.3)) + 0.3 * ramp(soon, 3.2, 4.3)
     mask = ramp(soon, 0.9, 2.0)
     return Layer(mask, tone, soon + 0.15 * b, light=0.3 * coast**2)
 
@@ -154,7 +154,7 @@ def circuits(c: Canvas) -> Layer:
         for s, (u, v) in zip(sides, arms, strict=True)
     ]
     way = torch.stack(far).amin(0)
-    ends = whole((sum(sides) <= 1).float() + (power > 1.0).float()).clamp(0, 1)
+    ends = whole((torch.stack(sides).sum(0) <= 1).float() + (power > 1.0).float()).clamp(0, 1)
     pad = x.hypot(y) + 9 * (1 - ends)
     wide = 0.1 if c.scale < 1 else 0.13
     trace = torch.maximum(ramp(way, wide + 0.05, wide - 0.04), ramp((pad - 0.24).abs(), 0.14, 0.06))

@@ -1,6 +1,5 @@
 """Families made of weather, water, light and land: each a function Canvas -> Layer."""
 
-
 import torch
 from canvas import SIZE, Canvas, Layer, blur, look, ramp, relief
 
@@ -61,7 +60,7 @@ def lightning(c: Canvas) -> Layer:
 
 def ripples(c: Canvas) -> Layer:
     """Rain on still water: rings running out from every drop, light on their slopes."""
-    height = 0.35 * c.noise(5, wide=1.6)
+    height = 0.6 * c.noise(5, wide=1.6)
     for body in c.bodies(16, 3):
         reach = 0.52 * body.size * c.scale + 0.02
         at = c.near(body, reach)
@@ -82,7 +81,7 @@ def hills(c: Canvas) -> Layer:
     band = c.fbm(6, 2, 0.5, wide=2.5)
     sky = ramp(c.y, -1.3, 0.1)
     tone = 0.1 + 0.34 * sky + 0.3 * haze + 0.08 * band * sky
-    depth = 0.3 * sky
+    depth = 0.3 * sky + 0.06 * band
     wide = 1.2 * c.scale
     for k, base in enumerate((-0.12, 0.1, 0.34, 0.58, 0.84)):
         level = c.fbm((4 + 0.7 * k) / wide, 4, 0.5)[int((base + 1) * SIZE / 2)]
@@ -103,9 +102,8 @@ def hills(c: Canvas) -> Layer:
 def trees(c: Canvas) -> Layer:
     """Trunks in rows of depth, fog between them, light from beyond the clearing."""
     gleam = torch.exp(-1.9 * (c.x + 0.1).hypot(0.7 * (c.y + 0.2)))
-    leaf, bark = c.fbm(7 / c.scale, 3, 0.6), c.noise(14, wide=0.8)
-    tone = 0.38 + 0.42 * gleam + 0.05 * leaf
-    depth = 0.2 * leaf + 0.9 * gleam
+    leaf, bark = c.fbm(9 / c.scale, 3, 0.7), c.noise(14, wide=0.8)
+    tone, depth = 0.36 + 0.44 * gleam + 0.05 * leaf, 0.25 * leaf
     for k, (count, thick) in enumerate(((9, 0.05), (5.3, 0.075), (2.6, 0.12))):
         count = count / c.scale**0.5 * c.number**0.5
         bend = c.noise(5, high=2.5)
@@ -114,15 +112,16 @@ def trees(c: Canvas) -> Layer:
         across = across / (1 + 0.5 * ramp(c.y, 0.2, 1.1))
         cover = ramp(across.abs(), 0.55, 0.42)
         side = ramp(across * (1 if k % 2 else -1), -0.5, 0.5)
-        here = 0.3 - 0.13 * k + (0.34 - 0.02 * k) * side * (0.35 + gleam) + 0.05 * bark
+        here = 0.3 - 0.13 * k + (0.36 - 0.02 * k) * side**1.5 * (0.4 + gleam) + 0.05 * bark
         tone = tone + (here - tone) * cover
-        depth = depth + (0.8 * (k + 1) + 0.4 * side - depth) * cover
-    crown = ramp(leaf - 2.2 * c.y - 1.55, -0.4, 0.6)
+        depth = depth + (1.0 + 0.6 * k + 0.3 * bark - depth) * cover
+        veil = 0.3 * ramp(c.y, -0.4, 0.7) * (0.4 + gleam) * (1 - 0.4 * k)
+        tone = tone + (0.52 + 0.2 * gleam - tone) * veil
     lit = 0.5 + 0.4 * (leaf - look(leaf, c.x - 0.03, c.y - 0.05))
-    tone = tone + (0.06 + 0.34 * lit.clamp(0, 1.4) + 0.3 * gleam - tone) * crown
-    floor = ramp(c.y + 0.08 * leaf, 0.55, 1.0)
-    tone = tone + (0.12 + 0.26 * lit.clamp(0, 1.4) + 0.25 * gleam - tone) * floor
-    fog = 0.35 * ramp((c.y - 0.45).abs(), 0.4, 0.0) * (0.5 + gleam)
-    tone = tone + (0.5 - tone) * fog
-    depth = depth + 1.2 * crown + 0.7 * floor
-    return Layer(torch.ones(SIZE, SIZE), tone, depth, light=0.26 * gleam**2)
+    crown = ramp(0.7 * leaf - 2.6 * (c.y + 0.75), -1.5, 1.6)
+    tone = tone + (0.02 + 0.3 * lit.clamp(0, 1.4) + 0.4 * gleam - tone) * crown * 0.9
+    floor = ramp(c.y + 0.06 * leaf, 0.6, 1.0)
+    tone = tone + (0.08 + 0.26 * lit.clamp(0, 1.4) + 0.25 * gleam - tone) * floor
+    depth = depth + (2.8 + 0.2 * leaf - depth) * torch.maximum(crown, floor)
+    order = 0.35 * depth - 2.4 * gleam
+    return Layer(torch.ones(SIZE, SIZE), tone, order, light=0.26 * gleam**2)

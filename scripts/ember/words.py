@@ -108,8 +108,10 @@ PAIRS = (
     ("misty",),
 )
 
-GLUE = ("and", "with", "in", "on", "of", "a", "the", "over", "background", "made", "some")
-GLUE += ("like", "from", "an", "image", "painting", "photo", "against", "colours", "all")
+GLUE = (
+    *("and", "with", "in", "on", "of", "a", "the", "over", "background", "made", "some"),
+    *("like", "from", "an", "image", "painting", "photo", "against", "colours", "all"),
+)
 EXTRA = ("style", "picture", "abstract", "light", "bright", "night", "water", "liquid", "world")
 
 
