@@ -105,11 +105,15 @@ def tunnel(c: Canvas) -> Layer:
     panel = torch.remainder(turn, 1.0)
     rib, seam = ramp((ring - 0.5).abs(), 0.5, 0.3), ramp((panel - 0.5).abs(), 0.5, 0.38)
     glow = c.noise(7)
-    tone = 0.16 + 0.3 * rib * seam + 0.16 * glow.clamp(-1, 2.5) * rib
+    lamp = ramp((ring - 0.5).abs(), 0.07, 0.02) * ramp((panel - 0.5).abs(), 0.4, 0.3)
+    frame = ramp((rib * seam - 0.5).abs(), 0.5, 0.1)
+    bevel = ramp(ring, 0.2, 0.85)
+    tone = 0.04 + 0.34 * rib * seam * (0.45 + 0.7 * bevel) + 0.15 * glow.clamp(-1, 2.5) * rib
+    tone = tone + 0.13 * frame + 0.3 * lamp * (0.6 + 0.4 * glow).clamp(0, 1.5)
     fog = torch.exp(-r * 3.2)
     mask = 0.15 + 0.85 * ramp(rib * (0.4 + 0.6 * seam), 0.05, 0.6)
     hue = c.shares((depth * ribs).floor() + turn.floor())
-    return Layer(mask, tone * ramp(r, 1.9, 0.1) + 0.5 * fog, hue, light=1.1 * fog**1.6, apart=True)
+    return Layer(mask, tone * ramp(r, 1.9, 0.1) + 0.42 * fog, hue, light=1.1 * fog**1.6, apart=True)
 
 
 def nebula(c: Canvas) -> Layer:

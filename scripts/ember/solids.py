@@ -72,15 +72,17 @@ def flowers(c: Canvas) -> Layer:
         for ring in range(2):
             wave = (angle + ring * math.pi / 6) * 3
             groove = torch.cos(wave).abs()
-            inside = r / ((1 - 0.4 * ring) * (0.42 + 0.58 * groove**0.5))
+            inside = r / ((1 - 0.4 * ring) * (0.34 + 0.66 * groove**0.8))
             tone = 0.04 + 0.5 * ramp(inside, 0.0, 0.95) * (0.25 + 0.75 * groove)
             tone = tone + 0.05 * torch.sin(wave * 6) * inside + 0.2 * ramp(inside, 0.72, 1.0)
+            tone = tone + 0.2 * ramp(1 - groove, 0.05, 0.0) * ramp(inside, 0.9, 0.3)
             tone = tone * far + 0.12 * ramp(u + v, size, -size) * groove
             hue = c.share(ring if c.kinds > 1 else 0)
             stack.lay(ramp(inside, 1.04, 0.95), tone, hue, ramp(inside, 1.5, 0.8) * 0.6, at)
-        tone = 0.3 + 0.32 * (1 - r / 0.26).clamp(0, 1) + 0.2 * ramp(u + v, 0.2 * size, -0.2 * size)
-        tone = tone - 0.07 * torch.cos(r * 90)
-        stack.lay(ramp(r, 0.29, 0.24), tone, c.share(c.kinds - 1), ramp(r, 0.5, 0.2) * 0.7, at)
+        seeds = torch.cos(14 * angle) * torch.cos(r * 75)
+        tone = 0.26 + 0.3 * (1 - r / 0.2).clamp(0, 1) + 0.1 * seeds
+        tone = tone + 0.2 * ramp(u + v, 0.2 * size, -0.2 * size)
+        stack.lay(ramp(r, 0.22, 0.17), tone, c.share(c.kinds - 1), ramp(r, 0.45, 0.15) * 0.7, at)
     return Layer(stack.mask, stack.tone, stack.hue, lifted=True, apart=True)
 
 
@@ -106,14 +108,30 @@ def crystals(c: Canvas) -> Layer:
 
 
 def scales(c: Canvas) -> Layer:
-    """A hide of small round plates, each lit from above, its edge gleaming, dark between."""
-    height = c.spots(9 / c.scale / c.number**-0.3)
-    hue = patches(c)
-    lit = relief(height, 0.03 * c.scale, -1.9)
-    plate = ramp(height, -0.9, 0.2)
-    tone = -0.02 + 0.5 * lit * (0.35 + 0.65 * plate) + 0.24 * ramp(height, 0.2, 1.4) * lit
-    tone = tone + 0.3 * ramp(lit, 0.84, 1.0) * plate + 0.06 * c.noise(5)
-    return Layer(0.2 + 0.8 * ramp(height, -0.9, -0.3), tone, hue)
+    """A hide of overlapping plates on a flexing body: a ridge, a gleaming edge, shade between."""
+    bend, swell = c.spots(5), c.noise(5)
+    rows = 8.5 / c.scale * c.number**0.3
+    across = (c.x + 0.025 * bend) * rows * 0.62
+    down = (c.y + 0.025 * swell + 1) * rows / 2 * 1.25
+    row = down.floor()
+    along = down - row
+
+    def side(of: Tensor) -> Tensor:
+        return torch.remainder(across + 0.5 * torch.remainder(of, 2), 1) - 0.5
+
+    above, own = side(row - 1), side(row)
+    tip = 4 * above.square() + along.square()
+    upper = tip < 1
+    u = torch.where(upper, above, own)
+    v = torch.where(upper, 0.5 + 0.5 * along, 0.5 * along)  # 0 root .. 1 tip
+    edge = torch.where(upper, tip.sqrt(), 0.0)
+    shade = torch.where(upper, 1.0, ramp(tip.sqrt(), 0.96, 1.45))
+    lit = relief(bend + 0.5 * swell, 0.05, -2.1)
+    tone = 0.02 + (0.14 + 0.4 * ramp(v, 0.2, 1.0)) * (0.45 + 0.75 * lit) * (0.25 + 0.75 * shade)
+    tone = tone + 0.24 * ramp((edge - 0.9).abs(), 0.12, 0.0) * (0.3 + lit)
+    tone = tone + 0.16 * ramp(u.abs(), 0.1, 0.0) * ramp(v, 0.25, 0.8) * shade
+    tone = tone + 0.1 * ramp(u, 0.3, -0.3) * shade
+    return Layer(0.25 + 0.75 * ramp(tone, 0.02, 0.22), tone, 0.8 * c.drift() + 0.3 * v)
 
 
 def cells(c: Canvas) -> Layer:
@@ -145,8 +163,3 @@ def glass(c: Canvas) -> Layer:
     return Layer(
         mask, tone * pane + 0.05 + rim, c.shares(first + 2 * second), light=light, apart=True
     )
-
-
-def patches(c: Canvas) -> Tensor:
-    """Hue in patches of every asked colour."""
-    return c.drift() if c.kinds > 1 else torch.full((SIZE, SIZE), 0.5)
