@@ -17,7 +17,7 @@ def marble(c: Canvas) -> Layer:
     hair = ramp((flow + 0.6).abs(), 0.09, 0.0) + ramp((flow - 1.1).abs(), 0.09, 0.0)
     thread = ramp((flow + 0.45 * mist).abs(), 0.07, 0.0) * ramp(band, 0.2, 0.6)
     sheen = ramp((c.x + 0.6 * c.y + 0.5 + 0.1 * base).abs(), 0.8, 0.0)
-    tone = 0.16 + 0.3 * band - 0.14 * deep + 0.07 * mist + 0.05 * grain + 0.1 * sheen
+    tone = 0.16 + 0.3 * band - 0.14 * deep + 0.12 * mist + 0.08 * grain + 0.1 * sheen
     tone = tone + 0.42 * vein + 0.24 * hair + 0.2 * thread
     mask = (ramp(band, -0.1, 0.32) + 0.8 * vein + 0.5 * hair).clamp(0, 1)
     return Layer(mask, tone, flow)
@@ -45,7 +45,7 @@ def smoke(c: Canvas) -> Layer:
     side = 0.5 + 0.4 * (veil - look(veil, c.x - 0.035, c.y - 0.02))
     body = ramp(veil, -1.2, 1.3)
     tone = 0.08 + 0.2 * body + 0.27 * fold * side.clamp(0, 1.3) + 0.12 * side.clamp(0, 1)
-    mask = ramp(veil, -1.3, 0.5) * (0.55 + 0.45 * fold.clamp(0, 1))
+    mask = ramp(veil, -1.4, 0.3) * (0.68 + 0.32 * fold.clamp(0, 1))
     return Layer(mask, tone, veil, light=0.1 * fold * side.clamp(0, 1) * mask)
 
 
@@ -145,7 +145,7 @@ def fire(c: Canvas) -> Layer:
     flame = ramp(heat, -0.2, 0.5)
     fold = ramp((heat + 0.22 * lick - 0.55).abs(), 0.3, 0.0) + ramp((heat - 0.12).abs(), 0.2, 0.0)
     fold = fold + 0.8 * ramp((heat + 0.3 * lick - 1.05).abs(), 0.3, 0.0)
-    tone = 0.1 + 0.26 * flame + 0.17 * fold + 0.06 * lick * flame + 0.26 * ramp(heat, 0.9, 1.9)
+    tone = 0.1 + 0.26 * flame + 0.17 * fold + 0.13 * lick * flame + 0.26 * ramp(heat, 0.9, 1.9)
     mask = (flame + sparks).clamp(0, 1)
     light = 0.26 * flame**2 * ramp(heat, 0.3, 1.4) + 0.3 * blur(sparks, 7) + 0.05 * fold
     return Layer(mask, tone + 0.5 * sparks, heat, light=light)

@@ -20,7 +20,9 @@ def grade(canvas: Canvas, layer: Layer, colours: tuple[str, ...], ground: str | 
     floor = under(canvas, paints, ground, layer.paper)
     layer = finish(canvas, layer)
     tone, mask, light = layer.tone, layer.mask, layer.light
-    hue = layer.hue if layer.apart else even(layer.hue, ramp(mask, 0.2, 0.95) * middling(tone))
+    hue = layer.hue
+    if not layer.apart:
+        hue = dealt(paints, even(hue, ramp(mask, 0.2, 0.95) * middling(tone)))
     colour = mingle(paints, hue)
     front = shade(colour, tone)
     back = backdrop(canvas, floor) * (1 + layer.dome)
@@ -28,7 +30,7 @@ def grade(canvas: Canvas, layer: Layer, colours: tuple[str, ...], ground: str | 
         fall = torch.roll(mask, (9, 6), (0, 1))
         back = back * (1 - 0.55 * blur(fall, 7))
     picture = back + (front - back) * mask
-    strength = 0.95 if "glowing" in kinds else 0.22
+    strength = 0.85 if "glowing" in kinds else 0.22
     halo = blur((front * mask).clamp(0, 1) ** 2, 9) + blur(front * mask, 24)
     picture = picture + halo * strength * 0.5 * (1 - picture.clamp(0, 1))
     picture = picture + light * (0.35 * colour + 0.65 * colour.clamp(0.12) ** 0.5)
@@ -75,7 +77,7 @@ def swirl(canvas: Canvas, fields: Tensor) -> Tensor:
 
 def fog(canvas: Canvas, picture: Tensor, mask: Tensor, paints: list[Tensor]) -> Tensor:
     """Banks of pale mist between and over the forms, thickest at the picture's foot."""
-    bank = 0.75 * ramp(canvas.y, 0.0, 1.15) + 0.12 * canvas.noise(5, wide=1.8) + 0.05
+    bank = 0.7 * ramp(canvas.y, 0.1, 1.2) + 0.12 * canvas.noise(5, wide=1.8) + 0.05
     deep = bank * (1 - 0.35 * mask) + 0.4 * (1 - mask)
     pale = 0.35 * torch.stack(paints).mean(0) + 0.5
     return picture + (pale - picture) * deep.clamp(0, 0.85)
@@ -124,13 +126,24 @@ def even(order: Tensor, weight: Tensor) -> Tensor:
     return hue
 
 
+def dealt(paints: list[Tensor], hue: Tensor) -> Tensor:
+    """An even hue with more room for vivid colours, which shade and light soon make others."""
+    need = torch.stack([0.6 + paint.max() - paint.min() for paint in paints])
+    ends = need.cumsum(0) / need.sum()
+    steps = [
+        ((hue - end + part) / part).clamp(0, 1)
+        for end, part in zip(ends, need / need.sum(), strict=True)
+    ]
+    return torch.stack(steps).mean(0)
+
+
 def mingle(paints: list[Tensor], hue: Tensor) -> Tensor:
     """Colours side by side along hue, each with an equal share, [3, H, W]."""
     count = len(paints)
     place = (hue * count - 0.5).clamp(0, count - 1)
     colour = paints[0].expand(3, *hue.shape)
     for k in range(1, count):
-        step = ((place - k + 1 - 0.5) * 3.6 + 0.5).clamp(0, 1)
+        step = ((place - k + 1 - 0.5) * 4.0 + 0.5).clamp(0, 1)
         colour = colour + (paints[k] - colour) * (step * step * (3 - 2 * step))
     return colour
 
