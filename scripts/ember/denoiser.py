@@ -76,7 +76,6 @@ def step_loss(model: nn.ModuleDict, ember: Ember, batch: tuple[Tensor, ...]) -> 
         rows = len(times)
         keep, add = coefficients(ember.schedule, times)
         noisy = keep * clean[:rows] + add * rest[:rows]
-        noisy = noisy.to(memory_format=torch.channels_last)
         made = model["unet"](noisy, times, condition[:rows]).sample
         error = made - (keep * noisy - latents[:rows]) / add
         errors.append(((error.square() + BEND**2).sqrt() - BEND).flatten())
@@ -95,7 +94,7 @@ def train(
     peak: float = PEAK,
 ) -> None:
     """Train for `steps` in all, or until `stop`; ember holds the averaged weights afterwards."""
-    ember.unet.to(memory_format=torch.channels_last)
+    ember.unet.to(memory_format=torch.contiguous_format)  # a twentieth faster, backwards
     model = nn.ModuleDict({"unet": ember.unet, "text": ember.text}).train()
     average = copy.deepcopy(model).eval()
     tools = optimisers(model, decay=0.01)
