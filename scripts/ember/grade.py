@@ -22,7 +22,7 @@ def grade(canvas: Canvas, layer: Layer, colours: tuple[str, ...], ground: str | 
     tone, mask, light = layer.tone, layer.mask, layer.light
     hue = layer.hue
     if not layer.apart:
-        hue = dealt(paints, even(hue, ramp(mask, 0.2, 0.95) * middling(tone)))
+        hue = dealt(paints, even(hue, ramp(mask, 0.25, 0.95) * middling(tone)))
     colour = mingle(paints, hue)
     front = shade(colour, tone)
     back = backdrop(canvas, floor) * (1 + layer.dome)
@@ -113,14 +113,14 @@ def backdrop(canvas: Canvas, colour: Tensor) -> Tensor:
 
 
 def middling(tone: Tensor) -> Tensor:
-    """How well a tone shows its colour: 0 in deep shade and in highlights."""
-    return ramp(tone, 0.22, 0.44) * ramp(tone, 0.85, 0.62)
+    """How well a tone shows its colour: least in deep shade and in highlights."""
+    return 0.04 + ramp(tone, 0.28, 0.48) * ramp(tone, 0.8, 0.62)
 
 
 def even(order: Tensor, weight: Tensor) -> Tensor:
     """An order as a hue 0..1 of which every stretch covers an equal part of the weight."""
     values, rank = order[2::4, 2::4].flatten().sort()
-    sums = (weight[2::4, 2::4].flatten()[rank] + 0.03).cumsum(0)
+    sums = (weight[2::4, 2::4].flatten()[rank] + 0.002).cumsum(0)
     places = torch.searchsorted(values, order.contiguous()).clamp(max=len(values) - 1)
     hue: Tensor = (sums / sums[-1])[places]
     return hue
