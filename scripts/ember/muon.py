@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-EVERY = 8  # steps for which a whitening serves; the momentum turns more slowly than that
+EVERY = 4  # steps for which a whitening serves; the momentum turns more slowly than that
 ROUNDS = 5  # of the iteration; singular values end between 0.7 and 1.2
 A, B, C = 3.4445, -4.775, 2.0315  # its coefficients, from the same source
 
