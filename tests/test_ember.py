@@ -109,6 +109,18 @@ def test_a_saved_model_trained_on_knows_what_it_knew() -> None:
         assert torch.equal(known[row], before[rows[piece]]), piece
 
 
+def test_pictures_of_families_new_to_a_model_are_taken_more_often() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(latents, "SHARD", 40)
+        _, plain = latents.tellings(TOKENIZER, 0, frozenset())
+        _, weight = latents.tellings(TOKENIZER, 0, frozenset(["smoke", "ink"]))
+    for seed in range(40):
+        new = caption.wish(np.random.default_rng(seed)).family in ("smoke", "ink")
+        assert weight[seed] == plain[seed] * (latents.LEARNT if new else 1)
+    assert not torch.equal(plain, weight)
+    assert folder.unknown(sample.open_folder(EMBER)) == frozenset(), "ember knows its families"
+
+
 def test_blurring_takes_fine_detail_away_and_likeness_of_seeds_their_distance() -> None:
     torch.manual_seed(0)
     pictures = torch.rand(4, 3, 64, 64)

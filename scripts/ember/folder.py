@@ -80,6 +80,13 @@ def retold(ember: Ember) -> Ember:
     return replace(ember, tokenizer=fresh.tokenizer, text=fresh.text.eval())
 
 
+def unknown(ember: Ember) -> frozenset[str]:
+    """Families for whose plain name a saved model has no word."""
+    known = ember.tokenizer.get_vocab()
+    plain = {family: names[0].split() for family, (names, _) in FAMILIES.items()}
+    return frozenset(f for f, said in plain.items() if any(f"{w}</w>" not in known for w in said))
+
+
 def named() -> Iterator[tuple[str, ...]]:
     """Names that mean the same, the plain one first."""
     yield from (names for names, _ in FAMILIES.values())

@@ -16,7 +16,8 @@ def detail(pictures: Tensor) -> Tensor:
     window = torch.hann_window(height)[:, None] * torch.hann_window(width)
     waves = torch.fft.rfft2((grey - grey.mean((-2, -1), keepdim=True)) * window, norm="ortho")
     frequency = torch.fft.fftfreq(height)[:, None].hypot(torch.fft.rfftfreq(width))
-    return (waves.abs().square() * (frequency >= FINE)).sum((-2, -1))
+    energy: Tensor = (waves.abs().square() * (frequency >= FINE)).sum((-2, -1))
+    return energy
 
 
 def spread(groups: Tensor) -> float:

@@ -3,7 +3,8 @@
     python scripts/ember/train.py --work FOLDER
 
 does all of it and writes the model into the package; --stage does one part, --start begins
-from a saved model and keeps its autoencoder. Killed, it goes on where it was.
+from a saved model and keeps its encoder, so that latents mean the same. Killed, it goes on
+where it was.
 """
 
 import argparse
@@ -45,10 +46,8 @@ def trained(work: Path, start: Path | None) -> folder.Ember:
 
 
 def learnt(ember: folder.Ember, work: Path, start: Path | None) -> latents.Store:
-    """All drawn pictures, as the denoiser learns them; words new to a saved model weigh more."""
-    new = ember.tokenizer.get_vocab()
-    old = new if start is None else open_folder(start).tokenizer.get_vocab()
-    unknown = frozenset(row for piece, row in new.items() if piece not in old)
+    """All drawn pictures, as the denoiser learns them; families new to a saved one weigh more."""
+    unknown = frozenset() if start is None else folder.unknown(open_folder(start))
     return latents.load(ember.vae, ember.tokenizer, work / "data", work / "latents", unknown)
 
 
@@ -71,10 +70,16 @@ def main() -> None:
         jobs = [(flags.work / "data", n) for n in range(flags.pictures // SHARD)]
         with multiprocessing.get_context("spawn").Pool(flags.threads) as pool:
             pool.starmap(shard, jobs)
-    if "autoencoder" in stages and flags.start is None:
-        checkpoint = flags.work / "autoencoder.pt"
+    if "autoencoder" in stages:
+        fresh = flags.start is None
         autoencoder.train(
-            folder.blank().vae, flags.work / "data", checkpoint, flags.autoencoder_steps, say
+            begun(flags.work, flags.start).vae,
+            flags.work / "data",
+            flags.work / "autoencoder.pt",
+            flags.autoencoder_steps,
+            say,
+            frozen=autoencoder.FROZEN if fresh else 0,
+            peak=autoencoder.PEAK if fresh else autoencoder.PEAK / 4,
         )
     if "denoiser" in stages:
         ember = begun(flags.work, flags.start)
