@@ -65,22 +65,24 @@ def train(
     steps: int,
     say: Callable[[str], None],
     stop: int | None = None,
+    frozen: int = FROZEN,
+    peak: float = PEAK,
 ) -> None:
     """Train for `steps` in all, or until `stop`, from the checkpoint where there is one.
 
-    The denoiser can begin once the encoder is frozen.
+    The denoiser can begin once the encoder is frozen, after so many steps.
     """
     vae.to(memory_format=torch.channels_last).train()
     tools = optimisers(vae, decay=0.0)
     start = restore(checkpoint, vae=vae, **tools)
     began, total = time.monotonic(), 0.0
     for step in range(start, steps if stop is None else stop):
-        vae.encoder.requires_grad_(step < FROZEN)
+        vae.encoder.requires_grad_(step < frozen)
         rng = numbers(1, step)
         loss = step_loss(vae, batch(data, rng).to(memory_format=torch.channels_last))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        advance(tools, rate(step, steps, PEAK))
+        advance(tools, rate(step, steps, peak))
         total += float(loss.detach())
         if (step + 1) % 50 == 0:
             each = (time.monotonic() - began) / (step + 1 - start)
