@@ -28,9 +28,9 @@ LONE_S = 30.0  # a headless show that was not told how long lasts so many second
 ABOUT = """A live instrument that walks through an image diffusion model without stopping.
 
 Without a command it starts the show. `lwlive render` writes a walk to disk, `lwlive osc` lists the
-OSC addresses, `lwlive presets` the presets, `lwlive keys` the keys of the window, `lwlive models`
-the models known by name; `lwlive models pull NAME` fetches one, `lwlive models build NAME` compiles
-it ahead of the show."""
+OSC addresses, `lwlive presets` the presets, `lwlive keys` the keys of the window, `lwlive ember`
+the words of the model in the box, `lwlive models` the models known by name; `lwlive models pull
+NAME` fetches one, `lwlive models build NAME` compiles it ahead of the show."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,6 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             from lwlive.stage.keys import keys_table
 
             print(keys_table())
+        elif args[:1] == ["ember"]:
+            from lwlive.vocabulary import table
+
+            print(table())
         elif args[:1] == ["models"]:
             from lwlive.models import main as models
 

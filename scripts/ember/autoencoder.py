@@ -65,22 +65,24 @@ def train(
     steps: int,
     say: Callable[[str], None],
     stop: int | None = None,
+    frozen: int = FROZEN,
+    peak: float = PEAK,
 ) -> None:
     """Train for `steps` in all, or until `stop`, from the checkpoint where there is one.
 
-    The denoiser can begin once the encoder is frozen.
+    The denoiser can begin once the encoder is frozen, after so many steps.
     """
     vae.to(memory_format=torch.channels_last).train()
     tools = optimisers(vae, decay=0.0)
     start = restore(checkpoint, vae=vae, **tools)
     began, total = time.monotonic(), 0.0
     for step in range(start, steps if stop is None else stop):
-        vae.encoder.requires_grad_(step < FROZEN)
+        vae.encoder.requires_grad_(step < frozen)
         rng = numbers(1, step)
         loss = step_loss(vae, batch(data, rng).to(memory_format=torch.channels_last))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        advance(tools, rate(step, steps, PEAK))
+        advance(tools, rate(step, steps, peak))
         total += float(loss.detach())
         if (step + 1) % 50 == 0:
             each = (time.monotonic() - began) / (step + 1 - start)
@@ -92,8 +94,7 @@ def train(
 
 
 @torch.inference_mode()
-def decibels(vae: AutoencoderTiny, pictures: Tensor) -> float:
-    """Peak signal-to-noise ratio of encoding and decoding, mean over pictures -1..1."""
-    made = vae.decoder(vae.encoder(pictures)).clamp(-1, 1)
-    error = ((made - pictures) / 2).square().mean((1, 2, 3))
-    return float((-10 * error.log10()).mean())
+def decibels(vae: AutoencoderTiny, pictures: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio of encoding and decoding, of each picture -1..1."""
+    made = torch.cat([vae.decoder(vae.encoder(part)).clamp(-1, 1) for part in pictures.split(16)])
+    return -10 * ((made - pictures) / 2).square().mean((1, 2, 3)).log10()

@@ -16,8 +16,10 @@ SIZE = 256  # pixels a side
 CELLS = 32  # numbers a side of the noise
 FINEST = 9.0  # ridges a side that the noise's cells can still carry
 REACH = 12  # cells that a filter sees to every side
-SPREAD = {"large": 1.55, "fine": 0.62}
-NUMBER = {"dense": 1.6, "sparse": 0.6}
+Window = tuple[slice, slice]
+WHOLE: Window = (slice(None), slice(None))
+SPREAD = {"large": 1.55, "fine": 0.62, "calm": 1.2}
+NUMBER = {"dense": 1.6, "sparse": 0.6, "calm": 0.8}
 
 
 @dataclass
@@ -26,10 +28,12 @@ class Layer:
 
     mask: Tensor  # 0 background .. 1 foreground
     tone: Tensor  # 0 deepest shade, 0.5 the colour itself, 1 highlight
-    hue: Tensor  # 0..1: which of the asked colours, in their order
+    hue: Tensor  # which of the asked colours, in their order: any range, or 0..1 where apart
     light: Tensor | float = 0.0  # added light, in the hue's colour
     lifted: bool = False  # stands above the background and casts a shadow on it
     dome: Tensor | float = 0.0  # brightening of the background itself
+    apart: bool = False  # its hues are whole colours, not an order to be shared out evenly
+    paper: bool = False  # stands on a pale background where none is asked for
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class Canvas:
         self.y, self.x = torch.meshgrid(line, line, indexing="ij")
         self.scale = math.prod(SPREAD.get(kind, 1.0) for kind in self.modifiers)
         self.number = math.prod(NUMBER.get(kind, 1.0) for kind in self.modifiers)
+        self.number *= 1 + 0.08 * (self.kinds - 1)  # room for every colour
 
     def source(self) -> Tensor:
         """The next plane of independent unit normals, [32, 32]: a channel, or one in another key.
@@ -154,11 +159,19 @@ class Canvas:
         )
         return (blur(spots, reach) * (2 * reach + 1) ** 2).clamp(0, 1)
 
-    def around(self, body: Body, angle: float = 0.0) -> tuple[Tensor, Tensor]:
-        """Coordinates along and across a direction, from a body."""
+    def around(self, body: Body, angle: float = 0.0, at: Window = WHOLE) -> tuple[Tensor, Tensor]:
+        """Coordinates along and across a direction, from a body, within a window."""
         c, s = math.cos(angle), math.sin(angle)
-        x, y = self.x - body.x, self.y - body.y
+        x, y = self.x[at] - body.x, self.y[at] - body.y
         return x * c + y * s, y * c - x * s
+
+    def near(self, body: Body, reach: float) -> Window:
+        """The rows and columns within a reach of a body: all that is worth drawing on."""
+        rows, columns = (
+            slice(max(0, int((p + 1 - reach) * SIZE / 2)), max(1, int((p + 1 + reach) * SIZE / 2)))
+            for p in (body.y, body.x)
+        )
+        return rows, columns
 
     def share(self, k: int) -> float:
         """The hue of object k: the asked colours take turns."""

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from words import COLOURS, FAMILIES, MODIFIERS, PAIRS
 
+GROUNDS = ("on {}", "on {}", "over {}", "on a {} background", "against {}")
+LEADS = ("", "", "", "", "a picture of", "some", "abstract", "an image of", "a painting of")
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -20,6 +23,7 @@ class Wish:
     ground: str | None  # the background colour where one was asked for
     modifiers: tuple[str, ...]
     named: bool  # whether the caption tells the colours
+    second: str | None = None  # a family whose texture the first one's form is made of
 
 
 def pick(rng: np.random.Generator, row: Sequence[str]) -> str:
@@ -28,22 +32,26 @@ def pick(rng: np.random.Generator, row: Sequence[str]) -> str:
 
 
 def wish(rng: np.random.Generator, family: str | None = None) -> Wish:
-    """A random wish: 1 to 3 colours, sometimes a background, 0 to 2 modifiers."""
+    """A random wish: 1 to 3 colours, sometimes a background, 0 to 3 modifiers.
+
+    One in eight is a mix of two families, unless the family is given.
+    """
+    mixed = family is None and bool(rng.random() < 0.125)
     family = family or pick(rng, list(FAMILIES))
     named = bool(rng.random() < 0.86)
     if not named:
         colours = FAMILIES[family][1]
     else:
-        count = int(rng.choice([1, 2, 3], p=[0.5, 0.36, 0.14]))
+        count = int(rng.choice([1, 2, 3], p=[0.46, 0.38, 0.16]))
         colours = tuple(str(c) for c in rng.choice(list(COLOURS), count, replace=False))
     ground = None
-    if rng.random() < 0.38:
-        likely = ["black", "white", "black", "indigo", "grey", pick(rng, list(COLOURS))]
-        ground = pick(rng, [c for c in likely if c not in colours] or ["black", "white"])
-        ground = None if ground in colours else ground
-    count = int(rng.choice([0, 1, 2], p=[0.52, 0.36, 0.12]))
+    if rng.random() < 0.36:
+        likely = ["black", "white", "black", "indigo", "navy", "grey", pick(rng, list(COLOURS))]
+        ground = pick(rng, [c for c in likely if c not in colours])
+    count = int(rng.choice([0, 1, 2, 3], p=[0.48, 0.36, 0.13, 0.03]))
     pairs = [PAIRS[int(i)] for i in rng.choice(len(PAIRS), count, replace=False)]
-    return Wish(family, colours, ground, tuple(pick(rng, pair) for pair in pairs), named)
+    second = pick(rng, [f for f in FAMILIES if f != family]) if mixed else None
+    return Wish(family, colours, ground, tuple(pick(rng, pair) for pair in pairs), named, second)
 
 
 def join(words: list[str]) -> str:
@@ -52,27 +60,41 @@ def join(words: list[str]) -> str:
 
 
 def say(rng: np.random.Generator, asked: Wish, plain: bool = False) -> str:
-    """A caption of 1 to 12 words that is true of the wish; `plain` uses no synonyms."""
-    noun = FAMILIES[asked.family][0][0] if plain else pick(rng, FAMILIES[asked.family][0])
-    tones = [c if plain else pick(rng, COLOURS[c][1]) for c in asked.colours]
-    kinds = [m if plain else pick(rng, MODIFIERS[m]) for m in asked.modifiers]
+    """A caption of 1 to 20 words that is true of the wish; `plain` uses no synonyms."""
+
+    def name(row: Sequence[str]) -> str:
+        return row[0] if plain else pick(rng, row)
+
+    noun = name(FAMILIES[asked.family][0])
+    tones = [name(COLOURS[c][1]) for c in asked.colours] if asked.named else []
+    kinds = [name(MODIFIERS[m]) for m in asked.modifiers]
+    if asked.second:
+        matter = name(FAMILIES[asked.second][0])
+        noun = pick(rng, ("{1} {0}", "{1} {0}", "{0} made of {1}", "{0} like {1}")).format(
+            noun, matter
+        )
     ground = ""
     if asked.ground:
-        name = asked.ground if plain else pick(rng, COLOURS[asked.ground][1])
-        ground = pick(rng, ["on {}", "on {}", "over {}", "on a {} background"]).format(name)
-    if not asked.named:
-        return " ".join([*kinds, noun, ground]).strip()
-    form = 0 if plain else int(rng.integers(6))
+        backing = "on {}" if plain else pick(rng, GROUNDS)
+        ground = backing.format(name(COLOURS[asked.ground][1]))
+    if not tones:
+        return " ".join(part for part in (*kinds, noun, ground) if part)
+    form = 0 if plain else int(rng.integers(8))
     if form <= 2:
         words = [*kinds, join(tones), noun]
     elif form == 3:
         words = [noun, "in", join(tones), *kinds]
     elif form == 4 and len(tones) > 1:
         words = [*kinds, tones[0], noun, "with", join(tones[1:])]
+    elif form == 5:
+        words = [", ".join([*tones, *kinds, noun])]
+    elif form == 6:
+        words = [", ".join([noun, *kinds, join(tones)])]
     else:
         words = [join(tones), *kinds, noun]
-    lead = "" if plain else pick(rng, ["", "", "", "", "a picture of", "some", "abstract"])
-    sentence = " ".join(part for part in [lead, *words, ground] if part)
-    if ground and not plain and rng.random() < 0.12:
-        sentence = " ".join([ground, *words])
-    return sentence
+    sentence = " ".join([*words, ground]).strip()
+    if plain:
+        return sentence
+    if ground and rng.random() < 0.12:
+        return " ".join([ground, *words])
+    return f"{pick(rng, LEADS)} {sentence}".strip()

@@ -2,7 +2,10 @@
 
 import fields
 import numpy as np
+import patterns
+import scenes
 import solids
+import things
 import torch
 from canvas import CELLS, Canvas, Layer
 from caption import Wish, say, wish
@@ -28,6 +31,24 @@ DRAW = {
     "scales": solids.scales,
     "dunes": fields.dunes,
     "crystals": solids.crystals,
+    "ink": scenes.ink,
+    "silk": scenes.silk,
+    "lava": scenes.lava,
+    "lightning": scenes.lightning,
+    "ripples": scenes.ripples,
+    "hills": scenes.hills,
+    "trees": scenes.trees,
+    "lights": things.lights,
+    "feathers": things.feathers,
+    "leaves": things.leaves,
+    "jellyfish": things.jellyfish,
+    "mandala": patterns.mandala,
+    "moire": patterns.moire,
+    "checks": patterns.checks,
+    "fractal": patterns.fractal,
+    "coral": patterns.coral,
+    "lace": patterns.lace,
+    "circuits": patterns.circuits,
 }
 
 
@@ -35,7 +56,19 @@ def draw(asked: Wish, noise: Tensor) -> Tensor:
     """The picture of a wish that belongs to a noise [4, 32, 32]: [3, 256, 256], 0..1."""
     canvas = Canvas(noise, len(asked.colours), asked.modifiers)
     layer: Layer = DRAW[asked.family](canvas)
+    if asked.second:
+        layer = mix(layer, DRAW[asked.second](canvas))
     return grade(canvas, layer, asked.colours, asked.ground)
+
+
+def mix(form: Layer, matter: Layer) -> Layer:
+    """The first layer's shapes made of the second's matter: its tones in them, and its hues."""
+    inside = 0.25 + matter.mask * (matter.tone - 0.25)
+    tone = 0.5 * form.tone + 0.75 * inside - 0.05
+    mask = form.mask * (0.45 + 0.55 * matter.mask)
+    return Layer(
+        mask, tone, matter.hue, form.light, form.lifted, form.dome, matter.apart, form.paper
+    )
 
 
 def starting(seed: int) -> Tensor:

@@ -5,8 +5,9 @@ The one place that knows the architecture. This file knows nothing of pictures o
 
 import itertools
 import json
+from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,7 +16,7 @@ from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline, U
 from head_start import head_start
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
-from words import vocabulary
+from words import COLOURS, FAMILIES, MODIFIERS, vocabulary
 
 TARGET = Path(__file__).parents[2] / "lwlive" / "ember"
 TOKENS = 32  # the longest prompt, start and end included
@@ -55,6 +56,42 @@ def tokenizer() -> CLIPTokenizer:
         raise ValueError(f"{len(table)} tokens do not fit the text encoder's {VOCABULARY} rows.")
     ids = {piece: i for i, piece in enumerate(table)}
     return CLIPTokenizer(vocab=ids, merges=merges, model_max_length=TOKENS)
+
+
+@torch.no_grad()
+def retold(ember: Ember) -> Ember:
+    """A saved model with the words of today: what it knew of a word stays with the word.
+
+    Rows of the token table are found by their pieces, since every new word moves the numbers.
+    A word that is new begins near the name it means the same as, where that was known.
+    """
+    fresh, old = blank(), ember.tokenizer.get_vocab()
+    before = ember.text.get_input_embeddings().weight
+    new, table = fresh.tokenizer.get_vocab(), fresh.text.get_input_embeddings().weight
+    blank_rows = table.detach().clone()
+    fresh.text.load_state_dict(ember.text.state_dict())
+    table.copy_(blank_rows * before.std() / blank_rows.std())
+    alike = {f"{w}</w>": f"{names[0]}</w>" for names in named() for n in names for w in n.split()}
+    for piece, row in new.items():
+        if piece in old:
+            table[row] = before[old[piece]]
+        elif alike.get(piece) in old:
+            table[row] = before[old[alike[piece]]] + table[row] / 2
+    return replace(ember, tokenizer=fresh.tokenizer, text=fresh.text.eval())
+
+
+def unknown(ember: Ember) -> frozenset[str]:
+    """Families for whose plain name a saved model has no word."""
+    known = ember.tokenizer.get_vocab()
+    plain = {family: names[0].split() for family, (names, _) in FAMILIES.items()}
+    return frozenset(f for f, said in plain.items() if any(f"{w}</w>" not in known for w in said))
+
+
+def named() -> Iterator[tuple[str, ...]]:
+    """Names that mean the same, the plain one first."""
+    yield from (names for names, _ in FAMILIES.values())
+    yield from (names for _, names in COLOURS.values())
+    yield from MODIFIERS.values()
 
 
 def split(parts: list[str], merges: list[tuple[str, str]]) -> list[str]:
@@ -148,11 +185,22 @@ def save(ember: Ember, folder: Path = TARGET) -> None:
         amend(Path(scratch) / "text_encoder" / "config.json", dtype="float32")
         amend(Path(scratch) / "vae" / "config.json", block_out_channels=None, _name_or_path=None)
         amend(Path(scratch) / "unet" / "config.json", _name_or_path=None)
+        (Path(scratch) / "words.json").write_text(told())
         for path in sorted(p for p in Path(scratch).rglob("*") if p.is_file()):
             goal = folder / path.relative_to(scratch)
             goal.parent.mkdir(exist_ok=True)
             path.chmod(0o644)
             path.replace(goal)
+
+
+def told() -> str:
+    """What the model can be told, for whoever asks the folder: each name's own names, as JSON."""
+    kinds = {
+        "families": {family: names for family, (names, _) in FAMILIES.items()},
+        "colours": {colour: names for colour, (_, names) in COLOURS.items()},
+        "modifiers": MODIFIERS,
+    }
+    return json.dumps(kinds, indent=1) + "\n"
 
 
 def amend(path: Path, **changes: str | None) -> None:

@@ -28,7 +28,7 @@ def shard(folder: Path, number: int) -> None:
     for i in range(SHARD):
         picture, caption, asked = example(number * SHARD + i)
         pictures[i] = as_bytes(picture)
-        rows.append({"caption": caption, "family": asked.family})
+        rows.append({"caption": caption, "family": asked.family, "second": asked.second})
     notes.write_text(json.dumps(rows))
     part = goal.with_suffix(".part")
     with part.open("wb") as file:

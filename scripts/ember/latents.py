@@ -18,6 +18,7 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 TELLINGS = 6  # captions kept for each picture
+LEARNT = 4  # times as often as others are pictures taken whose family is new to the model
 
 
 @dataclass
@@ -27,7 +28,7 @@ class Store:
     latents: Tensor  # [N, 4, 32, 32] float16
     noise: Tensor  # [N, 4, 32, 32] float16, what each was drawn from
     tokens: Tensor  # [N, TELLINGS, TOKENS] int16
-    told: Tensor  # [N] int16, how many colours the captions tell, 1 for none
+    weight: Tensor  # [N] int16, how often each is taken, next to the others
 
 
 @torch.inference_mode()
@@ -47,19 +48,23 @@ def noises(number: int) -> Tensor:
     return torch.stack([starting(seed).half() for seed in seeds])
 
 
-def tellings(tokenizer: CLIPTokenizer, number: int) -> tuple[Tensor, Tensor]:
-    """Several true captions for each picture of a shard, and how many colours they tell.
+def tellings(
+    tokenizer: CLIPTokenizer, number: int, unknown: frozenset[str]
+) -> tuple[Tensor, Tensor]:
+    """Several true captions for each picture of a shard, and its weight.
 
-    [SHARD, TELLINGS, TOKENS] and [SHARD], int16.
+    [SHARD, TELLINGS, TOKENS] and [SHARD], int16. A picture weighs as many as the colours it is
+    told, so that every colour told counts alike, and that LEARNT times where its family is unknown.
     """
-    lines, told = [], []
+    lines, weight = [], []
     for seed in range(number * SHARD, (number + 1) * SHARD):
         rng = np.random.default_rng(seed)
         asked = wish(rng)
-        told.append(len(asked.colours) if asked.named else 1)
+        often = LEARNT if asked.family in unknown else 1
+        weight.append(often * len(asked.colours) if asked.named else often)
         lines += [say(rng, asked, plain=k == TELLINGS - 1) for k in range(TELLINGS)]
     ids = tokenize(tokenizer, lines)
-    return ids.view(SHARD, TELLINGS, -1).to(torch.int16), torch.tensor(told, dtype=torch.int16)
+    return ids.view(SHARD, TELLINGS, -1).to(torch.int16), torch.tensor(weight, dtype=torch.int16)
 
 
 def tokenize(tokenizer: CLIPTokenizer, lines: list[str]) -> Tensor:
@@ -69,8 +74,17 @@ def tokenize(tokenizer: CLIPTokenizer, lines: list[str]) -> Tensor:
     return torch.tensor(ids)
 
 
-def load(vae: AutoencoderTiny, tokenizer: CLIPTokenizer, folder: Path, cache: Path) -> Store:
-    """All drawn shards as one store; latents are encoded once and kept in `cache`."""
+def load(
+    vae: AutoencoderTiny,
+    tokenizer: CLIPTokenizer,
+    folder: Path,
+    cache: Path,
+    unknown: frozenset[str] = frozenset(),
+) -> Store:
+    """All drawn shards as one store; latents are encoded once and kept in `cache`.
+
+    unknown: families that a model to be trained on has not been taught yet.
+    """
     parts = []
     for number in ready(folder):
         path = cache / f"{number:04d}.pt"
@@ -79,5 +93,5 @@ def load(vae: AutoencoderTiny, tokenizer: CLIPTokenizer, folder: Path, cache: Pa
             torch.save(encode(vae, folder, number), path.with_suffix(".new"))
             path.with_suffix(".new").replace(path)
         latents = torch.load(path, weights_only=True)
-        parts.append((latents, noises(number), *tellings(tokenizer, number)))
+        parts.append((latents, noises(number), *tellings(tokenizer, number, unknown)))
     return Store(*(torch.cat(column) for column in zip(*parts, strict=True)))

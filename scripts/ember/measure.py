@@ -1,33 +1,48 @@
 """Measures ember on captions and seeds it was not trained on; a table and one JSON line.
 
 python scripts/ember/measure.py --work FOLDER
+
+FOLDER has the drawn shards that the classifier is trained on. Every made picture begins with the
+noise its drawn one was drawn from, so the two are compared picture by picture.
 """
 
 import argparse
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from autoencoder import decibels
 from caption import Wish
-from draw import example
+from draw import draw, example, starting
 from folder import TARGET, Ember
 from judge import collect, guess, network, present, teach
-from sample import open_folder, pictures, starting
+from likeness import detail, spread
+from motion import jump, opened, rate
+from sample import open_folder, pictures
 from torch import Tensor, nn
 from words import FAMILIES
 
 HELD_OUT = 10**9  # the first seed that no training picture has
+SEEDS = 4  # of one prompt, whose distances are measured
+WALKS = (
+    "blueberry spaghetti",
+    "gold rings on black",
+    "purple smoke",
+    "red and white marble",
+    "teal and indigo waves",
+    "ruby and sapphire stained glass",
+)
 
 
-def fresh(each: int) -> tuple[Tensor, list[str], list[Wish]]:
-    """`each` drawn pictures of every family on held-out seeds, with captions and wishes."""
-    made = [
-        example(HELD_OUT + 1000 * k + i, f) for i, f in enumerate(FAMILIES) for k in range(each)
-    ]
-    return torch.stack([m[0] for m in made]), [m[1] for m in made], [m[2] for m in made]
+def fresh(each: int) -> tuple[Tensor, Tensor, list[str], list[Wish]]:
+    """`each` drawn pictures of every family, unmixed: pictures, noises, captions and wishes."""
+    seeds = [HELD_OUT + 1000 * k + i for i in range(len(FAMILIES)) for k in range(each)]
+    kinds = [family for family in FAMILIES for _ in range(each)]
+    made = [example(seed, family) for seed, family in zip(seeds, kinds, strict=True)]
+    noises = torch.stack([starting(seed) for seed in seeds])
+    return torch.stack([m[0] for m in made]), noises, [m[1] for m in made], [m[2] for m in made]
 
 
 def judge(work: Path, shards: int, steps: int) -> nn.Sequential:
@@ -42,34 +57,48 @@ def judge(work: Path, shards: int, steps: int) -> nn.Sequential:
     return model
 
 
-def verdict(model: nn.Sequential, images: Tensor, wishes: list[Wish]) -> dict[str, float]:
+def verdict(model: nn.Sequential, images: Tensor, wishes: list[Wish]) -> dict[str, Any]:
     """Share of pictures with the right family, and of those told a colour that have it."""
     kinds = torch.tensor([list(FAMILIES).index(w.family) for w in wishes])
     right = (guess(model, images) == kinds).float()
-    told = [present(i, w.colours) for i, w in zip(images, wishes, strict=True) if w.named]
-    return {"family": float(right.mean()), "colours": sum(told) / len(told)}
-
-
-def milliseconds(call: Callable[[], object], images: int) -> float:
-    """The best of several runs, per image."""
-    call()
-    best = float("inf")
-    for _ in range(8):
-        began = time.perf_counter()
-        call()
-        best = min(best, time.perf_counter() - began)
-    return best * 1000 / images
-
-
-@torch.inference_mode()
-def speed(ember: Ember) -> dict[str, float]:
-    """Eager milliseconds an image at batch 4, 256 px, float32, two threads."""
-    x = torch.cat([starting(i) for i in range(4)]).to(memory_format=torch.channels_last)
-    text = torch.zeros(4, 32, ember.text.config.hidden_size)
-    return {
-        "unet_ms": milliseconds(lambda: ember.unet(x, 999, text), 4),
-        "decode_ms": milliseconds(lambda: ember.vae.decoder(x), 4),
+    told = [
+        (present(i, w.colours), len(w.colours))
+        for i, w in zip(images, wishes, strict=True)
+        if w.named
+    ]
+    by_number = {
+        f"colours_{n}": [sum(there for there, m in told if m == n), sum(m == n for _, m in told)]
+        for n in (1, 2, 3)
     }
+    missed = {
+        family: round(float(right[kinds == i].mean()), 2)
+        for i, family in enumerate(FAMILIES)
+        if right[kinds == i].mean() < 1
+    }
+    shares = {"family": float(right.mean()), "colours": sum(t for t, _ in told) / len(told)}
+    return {**shares, **by_number, "families": missed}
+
+
+def variety(ember: Ember, captions: list[str], wishes: list[Wish], steps: int) -> float:
+    """Mean distance between seeds of one prompt, as a share of that of drawn pictures."""
+    noises = torch.stack([starting(HELD_OUT - 1 - k) for k in range(SEEDS)])
+    with torch.inference_mode():
+        drawn = torch.stack([draw(wish, noise) for wish in wishes for noise in noises])
+    repeated = [caption for caption in captions for _ in noises]
+    made = pictures(ember, repeated, noises.repeat(len(captions), 1, 1, 1), steps)
+    groups = (len(captions), SEEDS)
+    return spread(made.unflatten(0, groups)) / spread(drawn.unflatten(0, groups))
+
+
+def smoothness(folder: Path) -> dict[str, float]:
+    """The largest change from frame to frame in medians: the worst of the walks."""
+    model = opened(folder, 256)
+    found = {}
+    for name, pace in (("pace_off", 0.0), ("pace_on", 1.0)):
+        jumps = [jump(model, folder, prompt, seed, pace) for seed, prompt in enumerate(WALKS)]
+        found[name] = round(max(jumps), 3)
+        found[f"{name}_mean"] = round(float(np.mean(jumps)), 3)
+    return found
 
 
 def main() -> None:
@@ -79,25 +108,36 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=TARGET)
     parser.add_argument("--each", type=int, default=6, help="pictures of every family")
     parser.add_argument("--shards", type=int, default=16, help="drawn shards for the classifier")
-    parser.add_argument("--judge-steps", type=int, default=700)
+    parser.add_argument("--judge-steps", type=int, default=1200)
     parser.add_argument("--steps", type=int, nargs="*", default=[1, 2, 4])
     parser.add_argument("--guidance", type=float, default=1.0)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--sizes", type=int, nargs="*", default=[256, 512], help="for frames/s")
     flags = parser.parse_args()
     torch.set_num_threads(1)  # drawing is many small steps, slower with more
-    drawn, captions, wishes = fresh(flags.each)
+    drawn, noises, captions, wishes = fresh(flags.each)
     torch.set_num_threads(flags.threads)
     model, ember = judge(flags.work, flags.shards, flags.judge_steps), open_folder(flags.model)
-    report: dict[str, object] = {"pictures": len(wishes), "guidance": flags.guidance}
-    report["psnr_db"] = decibels(ember.vae, drawn * 2 - 1)
+    report: dict[str, Any] = {"pictures": len(wishes), "guidance": flags.guidance}
+    noise_db = decibels(ember.vae, drawn * 2 - 1)
+    report["psnr_db"] = round(float(noise_db.mean()), 2)
+    report["psnr_db_by_family"] = {
+        family: round(float(noise_db[i * flags.each : (i + 1) * flags.each].mean()), 1)
+        for i, family in enumerate(FAMILIES)
+    }
     report["drawn"] = verdict(model, drawn, wishes)
+    fine = detail(drawn)
     for steps in flags.steps:
-        made = pictures(ember, captions, HELD_OUT, steps, flags.guidance)
-        report[f"steps_{steps}"] = verdict(model, made, wishes)
-        print(f"{steps} steps", report[f"steps_{steps}"], flush=True)
-    report |= speed(ember)
+        made = pictures(ember, captions, noises, steps, flags.guidance)
+        found = verdict(model, made, wishes)
+        found["detail"] = float(detail(made).sum() / fine.sum())
+        found["variety"] = variety(ember, captions[:: flags.each], wishes[:: flags.each], steps)
+        report[f"steps_{steps}"] = found
+        print(f"{steps} steps", found, flush=True)
+    report |= smoothness(flags.model)
+    report["frames_s"] = {side: round(rate(flags.model, side), 1) for side in flags.sizes}
     for name, value in report.items():
-        print(f"{name:10} {value}")
+        print(f"{name:18} {value}")
     print(json.dumps(report))
 
 

@@ -46,17 +46,22 @@ def denoise(
 
 @torch.inference_mode()
 def pictures(
-    ember: Ember, prompts: list[str], seed: int, steps: int, guidance: float = 1.0
+    ember: Ember, prompts: list[str], noise: Tensor, steps: int, guidance: float = 1.0
 ) -> Tensor:
-    """One picture for each prompt, noise from consecutive seeds, [B, 3, 256, 256], 0..1."""
+    """One picture for each prompt and noise [B, 4, H, W], [B, 3, 8H, 8W], 0..1."""
     made = []
     for start in range(0, len(prompts), 16):
         part = prompts[start : start + 16]
-        noise = torch.cat([starting(seed + start + i) for i in range(len(part))])
-        latents = denoise(ember, noise, part, steps, guidance)
-        latents = latents / ember.vae.config.scaling_factor  # as pipelines do
-        made.append(ember.vae.decoder(latents).clamp(-1, 1) / 2 + 0.5)
+        latents = denoise(ember, noise[start : start + 16], part, steps, guidance)
+        made.append(decoded(ember, latents))
     return torch.cat(made)
+
+
+@torch.inference_mode()
+def decoded(ember: Ember, latents: Tensor) -> Tensor:
+    """Pictures of clean latents as pipelines decode them, 0..1."""
+    pictures: Tensor = ember.vae.decoder(latents / ember.vae.config.scaling_factor)
+    return pictures.clamp(-1, 1) / 2 + 0.5
 
 
 @torch.inference_mode()
@@ -74,6 +79,8 @@ def contrast(ember: Ember, data: Store, count: int = 320) -> float:
     return float(torch.cat(made).std() / data.latents[:count].float().std())
 
 
-def starting(seed: int) -> Tensor:
-    """The noise of a seed, [1, 4, 32, 32]."""
-    return torch.randn(1, 4, 32, 32, generator=torch.Generator().manual_seed(seed))
+def noises(seed: int, count: int, side: int = 256) -> Tensor:
+    """The noises of consecutive seeds for pictures of so many pixels, [count, 4, H, W]."""
+    shape = (4, side // 8, side // 8)
+    seeds = [torch.Generator().manual_seed(seed + i) for i in range(count)]
+    return torch.stack([torch.randn(shape, generator=each) for each in seeds])

@@ -4,34 +4,19 @@ import math
 
 import torch
 from canvas import SIZE, Canvas, Layer, ramp, relief
+from stack import Stack
 from torch import Tensor
-
-
-class Stack:
-    """Bodies laid on each other, from the back to the front, with soft contact shadows."""
-
-    def __init__(self, hue: float = 0.5) -> None:
-        self.mask = torch.zeros(SIZE, SIZE)
-        self.tone = torch.full((SIZE, SIZE), 0.3)
-        self.hue = torch.full((SIZE, SIZE), hue)
-
-    def lay(self, cover: Tensor, tone: Tensor, hue: Tensor | float, shadow: Tensor) -> None:
-        """Put one body on top: its cover 0..1, its tone, and what it darkens below it."""
-        below = self.tone * (1 - shadow)
-        self.tone = below + (tone - below) * cover
-        self.hue = torch.where(cover > 0.5, torch.as_tensor(hue), self.hue)
-        self.mask = torch.maximum(self.mask, cover)
 
 
 def strands(c: Canvas) -> Layer:
     """Noodles: two layers of long ridges shaded as tubes, one over the other."""
-    stack = Stack(c.share(0))
+    stack = Stack()
     for k, angle in enumerate((0.6, -0.75)):
         height = c.stripes(angle, 7.5 / c.scale, 2.6)
         up = height + (0.25, -0.55)[k] + 0.5 * (c.number - 1)
         lit = relief(height, 0.035 * c.scale, angle - 1.57)
         tone = 0.06 + 0.55 * lit * ramp(up, -0.1, 0.6) + 0.4 * ramp(up * lit, 0.7, 1.4)
-        hue = (1.5 + (c.kinds - 2) * c.drift()) / c.kinds if k and c.kinds > 1 else c.share(0)
+        hue = k + 0.6 * c.drift()
         stack.lay(ramp(up, -0.12, 0.08), tone, hue, ramp(up, -0.9, 0.0) * 0.65)
     return Layer(stack.mask, stack.tone, stack.hue, lifted=True)
 
@@ -41,18 +26,19 @@ def rings(c: Canvas) -> Layer:
     stack = Stack(c.share(0))
     for body in c.bodies(20, 2):
         size = 0.27 * body.size * c.scale + 0.01
-        u, v = c.around(body, math.pi * body.turn)
+        at = c.near(body, 1.5 * size)
+        u, v = c.around(body, math.pi * body.turn, at)
         flat, thick = 0.55 + 0.45 * body.lean, 0.26 * size
         r = (u.square() + (v / flat).square()).sqrt()
         across = (r - size) / thick * (0.75 + 0.25 * flat)
         d = across.abs()
         round_ = (1 - d.square()).clamp(0).sqrt()
-        lit = 0.5 + 0.5 * torch.cos(torch.atan2(c.y - body.y, c.x - body.x) + 2.2)
+        lit = 0.5 + 0.5 * torch.cos(torch.atan2(*c.around(body, 0, at)[::-1]) + 2.2)
         tone = 0.08 + round_ * (0.25 + 0.25 * lit) + 0.1 * across * (lit - 0.5)
         tone = tone + 0.6 * ramp((across + 0.3 - 0.6 * lit).abs(), 0.34, 0.0) * lit**3
         edge = 2.2 / SIZE / thick
-        hue = 0.5 + 0.5 * ((c.x - body.x) + (c.y - body.y)) / (size + thick)
-        stack.lay(ramp(d, 1 + edge, 1 - edge), tone, hue, ramp(d, 1.9, 0.7) * 0.6)
+        hue = 0.5 + 0.5 * sum(c.around(body, 0, at)) / (size + thick)
+        stack.lay(ramp(d, 1 + edge, 1 - edge), tone, hue, ramp(d, 1.9, 0.7) * 0.6, at)
     return Layer(stack.mask, stack.tone, stack.hue, lifted=True)
 
 
@@ -61,14 +47,16 @@ def bubbles(c: Canvas) -> Layer:
     stack = Stack(c.share(0))
     for body in c.bodies(42, 3):
         size = 0.22 * body.size * c.scale + 0.01
-        u, v = ((part / size) for part in c.around(body))
+        at = c.near(body, 1.4 * size)
+        u, v = (part / size for part in c.around(body, 0, at))
         r = (u.square() + v.square()).sqrt()
-        tone = 0.27 + 0.36 * r**4 + 0.22 * ramp((u + v) * 0.7, -0.2, 1.0) * r
+        tone = 0.2 + 0.4 * r**4 + 0.26 * ramp((u + v) * 0.7, -0.2, 1.0) * r
+        tone = tone + 0.2 * ramp((r - 0.93).abs(), 0.07, 0.0) + 0.1 * ramp(v, 0.9, -0.6) * r
         shine = ((u + 0.42).square() + (v + 0.38).square()).sqrt()
         tone = tone + 0.75 * ramp(shine, 0.26, 0.06) + 0.16 * ramp(shine, 0.6, 0.1)
         edge = 2 / SIZE / size
         hue = 0.5 + 0.42 * (u + v)
-        stack.lay(ramp(r, 1 + edge, 1 - edge), tone, hue, ramp(r, 1.35, 0.8) * 0.5)
+        stack.lay(ramp(r, 1 + edge, 1 - edge), tone, hue, ramp(r, 1.35, 0.8) * 0.5, at)
     return Layer(stack.mask, stack.tone, stack.hue, lifted=True)
 
 
@@ -77,66 +65,101 @@ def flowers(c: Canvas) -> Layer:
     stack = Stack(c.share(0))
     for body in c.bodies(20, 4):
         size = 0.42 * body.size * c.scale + 0.01
-        u, v = c.around(body, 0.4 * body.turn)
+        at = c.near(body, 1.4 * size)
+        u, v = c.around(body, 0.4 * body.turn, at)
+        far = 0.62 + 0.38 * min(body.size, 1.0)
         r, angle = (u.square() + v.square()).sqrt() / size, torch.atan2(v, u)
         for ring in range(2):
             wave = (angle + ring * math.pi / 6) * 3
             groove = torch.cos(wave).abs()
-            inside = r / ((1 - 0.4 * ring) * (0.42 + 0.58 * groove**0.5))
-            tone = 0.14 + 0.42 * ramp(inside, 0.1, 1.0) * (0.35 + 0.65 * groove)
-            tone = tone + 0.07 * torch.sin(wave * 6) * inside + 0.12 * ramp(inside, 0.8, 1.0)
+            inside = r / ((1 - 0.4 * ring) * (0.34 + 0.66 * groove**0.8))
+            tone = 0.04 + 0.5 * ramp(inside, 0.0, 0.95) * (0.25 + 0.75 * groove)
+            tone = tone + 0.05 * torch.sin(wave * 6) * inside + 0.2 * ramp(inside, 0.72, 1.0)
+            tone = tone + 0.2 * ramp(1 - groove, 0.05, 0.0) * ramp(inside, 0.9, 0.3)
+            tone = tone * far + 0.12 * ramp(u + v, size, -size) * groove
             hue = c.share(ring if c.kinds > 1 else 0)
-            stack.lay(ramp(inside, 1.04, 0.95), tone, hue, ramp(inside, 1.35, 0.85) * 0.5)
-        tone = 0.38 + 0.3 * (1 - r / 0.26).clamp(0, 1)
-        stack.lay(ramp(r, 0.29, 0.24), tone, c.share(c.kinds - 1), ramp(r, 0.4, 0.2) * 0.6)
-    return Layer(stack.mask, stack.tone, stack.hue, lifted=True)
+            stack.lay(ramp(inside, 1.04, 0.95), tone, hue, ramp(inside, 1.5, 0.8) * 0.6, at)
+        seeds = torch.cos(14 * angle) * torch.cos(r * 75)
+        tone = 0.26 + 0.3 * (1 - r / 0.2).clamp(0, 1) + 0.1 * seeds
+        tone = tone + 0.2 * ramp(u + v, 0.2 * size, -0.2 * size)
+        stack.lay(ramp(r, 0.22, 0.17), tone, c.share(c.kinds - 1), ramp(r, 0.45, 0.15) * 0.7, at)
+    return Layer(stack.mask, stack.tone, stack.hue, lifted=True, apart=True)
 
 
 def crystals(c: Canvas) -> Layer:
     """Long prisms across each other: three lit faces, pointed ends."""
     stack = Stack(c.share(0))
     for body in c.bodies(24, 2):
-        u, v = c.around(body, 0.35 + 1.3 * body.turn)
         length, half = 0.5 * body.size * c.scale + 0.01, 0.12 * c.scale
+        at = c.near(body, length + 0.1)
+        u, v = c.around(body, 0.35 + 1.3 * body.turn, at)
         width = half * ((length - u.abs()) / (half * 2)).clamp(0, 1)
         side = v / width.clamp(min=1e-3)
         face = torch.where(side < -0.3, 0.6, torch.where(side < 0.35, 0.36, 0.16))
-        face = face + 0.2 * ramp(u / length, 0.2, 1.0)
+        face = face + 0.24 * ramp(u / length, 0.0, 1.0) - 0.14 * ramp(u / length, 0.0, -1.0)
+        face = face + 0.1 * torch.cos(9 * u / length + 2.5 * side) * ramp(u / length, -1, 0.6)
         edge = ramp((side + 0.3).abs() * half, 0.014, 0.0) * 0.35
         edge = edge + ramp((side.abs() - 0.95).abs() * half, 0.012, 0.0) * 0.22
         cover = ramp(v.abs() - width, 0.008, -0.008) * (width > 0)
         shadow = ramp(v.abs() - width, 0.07, 0.0) * 0.45 * (width > 0)
         hue = 0.5 + 0.5 * side
-        stack.lay(cover, face + edge, hue, shadow)
+        stack.lay(cover, face + edge, hue, shadow, at)
     return Layer(stack.mask, stack.tone, stack.hue, lifted=True)
 
 
 def scales(c: Canvas) -> Layer:
-    """A hide of small round plates, each lit from above and dark below."""
-    height = c.spots(9 / c.scale / c.number**-0.3)
-    lit = relief(height, 0.028 * c.scale, -1.57)
-    tone = 0.02 + 0.5 * lit + 0.3 * ramp(height, 0.0, 1.0) * lit
-    return Layer(0.25 + 0.75 * ramp(height, -0.9, -0.3), tone, patches(c))
+    """A hide of overlapping plates on a flexing body: a ridge, a gleaming edge, shade between."""
+    bend, swell = c.spots(5), c.noise(5)
+    rows = 8.5 / c.scale * c.number**0.3
+    across = (c.x + 0.025 * bend) * rows * 0.62
+    down = (c.y + 0.025 * swell + 1) * rows / 2 * 1.25
+    row = down.floor()
+    along = down - row
+
+    def side(of: Tensor) -> Tensor:
+        return torch.remainder(across + 0.5 * torch.remainder(of, 2), 1) - 0.5
+
+    above, own = side(row - 1), side(row)
+    tip = 4 * above.square() + along.square()
+    upper = tip < 1
+    u = torch.where(upper, above, own)
+    v = torch.where(upper, 0.5 + 0.5 * along, 0.5 * along)  # 0 root .. 1 tip
+    edge = torch.where(upper, tip.sqrt(), 0.0)
+    shade = torch.where(upper, 1.0, ramp(tip.sqrt(), 0.96, 1.45))
+    lit = relief(bend + 0.5 * swell, 0.05, -2.1)
+    tone = 0.02 + (0.14 + 0.4 * ramp(v, 0.2, 1.0)) * (0.45 + 0.75 * lit) * (0.25 + 0.75 * shade)
+    tone = tone + 0.24 * ramp((edge - 0.9).abs(), 0.12, 0.0) * (0.3 + lit)
+    tone = tone + 0.16 * ramp(u.abs(), 0.1, 0.0) * ramp(v, 0.25, 0.8) * shade
+    tone = tone + 0.1 * ramp(u, 0.3, -0.3) * shade
+    return Layer(0.25 + 0.75 * ramp(tone, 0.02, 0.22), tone, 0.8 * c.drift() + 0.3 * v)
 
 
 def cells(c: Canvas) -> Layer:
-    """Living tissue: rounded cells with a bright nucleus each, membranes between."""
+    """Living tissue: translucent rounded cells with a lit nucleus each, in glowing membranes."""
     height = c.spots(6 / c.scale) + 0.5 * (c.number - 1)
-    tone = 0.12 + 0.26 * ramp(height, -0.6, 0.5) - 0.12 * ramp((height - 0.75).abs(), 0.3, 0.0)
-    tone = tone + 0.45 * ramp(height, 0.9, 1.3) + 0.25 * ramp((height + 0.35).abs(), 0.22, 0.0)
-    return Layer(ramp(height, -0.75, -0.45), tone, ramp(height, -0.7, 1.2))
+    lit = relief(height, 0.026 * c.scale, -2.2)
+    wall = ramp((height + 0.32).abs(), 0.26, 0.0)
+    heart = ramp(height, 0.85, 1.35)
+    tone = 0.06 + 0.34 * ramp(height, -0.6, 0.5) * (0.4 + 0.6 * lit)
+    tone = tone - 0.1 * ramp((height - 0.72).abs(), 0.26, 0.0) + 0.3 * wall * (0.4 + 0.8 * lit)
+    tone = tone + heart * (0.14 + 0.4 * lit**3)
+    mask = ramp(height, -0.85, -0.35)
+    return Layer(mask, tone, height, light=0.1 * heart + 0.08 * wall)
 
 
 def glass(c: Canvas) -> Layer:
     """Stained glass: panes between the zero lines of two fields, in dark leads, lit behind."""
     a, b = (c.spots(5 / c.scale * c.number**0.4) for _ in range(2))
     lead = torch.minimum(a.abs(), b.abs())
-    pane = ramp(lead, 0.1, 0.26)
+    pane = ramp(lead, 0.12, 0.24)
     first, second = (a > 0).float(), (b > 0).float()
-    tone = 0.32 + 0.16 * first + 0.1 * second + 0.14 * ramp(lead, 0.2, 0.9)
-    return Layer(0.12 + 0.88 * pane, tone * (0.1 + 0.9 * pane), c.shares(first + 2 * second))
-
-
-def patches(c: Canvas) -> Tensor:
-    """Hue in patches of every asked colour."""
-    return c.drift() if c.kinds > 1 else torch.full((SIZE, SIZE), 0.5)
+    behind = torch.exp(-1.1 * c.x.hypot(c.y + 0.3).square())
+    streak = c.noise(14, wide=0.6) * 0.045
+    tone = 0.14 + 0.13 * first + 0.08 * second + 0.2 * ramp(lead, 0.15, 1.0) + streak
+    tone = tone + 0.24 * behind
+    rim = 0.3 * ramp((lead - 0.09).abs(), 0.05, 0.0) * relief(lead, 0.03, -2.2)
+    mask = 0.12 + 0.88 * pane
+    light = 0.16 * behind * pane
+    return Layer(
+        mask, tone * pane + 0.05 + rim, c.shares(first + 2 * second), light=light, apart=True
+    )

@@ -3,7 +3,8 @@
     python scripts/ember/train.py --work FOLDER
 
 does all of it and writes the model into the package; --stage does one part, --start begins
-from a saved model and keeps its autoencoder. Killed, it goes on where it was.
+from a saved model and keeps its encoder, so that latents mean the same. Killed, it goes on
+where it was.
 """
 
 import argparse
@@ -31,7 +32,7 @@ def say(line: str) -> None:
 
 def begun(work: Path, start: Path | None) -> folder.Ember:
     """The model before its denoiser is trained: blank or a saved one, with our autoencoder."""
-    ember = folder.blank() if start is None else open_folder(start)
+    ember = folder.blank() if start is None else folder.retold(open_folder(start))
     restore(work / "autoencoder.pt", vae=ember.vae)
     return ember
 
@@ -44,9 +45,10 @@ def trained(work: Path, start: Path | None) -> folder.Ember:
     return ember
 
 
-def learnt(ember: folder.Ember, work: Path) -> latents.Store:
-    """All drawn pictures, as the denoiser learns them."""
-    return latents.load(ember.vae, ember.tokenizer, work / "data", work / "latents")
+def learnt(ember: folder.Ember, work: Path, start: Path | None) -> latents.Store:
+    """All drawn pictures, as the denoiser learns them; families new to a saved one weigh more."""
+    unknown = frozenset() if start is None else folder.unknown(open_folder(start))
+    return latents.load(ember.vae, ember.tokenizer, work / "data", work / "latents", unknown)
 
 
 def main() -> None:
@@ -68,20 +70,26 @@ def main() -> None:
         jobs = [(flags.work / "data", n) for n in range(flags.pictures // SHARD)]
         with multiprocessing.get_context("spawn").Pool(flags.threads) as pool:
             pool.starmap(shard, jobs)
-    if "autoencoder" in stages and flags.start is None:
-        checkpoint = flags.work / "autoencoder.pt"
+    if "autoencoder" in stages:
+        fresh = flags.start is None
         autoencoder.train(
-            folder.blank().vae, flags.work / "data", checkpoint, flags.autoencoder_steps, say
+            begun(flags.work, flags.start).vae,
+            flags.work / "data",
+            flags.work / "autoencoder.pt",
+            flags.autoencoder_steps,
+            say,
+            frozen=autoencoder.FROZEN if fresh else 0,
+            peak=autoencoder.PEAK if fresh else autoencoder.PEAK / 4,
         )
     if "denoiser" in stages:
         ember = begun(flags.work, flags.start)
-        data = learnt(ember, flags.work)
+        data = learnt(ember, flags.work, flags.start)
         say(f"{len(data.latents)} latents, deviation {float(data.latents.float().std()):.3f}")
         checkpoint = flags.work / "denoiser.pt"
         denoiser.train(ember, data, checkpoint, flags.denoiser_steps, say, peak=flags.peak)
     if "save" in stages:
         ember = trained(flags.work, flags.start)
-        share = contrast(ember, learnt(ember, flags.work))
+        share = contrast(ember, learnt(ember, flags.work, flags.start))
         say(f"what one step makes has {share:.3f} of the contrast of what was drawn")
         ember.vae.register_to_config(scaling_factor=round(share, 3))
         folder.save(ember, flags.out)
