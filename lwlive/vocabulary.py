@@ -7,8 +7,8 @@ from lwlive.checkpoint import EMBER
 
 WORDS = "words.json"
 HEADS = {
-    "families": "What is pictured, one of these or a mix of two, such as `marble clouds`:",
-    "colours": "Colours, one to three, and one more for the background, such as `on navy`:",
+    "families": "What is pictured:",
+    "colours": "Colours, one to three, and one more for the background, such as `on white`:",
     "modifiers": "How it is to be:",
 }
 ABOUT = """Words that ember knows, each followed by others that mean the same to it. Any other word
@@ -16,7 +16,7 @@ is accepted and means nothing to it. A prompt is a few of them in any order:
 
   blueberry spaghetti
   glowing gold rings on black
-  smoke in lavender and mint, soft"""
+  smoke in violet and jade, soft"""
 
 
 def vocabulary() -> dict[str, dict[str, list[str]]]:

@@ -63,7 +63,8 @@ def made_by_many(settings: Settings, missing: Sequence[int]) -> Iterator[tuple[i
     except ImportError:
         raise RenderError(f"--ray needs Ray, which is not installed: {command('ray')}") from None
     address = None if settings.render.ray == "local" else settings.render.ray
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}  # its errors come as our own
+    # its errors come as our own
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         ray.init(address=address, include_dashboard=False, **quiet)
     except Exception as error:  # Ray raises plain ones, too

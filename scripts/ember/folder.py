@@ -82,9 +82,13 @@ def retold(ember: Ember) -> Ember:
 
 def unknown(ember: Ember) -> frozenset[str]:
     """Families for whose plain name a saved model has no word."""
+    return frozenset(f for f, (names, _) in FAMILIES.items() if not knows(ember, names[0]))
+
+
+def knows(ember: Ember, said: str) -> bool:
+    """Whether a model has a word of its own for each word that is said."""
     known = ember.tokenizer.get_vocab()
-    plain = {family: names[0].split() for family, (names, _) in FAMILIES.items()}
-    return frozenset(f for f, said in plain.items() if any(f"{w}</w>" not in known for w in said))
+    return all(f"{word}</w>" in known for word in said.replace(",", " ").split())
 
 
 def named() -> Iterator[tuple[str, ...]]:

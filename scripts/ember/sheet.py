@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from draw import example
-from folder import TARGET, Ember
+from folder import TARGET, Ember, knows
 from motion import bend, opened, places, shown
 from PIL import Image, ImageDraw
 from sample import noises, open_folder, pictures
@@ -71,27 +71,33 @@ def drawn() -> Sheet:
     return avg_pool2d(torch.stack([m[0] for m in made]), 2), [m[1] for m in made], 6
 
 
+def forms_of(ember: Ember) -> list[str]:
+    """The plain names of all families that a model has words for."""
+    return [names[0] for names, _ in FAMILIES.values() if knows(ember, names[0])]
+
+
 def families(ember: Ember, steps: int) -> Sheet:
     """Every family, as it is by itself and in colours."""
     forms = ("{}", "{}", "blue {}", "red and gold {}")
-    prompts = [form.format(names[0]) for names, _ in FAMILIES.values() for form in forms]
+    prompts = [form.format(name) for name in forms_of(ember) for form in forms]
     return prompted(ember, prompts, 8, steps)
 
 
 def colours(ember: Ember) -> Sheet:
     """Every colour on several families."""
-    return prompted(ember, [f"{c} {base}" for c in COLOURS for base in BASES], 8)
+    known = [colour for colour in COLOURS if knows(ember, colour)]
+    return prompted(ember, [f"{colour} {base}" for colour in known for base in BASES], 8)
 
 
 def modifiers(ember: Ember) -> Sheet:
     """Every modifier on several families, after those without."""
-    kinds = ["", *MODIFIERS]
+    kinds = [kind for kind in ("", *MODIFIERS) if knows(ember, kind)]
     return prompted(ember, [f"{kind} {base}".strip() for kind in kinds for base in BASES], 8)
 
 
 def mixes(ember: Ember) -> Sheet:
     """Two families at once."""
-    firsts = [names[0] for names, _ in FAMILIES.values()]
+    firsts = forms_of(ember)
     pairs = zip(firsts, firsts[5:] + firsts[:5], strict=True)
     return prompted(ember, [f"{a} {b}" for a, b in pairs], 6)
 
