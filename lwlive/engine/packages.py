@@ -5,8 +5,8 @@ in a child of low priority; the engine loads the finished packages in a tenth of
 needs neither diffusers nor transformers from then on. A package serves one model, size, batch,
 dtype, processor and torch version; anything else has a place of its own in the cache.
 
-Where a torch version compiles networks so that they are wrong or slow, that is written into their
-place instead, and they are asked uncompiled.
+Where a torch version compiles networks so that they are wrong, that is written into their place
+instead, and they are asked uncompiled.
 """
 
 import contextlib
@@ -123,7 +123,8 @@ def _contents(folder: str) -> str:
 def build(want: Build, to: Path) -> None:
     """Compile a checkpoint into the folder `to`, which is there whole or not at all.
 
-    Raises RuntimeError where what comes of it is of no use, and leaves that in the folder.
+    Raises RuntimeError where what comes of it is of no use. That it is wrong is left in the folder;
+    that it is slow is not, since other work on the machine can make it so for a while.
     """
     torch.set_num_threads(want.threads)
     making = to.with_name(f"{to.name}.{os.getpid()}")
@@ -135,17 +136,18 @@ def build(want: Build, to: Path) -> None:
         trial = _compile_any(want, making)
         packaged = Packaged(making)
         found = seconds(packaged, trial.cond, waited(time.perf_counter, want.device))
-        trouble = trial.against(packaged, found)
-        if trouble is None:
-            (making / COSTS).write_text(json.dumps(found), "utf-8")
-        else:
+        if trouble := trial.wrong(packaged):
             _emptied(making)
             (making / TROUBLE).write_text(trouble, "utf-8")
+        elif slow := trial.slow(found):
+            raise RuntimeError(slow)
+        else:
+            (making / COSTS).write_text(json.dumps(found), "utf-8")
         shutil.rmtree(to, ignore_errors=True)
         making.rename(to)
     finally:
         shutil.rmtree(making, ignore_errors=True)
-    if trouble is not None:
+    if trouble:
         raise RuntimeError(trouble)
 
 

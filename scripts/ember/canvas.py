@@ -173,8 +173,16 @@ class Canvas:
         )
         return rows, columns
 
+    def chosen(self, chance: float, further: int = 0) -> float:
+        """The hue of an object by its own chance 0..1, or that of a colour further on.
+
+        By its own, and not by its place among the others, which a small change of one may move:
+        then all would change their colours, and no network could tell from the noise nearby.
+        """
+        return self.share(int(chance * self.kinds) + further)
+
     def share(self, k: int) -> float:
-        """The hue of object k: the asked colours take turns."""
+        """The hue of the asked colour number k; beyond the last comes the first."""
         return (k % self.kinds + 0.5) / self.kinds
 
     def shares(self, ids: Tensor) -> Tensor:

@@ -10,13 +10,13 @@ def lights(c: Canvas) -> Layer:
     stack = Stack(c.share(0))
     haze = ramp(c.noise(4), -0.5, 2.0)
     stack.tone = 0.12 + 0.2 * haze
-    for k, body in enumerate(c.bodies(42, 2)):
+    for body in c.bodies(42, 2):
         size = 0.17 * (0.55 + 0.75 * body.lean) * body.size * c.scale + 0.01
         at = c.near(body, 1.1 * size)
         r = (c.x[at] - body.x).hypot(c.y[at] - body.y) / size
         disc = ramp(r, 1.0 + 0.01 / size, 1.0 - 0.01 / size)
         tone = 0.4 + 0.2 * r.square() + 0.22 * ramp((r - 0.9).abs(), 0.14, 0.0) + 0.15 * body.turn
-        stack.lay(disc * 0.78, tone + 0.35 * (stack.tone[at] - 0.2), c.share(k), 0.0, at)
+        stack.lay(disc * 0.78, tone + 0.35 * (stack.tone[at] - 0.2), c.chosen(body.turn), 0.0, at)
     glow = blur(stack.mask * stack.tone, 16)
     mask = torch.maximum(stack.mask, 0.4 * haze + 0.5 * glow)
     return Layer(mask.clamp(0, 1), stack.tone, stack.hue, light=0.3 * glow, apart=True)
@@ -46,7 +46,7 @@ def feathers(c: Canvas) -> Layer:
 def leaves(c: Canvas) -> Layer:
     """Foliage with the sun behind it: a midrib, side veins, one half of each leaf in shade."""
     stack = Stack(c.share(0))
-    for k, body in enumerate(c.bodies(30, 2)):
+    for body in c.bodies(30, 2):
         length = 0.4 * body.size * c.scale + 0.02
         at = c.near(body, 1.15 * length)
         u, v = (p / length for p in c.around(body, -0.9 + 1.8 * body.turn, at))
@@ -58,14 +58,15 @@ def leaves(c: Canvas) -> Layer:
         tone = tone - 0.14 * across.square() + 0.2 * ramp(u, -1, 1) - 0.1
         tone = tone + 0.3 * ramp(v.abs(), 0.035, 0.0) + 0.12 * ramp((across + 0.92).abs(), 0.12, 0)
         cover = ramp(across.abs(), 1.03, 0.94) * (half > 0)
-        stack.lay(cover, tone, c.share(k), ramp(across.abs(), 1.9, 0.6) * 0.65 * (half > 0), at)
+        shadow = ramp(across.abs(), 1.9, 0.6) * 0.65 * (half > 0)
+        stack.lay(cover, tone, c.chosen(body.lean), shadow, at)
     return Layer(stack.mask, stack.tone, stack.hue, lifted=True, apart=True)
 
 
 def jellyfish(c: Canvas) -> Layer:
     """Glowing bells adrift in the deep, frilled rims, arms and threads trailing below."""
     stack, glow = Stack(c.share(0)), torch.zeros(SIZE, SIZE)
-    for k, body in enumerate(c.bodies(9, 4)):
+    for body in c.bodies(9, 4):
         size = 0.3 * body.size * c.scale + 0.02
         at = c.near(body, 2.6 * size)
         u, v = (p / size for p in c.around(body, 0.5 * (body.turn - 0.5), at))
@@ -76,13 +77,13 @@ def jellyfish(c: Canvas) -> Layer:
         arm = ramp(sway.abs() + 0.12 * torch.cos(9 * v), 0.42, 0.1) * ramp(v, 1.5, 0.3)
         tail = ramp(v, 0.1, 0.3) * ramp(v, 2.5, 0.4)
         veil = (0.75 * thread + 0.85 * arm).clamp(0, 1) * tail
-        stack.lay(0.85 * veil, 0.3 + 0.3 * arm + 0.14 * thread, c.share(k + 1), 0.0, at)
+        stack.lay(0.85 * veil, 0.3 + 0.3 * arm + 0.14 * thread, c.chosen(body.turn, 1), 0.0, at)
         bell = ramp(r, 1.03, 0.95) * ramp(v + 0.06 * rib, 0.42, 0.3)
         inner = torch.exp(-3.5 * (u.square() + (v + 0.3).square()))
         tone = 0.26 + 0.28 * r**3 + 0.07 * rib * r + 0.3 * inner
         tone = tone + 0.3 * ramp((v + 0.06 * rib - 0.26).abs(), 0.11, 0.0)
         tone = tone + 0.14 * ramp(v + 0.4 * u, -0.3, -1.1)
-        stack.lay(bell, tone, c.share(k), 0.35 * ramp(r, 1.5, 0.9) * (v < 0.4), at)
+        stack.lay(bell, tone, c.chosen(body.turn), 0.35 * ramp(r, 1.5, 0.9) * (v < 0.4), at)
         glow[at] = torch.maximum(glow[at], torch.exp(-1.6 * u.hypot(v - 0.1)))
     mask = torch.maximum(stack.mask, 0.5 * glow)
     light = 0.3 * glow**2
