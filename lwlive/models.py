@@ -60,12 +60,15 @@ def _built(cache: Path) -> str:
 
 
 def _build(config: Config, params: Params) -> None:
-    """Compile a model's packages for this machine, as a show with these flags would."""
+    """Compile a model's packages for this machine, as a show with these flags would.
+
+    The machine is measured anew before.
+    """
     import warnings
 
     from lwlive.engine.builder import compiler
     from lwlive.engine.packages import build
-    from lwlive.engine.ready import plan
+    from lwlive.engine.ready import forget, plan
 
     if compiler() is None:
         raise ModelError("there is no C++ compiler here: install g++ or clang++, then build again")
@@ -73,6 +76,7 @@ def _build(config: Config, params: Params) -> None:
     folder, additions = hub.opened(config, print)
     size = size_of(folder, config.size)
     warnings.simplefilter("ignore", FutureWarning)  # the compiler's, about itself
+    forget(config, folder, additions, size, cache)
     while True:  # until none that is not built yet is expected to serve better
         want, _ = plan(config, folder, additions, size, cache, params, print, thorough=True)
         about = f"{config.model}, {size[0]}x{size[1]}, batch {want.batch}, {want.kind.precision}"

@@ -99,3 +99,19 @@ def test_guidance_asks_twice_and_so_takes_a_smaller_batch(folder: Path, tmp_path
     machine = Machine(folder, tmp_path, {n: (0.011 * n + 0.03, 0.004 * n) for n in BATCHES}, {})
     assert machine.plan().batch == 2
     assert machine.plan(guidance=3.0).batch == 1
+
+
+def test_what_was_measured_in_a_busy_moment_can_be_forgotten(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy = {n: (n * 0.05, n * 0.03) for n in BATCHES}
+    quiet = {n: (n * 0.015, n * 0.008) for n in BATCHES}
+    machine = Machine(folder, tmp_path, busy, quiet)
+    found = Measured(Kind("float32", True), 1, quiet)
+    monkeypatch.setattr(ready.measure, "measure", lambda *_: (found, None))
+    machine.build(machine.plan())
+    assert machine.plan(thorough=True).batch == 1
+    ready.forget(Config(device="cpu"), folder, PLAIN, (64, 64), tmp_path)
+    assert machine.plan(thorough=True).batch == batch_for(
+        {n: sum(machine.compiled[1]) if n == 1 else sum(found.expected[n]) / n for n in BATCHES}, 30
+    )

@@ -36,7 +36,7 @@ def plan(
     """
     device = measure.device_of(config.device)
     ways = attention.ways(config.attention, device)
-    notes = cache / "measured" / f"{key(str(folder), size, device, additions, *ways)}.json"
+    notes = _notes(config, folder, additions, size, cache)
     measured, modules = measure.recall(notes), None
     if measured is None:
         measured, modules = measure.measure(
@@ -63,6 +63,22 @@ def plan(
             costs = built
     each = measure.a_frame(costs, evaluations(params, folder, additions))
     return builds[batch_for(each, config.fps)], modules
+
+
+def forget(
+    config: Config, folder: Path, additions: Additions, size: tuple[int, int], cache: Path
+) -> None:
+    """Measure anew at the next plan: the machine may have been busy when it was measured."""
+    _notes(config, folder, additions, size, cache).unlink(missing_ok=True)
+
+
+def _notes(
+    config: Config, folder: Path, additions: Additions, size: tuple[int, int], cache: Path
+) -> Path:
+    """Where it is kept what was measured."""
+    device = measure.device_of(config.device)
+    ways = attention.ways(config.attention, device)
+    return cache / "measured" / f"{key(str(folder), size, device, additions, *ways)}.json"
 
 
 def evaluations(params: Params, folder: Path, additions: Additions) -> int:
