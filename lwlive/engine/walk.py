@@ -14,7 +14,7 @@ from torch import Tensor
 from lwlive.engine.keyframe import NOISES, Cond, Keyframe, mix, noise_of, slerp
 from lwlive.params import Params, Snapshot, live
 
-PINNED = 0.25  # share of a segment over which the walk lets go of a pinned keyframe
+PINNED = 0.5  # share of a segment over which the walk lets go of a pinned keyframe
 LOOK_S = 1.5  # seconds to cross-fade between looks, such as numbers of steps
 HALFWAY = 0.4  # share by which a prompt slows down halfway, where pictures change twice as much
 EASE_S = 0.25  # nothing arrives faster than this
