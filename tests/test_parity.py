@@ -21,6 +21,7 @@ from lwlive.engine.sampler import denoise, guided
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 TURBO = {**BETAS, "timestep_spacing": "trailing"}
 V = {"prediction_type": "v_prediction"}
+PURE = {"rescale_betas_zero_snr": True, "clip_sample": False}
 CASES: dict[str, tuple[str, Any]] = {  # family, and its own scheduler
     "SD 1, LMS": ("sd1", diffusers.LMSDiscreteScheduler(**BETAS)),
     "SD 1, DDIM": ("sd1", diffusers.DDIMScheduler(**BETAS, clip_sample=False)),
@@ -28,6 +29,7 @@ CASES: dict[str, tuple[str, Any]] = {  # family, and its own scheduler
     "SD 2, Euler": ("sd2", diffusers.EulerDiscreteScheduler(**TURBO)),
     "SD 2 v, DDIM": ("sd2", diffusers.DDIMScheduler(**BETAS, **V, clip_sample=False)),
     "SD 2 v, Euler ancestral": ("sd2", diffusers.EulerAncestralDiscreteScheduler(**BETAS, **V)),
+    "SD 2 v, from pure noise": ("sd2", diffusers.DDIMScheduler(**TURBO, **V, **PURE)),
     "SDXL, Euler": ("sdxl", diffusers.EulerDiscreteScheduler(**BETAS)),
     "SDXL, Euler ancestral": ("sdxl", diffusers.EulerAncestralDiscreteScheduler(**TURBO)),
     "LCM": ("lcm", diffusers.LCMScheduler(**BETAS, clip_sample=False)),
@@ -64,7 +66,7 @@ def ours(model: Eager, steps: int, guidance: float, prompt: str, negative: str) 
     def drawn(i: int) -> Tensor:
         return noises[i + 1]
 
-    ask = guided(model, cond, torch.tensor([guidance]))
+    ask = guided(model, cond, torch.tensor([guidance]), schedule.rescale)
     x = noises[0] * schedule.noise_scale
     with torch.inference_mode():
         *_, clean = denoise(ask, x, schedule, drawn, lambda _, latents: latents)
@@ -81,6 +83,7 @@ def theirs(pipe: Any, steps: int, guidance: float, prompt: str, negative: str | 
         latents=noise,
         num_inference_steps=steps,
         guidance_scale=guidance,
+        guidance_rescale=0.7 if pipe.scheduler.config.get("rescale_betas_zero_snr") else 0.0,
         generator=generator,
         output_type="np",
     ).images[0]

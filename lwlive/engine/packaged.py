@@ -108,7 +108,7 @@ class Packaged:
             )
             for step in row["steps"]
         )
-        return Schedule(row["noise_scale"], row["begin"], made)
+        return Schedule(row["noise_scale"], row["begin"], made, row["rescale"])
 
     @torch.inference_mode()
     def _asked(self, *tokens: Tensor) -> Cond:

@@ -37,7 +37,7 @@ from lwlive.engine.packaged import PROMPTS, Packaged
 from lwlive.engine.schedule import MOST_STEPS
 from lwlive.engine.trial import Trial
 
-FORMAT = 4  # one up whenever what is written changes
+FORMAT = 5  # one up whenever what is written changes
 COSTS = "costs.json"  # written last
 TROUBLE = "trouble.txt"  # written in the place of packages that are of no use
 

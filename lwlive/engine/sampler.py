@@ -96,11 +96,13 @@ def _sum(terms: Terms, tensors: dict[int, Tensor], like: Tensor) -> Tensor:
     return total
 
 
-def guided(model: Model, cond: Cond, guidance: Tensor) -> Ask:
+def guided(model: Model, cond: Cond, guidance: Tensor, rescale: float) -> Ask:
     """Asks the model with classifier-free guidance (Ho 2022).
 
     cond: each [B, 2, ...]; guidance: [B]. At 1 or below, one evaluation instead of two, and always
-    one where guidance is something that the model was taught to know (Meng 2023).
+    one where guidance is something that the model was taught to know (Meng 2023). A share `rescale`
+    of what guidance makes is given the spread of what was wanted, frame by frame (Lin et al. 2024):
+    models that begin at pure noise are burnt out by guidance otherwise.
     """
     wanted, unwanted = (tuple(part[:, i] for part in cond) for i in (0, 1))
     if model.embeds_guidance:
@@ -113,9 +115,18 @@ def guided(model: Model, cond: Cond, guidance: Tensor) -> Ask:
         if not double:
             return towards
         away = model.denoise(x, timestep, unwanted)
-        return away + scale * (towards - away)
+        out = away + scale * (towards - away)
+        if rescale:
+            kept = _spread(towards) / _spread(out).clamp_min(1e-6)
+            out = torch.lerp(out, out * kept, rescale)
+        return out
 
     return ask
+
+
+def _spread(latents: Tensor) -> Tensor:
+    """The deviation of each frame's numbers, [B, 1, 1, 1]."""
+    return latents.std((1, 2, 3), keepdim=True)
 
 
 def along(walk: Walk, points: int) -> list[Walk]:
@@ -217,7 +228,12 @@ class Sampler:
             return self.held.keep(i, steps, latents, noise) if self.held else latents
 
         found = denoise(
-            guided(self.model, cond, self._numbers(walk.guidance for walk in walks)),
+            guided(
+                self.model,
+                cond,
+                self._numbers(walk.guidance for walk in walks),
+                schedule.rescale,
+            ),
             self.held.keep(first, steps, x, noise) if self.held else x,
             schedule,
             lambda i: torch.stack([walk.noise(i + 1) for walk in walks]),
@@ -238,6 +254,7 @@ class Sampler:
                 self.model,
                 tuple(part[None] for part in keyframe.cond),
                 self._numbers([walk.guidance_of(keyframe)]),
+                schedule.rescale,
             ),
             held.keep(0, steps, x, noise) if held else x,
             schedule,

@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 from lwlive.checkpoint import ModelError, scheduler_name
 
 MOST_STEPS = 8  # of a show
+RESCALED = 0.7  # where steps begin at pure noise, as Lin et al. (2024) found best
 
 Terms = tuple[tuple[int, float], ...]  # (index of a step, factor)
 
@@ -42,6 +43,7 @@ class Schedule:
     noise_scale: float  # initial latents are unit noise times this
     begin: int
     steps: tuple[Step, ...]
+    rescale: float = 0.0  # share of guided outputs that keeps the spread of unguided ones
 
     @property
     def total(self) -> int:
@@ -161,7 +163,8 @@ def read(scheduler: Any, steps: int, begin: int = 0, eta: float = 0.0) -> Schedu
                     _terms(row[2 * n :]),
                 )
             )
-    return Schedule(float(scheduler.init_noise_sigma), begin, tuple(rows))
+    rescale = RESCALED if scheduler.config.get("rescale_betas_zero_snr", False) else 0.0
+    return Schedule(float(scheduler.init_noise_sigma), begin, tuple(rows), rescale)
 
 
 def _unit(size: int, at: int) -> Tensor:
