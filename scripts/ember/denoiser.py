@@ -16,8 +16,9 @@ from latents import Store, tokenize
 from muon import advance, optimisers
 from torch import Tensor, nn
 
-PAIRS = 12  # pictures learnt at a time, each from its noise and some at several times
+PAIRS = 16  # pictures learnt at a time, each from its noise and some at several times
 PEAK = 2e-3
+FURTHER = 0.3  # share of steps in which some pictures are also learnt beyond the first step
 MEMORY = 0.995  # of the moving average, per step
 SILENT = 0.1  # share of captions left empty, for guidance
 BEND = 0.3  # size of error from which it counts by itself rather than by its square
@@ -30,14 +31,17 @@ def coefficients(schedule: DDIMScheduler, times: Tensor) -> tuple[Tensor, Tensor
 
 
 def course(count: int) -> list[Tensor]:
-    """Times of each pass over the first so many rows: all take one step, few take more.
+    """Times of each pass over the first so many rows: all take one, few take more in some.
 
-    In every other course a sixth go four steps; in the others it goes from the first step to the
-    second of two, or to any time, for any other number of steps.
+    Of those, half go four steps, a sixth of the rows; in the others it goes from the first step
+    to the second of two, or to any time, for any other number of steps.
     """
     few = max(2, count // 6)
     first = torch.full((count,), 999)
-    if torch.rand(()) < 0.5:
+    chance = float(torch.rand(()))
+    if chance > FURTHER:
+        return [first]
+    if chance > FURTHER / 2:
         return [first, *(torch.full((few,), time) for time in (749, 499, 249))]
     second = torch.full((few // 2,), 499)
     return [first, torch.cat((second, torch.randint(100, 999, (few - few // 2,))))]

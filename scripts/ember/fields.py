@@ -25,14 +25,15 @@ def marble(c: Canvas) -> Layer:
 
 def clouds(c: Canvas) -> Layer:
     """Cumulus: heaped billows lit from above, shaded below, bright linings, open sky between."""
-    thick = c.fbm(5 / c.scale, 4, 0.58, wide=1.7) + 0.35 * (c.number - 1) + 0.15
-    mask = ramp(thick, -0.6, 0.5)
-    lit = 0.5 + 0.62 * (thick - look(thick, c.x - 0.03, c.y - 0.07))
-    fine = 0.5 * (thick - look(thick, c.x - 0.015, c.y - 0.03))
-    lining = ramp((thick - 0.1).abs(), 0.45, 0.0) * ramp(lit, 0.3, 0.9)
-    tone = 0.08 + 0.44 * lit.clamp(0, 1.3) + 0.22 * fine.clamp(-1, 1) + 0.24 * lining
-    tone = tone + 0.06 * ramp(thick, 0.2, 2) - 0.06 * c.y
-    return Layer(mask, tone, thick, light=0.07 * lining, dome=0.45 * c.y + 0.15)
+    thick = c.fbm(5 / c.scale, 3, 0.5, wide=1.5) + 0.35 * (c.number - 1) + 0.25
+    billow = c.noise(11 / c.scale, wide=1.2)
+    mask = ramp(thick + 0.25 * billow, -0.7, 0.55)
+    lit = 0.5 + 0.6 * (thick - look(thick, c.x - 0.03, c.y - 0.08))
+    heap = 0.5 * (billow - look(billow, c.x - 0.02, c.y - 0.045))
+    tone = 0.1 + 0.46 * lit.clamp(0, 1.25) + 0.26 * heap.clamp(-1, 1)
+    tone = tone + 0.1 * ramp(thick, 0.2, 2) - 0.05 * c.y
+    order = 0.5 - lit + 0.3 * c.noise(4) - 0.3 * heap
+    return Layer(mask, tone, order, light=0.08 * ramp(lit, 0.7, 1.2), dome=0.45 * c.y + 0.15)
 
 
 def smoke(c: Canvas) -> Layer:
@@ -87,7 +88,7 @@ def dunes(c: Canvas) -> Layer:
     """Sand under a low sun: broad ridges, a lit and a dark flank, ripples bent by the slope."""
     height = c.stripes(0.4, 3.2 / c.scale, 1.6)
     drift = c.stripes(-0.5, 7 * c.number**0.3, 3)
-    ripple = torch.cos(38 * (0.55 * c.x + c.y) + 2.2 * height + 1.2 * drift)
+    ripple = c.stripes(-0.5, 9, 4)
     lit = relief(height + 0.06 * drift, 0.085 * c.scale, 4.0)
     near = relief(height + 0.06 * drift + 0.055 * ripple, 0.085 * c.scale, 4.0)
     crest = ramp(height, 0.7, 2.0)
@@ -118,20 +119,20 @@ def tunnel(c: Canvas) -> Layer:
 
 def nebula(c: Canvas) -> Layer:
     """Gas lit from within behind lanes of dust, and stars of many sizes with soft halos."""
-    gas = c.fbm(4 / c.scale, 4, 0.58)
+    gas = c.fbm(4 / c.scale, 3, 0.5)
     least = 1.5 - 0.5 * (c.number - 1)
     bright, small = c.sparks(least + 0.6, 2.0), c.sparks(least, 0.8)
-    dust, veil = c.fbm(6 / c.scale, 3, 0.6), c.noise(9 / c.scale)
+    dust, veil = c.fbm(6 / c.scale, 2, 0.5), c.noise(9 / c.scale)
     lane = ramp(dust, 1.3, -0.5)
-    body = ramp(gas + 0.12 * veil, -1.7, 1.3)
+    body = ramp(gas + 0.12 * veil, -2.0, 1.2)
     lit = 0.5 + 0.5 * (gas - look(gas, c.x - 0.035, c.y - 0.045))
-    wisp = ramp((gas + 0.3 * veil - 0.35).abs(), 0.45, 0.0) * ramp(dust, 1.0, -0.4)
+    wisp = ramp((gas + 0.3 * veil - 0.35).abs(), 0.55, 0.0) * ramp(dust, 1.0, -0.4)
     stars = bright + 0.9 * small + 2.5 * blur(bright, 9)
-    glow = body * (0.4 + 0.6 * lane)
-    tone = 0.04 + 0.4 * glow + 0.22 * lit.clamp(0, 1.4) * glow + 0.13 * wisp
-    tone = tone + 0.16 * ramp(gas, 0.7, 2.0) * lane + 0.9 * stars.clamp(0, 1)
-    mask = (1.3 * glow + 0.25 * wisp + stars).clamp(0, 1)
-    order = 0.7 * gas + 0.8 * c.noise(4)
+    glow = body * (0.35 + 0.65 * lane)
+    tone = 0.06 + 0.36 * glow + 0.2 * lit.clamp(0, 1.4) * glow + 0.12 * wisp
+    tone = tone + 0.2 * ramp(gas, 0.7, 2.2) * lane + 0.9 * stars.clamp(0, 1)
+    mask = (1.3 * glow + 0.2 * wisp + stars).clamp(0, 1)
+    order = 1.1 * c.noise(3) + 0.35 * gas + 0.3 * dust
     return Layer(mask, tone, order, light=0.2 * glow**2 + 0.12 * ramp(gas, 0.9, 2.2) * lane)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 TELLINGS = 6  # captions kept for each picture
-LEARNT = 4  # times as often as others are pictures taken whose family is new to the model
+LEARNT = 2  # times as often as others are pictures taken whose family is new to the model
 
 
 @dataclass

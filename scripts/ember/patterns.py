@@ -4,9 +4,9 @@ import math
 from functools import cache
 
 import torch
-from canvas import CELLS, SIZE, Canvas, Layer, blur, look, ramp, relief
+from canvas import SIZE, Canvas, Layer, blur, look, ramp, relief
+from stack import Stack
 from torch import Tensor
-from torch.nn import functional
 
 
 def mandala(c: Canvas) -> Layer:
@@ -35,36 +35,30 @@ def mandala(c: Canvas) -> Layer:
 
 
 def moire(c: Canvas) -> Layer:
-    """Two sets of fine luminous rings through each other, their beats wandering as light."""
-    a, b = c.noise(5), c.noise(5)
-    wave = (44 if c.scale == 1 else 34 if c.scale > 1 else 52) * (1 + 0.1 * (c.number - 1))
-    left, right = (c.x + 0.42).hypot(c.y + 0.2), (c.x - 0.42).hypot(c.y - 0.2)
-    p, q = torch.cos(wave * left + 1.3 * a), torch.cos(wave * right + 1.3 * b)
-    beat = torch.cos(wave * (left - right) + 1.3 * (a - b))
-    both = 0.5 + 0.25 * (p + q)
-    tone = 0.06 + 0.4 * both + 0.28 * ramp(beat, -0.2, 1.0) * both + 0.2 * ramp(both, 0.75, 1.0)
-    mask = ramp(both, 0.12, 0.5)
-    return Layer(mask, tone, (beat + 0.5 * a), light=0.2 * ramp(both, 0.6, 1.0) * (beat > 0))
+    """Two sets of luminous lines through each other at a small angle, light where they meet."""
+    p, q = (c.stripes(angle, 8.5 / c.scale, 3.5) for angle in (0.68, 0.96))
+    both, beat = p + q, p * q
+    line = ramp(p, 0.2, 1.1) + ramp(q, 0.2, 1.1)
+    tone = 0.05 + 0.27 * line + 0.3 * ramp(both, 1.2, 2.6) + 0.1 * ramp(both, -1, 1)
+    mask = ramp(torch.maximum(p, q) + 0.4 * (c.number - 1), -0.35, 0.5)
+    return Layer(mask, tone, p - q, light=0.2 * ramp(beat, 0.8, 2.5) * ramp(both, 0, 1))
 
 
 def checks(c: Canvas) -> Layer:
-    """A chequered cloth in the wind: squares bent over soft folds, sheen on the ridges."""
-    fold, bend = c.stripes(1.2, 3.2, 1.3), c.noise(5)
-    count = 5.0 / c.scale * c.number**0.3
-    u, v = c.x + 0.05 * fold + 0.02 * bend, c.y + 0.03 * fold - 0.03 * bend
-    wave = torch.sin(math.pi * count * u) * torch.sin(math.pi * count * v)
+    """A chequered cloth in the wind: squares that stretch and slip over soft folds, with sheen."""
+    count = 6.0 / c.scale * c.number**0.3
+    warp, weft = (c.stripes(angle, count, 4) for angle in (0.25, 0.25 + math.pi / 2))
+    wave = warp * weft
+    fold = c.stripes(1.2, 3.2, 1.3)
     square = ramp(wave, -0.05, 0.05)
     lit = relief(fold, 0.06, 3.7)
     shine = ramp(lit, 0.8, 1.0)
-    edge = ramp(wave.abs(), 0.1, 0.0)
-    tone = 0.02 + 0.54 * lit + 0.26 * shine - 0.08 * edge
+    edge = ramp(wave.abs(), 0.12, 0.0)
+    tone = 0.04 + 0.52 * lit + 0.26 * shine - 0.1 * edge
     if c.kinds == 1:
         return Layer(0.06 + 0.94 * square, tone, torch.full((SIZE, SIZE), 0.5), apart=True)
-    other = (c.kinds - 1) * ramp(c.noise(5), -0.05, 0.05) if c.kinds > 2 else 1.0
-    hue = (0.5 + (1 - square) * (1 + (other if c.kinds == 2 else 0.5 * other))) / c.kinds
-    if c.kinds == 2:
-        hue = 0.25 + 0.5 * (1 - square)
-    return Layer(torch.ones(SIZE, SIZE), tone, hue, apart=True)
+    other = 1 + (c.kinds - 2) * ramp(c.noise(5), -0.05, 0.05)
+    return Layer(torch.ones(SIZE, SIZE), tone, (0.5 + (1 - square) * other) / c.kinds, apart=True)
 
 
 @cache
@@ -110,56 +104,46 @@ def coral(c: Canvas) -> Layer:
 
 
 def lace(c: Canvas) -> Layer:
-    """Lace on its cloth: threads in rosettes and stars, thicker where chance has it."""
-    a, b = c.noise(6), c.noise(6)
-    x, y = c.x + 0.02 * a, c.y + 0.02 * b
-    k = math.pi * 3.4 / c.scale * c.number**0.2
-    turns = (0.0, math.tau / 3, 2 * math.tau / 3)
-    net, star, fine = (
-        torch.stack(
-            [torch.cos(n * k * (x * math.cos(t + d) + y * math.sin(t + d))) for t in turns]
-        ).sum(0)
-        for n, d in ((1.0, 0.0), (3**0.5, math.pi / 6), (2.0, 0.0))
-    )
-    petal = net - 0.6 * star
-    cords = [ramp((petal - at).abs(), 0.34, 0.1) for at in (-0.9, 0.45 + 0.15 * a, 1.5)]
-    cords += [
-        ramp((star + 1.2).abs(), 0.2, 0.05),
-        0.85 * ramp((net - 0.4 * fine - 2).abs(), 0.3, 0.1),
-    ]
-    thread = torch.stack(cords).amax(0)
-    gauze = 0.22 * ramp((fine + 0.4).abs(), 0.7, 0.1)
-    lit = relief(blur(thread, 1.5), 0.022, -2.2)
-    tone = 0.12 + 0.44 * lit + 0.1 * b * thread + 0.14 * ramp(net, 0.8, 3)
-    return Layer(torch.maximum(thread, gauze), tone, net + 0.3 * b, lifted=True)
+    """Doilies over a net: a flower's heart, rounds of loops about it, a scalloped hem."""
+    net = torch.minimum(*(c.stripes(a, 8.5 / c.scale, 3).abs() for a in (0.5, 0.5 + math.pi / 2)))
+    stack = Stack(0.4)
+    stack.lay(ramp(net, 0.4, 0.1) * 0.75, 0.24 + 0.1 * c.noise(6), 0.9, 0.0)
+    for body in c.bodies(18, 4):
+        size = 0.4 * body.size * c.scale + 0.02
+        at = c.near(body, 1.15 * size)
+        u, v = c.around(body, 0.5 * body.turn, at)
+        r, angle = u.hypot(v) / size, torch.atan2(v, u)
+        loop = torch.cos(5 * angle).abs()
+        hem = 0.9 + 0.1 * loop
+        cords = (
+            ramp((r - hem + 0.06).abs(), 0.1, 0.033),
+            ramp((r - 0.42).abs(), 0.08, 0.027),
+            ramp((r - 0.46 - 0.4 * loop).abs(), 0.12, 0.04) * ramp(r, 0.38, 0.46),
+            ramp((r - 0.08 - 0.26 * loop).abs(), 0.1, 0.03),
+        )
+        thread = torch.stack(cords).amax(0)
+        inside = ramp(r, hem + 0.02, hem - 0.02)
+        tone = 0.2 + 0.34 * thread + 0.12 * ramp(u + v, size, -size)
+        cover = inside * (0.45 + 0.55 * thread)
+        stack.lay(cover, tone, 0.15 + 0.5 * r, 0.5 * ramp(r, 1.12, 0.9), at)
+    return Layer(stack.mask, stack.tone, stack.hue, lifted=True)
 
 
 def circuits(c: Canvas) -> Layer:
-    """Traces on a board from pad to pad, current glowing in them."""
-    pool = 4 if c.scale > 1.3 else 2
-    right, down, power = (functional.avg_pool2d(c.source()[None], pool)[0] * pool for _ in range(3))
-    share = 0.15 + 0.5 * (c.number - 1)
-    links = [(right > -share).float(), (down > -share).float()]
-    sides = [links[0], torch.roll(links[0], 1, 1), links[1], torch.roll(links[1], 1, 0)]
-    side = SIZE // (CELLS // pool)
-
-    def whole(plane: Tensor) -> Tensor:
-        return plane.repeat_interleave(side, 0).repeat_interleave(side, 1)
-
-    line = (torch.arange(SIZE) % side + 0.5) / side - 0.5
-    y, x = line[:, None].expand(SIZE, SIZE), line[None].expand(SIZE, SIZE)
-    arms = ((x, y), (-x, y), (y, x), (-y, x))
-    far = [
-        (-u).clamp(min=0).hypot(v) + 9 * (1 - whole(s))
-        for s, (u, v) in zip(sides, arms, strict=True)
-    ]
-    way = torch.stack(far).amin(0)
-    ends = whole((torch.stack(sides).sum(0) <= 1).float() + (power > 1.0).float()).clamp(0, 1)
-    pad = x.hypot(y) + 9 * (1 - ends)
-    wide = 0.1 if c.scale < 1 else 0.13
-    trace = torch.maximum(ramp(way, wide + 0.05, wide - 0.04), ramp((pad - 0.24).abs(), 0.14, 0.06))
-    glow, charge = blur(trace, 7), 0.5 + 0.5 * torch.tanh(1.2 * c.noise(6))
-    tone = 0.12 + 0.24 * trace + trace * 0.34 * charge + 0.16 * ramp(way, 0.06, 0.0) * charge
+    """Traces on a board, along it and across, from pad to pad, current glowing in them."""
+    charge = 0.5 + 0.5 * torch.tanh(1.2 * c.noise(6))
+    way = torch.full((SIZE, SIZE), -9.0)
+    for angle in (0.0, math.pi / 2):
+        way = torch.maximum(way, c.stripes(angle, 8 / c.scale, 5) - 0.95 + 0.6 * (c.number - 1))
+    trace, core = ramp(way, -0.15, 0.2), ramp(way, 0.15, 0.6)
+    for body in c.bodies(26, 2):
+        at = c.near(body, 0.16)
+        r = (c.x[at] - body.x).hypot(c.y[at] - body.y) / (0.085 * body.size * c.scale**0.5 + 0.01)
+        pad = ramp(r, 1.1, 0.9)
+        trace[at] = torch.maximum(trace[at], pad) * ramp(r, 0.3, 0.5)
+        core[at] = core[at] * (1 - pad) + pad * ramp(r, 0.4, 0.8)
+    glow = blur(trace, 7)
+    tone = 0.12 + 0.24 * trace + trace * 0.3 * charge + 0.2 * core * charge
     hue = c.noise(6) + 0.15 * charge
     mask = (0.12 + trace + 0.5 * glow * charge).clamp(0, 1)
-    return Layer(mask, tone, hue, light=0.45 * glow * charge**2)
+    return Layer(mask, tone, hue, light=0.4 * glow * charge**2)

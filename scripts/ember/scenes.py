@@ -1,21 +1,23 @@
 """Families made of weather, water, light and land: each a function Canvas -> Layer."""
 
+import math
+
 import torch
 from canvas import SIZE, Canvas, Layer, blur, look, ramp, relief
 
 
 def ink(c: Canvas) -> Layer:
     """Ink let into clear water: billowing plumes, folded veils thinning out at their edges."""
-    cloud, bend = c.fbm(4.2 / c.scale, 4, 0.55), c.noise(7 / c.scale)
-    curl = c.noise(11 / c.scale)
-    plume = look(cloud, c.x + 0.05 * bend, c.y - 0.07 * bend) + 0.5 * (c.number - 1) + 0.1
-    body = ramp(plume, -0.9, 1.3)
-    fold = ramp((plume + 0.3 * curl + 0.1).abs(), 0.42, 0.0)
-    fold = fold + ramp((plume + 0.45 * curl - 0.8).abs(), 0.4, 0.0)
-    lit = relief(plume + 0.15 * curl, 0.055 * c.scale, -2.2)
-    tone = 0.56 - 0.22 * body + 0.5 * (lit - 0.62) + 0.1 * fold
-    mask = (1.05 * body * (0.62 + 0.38 * fold) + 0.25 * fold * ramp(plume, -0.7, 0)).clamp(0, 1)
-    return Layer(mask, tone, plume + 0.5 * curl, paper=True)
+    cloud, bend = c.fbm(4.2 / c.scale, 3, 0.5), c.noise(7 / c.scale)
+    curl = c.noise(10 / c.scale)
+    plume = look(cloud, c.x + 0.05 * bend, c.y - 0.07 * bend) + 0.5 * (c.number - 1) + 0.35
+    body = ramp(plume, -1.0, 1.1)
+    fold = ramp((plume + 0.3 * curl + 0.1).abs(), 0.5, 0.0)
+    fold = fold + ramp((plume + 0.45 * curl - 0.8).abs(), 0.5, 0.0)
+    lit = relief(plume + 0.15 * curl, 0.05 * c.scale, -2.2)
+    tone = 0.54 - 0.16 * body + 0.46 * (lit - 0.62) + 0.1 * fold
+    mask = (1.15 * body * (0.7 + 0.3 * fold) + 0.2 * fold * ramp(plume, -0.7, 0)).clamp(0, 1)
+    return Layer(mask, tone, 0.8 * c.noise(3.5) + 0.6 * plume + 0.3 * curl, paper=True)
 
 
 def silk(c: Canvas) -> Layer:
@@ -44,18 +46,18 @@ def lava(c: Canvas) -> Layer:
 
 def lightning(c: Canvas) -> Layer:
     """Bolts through a storm at night, the clouds around them lit from within."""
-    way = c.noise(5 / c.scale, high=2.2) + 0.3 * c.noise(15 / c.scale)
-    side = c.noise(9 / c.scale, high=1.4) + 0.25 * c.noise(18 / c.scale)
-    storm = c.fbm(4, 3, 0.5, wide=1.6)
-    near = torch.exp(-way.abs() / 0.45)
-    bolt = torch.exp(-((way / 0.045).square())) + torch.exp(-way.abs() / 0.13) * 0.45
-    fork = (torch.exp(-((side / 0.06).square())) + 0.3 * torch.exp(-side.abs() / 0.2)) * near
+    way = c.noise(5 / c.scale, high=2.2) + 0.14 * c.noise(15 / c.scale)
+    side = c.noise(8 / c.scale, high=1.4)
+    storm = c.fbm(4, 2, 0.5, wide=1.6)
+    near = torch.exp(-way.abs() / 0.55)
+    bolt = torch.exp(-((way / 0.09).square())) + torch.exp(-way.abs() / 0.2) * 0.4
+    fork = (torch.exp(-((side / 0.12).square())) + 0.3 * torch.exp(-side.abs() / 0.25)) * near
     strike = (bolt + 0.7 * c.number * fork).clamp(0, 1.3)
     cloud = 0.55 + 0.45 * (storm - look(storm, c.x - 0.02, c.y - 0.06)) + 0.2 * storm
-    tone = 0.07 + 0.4 * cloud.clamp(0, 1.4) * (0.3 + 0.85 * near) + 0.56 * strike
-    mask = (0.25 + 0.75 * near + strike).clamp(0, 1)
-    hue = near + 0.3 * storm
-    return Layer(mask, tone, hue, light=0.5 * strike.clamp(0, 1) + 0.22 * near**2)
+    tone = 0.1 + 0.42 * cloud.clamp(0, 1.4) * (0.4 + 0.8 * near) + 0.5 * strike
+    mask = (0.5 + 0.5 * near + strike).clamp(0, 1)
+    hue = near + 0.5 * storm
+    return Layer(mask, tone, hue, light=0.4 * strike.clamp(0, 1) + 0.22 * near**2)
 
 
 def ripples(c: Canvas) -> Layer:
@@ -65,7 +67,7 @@ def ripples(c: Canvas) -> Layer:
         reach = 0.52 * body.size * c.scale + 0.02
         at = c.near(body, reach)
         r = (c.x[at] - body.x).hypot(1.35 * (c.y[at] - body.y)) / reach
-        ring = torch.cos(19 * r) * ramp(r, 1.0, 0.35) * ramp(r, -0.15, 0.1)
+        ring = torch.cos(15 * r) * ramp(r, 1.0, 0.35) * ramp(r, -0.15, 0.1)
         height[at] += 0.75 * body.size * ring
     lit = relief(height, 0.045 * c.scale, -1.2)
     glint = ramp(lit, 0.86, 1.0)
@@ -102,19 +104,15 @@ def hills(c: Canvas) -> Layer:
 def trees(c: Canvas) -> Layer:
     """Trunks in rows of depth, fog between them, light from beyond the clearing."""
     gleam = torch.exp(-1.9 * (c.x + 0.1).hypot(0.7 * (c.y + 0.2)))
-    leaf, bark = c.fbm(9 / c.scale, 3, 0.7), c.noise(14, wide=0.8)
-    tone, depth = 0.36 + 0.44 * gleam + 0.05 * leaf, 0.25 * leaf
-    for k, (count, thick) in enumerate(((9, 0.05), (5.3, 0.075), (2.6, 0.12))):
-        count = count / c.scale**0.5 * c.number**0.5
-        bend = c.noise(5, high=2.5)
-        place = count * (c.x + 0.02 * bend * (0.8 + 0.2 * k)) + 0.37 * k + 0.2
-        across = (torch.remainder(place, 1) - 0.5) / count / (thick * (1 + 0.15 * bend))
-        across = across / (1 + 0.5 * ramp(c.y, 0.2, 1.1))
-        cover = ramp(across.abs(), 0.55, 0.42)
-        side = ramp(across * (1 if k % 2 else -1), -0.5, 0.5)
-        here = 0.3 - 0.13 * k + (0.36 - 0.02 * k) * side**1.5 * (0.4 + gleam) + 0.05 * bark
+    leaf = c.fbm(7 / c.scale, 2, 0.6)
+    tone, depth = 0.36 + 0.44 * gleam + 0.05 * leaf, 0.12 * leaf
+    for k, count in enumerate((8.5, 6.5, 4.5)):
+        wood = c.stripes(math.pi / 2, count / c.scale**0.5, 5) + 0.4 * (c.number - 1)
+        cover = ramp(wood, 0.65 + 0.1 * k, 0.9 + 0.07 * k)
+        side = ramp(wood - look(wood, c.x + (0.03 + 0.01 * k), c.y), -0.7, 0.9)
+        here = 0.26 - 0.12 * k + (0.4 - 0.02 * k) * side**1.5 * (0.4 + gleam)
         tone = tone + (here - tone) * cover
-        depth = depth + (1.0 + 0.6 * k + 0.3 * bark - depth) * cover
+        depth = depth + (1.0 + 0.6 * k - depth) * cover
         veil = 0.3 * ramp(c.y, -0.4, 0.7) * (0.4 + gleam) * (1 - 0.4 * k)
         tone = tone + (0.52 + 0.2 * gleam - tone) * veil
     lit = 0.5 + 0.4 * (leaf - look(leaf, c.x - 0.03, c.y - 0.05))
@@ -123,5 +121,4 @@ def trees(c: Canvas) -> Layer:
     floor = ramp(c.y + 0.06 * leaf, 0.6, 1.0)
     tone = tone + (0.08 + 0.26 * lit.clamp(0, 1.4) + 0.25 * gleam - tone) * floor
     depth = depth + (2.8 + 0.2 * leaf - depth) * torch.maximum(crown, floor)
-    order = 0.35 * depth - 2.4 * gleam
-    return Layer(torch.ones(SIZE, SIZE), tone, order, light=0.26 * gleam**2)
+    return Layer(torch.ones(SIZE, SIZE), tone, 0.5 * depth - 1.2 * gleam, light=0.26 * gleam**2)

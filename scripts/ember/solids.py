@@ -110,7 +110,7 @@ def crystals(c: Canvas) -> Layer:
 def scales(c: Canvas) -> Layer:
     """A hide of overlapping plates on a flexing body: a ridge, a gleaming edge, shade between."""
     bend, swell = c.spots(5), c.noise(5)
-    rows = 8.5 / c.scale * c.number**0.3
+    rows = 5.6 / c.scale * c.number**0.3
     across = (c.x + 0.025 * bend) * rows * 0.62
     down = (c.y + 0.025 * swell + 1) * rows / 2 * 1.25
     row = down.floor()
