@@ -1,6 +1,7 @@
 """Which packages a show uses, and which are built ahead of it."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,9 +28,10 @@ class Machine:
 
     def __init__(self, folder: Path, cache: Path, eager: Costs, compiled: Costs) -> None:
         self.folder, self.cache, self.compiled = folder, cache, compiled
-        notes = cache / "measured" / f"{key(str(folder), (64, 64), 'cpu', PLAIN, 'sdpa')}.json"
+        name = f"{key(str(folder), (64, 64), 'cpu', PLAIN, 'sdpa')}.json"
+        self.notes = cache / "measured" / name
         self.eager = Measured(Kind("float32", True), 1, eager)
-        remember(notes, self.eager)
+        remember(self.notes, self.eager)
 
     def plan(
         self, thorough: bool = False, batch: int | None = None, guidance: float = 1.0
@@ -115,3 +117,22 @@ def test_what_was_measured_in_a_busy_moment_can_be_forgotten(
     assert machine.plan(thorough=True).batch == batch_for(
         {n: sum(machine.compiled[1]) if n == 1 else sum(found.expected[n]) / n for n in BATCHES}, 30
     )
+
+
+def test_what_was_measured_beside_other_programs_is_measured_anew_once_they_rest(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = {n: (n * 0.05, n * 0.03) for n in BATCHES}
+    quick = {n: (0.02 + n * 0.005, n * 0.002) for n in BATCHES}
+    machine = Machine(folder, tmp_path, slow, {})
+    remember(machine.notes, Measured(Kind("float32", True), 1, slow, busy=True))
+    found = [Measured(Kind("float32", True), 1, quick)]
+    monkeypatch.setattr(ready.measure, "measure", lambda *_: (found.pop(), None))
+    load = [1.9]
+    monkeypatch.setattr(os, "getloadavg", lambda: (load[0], 0.0, 0.0), raising=False)
+    monkeypatch.setattr(ready.measure, "_cores", lambda: 2)
+    slowly = machine.plan().batch
+    assert found, "others are still at work"
+    load[0] = 0.3
+    quickly = machine.plan().batch
+    assert slowly < quickly == machine.plan().batch  # and kept: there is no third measuring

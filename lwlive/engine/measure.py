@@ -1,7 +1,8 @@
 """Measuring the machine: which precision, memory layout, threads and batch are fastest on it.
 
-Measured once for a model and size with its real networks, then read from the cache. This file
-knows nothing of walks or processes; the timer is passed in.
+Measured once for a model and size with its real networks, then read from the cache; and once more
+in a quieter moment, where other programs were at work the first time. This file knows nothing of
+walks or processes; the timer is passed in.
 """
 
 import json
@@ -37,6 +38,7 @@ class Measured:
     kind: Kind
     threads: int  # torch's own, on the CPU
     costs: Costs
+    busy: bool = False  # other programs were at work meanwhile
 
     @property
     def expected(self) -> Costs:
@@ -80,7 +82,7 @@ def measure(
     `ways` of attention are tried. A batch too large for the device's memory is said, and those
     up to it are taken.
     """
-    timer = waited(timer, device)
+    timer, crowded = waited(timer, device), busy()
     best: tuple[float, Modules] | None = None
     for kind in kinds(device):
         modules = load(folder, size, device, kind, additions)
@@ -104,7 +106,7 @@ def measure(
             break
         if sum(costs[n]) > LATENCY_S:  # larger ones answer controls later still
             break
-    return Measured(modules.kind, threads, costs), modules
+    return Measured(modules.kind, threads, costs, crowded), modules
 
 
 def attended(
@@ -134,12 +136,23 @@ def attended(
 
 def _threads(modules: Modules, timer: Timer) -> int:
     """All cores, or one less where that is faster."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     spent = {}
-    for n in {max(1, (cores or 1) - 1), max(1, cores or 1)}:
+    for n in {max(1, _cores() - 1), _cores()}:
         torch.set_num_threads(n)
         spent[n] = sum(_fitting(modules, timer))
     return min(spent, key=lambda n: spent[n])
+
+
+def busy() -> bool:
+    """Whether half of the cores had work in the last minute, as far as the system tells."""
+    return hasattr(os, "getloadavg") and os.getloadavg()[0] > 0.5 * _cores()
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _fitting(modules: Modules, timer: Timer, limit: float | None = None) -> tuple[float, float]:
@@ -196,7 +209,8 @@ def recall(path: Path) -> Measured | None:
     try:
         found = json.loads(path.read_text("utf-8"))
         costs = {int(n): (float(one), float(other)) for n, (one, other) in found["costs"].items()}
-        return Measured(Kind(**found["kind"]), int(found["threads"]), costs)
+        kind, threads = Kind(**found["kind"]), int(found["threads"])
+        return Measured(kind, threads, costs, bool(found["busy"]))
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
