@@ -83,6 +83,7 @@ def test_depth_zero_equals_the_stock_pipeline(
         latents=walk.noise(0)[None],
         num_inference_steps=steps,
         guidance_scale=guidance,
+        guidance_rescale=model.schedule(steps, 0).rescale,
         output_type="np",
         generator=_replayed(walk),
     ).images[0]
