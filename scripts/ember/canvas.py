@@ -231,7 +231,7 @@ def look(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return functional.grid_sample(field, grid, padding_mode="reflection", align_corners=False)[0, 0]
 
 
-def ramp(value: Tensor, low: float, high: float) -> Tensor:
+def ramp(value: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
     """Smooth step from 0 at low to 1 at high; low may be the larger."""
     t = ((value - low) / (high - low)).clamp(0, 1)
     return t * t * (3 - 2 * t)
