@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 PAIRS = 16  # pictures learnt at a time, each from its noise and some at several times
 PEAK = 2e-3
-FURTHER = 0.3  # share of steps in which some pictures are also learnt beyond the first step
 MEMORY = 0.995  # of the moving average, per step
 SILENT = 0.1  # share of captions left empty, for guidance
 BEND = 0.3  # size of error from which it counts by itself rather than by its square
@@ -30,18 +29,19 @@ def coefficients(schedule: DDIMScheduler, times: Tensor) -> tuple[Tensor, Tensor
     return kept.sqrt(), (1 - kept).sqrt()
 
 
-def course(count: int) -> list[Tensor]:
-    """Times of each pass over the first so many rows: all take one, few take more in some.
+def course(count: int, further: float) -> list[Tensor]:
+    """Times of each pass over the first so many rows: all take one, some take more now and then.
 
-    Of those, half go four steps, a sixth of the rows; in the others it goes from the first step
-    to the second of two, or to any time, for any other number of steps.
+    further: how often, 0 to 1. Half of those courses go four steps, a sixth of the rows; in the
+    others it goes from the first step to the second of two, or to any time, for any other number
+    of steps.
     """
     few = max(2, count // 6)
     first = torch.full((count,), 999)
     chance = float(torch.rand(()))
-    if chance > FURTHER:
+    if chance >= further:
         return [first]
-    if chance > FURTHER / 2:
+    if chance >= further / 2:
         return [first, *(torch.full((few,), time) for time in (749, 499, 249))]
     second = torch.full((few // 2,), 499)
     return [first, torch.cat((second, torch.randint(100, 999, (few - few // 2,))))]
@@ -64,7 +64,9 @@ def hush(tokens: Tensor, empty: Tensor) -> Tensor:
     return torch.where(torch.rand(len(tokens), 1) < SILENT, empty, tokens)
 
 
-def step_loss(model: nn.ModuleDict, ember: Ember, batch: tuple[Tensor, ...]) -> Tensor:
+def step_loss(
+    model: nn.ModuleDict, ember: Ember, batch: tuple[Tensor, ...], further: float
+) -> Tensor:
     """Error of v (Salimans and Ho 2022) along the denoiser's own way, square where it is small.
 
     Where large errors counted by their squares, a region in doubt between two colours would
@@ -76,7 +78,7 @@ def step_loss(model: nn.ModuleDict, ember: Ember, batch: tuple[Tensor, ...]) -> 
     latents, noise, tokens = batch
     condition = model["text"](tokens).last_hidden_state
     clean, rest, errors = torch.zeros_like(noise), noise, []
-    for times in course(len(latents)):
+    for times in course(len(latents), further):
         rows = len(times)
         keep, add = coefficients(ember.schedule, times)
         noisy = keep * clean[:rows] + add * rest[:rows]
@@ -97,7 +99,11 @@ def train(
     stop: int | None = None,
     peak: float = PEAK,
 ) -> None:
-    """Train for `steps` in all, or until `stop`; ember holds the averaged weights afterwards."""
+    """Train for `steps` in all, or until `stop`; ember holds the averaged weights afterwards.
+
+    The first step is learnt throughout, the ones after it more and more often, since they
+    begin where it has led.
+    """
     ember.unet.to(memory_format=torch.contiguous_format)  # a twentieth faster, backwards
     model = nn.ModuleDict({"unet": ember.unet, "text": ember.text}).train()
     average = copy.deepcopy(model).eval()
@@ -107,7 +113,7 @@ def train(
     began, total = time.monotonic(), 0.0
     for step in range(start, steps if stop is None else stop):
         latents, noise, tokens = pair(data, 2, step)
-        loss = step_loss(model, ember, (latents, noise, hush(tokens, empty)))
+        loss = step_loss(model, ember, (latents, noise, hush(tokens, empty)), step / steps)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         advance(tools, rate(step, steps, peak))

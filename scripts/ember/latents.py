@@ -5,6 +5,7 @@ A picture was drawn from its noise, and is learnt with it: a coupling of noise a
 knows nothing of networks but the encoder.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,6 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 TELLINGS = 6  # captions kept for each picture
-LEARNT = 2  # times as often as others are pictures taken whose family is new to the model
 
 
 @dataclass
@@ -48,19 +48,17 @@ def noises(number: int) -> Tensor:
     return torch.stack([starting(seed).half() for seed in seeds])
 
 
-def tellings(
-    tokenizer: CLIPTokenizer, number: int, unknown: frozenset[str]
-) -> tuple[Tensor, Tensor]:
+def tellings(tokenizer: CLIPTokenizer, number: int, more: Sequence[str]) -> tuple[Tensor, Tensor]:
     """Several true captions for each picture of a shard, and its weight.
 
     [SHARD, TELLINGS, TOKENS] and [SHARD], int16. A picture weighs as many as the colours it is
-    told, so that every colour told counts alike, and that LEARNT times where its family is unknown.
+    told, so that every colour told counts alike, and once more for every mention of its family.
     """
     lines, weight = [], []
     for seed in range(number * SHARD, (number + 1) * SHARD):
         rng = np.random.default_rng(seed)
         asked = wish(rng)
-        often = LEARNT if asked.family in unknown else 1
+        often = 1 + more.count(asked.family)
         weight.append(often * len(asked.colours) if asked.named else often)
         lines += [say(rng, asked, plain=k == TELLINGS - 1) for k in range(TELLINGS)]
     ids = tokenize(tokenizer, lines)
@@ -79,11 +77,11 @@ def load(
     tokenizer: CLIPTokenizer,
     folder: Path,
     cache: Path,
-    unknown: frozenset[str] = frozenset(),
+    more: Sequence[str] = (),
 ) -> Store:
     """All drawn shards as one store; latents are encoded once and kept in `cache`.
 
-    unknown: families that a model to be trained on has not been taught yet.
+    more: families to be taken once more often for every mention.
     """
     parts = []
     for number in ready(folder):
@@ -93,5 +91,5 @@ def load(
             torch.save(encode(vae, folder, number), path.with_suffix(".new"))
             path.with_suffix(".new").replace(path)
         latents = torch.load(path, weights_only=True)
-        parts.append((latents, noises(number), *tellings(tokenizer, number, unknown)))
+        parts.append((latents, noises(number), *tellings(tokenizer, number, more)))
     return Store(*(torch.cat(column) for column in zip(*parts, strict=True)))

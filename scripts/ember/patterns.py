@@ -45,16 +45,20 @@ def moire(c: Canvas) -> Layer:
 
 
 def checks(c: Canvas) -> Layer:
-    """A chequered cloth in the wind: squares that stretch and slip over soft folds, with sheen."""
+    """A chequered cloth in the wind: squares that stretch and slip over soft folds, with sheen.
+
+    Where warp and weft are both up is a square of a third kind, between the others; a mere
+    product of the two would tell a network nothing until it has found both.
+    """
     count = 6.0 / c.scale * c.number**0.3
-    warp, weft = (c.stripes(angle, count, 4) for angle in (0.25, 0.25 + math.pi / 2))
-    wave = warp * weft
+    warp, weft = (
+        ramp(c.stripes(angle, count, 4), -0.08, 0.08) for angle in (0.25, 0.25 + math.pi / 2)
+    )
+    square = warp + weft - 1.5 * warp * weft
     fold = c.stripes(1.2, 3.2, 1.3)
-    square = ramp(wave, -0.05, 0.05)
     lit = relief(fold, 0.06, 3.7)
     shine = ramp(lit, 0.8, 1.0)
-    edge = ramp(wave.abs(), 0.12, 0.0)
-    tone = 0.04 + 0.52 * lit + 0.26 * shine - 0.1 * edge
+    tone = 0.04 + 0.52 * lit + 0.26 * shine
     if c.kinds == 1:
         return Layer(0.06 + 0.94 * square, tone, torch.full((SIZE, SIZE), 0.5), apart=True)
     other = 1 + (c.kinds - 2) * ramp(c.noise(5), -0.05, 0.05)
@@ -105,26 +109,27 @@ def coral(c: Canvas) -> Layer:
 
 def lace(c: Canvas) -> Layer:
     """Doilies over a net: a flower's heart, rounds of loops about it, a scalloped hem."""
-    net = torch.minimum(*(c.stripes(a, 8.5 / c.scale, 3).abs() for a in (0.5, 0.5 + math.pi / 2)))
+    found = c.bodies(13, 4)
+    net = torch.maximum(*(c.stripes(a, 8.5 / c.scale, 3) for a in (0.5, 0.5 + math.pi / 2)))
     stack = Stack(0.4)
-    stack.lay(ramp(net, 0.4, 0.1) * 0.75, 0.24 + 0.1 * c.noise(6), 0.9, 0.0)
-    for body in c.bodies(18, 4):
-        size = 0.4 * body.size * c.scale + 0.02
+    stack.lay(ramp(net, 0.7, 1.1) * 0.7, 0.24 + 0.1 * c.noise(6), 0.9, 0.0)
+    for body in found:
+        size = 0.42 * body.size * c.scale + 0.02
         at = c.near(body, 1.15 * size)
         u, v = c.around(body, 0.5 * body.turn, at)
         r, angle = u.hypot(v) / size, torch.atan2(v, u)
-        loop = torch.cos(5 * angle).abs()
-        hem = 0.9 + 0.1 * loop
+        loop = torch.cos(4 * angle).abs()
+        hem = 0.88 + 0.12 * loop
         cords = (
-            ramp((r - hem + 0.06).abs(), 0.1, 0.033),
-            ramp((r - 0.42).abs(), 0.08, 0.027),
-            ramp((r - 0.46 - 0.4 * loop).abs(), 0.12, 0.04) * ramp(r, 0.38, 0.46),
-            ramp((r - 0.08 - 0.26 * loop).abs(), 0.1, 0.03),
+            ramp((r - hem + 0.08).abs(), 0.13, 0.05),
+            ramp((r - 0.4).abs(), 0.11, 0.04),
+            ramp((r - 0.46 - 0.38 * loop).abs(), 0.14, 0.05) * ramp(r, 0.36, 0.46),
+            ramp(r, 0.2, 0.12),
         )
         thread = torch.stack(cords).amax(0)
         inside = ramp(r, hem + 0.02, hem - 0.02)
         tone = 0.2 + 0.34 * thread + 0.12 * ramp(u + v, size, -size)
-        cover = inside * (0.45 + 0.55 * thread)
+        cover = inside * (0.35 + 0.65 * thread)
         stack.lay(cover, tone, 0.15 + 0.5 * r, 0.5 * ramp(r, 1.12, 0.9), at)
     return Layer(stack.mask, stack.tone, stack.hue, lifted=True)
 

@@ -62,13 +62,14 @@ def lightning(c: Canvas) -> Layer:
 
 def ripples(c: Canvas) -> Layer:
     """Rain on still water: rings running out from every drop, light on their slopes."""
+    found = c.bodies(14, 3)
     height = 0.6 * c.noise(5, wide=1.6)
-    for body in c.bodies(16, 3):
-        reach = 0.52 * body.size * c.scale + 0.02
+    for body in found:
+        reach = 0.56 * body.size * c.scale + 0.02
         at = c.near(body, reach)
         r = (c.x[at] - body.x).hypot(1.35 * (c.y[at] - body.y)) / reach
-        ring = torch.cos(15 * r) * ramp(r, 1.0, 0.35) * ramp(r, -0.15, 0.1)
-        height[at] += 0.75 * body.size * ring
+        ring = torch.cos(12.5 * r) * ramp(r, 1.0, 0.35)
+        height[at] += 0.9 * body.size * ring
     lit = relief(height, 0.045 * c.scale, -1.2)
     glint = ramp(lit, 0.86, 1.0)
     tone = -0.03 + 0.56 * lit + 0.5 * glint + 0.08 * ramp(c.y, 0.9, -1)
@@ -103,17 +104,18 @@ def hills(c: Canvas) -> Layer:
 
 def trees(c: Canvas) -> Layer:
     """Trunks in rows of depth, fog between them, light from beyond the clearing."""
+    rows = [c.stripes(math.pi / 2, n / c.scale**0.5, 5) for n in (7, 4.5)]
     gleam = torch.exp(-1.9 * (c.x + 0.1).hypot(0.7 * (c.y + 0.2)))
     leaf = c.fbm(7 / c.scale, 2, 0.6)
-    tone, depth = 0.36 + 0.44 * gleam + 0.05 * leaf, 0.12 * leaf
-    for k, count in enumerate((8.5, 6.5, 4.5)):
-        wood = c.stripes(math.pi / 2, count / c.scale**0.5, 5) + 0.4 * (c.number - 1)
-        cover = ramp(wood, 0.65 + 0.1 * k, 0.9 + 0.07 * k)
+    tone, depth = 0.4 + 0.42 * gleam + 0.05 * leaf, 0.12 * leaf
+    for k, row in enumerate(rows):
+        wood = row + 0.4 * (c.number - 1)
+        cover = ramp(wood, 0.5 + 0.2 * k, 0.75 + 0.15 * k)
         side = ramp(wood - look(wood, c.x + (0.03 + 0.01 * k), c.y), -0.7, 0.9)
-        here = 0.26 - 0.12 * k + (0.4 - 0.02 * k) * side**1.5 * (0.4 + gleam)
+        here = 0.26 - 0.16 * k + 0.38 * side**1.5 * (0.4 + gleam)
         tone = tone + (here - tone) * cover
-        depth = depth + (1.0 + 0.6 * k - depth) * cover
-        veil = 0.3 * ramp(c.y, -0.4, 0.7) * (0.4 + gleam) * (1 - 0.4 * k)
+        depth = depth + (1.2 + 0.9 * k - depth) * cover
+        veil = 0.3 * ramp(c.y, -0.4, 0.7) * (0.4 + gleam) * (1 - 0.6 * k)
         tone = tone + (0.52 + 0.2 * gleam - tone) * veil
     lit = 0.5 + 0.4 * (leaf - look(leaf, c.x - 0.03, c.y - 0.05))
     crown = ramp(0.7 * leaf - 2.6 * (c.y + 0.75), -1.5, 1.6)

@@ -5,7 +5,6 @@ import math
 import torch
 from canvas import SIZE, Canvas, Layer, ramp, relief
 from stack import Stack
-from torch import Tensor
 
 
 def strands(c: Canvas) -> Layer:
@@ -108,30 +107,20 @@ def crystals(c: Canvas) -> Layer:
 
 
 def scales(c: Canvas) -> Layer:
-    """A hide of overlapping plates on a flexing body: a ridge, a gleaming edge, shade between."""
-    bend, swell = c.spots(5), c.noise(5)
-    rows = 5.6 / c.scale * c.number**0.3
-    across = (c.x + 0.025 * bend) * rows * 0.62
-    down = (c.y + 0.025 * swell + 1) * rows / 2 * 1.25
-    row = down.floor()
-    along = down - row
-
-    def side(of: Tensor) -> Tensor:
-        return torch.remainder(across + 0.5 * torch.remainder(of, 2), 1) - 0.5
-
-    above, own = side(row - 1), side(row)
-    tip = 4 * above.square() + along.square()
-    upper = tip < 1
-    u = torch.where(upper, above, own)
-    v = torch.where(upper, 0.5 + 0.5 * along, 0.5 * along)  # 0 root .. 1 tip
-    edge = torch.where(upper, tip.sqrt(), 0.0)
-    shade = torch.where(upper, 1.0, ramp(tip.sqrt(), 0.96, 1.45))
-    lit = relief(bend + 0.5 * swell, 0.05, -2.1)
-    tone = 0.02 + (0.14 + 0.4 * ramp(v, 0.2, 1.0)) * (0.45 + 0.75 * lit) * (0.25 + 0.75 * shade)
-    tone = tone + 0.24 * ramp((edge - 0.9).abs(), 0.12, 0.0) * (0.3 + lit)
-    tone = tone + 0.16 * ramp(u.abs(), 0.1, 0.0) * ramp(v, 0.25, 0.8) * shade
-    tone = tone + 0.1 * ramp(u, 0.3, -0.3) * shade
-    return Layer(0.25 + 0.75 * ramp(tone, 0.02, 0.22), tone, 0.8 * c.drift() + 0.3 * v)
+    """A hide of overlapping plates, each with a gleaming edge, a ridge, and shade below it."""
+    stack = Stack(c.share(0))
+    stack.tone = 0.1 + 0.06 * c.y
+    for body in sorted(c.bodies(64, 2), key=lambda body: -body.y):
+        size = (0.24 * min(body.size, 1.0) + 0.02) * c.scale
+        at = c.near(body, 1.5 * size)
+        u, v = (p / size for p in c.around(body, 0.5 * (body.turn - 0.5), at))
+        r = u.hypot(torch.where(v > 0, 0.72 * v, 1.1 * v))
+        tone = 0.34 + 0.2 * ramp(v, -0.8, 0.9) - 0.1 * u + 0.12 * ramp(u.abs(), 0.12, 0.0)
+        tone = tone + 0.3 * ramp((r - 0.88).abs(), 0.14, 0.0) * ramp(v, -0.5, 0.6)
+        tone = tone - 0.2 * ramp(v, -0.1, -0.9)
+        hue = 0.5 + 0.36 * v + 0.3 * (body.lean - 0.5)
+        stack.lay(ramp(r, 1.03, 0.95), tone, hue, ramp(r, 1.5, 0.85) * 0.6, at)
+    return Layer(0.3 + 0.7 * stack.mask, stack.tone, stack.hue)
 
 
 def cells(c: Canvas) -> Layer:

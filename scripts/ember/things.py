@@ -7,10 +7,10 @@ from stack import Stack
 
 def lights(c: Canvas) -> Layer:
     """City lights far out of focus: translucent discs with brighter rims, over dim haze."""
-    stack = Stack(c.share(0))
+    stack, found = Stack(c.share(0)), c.bodies(36, 2)
     haze = ramp(c.noise(4), -0.5, 2.0)
     stack.tone = 0.12 + 0.2 * haze
-    for body in c.bodies(42, 2):
+    for body in found:
         size = 0.17 * (0.55 + 0.75 * body.lean) * body.size * c.scale + 0.01
         at = c.near(body, 1.1 * size)
         r = (c.x[at] - body.x).hypot(c.y[at] - body.y) / size

@@ -10,6 +10,7 @@ where it was.
 import argparse
 import multiprocessing
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import autoencoder
@@ -21,6 +22,7 @@ from gather import SHARD, shard
 from keep import restore
 from sample import contrast, open_folder
 from torch import nn
+from words import FAMILIES
 
 STAGES = ("draw", "autoencoder", "denoiser", "save")
 
@@ -45,10 +47,9 @@ def trained(work: Path, start: Path | None) -> folder.Ember:
     return ember
 
 
-def learnt(ember: folder.Ember, work: Path, start: Path | None) -> latents.Store:
-    """All drawn pictures, as the denoiser learns them; families new to a saved one weigh more."""
-    unknown = frozenset() if start is None else folder.unknown(open_folder(start))
-    return latents.load(ember.vae, ember.tokenizer, work / "data", work / "latents", unknown)
+def learnt(ember: folder.Ember, work: Path, more: Sequence[str] = ()) -> latents.Store:
+    """All drawn pictures, as the denoiser learns them; families mentioned weigh more."""
+    return latents.load(ember.vae, ember.tokenizer, work / "data", work / "latents", more)
 
 
 def main() -> None:
@@ -61,6 +62,14 @@ def main() -> None:
     parser.add_argument("--denoiser-steps", type=int, default=8000)
     parser.add_argument("--peak", type=float, default=denoiser.PEAK, help="learning rate at most")
     parser.add_argument("--start", type=Path, help="folder of a saved model to train on")
+    parser.add_argument(
+        "--more",
+        nargs="*",
+        default=(),
+        metavar="FAMILY",
+        choices=FAMILIES,
+        help="families taken once more often for every mention",
+    )
     parser.add_argument("--out", type=Path, default=folder.TARGET)
     parser.add_argument("--threads", type=int, default=2)
     flags = parser.parse_args()
@@ -83,13 +92,13 @@ def main() -> None:
         )
     if "denoiser" in stages:
         ember = begun(flags.work, flags.start)
-        data = learnt(ember, flags.work, flags.start)
+        data = learnt(ember, flags.work, flags.more)
         say(f"{len(data.latents)} latents, deviation {float(data.latents.float().std()):.3f}")
         checkpoint = flags.work / "denoiser.pt"
         denoiser.train(ember, data, checkpoint, flags.denoiser_steps, say, peak=flags.peak)
     if "save" in stages:
         ember = trained(flags.work, flags.start)
-        share = contrast(ember, learnt(ember, flags.work, flags.start))
+        share = contrast(ember, learnt(ember, flags.work))
         say(f"what one step makes has {share:.3f} of the contrast of what was drawn")
         ember.vae.register_to_config(scaling_factor=round(share, 3))
         folder.save(ember, flags.out)
