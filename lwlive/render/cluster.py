@@ -7,20 +7,15 @@ One that dies is replaced and its stretch made again. Files that the settings na
 same paths on every machine.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 import os
 from collections.abc import Iterator, Sequence, Set
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lwlive.extras import command
 from lwlive.render.settings import RenderError, Settings
-from lwlive.render.work import batches, frame_files
-
-if TYPE_CHECKING:
-    from lwlive.render.studio import Studio
+from lwlive.render.studio import Studio, batches
 
 STRETCH = 4  # batches a worker makes at a time
 CORES = 4  # to a worker, where there are no GPUs
@@ -40,15 +35,13 @@ class Worker:
     @property
     def studio(self) -> Studio:
         """Opened with the first frames, so that what is wrong with it is their error."""
-        from lwlive.render.studio import Studio
-
         if self._studio is None:
             self._studio = Studio(self.settings)
         return self._studio
 
     def files(self, stretch: list[list[int]]) -> list[tuple[int, bytes]]:
         """The files of some batches of frames."""
-        return [file for numbers in stretch for file in frame_files(self.studio, numbers)]
+        return [file for numbers in stretch for file in self.studio.files(numbers)]
 
     def pid(self) -> int:
         """The worker's process."""

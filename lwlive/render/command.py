@@ -12,7 +12,7 @@ from pydantic import Field
 from lwlive import flags, hub, preset
 from lwlive.checkpoint import FACTOR, Additions, ModelError, own_values, size_of
 from lwlive.params import Config, ControlError, Params, checked, live
-from lwlive.render import timing
+from lwlive.render import journal, timing
 from lwlive.render.distance import preferred
 from lwlive.render.picture import check
 from lwlive.render.settings import (
@@ -93,9 +93,7 @@ def parse(args: Sequence[str]) -> tuple[Settings, Path]:
         if name in given:
             values[name] = checked(name, flags.value(name, given[name]), offline=True)
     if render.journal is not None:
-        from lwlive.render.journal import settings_of
-
-        settings = settings_of(render, config, given, keyframes, values)
+        settings = _replayed(render, config, given, keyframes, values)
     else:
         settings = _settings(render, config, keyframes, values)
     return settings, config.folder / render.name
@@ -128,7 +126,7 @@ def _settings(
 ) -> Settings:
     folder, added = hub.opened(config, log.info, masks=True)
     paced = "speed" in values
-    params = complete(folder, added, values)
+    params = _complete(folder, added, values)
     if render.mask is not None:
         below = [k for k in keyframes if "picture" in k]
         if len(below) != 1:
@@ -149,7 +147,7 @@ def _settings(
         check(path)
     files = [*pictures, *([render.audio] if render.audio else [])]
     return Settings(
-        **machine(folder, added, config, (width, height)),
+        **_machine(folder, added, config, (width, height)),
         params=params,
         keys=keys,
         joints=joints,
@@ -159,13 +157,53 @@ def _settings(
     )
 
 
-def complete(folder: Path, added: Additions, values: dict[str, object]) -> dict[str, Any]:
+def _replayed(
+    render: Render,
+    config: Config,
+    given: dict[str, Any],
+    keyframes: list[dict[str, Any]],
+    values: dict[str, object],
+) -> Settings:
+    """Settings of a performance, with what was given in place of what was performed."""
+    assert render.journal is not None
+    for name in ("mask", "audio", "budget", "budget_seconds", "num_steps", "seconds"):
+        if getattr(render, name) is not None:
+            flag = name.replace("_", "-")
+            raise RenderError(f"--{flag} does not go together with --journal")
+    if any("picture" in keyframe for keyframe in keyframes) or len(keyframes) > 1:
+        raise RenderError("a journal has its own prompts: give one --prompt for all, or none")
+    values = values | {k: checked(k, v) for one in keyframes for k, v in one.items()}
+    played = journal.read(render.journal)
+    if config.model == played.config.model or "model" not in given:
+        shown = {n: getattr(played.config, n) for n in SOURCES if n not in given}
+        config = config.model_copy(update=shown)
+    folder, added = hub.opened(config, log.info, masks=True)
+    size = size_of(folder, config.size, FACTOR) if config.size else played.size
+    about = _machine(folder, added, config, size)
+    alike = all(getattr(config, n) == getattr(played.config, n) for n in SOURCES)
+    same = alike and size == played.size and not values
+    if same and played.dtype is not None:
+        about |= {"precision": played.dtype, "again": True}
+    frames = min(played.ticks, render.max_frames or played.ticks)
+    first = Params().model_copy(update=played.changes[0].params or {})
+    params = _complete(folder, added, {**first.model_dump(), **values})
+    return Settings(
+        **about,
+        params=params,
+        frames=frames,
+        render=render.model_copy(update={"fps": played.config.fps}),
+        files={str(render.journal): digest(render.journal)},
+        overrides=values,
+    )
+
+
+def _complete(folder: Path, added: Additions, values: dict[str, object]) -> dict[str, Any]:
     """Every live parameter: as given, else the model's own, else as declared."""
     given = {n: v for n, v in values.items() if v is not None}
     return Params().model_copy(update={**own_values(folder, added), **given}).model_dump()
 
 
-def machine(
+def _machine(
     folder: Path, added: Additions, config: Config, size: tuple[int, int]
 ) -> dict[str, Any]:
     """The part of the settings that tells model and machine."""

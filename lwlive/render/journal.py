@@ -1,19 +1,16 @@
-"""A journal read: what took effect on which tick, and the settings to render it again.
+"""A journal read: what took effect on which tick.
 
 The format is told in lwlive/stage/journal.py. This file knows nothing of torch.
 """
 
 import json
-import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lwlive.params import Config, ControlError, Params, checked
-from lwlive.render.settings import SOURCES, Render, RenderError, Settings, digest
+from lwlive.params import Config, ControlError, checked
+from lwlive.render.settings import SOURCES, RenderError
 from lwlive.stage.journal import Between
-
-log = logging.getLogger("lwlive")
 
 
 @dataclass
@@ -93,47 +90,3 @@ def _take(found: Performance, line: dict[str, Any], params: dict[str, Any]) -> N
     change.eased = line.get("eased", change.eased)
     if "master" in line:
         change.master = {n: checked(n, value) for n, value in line["master"].items()}
-
-
-def settings_of(
-    render: Render,
-    config: Config,
-    given: dict[str, Any],
-    keyframes: list[dict[str, Any]],
-    values: dict[str, object],
-) -> Settings:
-    """Settings of a performance, with what was given in place of what was performed."""
-    from lwlive import hub
-    from lwlive.checkpoint import FACTOR, size_of
-    from lwlive.render.command import complete, machine
-
-    assert render.journal is not None
-    for name in ("mask", "audio", "budget", "budget_seconds", "num_steps", "seconds"):
-        if getattr(render, name) is not None:
-            flag = name.replace("_", "-")
-            raise RenderError(f"--{flag} does not go together with --journal")
-    if any("picture" in keyframe for keyframe in keyframes) or len(keyframes) > 1:
-        raise RenderError("a journal has its own prompts: give one --prompt for all, or none")
-    values = values | {k: checked(k, v) for one in keyframes for k, v in one.items()}
-    played = read(render.journal)
-    if config.model == played.config.model or "model" not in given:
-        shown = {n: getattr(played.config, n) for n in SOURCES if n not in given}
-        config = config.model_copy(update=shown)
-    folder, added = hub.opened(config, log.info, masks=True)
-    size = size_of(folder, config.size, FACTOR) if config.size else played.size
-    about = machine(folder, added, config, size)
-    alike = all(getattr(config, n) == getattr(played.config, n) for n in SOURCES)
-    same = alike and size == played.size and not values
-    if same and played.dtype is not None:
-        about |= {"precision": played.dtype, "again": True}
-    frames = min(played.ticks, render.max_frames or played.ticks)
-    first = Params().model_copy(update=played.changes[0].params or {})
-    params = complete(folder, added, {**first.model_dump(), **values})
-    return Settings(
-        **about,
-        params=params,
-        frames=frames,
-        render=render.model_copy(update={"fps": played.config.fps}),
-        files={str(render.journal): digest(render.journal)},
-        overrides=values,
-    )

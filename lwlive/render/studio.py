@@ -3,7 +3,7 @@
 The same in one process and on every machine of a cluster; it writes nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -25,6 +25,12 @@ from lwlive.render.replay import Replay
 from lwlive.render.settings import RenderError, Settings
 from lwlive.ring import Pixels
 from lwlive.stage.master import dimmed
+
+
+def batches(missing: Sequence[int], size: int) -> Iterator[list[int]]:
+    """The whole batches in which something is missing; always cut alike, so bytes are the same."""
+    for start in sorted({n // size * size for n in missing}):
+        yield list(range(start, start + size))
 
 
 class Studio:
@@ -68,6 +74,19 @@ class Studio:
         if not isinstance(self.places, Plan):
             found = [dimmed(p, self.places.levels[n]) for n, p in zip(numbers, found, strict=True)]
         return found
+
+    def files(self, numbers: Sequence[int]) -> list[tuple[int, bytes]]:
+        """The files of one batch of frames, those past the end left out.
+
+        The last batch is filled up, so that a frame is the same whatever follows it.
+        """
+        render, last = self.settings.render, self.settings.frames - 1
+        pictures = self.frames([min(n, last) for n in numbers])
+        return [
+            (n, picture.written(np.ascontiguousarray(pixels), render.format, render.quality))
+            for n, pixels in zip(numbers, pictures, strict=True)
+            if n <= last
+        ]
 
     @property
     def _budget(self) -> int | None:

@@ -5,14 +5,13 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
-from lwlive.render import picture
+from lwlive.render.cluster import made_by_many
 from lwlive.render.frames import Frames, check_room, stored_budget
 from lwlive.render.movie import write_movie
 from lwlive.render.settings import Settings, told
-from lwlive.render.studio import Studio
+from lwlive.render.studio import Studio, batches
 
 log = logging.getLogger("lwlive")
 
@@ -20,32 +19,11 @@ BYTES_A_PIXEL = 0.35  # of a JPEG frame, more or less
 BYTES_A_PIXEL_PNG = 2.0
 
 
-def batches(missing: Sequence[int], size: int) -> Iterator[list[int]]:
-    """The whole batches in which something is missing; always cut alike, so bytes are the same."""
-    for start in sorted({n // size * size for n in missing}):
-        yield list(range(start, start + size))
-
-
-def frame_files(studio: Studio, numbers: Sequence[int]) -> list[tuple[int, bytes]]:
-    """The files of one batch of frames, those past the end left out.
-
-    The last batch is filled up, so that a frame is the same whatever follows it.
-    """
-    settings, render = studio.settings, studio.settings.render
-    last = settings.frames - 1
-    pictures = studio.frames([min(n, last) for n in numbers])
-    return [
-        (n, picture.written(np.ascontiguousarray(pixels), render.format, render.quality))
-        for n, pixels in zip(numbers, pictures, strict=True)
-        if n <= last
-    ]
-
-
 def made_here(settings: Settings, missing: Sequence[int]) -> Iterator[tuple[int, bytes]]:
     """The missing frames' files, made in this process."""
     studio, wanted = Studio(settings), set(missing)
     for numbers in batches(missing, settings.batch):
-        yield from (file for file in frame_files(studio, numbers) if file[0] in wanted)
+        yield from (file for file in studio.files(numbers) if file[0] in wanted)
 
 
 def run(frames: Frames) -> None:
@@ -104,11 +82,8 @@ def _round(settings: Settings) -> int:
 
 
 def _made(settings: Settings, missing: Sequence[int]) -> Iterable[tuple[int, bytes]]:
-    if settings.render.ray is None:
-        return made_here(settings, missing)
-    from lwlive.render.cluster import made_by_many
-
-    return made_by_many(settings, missing)
+    makers = made_here if settings.render.ray is None else made_by_many
+    return makers(settings, missing)
 
 
 def _write(frames: Frames, files: Iterable[tuple[int, bytes]], total: int, count: int) -> None:
