@@ -33,6 +33,7 @@ import likeness  # noqa: E402
 import muon  # noqa: E402
 import sample  # noqa: E402
 import words  # noqa: E402
+from critic import Critic  # noqa: E402
 
 TOKENIZER = CLIPTokenizer.from_pretrained(EMBER / "tokenizer")
 
@@ -148,6 +149,27 @@ def test_every_picture_is_learnt_from_its_noise_and_none_twice_at_a_time(
     assert all(len(times) <= count for times in others)
     for before, times in zip([first, *others], others, strict=False):
         assert bool((times < before[: len(times)]).all())
+
+
+def test_the_critic_learns_what_is_crisp_and_its_pull_is_a_share_of_the_errors() -> None:
+    torch.manual_seed(0)
+    critic = Critic(8)
+    eye = torch.optim.AdamW(critic.parameters(), 1e-2)
+    drawn = torch.randn(6, 4, 32, 32)
+    made = torch.nn.functional.avg_pool2d(drawn, 3, 1, 1)
+    for _ in range(30):
+        eye.zero_grad()
+        critic.lesson(made, drawn).backward()
+        eye.step()
+    complaint = critic.complaint(made, drawn)
+    nearer = made - 0.1 * complaint / complaint.abs().max()
+    with torch.no_grad():
+        assert float(critic(drawn).mean()) > float(critic(made).mean())
+        assert float(critic(nearer).mean()) > float(critic(made).mean())
+    add = torch.ones(6, 1, 1, 1)
+    plain = denoiser.slope(critic, made, drawn, add, 0.0)
+    both = denoiser.slope(critic, made, drawn, add, 0.5)
+    assert math.isclose(float((both - plain).norm()), 0.5 * float(plain.norm()), rel_tol=1e-4)
 
 
 @pytest.mark.parametrize("family", list(words.FAMILIES))
