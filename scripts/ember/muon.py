@@ -62,6 +62,8 @@ class Muon(Optimizer):
         if state["age"] % EVERY == 0:
             state["whitening"] = whitening(wide)
         step = state["whitening"] @ wide
+        # whitened by what an older gradient was, a new one's directions could be blown up
+        step = step * (len(wide) ** 0.5 / step.norm().clamp(min=1e-12)).clamp(max=1.0)
         step = step.T if wide is not ahead else step
         weight.mul_(1 - group["lr"] * group["decay"])
         weight.add_(step.reshape(weight.shape), alpha=-group["lr"] * size)
