@@ -225,6 +225,14 @@ def test_a_noise_near_another_draws_a_picture_near_it(family: str) -> None:
     assert 0 < float((one - two).abs().mean()) < 0.4 * float((one - three).abs().mean())
 
 
+def test_what_is_symmetric_stands_alike_about_the_middle() -> None:
+    plain = torch.full((canvas.SIZE, canvas.SIZE), 0.5)
+    for part in grade.rosette(canvas.Canvas(draw.starting(1)), plain, plain):
+        assert float(part.std()) > 0.05
+        for turned in (part.flip(0), part.flip(1), part.T):
+            assert torch.allclose(part, turned, atol=1e-4)
+
+
 def test_the_planes_of_a_noise_are_unit_normal_and_unlike_each_other() -> None:
     sheet = canvas.Canvas(draw.starting(1))
     planes = torch.stack([sheet.source().flatten() for _ in range(16)])
@@ -264,6 +272,19 @@ def test_a_step_of_the_optimiser_turns_every_direction_alike(shape: tuple[int, i
     tool.step()
     strengths = torch.linalg.svdvals(weight.detach()) / (0.2 * max(shape) ** 0.5)
     assert 0.6 < float(strengths.min()) < float(strengths.max()) < 1.3
+
+
+def test_no_step_of_the_optimiser_is_longer_than_a_whole_turn() -> None:
+    torch.manual_seed(0)
+    weight = torch.nn.Parameter(torch.zeros(48, 60))
+    tool = muon.Muon([weight], decay=0.0)
+    tool.param_groups[0]["lr"] = 1.0
+    for _ in range(4 * muon.EVERY):  # every time in few directions, and mostly in new ones
+        before = weight.detach().clone()
+        weight.grad = torch.randn(48, 1) @ torch.randn(1, 60)
+        tool.step()
+        length = float((weight.detach() - before).norm()) / (0.2 * 60**0.5)
+        assert 0 < length <= 1.001 * 48**0.5
 
 
 def toy_store(count: int = 8) -> latents.Store:

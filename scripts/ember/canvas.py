@@ -19,7 +19,7 @@ REACH = 12  # cells that a filter sees to every side
 Window = tuple[slice, slice]
 WHOLE: Window = (slice(None), slice(None))
 SPREAD = {"large": 1.55, "fine": 0.62, "calm": 1.2}
-NUMBER = {"dense": 1.6, "sparse": 0.6, "calm": 0.8}
+NUMBER = {"dense": 1.6, "sparse": 0.45, "calm": 0.8}
 
 
 @dataclass

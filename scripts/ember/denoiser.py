@@ -35,11 +35,11 @@ def coefficients(schedule: DDIMScheduler, times: Tensor) -> tuple[Tensor, Tensor
 def course(count: int, further: float) -> list[Tensor]:
     """Times of each pass over the first so many rows: all take one, some take more now and then.
 
-    further: how often, 0 to 1. Half of those courses go four steps, a sixth of the rows; in the
+    further: how often, 0 to 1. Half of those courses go four steps, a quarter of the rows; in the
     others it goes from the first step to the second of two, or to any time, for any other number
     of steps.
     """
-    few = max(2, count // 6)
+    few = max(2, count // 4)
     first = torch.full((count,), 999)
     chance = float(torch.rand(()))
     if chance >= further:

@@ -45,24 +45,16 @@ def moire(c: Canvas) -> Layer:
 
 
 def checks(c: Canvas) -> Layer:
-    """A chequered cloth in the wind: squares that stretch and slip over soft folds, with sheen.
+    """Chequered cloth: a warp and a weft of broad stripes, palest where they cross, in soft folds.
 
-    Where warp and weft are both up is a square of a third kind, between the others; a mere
-    product of the two would tell a network nothing until it has found both.
+    Their sum, and not their product, which would tell a network nothing of either before it
+    has found both.
     """
-    count = 6.0 / c.scale * c.number**0.3
-    warp, weft = (
-        ramp(c.stripes(angle, count, 4), -0.08, 0.08) for angle in (0.25, 0.25 + math.pi / 2)
-    )
-    square = warp + weft - 1.5 * warp * weft
-    fold = c.stripes(1.2, 3.2, 1.3)
-    lit = relief(fold, 0.06, 3.7)
-    shine = ramp(lit, 0.8, 1.0)
-    tone = 0.04 + 0.52 * lit + 0.26 * shine
-    if c.kinds == 1:
-        return Layer(0.06 + 0.94 * square, tone, torch.full((SIZE, SIZE), 0.5), apart=True)
-    other = 1 + (c.kinds - 2) * ramp(c.noise(5), -0.05, 0.05)
-    return Layer(torch.ones(SIZE, SIZE), tone, (0.5 + (1 - square) * other) / c.kinds, apart=True)
+    warp, weft = (ramp(c.stripes(angle, 6.5 / c.scale, 3.5), -0.25, 0.25) for angle in (0.25, 1.82))
+    lit = relief(c.noise(4), 0.12, 3.7)
+    weave = 0.5 * (warp + weft) + 0.12 * (c.number - 1)
+    tone = (0.12 + 0.5 * weave) * (0.4 + 0.75 * lit) + 0.3 * ramp(warp * weft, 0.5, 1.0) * lit
+    return Layer(0.25 + 0.75 * ramp(weave, 0.05, 0.4), tone, warp - weft)
 
 
 @cache

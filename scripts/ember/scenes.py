@@ -87,10 +87,10 @@ def hills(c: Canvas) -> Layer:
     depth = 0.3 * sky + 0.06 * band
     wide = 1.2 * c.scale
     for k, base in enumerate((-0.12, 0.1, 0.34, 0.58, 0.84)):
-        level = c.fbm((4 + 0.7 * k) / wide, 4, 0.5)[int((base + 1) * SIZE / 2)]
-        below = c.y - base - (0.1 + 0.022 * k) * level[None]
+        level = c.noise((5 + 0.7 * k) / wide, high=1.8) + 0.3 * c.noise((14 + k) / wide, high=1.6)
+        below = c.y - base - (0.1 + 0.022 * k) * level
         cover = ramp(below, -0.012, 0.008)
-        slope = ramp((level[1:] - level[:-1]).repeat(2)[:SIZE], -0.06, 0.06)[None]
+        slope = ramp(torch.gradient(level)[1], -0.06, 0.06)
         rock = (0.5 - 0.1 * k) * (0.72 + 0.36 * slope)
         rim = ramp(below, 0.07, 0.0) * (0.12 + 0.5 * haze) * (1 - 0.12 * k)
         here = rock + 0.28 * ramp(below, 0.02, 0.34) * (1 - 0.16 * k) + 0.6 * rim

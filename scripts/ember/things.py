@@ -25,7 +25,7 @@ def lights(c: Canvas) -> Layer:
 def feathers(c: Canvas) -> Layer:
     """Plumes over each other: a pale shaft, slanting barbs, an eye of colour near the tip."""
     stack = Stack(c.share(0))
-    for body in c.bodies(26, 2):
+    for body in c.bodies(18, 3):
         length = 0.46 * body.size * c.scale + 0.02
         at = c.near(body, 1.15 * length)
         u, v = (p / length for p in c.around(body, -1.35 + 0.9 * body.turn, at))
@@ -46,7 +46,7 @@ def feathers(c: Canvas) -> Layer:
 def leaves(c: Canvas) -> Layer:
     """Foliage with the sun behind it: a midrib, side veins, one half of each leaf in shade."""
     stack = Stack(c.share(0))
-    for body in c.bodies(30, 2):
+    for body in c.bodies(22, 3):
         length = 0.4 * body.size * c.scale + 0.02
         at = c.near(body, 1.15 * length)
         u, v = (p / length for p in c.around(body, -0.9 + 1.8 * body.turn, at))

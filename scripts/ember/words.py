@@ -97,6 +97,7 @@ MODIFIERS: dict[str, tuple[str, ...]] = {
     "swirling": ("swirling", "twisting", "wavy", "turbulent"),
     "calm": ("calm", "quiet", "peaceful"),
     "misty": ("misty", "foggy", "hazy"),
+    "symmetric": ("symmetric", "symmetrical", "kaleidoscopic", "ornamental"),
 }
 PAIRS = (
     ("dense", "sparse"),
@@ -105,7 +106,7 @@ PAIRS = (
     ("glowing", "metallic"),
     ("dark", "pale"),
     ("swirling", "calm"),
-    ("misty",),
+    ("misty", "symmetric"),
 )
 
 GLUE = (
