@@ -113,14 +113,15 @@ def test_a_saved_model_trained_on_knows_what_it_knew() -> None:
         assert torch.equal(known[row], before[rows[piece]]), piece
 
 
-def test_pictures_of_families_mentioned_are_taken_more_often() -> None:
+def test_pictures_of_what_is_mentioned_are_taken_more_often() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(latents, "SHARD", 40)
         _, plain = latents.tellings(TOKENIZER, 0, ())
-        _, weight = latents.tellings(TOKENIZER, 0, ("smoke", "ink", "ink"))
+        _, weight = latents.tellings(TOKENIZER, 0, ("smoke", "ink", "ink", "soft"))
     for seed in range(40):
-        family = caption.wish(np.random.default_rng(seed)).family
-        assert weight[seed] == plain[seed] * {"smoke": 2, "ink": 3}.get(family, 1)
+        asked = caption.wish(np.random.default_rng(seed))
+        often = {"smoke": 2, "ink": 3}.get(asked.family, 1) + ("soft" in asked.modifiers)
+        assert weight[seed] == plain[seed] * often
     assert not torch.equal(plain, weight)
     told = json.loads((EMBER / "words.json").read_text("utf-8"))
     new = words.FAMILIES.keys() - told["families"].keys()

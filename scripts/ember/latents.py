@@ -52,13 +52,14 @@ def tellings(tokenizer: CLIPTokenizer, number: int, more: Sequence[str]) -> tupl
     """Several true captions for each picture of a shard, and its weight.
 
     [SHARD, TELLINGS, TOKENS] and [SHARD], int16. A picture weighs as many as the colours it is
-    told, so that every colour told counts alike, and once more for every mention of its family.
+    told, so that every colour told counts alike, and once more for every mention of its family
+    or of a modifier.
     """
     lines, weight = [], []
     for seed in range(number * SHARD, (number + 1) * SHARD):
         rng = np.random.default_rng(seed)
         asked = wish(rng)
-        often = 1 + more.count(asked.family)
+        often = 1 + sum(map(more.count, (asked.family, *asked.modifiers)))
         weight.append(often * len(asked.colours) if asked.named else often)
         lines += [say(rng, asked, plain=k == TELLINGS - 1) for k in range(TELLINGS)]
     ids = tokenize(tokenizer, lines)
@@ -81,7 +82,7 @@ def load(
 ) -> Store:
     """All drawn shards as one store; latents are encoded once and kept in `cache`.
 
-    more: families to be taken once more often for every mention.
+    more: families and modifiers to be taken once more often for every mention.
     """
     parts = []
     for number in ready(folder):

@@ -79,18 +79,18 @@ def ripples(c: Canvas) -> Layer:
 
 def hills(c: Canvas) -> Layer:
     """Ridges behind ridges at dusk, mist in the valleys, a low sun over the farthest."""
+    wide = 1.2 * c.scale
+    level = c.noise(6 / wide, high=1.4) + 0.3 * c.noise(14 / wide, high=1.3)
+    slope = ramp(torch.gradient(level)[1], -0.06, 0.06)
     sun = (c.x - 0.22).hypot(c.y + 0.34)
     haze = torch.exp(-1.8 * sun)
     band = c.fbm(6, 2, 0.5, wide=2.5)
     sky = ramp(c.y, -1.3, 0.1)
     tone = 0.1 + 0.34 * sky + 0.3 * haze + 0.08 * band * sky
     depth = 0.3 * sky + 0.06 * band
-    wide = 1.2 * c.scale
     for k, base in enumerate((-0.12, 0.1, 0.34, 0.58, 0.84)):
-        level = c.noise((5 + 0.7 * k) / wide, high=1.8) + 0.3 * c.noise((14 + k) / wide, high=1.6)
         below = c.y - base - (0.1 + 0.022 * k) * level
         cover = ramp(below, -0.012, 0.008)
-        slope = ramp(torch.gradient(level)[1], -0.06, 0.06)
         rock = (0.5 - 0.1 * k) * (0.72 + 0.36 * slope)
         rim = ramp(below, 0.07, 0.0) * (0.12 + 0.5 * haze) * (1 - 0.12 * k)
         here = rock + 0.28 * ramp(below, 0.02, 0.34) * (1 - 0.16 * k) + 0.6 * rim

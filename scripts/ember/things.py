@@ -49,7 +49,7 @@ def leaves(c: Canvas) -> Layer:
     for body in c.bodies(22, 3):
         length = 0.4 * body.size * c.scale + 0.02
         at = c.near(body, 1.15 * length)
-        u, v = (p / length for p in c.around(body, -0.9 + 1.8 * body.turn, at))
+        u, v = (p / length for p in c.around(body, -0.6 + 0.9 * body.turn, at))
         v = v - 0.25 * (body.lean - 0.5) * (1 - u.square())
         half = 0.44 * (1 - u.square()).clamp(0) ** 0.8 * (1 - 0.4 * u)
         across = v / half.clamp(min=1e-3)

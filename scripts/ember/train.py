@@ -22,7 +22,7 @@ from gather import SHARD, shard
 from keep import restore
 from sample import contrast, open_folder
 from torch import nn
-from words import FAMILIES
+from words import FAMILIES, MODIFIERS
 
 STAGES = ("draw", "autoencoder", "denoiser", "save")
 
@@ -48,7 +48,7 @@ def trained(work: Path, start: Path | None) -> folder.Ember:
 
 
 def learnt(ember: folder.Ember, work: Path, more: Sequence[str] = ()) -> latents.Store:
-    """All drawn pictures, as the denoiser learns them; families mentioned weigh more."""
+    """All drawn pictures, as the denoiser learns them; what is mentioned weighs more."""
     return latents.load(ember.vae, ember.tokenizer, work / "data", work / "latents", more)
 
 
@@ -66,9 +66,9 @@ def main() -> None:
         "--more",
         nargs="*",
         default=(),
-        metavar="FAMILY",
-        choices=FAMILIES,
-        help="families taken once more often for every mention",
+        metavar="WORD",
+        choices=(*FAMILIES, *MODIFIERS),
+        help="families and modifiers taken once more often for every mention",
     )
     parser.add_argument("--out", type=Path, default=folder.TARGET)
     parser.add_argument("--threads", type=int, default=2)
