@@ -1,5 +1,7 @@
 """Procedural pictures without end: a seed gives a wish, its caption and its picture."""
 
+from dataclasses import replace
+
 import fields
 import numpy as np
 import patterns
@@ -58,6 +60,8 @@ def draw(asked: Wish, noise: Tensor) -> Tensor:
     layer: Layer = DRAW[asked.family](canvas)
     if asked.second:
         layer = mix(layer, DRAW[asked.second](canvas))
+    if "symmetric" in asked.modifiers:
+        layer = rosette(patterns.mandala(canvas), layer)
     return grade(canvas, layer, asked.colours, asked.ground)
 
 
@@ -69,6 +73,15 @@ def mix(form: Layer, matter: Layer) -> Layer:
     return Layer(
         mask, tone, matter.hue, form.light, form.lifted, form.dome, matter.apart, form.paper
     )
+
+
+def rosette(figure: Layer, matter: Layer) -> Layer:
+    """A layer's matter in a symmetric figure, whose colours are those of its parts.
+
+    The matter itself is not mirrored: a network that looks nearby could not read it off the
+    noise across the picture.
+    """
+    return replace(mix(figure, matter), hue=figure.hue, apart=False)
 
 
 def starting(seed: int) -> Tensor:

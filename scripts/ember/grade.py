@@ -45,14 +45,11 @@ def grade(canvas: Canvas, layer: Layer, colours: tuple[str, ...], ground: str | 
 
 def finish(canvas: Canvas, layer: Layer) -> Layer:
     """What the modifiers do to a layer's forms and tones."""
-    kinds, apart = canvas.modifiers, layer.apart
+    kinds = canvas.modifiers
     light = torch.as_tensor(layer.light).expand_as(layer.tone)
     tone, mask, hue, light = torch.stack((layer.tone, layer.mask, layer.hue, light))
     if "swirling" in kinds:
         tone, mask, hue, light = swirl(canvas, torch.stack((tone, mask, hue, light)))
-    if "symmetric" in kinds:
-        tone, mask, hue = rosette(canvas, tone, mask)
-        apart = False
     if "soft" in kinds:
         tone, mask, hue = blur(torch.stack((tone, mask, hue)), 4)
         tone = 0.5 + (tone - 0.5) * 0.85
@@ -66,7 +63,7 @@ def finish(canvas: Canvas, layer: Layer) -> Layer:
         tone = 0.34 * tone + 0.6 * torch.sin(1.5 * math.pi * tone).square() + 0.05
     if "dark" in kinds:
         tone = tone * 0.88 - 0.03
-    return Layer(mask, tone, hue, light, layer.lifted, layer.dome, apart, layer.paper)
+    return Layer(mask, tone, hue, light, layer.lifted, layer.dome, layer.apart, layer.paper)
 
 
 def swirl(canvas: Canvas, fields: Tensor) -> Tensor:
@@ -76,21 +73,6 @@ def swirl(canvas: Canvas, fields: Tensor) -> Tensor:
     return functional.grid_sample(
         fields[None], grid, padding_mode="reflection", align_corners=False
     )[0]
-
-
-def rosette(canvas: Canvas, tone: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Tone, mask and hue of a layer set into rounds of eight petals about the picture's middle.
-
-    Its matter is not mirrored, since a network that looks nearby could not tell it from the
-    noise across the picture; the petals are, with their colours, lights and shades.
-    """
-    far, angle = canvas.x.hypot(canvas.y), torch.atan2(canvas.y, canvas.x)
-    place = far * (1.0 - 0.3 * torch.cos(8 * angle)) * 2.3
-    turn = torch.remainder(place, 1.0)
-    petal = ramp(turn, 0.0, 0.12) * ramp(turn, 1.0, 0.55)
-    rim = ramp((turn - 0.16).abs(), 0.12, 0.0) + torch.exp(-((far / 0.12).square()))
-    shown = 0.25 * petal + (0.1 + 0.65 * petal) * mask + 0.3 * rim
-    return tone * (0.3 + 0.85 * petal) + 0.24 * rim, shown, place.floor() + 0.3 * turn
 
 
 def fog(canvas: Canvas, picture: Tensor, mask: Tensor, paints: list[Tensor]) -> Tensor:
