@@ -13,7 +13,6 @@ from lwlive.params import ControlError, checked
 
 EMBER = Path(__file__).parent / "ember"
 OWN = "lwlive.json"  # in a checkpoint's folder: its own values of live parameters
-FACTOR = 8  # pixels a latent
 TEXTS = ("text_encoder", "text_encoder_2")  # a checkpoint has one or both
 GRID = 64  # sizes are multiples of it, so that every UNet can halve its latents often enough
 
@@ -121,6 +120,13 @@ def knows_guidance(folder: Path) -> bool:
     return bool(_json(folder / "unet" / "config.json").get("time_cond_proj_dim"))
 
 
+def factor_of(folder: Path) -> int:
+    """Pixels a side that one latent stands for, as the autoencoder's own file tells."""
+    config = _json(folder / "vae" / "config.json")
+    levels = config.get("block_out_channels") or config.get("encoder_block_out_channels")
+    return 2 ** (len(levels) - 1) if levels else 8
+
+
 def size_of(folder: Path, wanted: str | None, grid: int = GRID) -> tuple[int, int]:
     """Width and height of pictures: as wanted, '512' or '768x512', else the model's own.
 
@@ -129,7 +135,8 @@ def size_of(folder: Path, wanted: str | None, grid: int = GRID) -> tuple[int, in
     if wanted is None:
         sides = _json(folder / "unet" / "config.json").get("sample_size") or 64
         height, width = sides if isinstance(sides, list) else (sides, sides)  # as diffusers has it
-        return int(width) * FACTOR, int(height) * FACTOR
+        factor = factor_of(folder)
+        return int(width) * factor, int(height) * factor
     numbers = [int(part) for part in wanted.split("x")]
     width, height = numbers[0], numbers[-1]
     if width % grid or height % grid or not width or not height:

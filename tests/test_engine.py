@@ -18,12 +18,15 @@ import psutil
 import pytest
 import tiny
 import torch
+from diffusers import AutoencoderTiny, UNet2DConditionModel
 from PIL import ImageGrab
 from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
 
+from lwlive.checkpoint import size_of
 from lwlive.engine.builder import Builder
-from lwlive.engine.model import Eager, load
+from lwlive.engine.encoder import encoded
+from lwlive.engine.model import Eager, attending, load
 from lwlive.engine.networks import Kind
 from lwlive.engine.packaged import Packaged
 from lwlive.engine.packages import Build
@@ -45,6 +48,32 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache that starts empty."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.mark.parametrize(("levels", "channels"), [(3, 4), (4, 16), (5, 16)])
+def test_pictures_are_as_large_as_told_whatever_a_latent_stands_for(
+    tmp_path: Path, levels: int, channels: int
+) -> None:
+    pipe = tiny.pipeline()
+    widths = {f"{part}_block_out_channels": (16,) * levels for part in ("encoder", "decoder")}
+    blocks = {f"num_{part}_blocks": (1,) * levels for part in ("encoder", "decoder")}
+    pipe.register_modules(
+        vae=AutoencoderTiny(latent_channels=channels, **widths, **blocks),
+        unet=UNet2DConditionModel(
+            **{**tiny.SPATIAL, "in_channels": channels, "out_channels": channels}
+        ),
+    )
+    pipe.save_pretrained(tmp_path)
+    factor = 2 ** (levels - 1)
+    assert size_of(tmp_path, None) == (8 * factor, 8 * factor)
+    width, height = size_of(tmp_path, "128x64")
+    modules = load(tmp_path, (width, height), "cpu", Kind("float32", True))
+    assert modules.shape == (channels, 64 // factor, 128 // factor)
+    again = attending(modules, "sdpa")
+    assert again.shape == modules.shape
+    picture = Eager(modules, 1).decode(torch.zeros(1, *modules.shape))
+    assert picture.shape == (1, height, width, 3)
+    assert encoded(modules, picture[0]).shape == modules.shape
 
 
 class Running:

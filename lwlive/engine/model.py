@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lwlive.checkpoint import FACTOR, TEXTS, Additions, ModelError, name_of, own_values
+from lwlive.checkpoint import TEXTS, Additions, ModelError, factor_of, name_of, own_values
 from lwlive.engine.graphs import filled, records, replayed, to_host
 from lwlive.engine.keyframe import Cond
 from lwlive.engine.lora import fuse
@@ -114,13 +114,14 @@ def load(
     vae.to(device, coded.dtype, memory_format=kind.layout)
     for clip in clips:
         clip.to(device)
+    factor = factor_of(folder)
     return Modules(
         folder=folder,
         text=TextEncoder(clips),
         denoiser=Denoiser(unet, kind, size),
         decoder=Decoder(vae, coded),
         scheduler=scheduler,
-        shape=(vae.config.latent_channels, size[1] // FACTOR, size[0] // FACTOR),
+        shape=(vae.config.latent_channels, size[1] // factor, size[0] // factor),
         device=device,
         kind=kind,
         additions=additions,
@@ -130,7 +131,8 @@ def load(
 def attending(modules: Modules, way: str) -> Modules:
     """The same networks, attending another way from now on; the UNet itself is shared."""
     kind, (_, height, width) = replace(modules.kind, attention=way), modules.shape
-    denoiser = Denoiser(modules.denoiser.unet, kind, (width * FACTOR, height * FACTOR))
+    factor = factor_of(modules.folder)
+    denoiser = Denoiser(modules.denoiser.unet, kind, (width * factor, height * factor))
     return replace(modules, kind=kind, denoiser=denoiser)
 
 

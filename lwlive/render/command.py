@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from lwlive import flags, hub, preset
-from lwlive.checkpoint import FACTOR, Additions, ModelError, own_values, size_of
+from lwlive.checkpoint import Additions, ModelError, factor_of, own_values, size_of
 from lwlive.params import Config, ControlError, Params, checked, live
 from lwlive.render import journal, timing
 from lwlive.render.distance import preferred
@@ -140,7 +140,7 @@ def _settings(
         keyframes = []
     keys = tuple(_prompted(keyframes, params))
     _check(keys, params)
-    width, height = size_of(folder, config.size, FACTOR)
+    width, height = size_of(folder, config.size, factor_of(folder))
     joints, frames = _timed(render, keys, params, paced)
     pictures = [p for p in (render.mask, render.picture, *(k.picture for k in keys)) if p]
     for path in pictures:
@@ -178,7 +178,7 @@ def _replayed(
         shown = {n: getattr(played.config, n) for n in SOURCES if n not in given}
         config = config.model_copy(update=shown)
     folder, added = hub.opened(config, log.info, masks=True)
-    size = size_of(folder, config.size, FACTOR) if config.size else played.size
+    size = size_of(folder, config.size, factor_of(folder)) if config.size else played.size
     about = _machine(folder, added, config, size)
     alike = all(getattr(config, n) == getattr(played.config, n) for n in SOURCES)
     same = alike and size == played.size and not values
