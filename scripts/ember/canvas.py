@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-SIZE = 256  # pixels a side
+SIZE = 512  # pixels a side
+UNIT = SIZE // 256  # blurs and other lengths are given in pixels of a picture of 256 a side
 CELLS = 32  # numbers a side of the noise
 FINEST = 9.0  # ridges a side that the noise's cells can still carry
 REACH = 12  # cells that a filter sees to every side
@@ -147,7 +148,7 @@ class Canvas:
         return blur(large[0, 0], 3)  # or a light from the side shows the cells
 
     def sparks(self, least: float, reach: float) -> Tensor:
-        """Points of light where the noise is high, 0..1, each about `reach` pixels wide."""
+        """Points of light where the noise is high, 0..1, each about `reach` units wide."""
         power, right, down = self.source(), self.source(), self.source()
         spots = torch.zeros(SIZE, SIZE)
         rows, columns = (power > least).nonzero(as_tuple=True)
@@ -157,7 +158,7 @@ class Canvas:
         spots[y.long().clamp(max=SIZE - 1), x.long().clamp(max=SIZE - 1)] = (
             power[rows, columns] - least + 0.3
         )
-        return (blur(spots, reach) * (2 * reach + 1) ** 2).clamp(0, 1)
+        return (blur(spots, reach) * (2 * reach * UNIT + 1) ** 2).clamp(0, 1)
 
     def around(self, body: Body, angle: float = 0.0, at: Window = WHOLE) -> tuple[Tensor, Tensor]:
         """Coordinates along and across a direction, from a body, within a window."""
@@ -237,8 +238,9 @@ def ramp(value: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
     return t * t * (3 - 2 * t)
 
 
-def blur(image: Tensor, pixels: float) -> Tensor:
+def blur(image: Tensor, units: float) -> Tensor:
     """About a Gaussian blur of [..., H, W], done on a smaller copy where it is wide."""
+    pixels = units * UNIT
     small = max(1, int(pixels // 2))
     flat = image.reshape(1, -1, *image.shape[-2:])
     size = flat.shape[-2:]

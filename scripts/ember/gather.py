@@ -1,6 +1,6 @@
 """Draws pictures ahead of training into shards on disk, in processes of their own.
 
-A shard is SHARD pictures as uint8 [SHARD, 3, 256, 256] and their captions and families.
+A shard is SHARD pictures as uint8 [SHARD, 3, SIZE, SIZE] and their captions and families.
 """
 
 import json
@@ -13,7 +13,7 @@ from canvas import SIZE
 from draw import example
 from grade import as_bytes
 
-SHARD = 500
+SHARD = 200
 
 
 def shard(folder: Path, number: int) -> None:

@@ -7,10 +7,12 @@ import math
 
 import numpy as np
 import torch
-from canvas import Canvas, Layer, blur, ramp
+from canvas import UNIT, Canvas, Layer, blur, ramp
 from torch import Tensor
 from torch.nn import functional
 from words import COLOURS
+
+PROBE = (slice(2 * UNIT, None, 4 * UNIT),) * 2  # the pixels that an order is ranked by
 
 
 def grade(canvas: Canvas, layer: Layer, colours: tuple[str, ...], ground: str | None) -> Tensor:
@@ -27,7 +29,7 @@ def grade(canvas: Canvas, layer: Layer, colours: tuple[str, ...], ground: str | 
     front = shade(colour, tone)
     back = backdrop(canvas, floor) * (1 + layer.dome)
     if layer.lifted:
-        fall = torch.roll(mask, (9, 6), (0, 1))
+        fall = torch.roll(mask, (9 * UNIT, 6 * UNIT), (0, 1))
         back = back * (1 - 0.55 * blur(fall, 7))
     picture = back + (front - back) * mask
     strength = 0.85 if "glowing" in kinds else 0.22
@@ -69,7 +71,7 @@ def finish(canvas: Canvas, layer: Layer) -> Layer:
 def swirl(canvas: Canvas, fields: Tensor) -> Tensor:
     """Fields [N, H, W] stirred around the heights and hollows of a noise, each a small whirl."""
     down, right = torch.gradient(canvas.noise(5))
-    grid = torch.stack((canvas.x + 2.0 * down, canvas.y - 2.0 * right), -1)[None]
+    grid = torch.stack((canvas.x + 2.0 * UNIT * down, canvas.y - 2.0 * UNIT * right), -1)[None]
     return functional.grid_sample(
         fields[None], grid, padding_mode="reflection", align_corners=False
     )[0]
@@ -119,8 +121,8 @@ def middling(tone: Tensor) -> Tensor:
 
 def even(order: Tensor, weight: Tensor) -> Tensor:
     """An order as a hue 0..1 of which every stretch covers an equal part of the weight."""
-    values, rank = order[2::4, 2::4].flatten().sort()
-    sums = (weight[2::4, 2::4].flatten()[rank] + 0.002).cumsum(0)
+    values, rank = order[PROBE].flatten().sort()
+    sums = (weight[PROBE].flatten()[rank] + 0.002).cumsum(0)
     places = torch.searchsorted(values, order.contiguous()).clamp(max=len(values) - 1)
     hue: Tensor = (sums / sums[-1])[places]
     return hue

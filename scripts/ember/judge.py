@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from words import COLOURS, FAMILIES
 
-SIDE = 64  # pixels the classifier sees, averaged from 256
+SIDE = 64  # pixels the classifier sees, averaged
 NEAR = 26.0  # CIELAB distance at which a pixel counts as of a colour
 ENOUGH = 0.05  # share of such pixels at which the colour is there
 

@@ -3,7 +3,7 @@
 import math
 
 import torch
-from canvas import SIZE, Canvas, Layer, blur, look, ramp, relief
+from canvas import SIZE, UNIT, Canvas, Layer, blur, look, ramp, relief
 
 
 def ink(c: Canvas) -> Layer:
@@ -81,7 +81,7 @@ def hills(c: Canvas) -> Layer:
     """Ridges behind ridges at dusk, mist in the valleys, a low sun over the farthest."""
     wide = 1.2 * c.scale
     level = c.noise(6 / wide, high=1.4) + 0.3 * c.noise(14 / wide, high=1.3)
-    slope = ramp(torch.gradient(level)[1], -0.06, 0.06)
+    slope = ramp(torch.gradient(level)[1] * UNIT, -0.06, 0.06)
     sun = (c.x - 0.22).hypot(c.y + 0.34)
     haze = torch.exp(-1.8 * sun)
     band = c.fbm(6, 2, 0.5, wide=2.5)
