@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from lwlive import preset
-from lwlive.checkpoint import folder_of, own_values
+from lwlive.checkpoint import folder_of, own_values, size_of
 from lwlive.engine.keyframe import Cond
 from lwlive.engine.model import Eager, load
 from lwlive.engine.networks import Kind
@@ -32,14 +32,14 @@ from lwlive.ring import Pixels
 ROOT = Path(__file__).resolve().parents[1]
 STRIP, BLEND = (ROOT / "presets" / name for name in ("strip.jpg", "blend.jpg"))
 FPS = 30.0
-SIZE = 256
+SHOWN = 256  # pixels of a frame in a row, however large the model makes it
 EVERY, COLUMNS, SMALL = 5, 10, 128  # of the blend: which frames, how many a row, pixels of each
 
 
 def main() -> None:
     """Make all pictures, or only those named."""
     folder = folder_of("ember")
-    model = Eager(load(folder, (SIZE, SIZE), "cpu", Kind("float32", True)), 4)
+    model = Eager(load(folder, size_of(folder, None), "cpu", Kind("float32", True)), 4)
     own = own_values(folder)
     presets = {path.stem: path for path in preset.bundled()}
     for name in sys.argv[1:] or [*presets, STRIP.stem, BLEND.stem]:
@@ -72,7 +72,8 @@ def pictures(model: Eager, walk: Walk, numbers: Iterable[int]) -> list[Pixels]:
             found.append(walk)
         walk = walk.after(1 / FPS)
     sampler = Sampler(model)
-    return sampler.pixels(sampler.latents(found))
+    made = (Image.fromarray(frame) for frame in sampler.pixels(sampler.latents(found)))
+    return [np.asarray(frame.resize((SHOWN, SHOWN), Image.Resampling.LANCZOS)) for frame in made]
 
 
 def bending(model: Eager, params: Params) -> list[Pixels]:

@@ -2,9 +2,12 @@
 
 import json
 import math
+import random
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,13 +30,17 @@ import draw  # noqa: E402
 import folder  # noqa: E402
 import gather  # noqa: E402
 import grade  # noqa: E402
+import grow  # noqa: E402
 import judge  # noqa: E402
+import keep  # noqa: E402
 import latents  # noqa: E402
 import likeness  # noqa: E402
 import muon  # noqa: E402
 import sample  # noqa: E402
+import train  # noqa: E402
 import words  # noqa: E402
-from critic import Critic  # noqa: E402
+from critic import SHARES, Critics  # noqa: E402
+from head_start import head_start  # noqa: E402
 
 TOKENIZER = CLIPTokenizer.from_pretrained(EMBER / "tokenizer")
 
@@ -113,6 +120,29 @@ def test_a_saved_model_trained_on_knows_what_it_knew() -> None:
         assert torch.equal(known[row], before[rows[piece]]), piece
 
 
+def test_a_grown_model_draws_what_it_drew_before_twice_as_large() -> None:
+    old = folder.blank()
+    small = {**old.unet.config, "in_channels": 4, "out_channels": 4}
+    old.unet = type(old.unet).from_config(small).eval()
+    levels = {f"{part}_block_out_channels": (16,) * 4 for part in ("encoder", "decoder")}
+    old.vae = type(old.vae)(
+        **levels, num_encoder_blocks=(0, 0, 3, 3), num_decoder_blocks=(3, 4, 1, 0)
+    )
+    head_start(old.vae)
+    drawn = torch.stack([draw.example(seed)[0] for seed in (3, 4)]) * 2 - 1
+    new = grow.grown(old, drawn)
+    assert grow.grown(new, drawn) is new
+    noise = sample.noises(new, 1, 2)
+    prompts = ["gold rings", "blue smoke"]
+    assert (sample.side(old), sample.side(new)) == (256, canvas.SIZE)
+    assert torch.equal(sample.filled(new, noise[:, :4])[:, :4], noise[:, :4])
+    before = sample.pictures(old, prompts, noise[:, :4], 1)
+    after = sample.pictures(new, prompts, noise, 1)
+    assert after.shape == (2, 3, canvas.SIZE, canvas.SIZE)
+    shrunk = torch.nn.functional.avg_pool2d(after, 2)
+    assert float((shrunk - before).abs().mean()) < 0.3 * float(before.std())
+
+
 def test_pictures_of_what_is_mentioned_are_taken_more_often() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(latents, "SHARD", 40)
@@ -152,32 +182,33 @@ def test_every_picture_is_learnt_from_its_noise_and_none_twice_at_a_time(
         assert bool((times < before[: len(times)]).all())
 
 
-def test_the_critic_learns_what_is_crisp_and_its_pull_is_a_share_of_the_errors() -> None:
+def test_the_critics_learn_what_is_crisp_and_their_pull_is_a_share_of_the_errors() -> None:
     torch.manual_seed(0)
-    critic = Critic(8)
-    eye = torch.optim.AdamW(critic.parameters(), 1e-2)
-    drawn = torch.randn(6, 4, 32, 32)
+    critics, near = Critics(8), (slice(8, 40), slice(0, 32))
+    eye = torch.optim.AdamW(critics.parameters(), 1e-2)
+    drawn = torch.randn(6, 3, 64, 64)
     made = torch.nn.functional.avg_pool2d(drawn, 3, 1, 1)
     for _ in range(30):
         eye.zero_grad()
-        critic.lesson(made, drawn).backward()
+        critics.lesson(made, drawn, near).backward()
         eye.step()
-    complaint = critic.complaint(made, drawn)
-    nearer = made - 0.1 * complaint / complaint.abs().max()
-    with torch.no_grad():
-        assert float(critic(drawn).mean()) > float(critic(made).mean())
-        assert float(critic(nearer).mean()) > float(critic(made).mean())
-    add = torch.ones(6, 1, 1, 1)
-    plain = denoiser.slope(critic, made, drawn, add, 0.0)
-    both = denoiser.slope(critic, made, drawn, add, 0.5)
-    assert math.isclose(float((both - plain).norm()), 0.5 * float(plain.norm()), rel_tol=1e-4)
+    for critic in (critics.close, critics.far):
+        complaint = critic.complaint(made, drawn)
+        nearer = made - 0.1 * complaint / complaint.abs().max()
+        with torch.no_grad():
+            assert float(critic(drawn).mean()) > float(critic(made).mean())
+            assert float(critic(nearer).mean()) > float(critic(made).mean())
+    plain = denoiser.slope(critics, made, drawn, near, 0.0)
+    both = denoiser.slope(critics, made, drawn, near, 0.5)
+    change = float((both - plain).norm() / plain.norm())
+    assert 0.5 * max(SHARES) * 0.9 < change <= 0.5 * sum(SHARES) * 1.001
 
 
 @pytest.mark.parametrize("family", list(words.FAMILIES))
 def test_every_family_draws_something(family: str) -> None:
     picture, _, asked = draw.example(41, family)
     assert asked.family == family
-    assert picture.shape == (3, 256, 256)
+    assert picture.shape == (3, canvas.SIZE, canvas.SIZE)
     assert 0 <= float(picture.min()) <= float(picture.max()) <= 1
     assert float(picture.mean(0).std()) > 0.04
 
@@ -256,15 +287,43 @@ def test_training_pairs_each_picture_with_the_noise_it_was_drawn_from(tmp_path: 
     with pytest.MonkeyPatch.context() as patch:
         for module in (gather, latents):
             patch.setattr(module, "SHARD", 2)
-        for number in (0, 3):
-            gather.shard(tmp_path, number)
-        data = latents.load(folder.blank().vae, TOKENIZER, tmp_path, tmp_path / "latents")
+        gather.shard(tmp_path, 0)
+        drawn = latents.Drawn(TOKENIZER, tmp_path)
+        assert len(drawn.now().noise) == 2
+        gather.shard(tmp_path, 3)
+        data = drawn.now()
     for row, seed in enumerate((0, 1, 6, 7)):
         assert torch.equal(data.noise[row], draw.starting(seed).half())
         with torch.inference_mode():
-            picture = torch.from_numpy(grade.as_bytes(draw.example(seed)[0])) / 127.5 - 1
-            wanted = folder.blank().vae.encoder(picture[None])[0]
-        assert torch.allclose(data.latents[row].float(), wanted, atol=0.02)
+            wanted = grade.as_bytes(draw.example(seed)[0])
+        assert np.array_equal(data.picture(row), wanted)
+    now = denoiser.batch(data, 2, 5, 6)
+    for noise, corner, part in zip(now.noise, now.corners, now.drawn, strict=True):
+        row = int((data.noise.float() - noise[:4]).abs().flatten(1).sum(1).argmin())
+        assert torch.equal(noise[:4], data.noise[row].float())
+        pixels = data.picture(row)[(slice(None), *denoiser.part(corner))]
+        assert torch.equal(part, torch.from_numpy(pixels.copy()).float() / 127.5 - 1)
+
+
+@given(st.integers(0, 12), st.integers(0, 12))
+@settings(deadline=None, max_examples=6)
+def test_what_counts_of_a_part_is_decoded_as_the_whole_picture_is(top: int, left: int) -> None:
+    torch.manual_seed(0)
+    decoder = folder.blank().vae.decoder.eval()
+    z = torch.randn(1, folder.LATENTS, 32, 32)
+    rows, columns = denoiser.part((top, left))
+    with torch.inference_mode():
+        whole = decoder(z)[..., rows, columns]
+        edge = denoiser.EDGE
+        alone = decoder(z[..., top : top + edge, left : left + edge])
+    mask = denoiser.seen((top, left), 32)
+    apart = (whole - alone).abs()[0].mean(0)
+    assert float(mask.mean()) >= ((edge - 2) / edge) ** 2
+    inside = float((apart * mask).sum() / mask.sum())
+    if bool((mask == 0).any()):
+        assert inside < 0.1 * float((apart * (1 - mask)).sum() / (1 - mask).sum())
+    else:
+        assert inside == 0
 
 
 @pytest.mark.parametrize("shape", [(20, 70), (70, 20), (48, 48)])
@@ -293,55 +352,156 @@ def test_no_step_of_the_optimiser_is_longer_than_a_whole_turn() -> None:
 
 
 def toy_store(count: int = 8) -> latents.Store:
-    """Random latents with true captions."""
+    """Random pictures and noises with true captions."""
     generator = torch.Generator().manual_seed(0)
     lines = [draw.example(i)[1] for i in range(count)]
     told = latents.tokenize(TOKENIZER, lines)[:, None].to(torch.int16)
+    shape = (count, 3, canvas.SIZE, canvas.SIZE)
     return latents.Store(
-        torch.randn(count, 4, 32, 32, generator=generator).half(),
+        [np.random.default_rng(0).integers(0, 256, shape, np.uint8)],
         torch.randn(count, 4, 32, 32, generator=generator).half(),
         told,
         torch.ones(count, dtype=torch.int16),
     )
 
 
-def test_training_resumed_is_training_uninterrupted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(denoiser, "PAIRS", 4)
-    data, before = toy_store(), folder.blank().unet.conv_out.weight.clone()
-
-    def run(checkpoint: Path, *stops: int) -> folder.Ember:
+def trained(checkpoint: Path, steps: int, *stops: int | None, **more: Any) -> folder.Ember:
+    """A blank model that is trained on random pictures, two at a time, stopped now and then."""
+    data = toy_store()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(denoiser, "PAIRS", 2)
         for stop in stops:
             ember = folder.blank()
-            denoiser.train(ember, data, checkpoint, 2, lambda _: None, stop)
-        return ember
+            denoiser.train(ember, lambda: data, checkpoint, steps, lambda _: None, stop, **more)
+    return ember
 
-    whole, parts = run(tmp_path / "whole.pt", 2), run(tmp_path / "parts.pt", 1, 2)
-    for a, b in zip(whole.unet.parameters(), parts.unet.parameters(), strict=True):
+
+def test_training_resumed_is_training_uninterrupted(tmp_path: Path) -> None:
+    whole = trained(tmp_path / "whole.pt", 3, 3)
+    parts = trained(tmp_path / "parts.pt", 3, 1, 3)
+    before = folder.blank()
+    for part in ("unet", "text"):
+        net, again = (getattr(ember, part).parameters() for ember in (whole, parts))
+        assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(net, again, strict=True)), part
+    for old, a, b in zip(
+        *(ember.vae.decoder.parameters() for ember in (before, whole, parts)), strict=True
+    ):
         assert torch.allclose(a, b, atol=1e-6)
-    assert not torch.equal(before, whole.unet.conv_out.weight)
+        assert not torch.equal(old, a)
+    assert not torch.equal(before.unet.conv_out.weight, whole.unet.conv_out.weight)
 
 
-def test_autoencoder_begins_with_colours_and_learns() -> None:
+def test_training_stops_in_time_and_leaves_pieces_that_it_continues_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keep, "PIECE", 2**20)
+    checkpoint, safe = tmp_path / "denoiser.pt", tmp_path / "safe"
+    options: dict[str, Any] = {
+        "until": time.monotonic(),
+        "kept": lambda: keep.cut(checkpoint, safe),
+    }
+    first = trained(checkpoint, 3, None, **options)
+    done = keep.restore(checkpoint)
+    assert done == 1, "the step that is begun when time is up is the last"
+    assert all(path.stat().st_size <= 2**20 for path in safe.iterdir())
+    checkpoint.rename(tmp_path / "whole.pt")
+    assert keep.join(safe, checkpoint)
+    assert checkpoint.read_bytes() == (tmp_path / "whole.pt").read_bytes()
+    trained(checkpoint, 3, None)
+    assert keep.restore(checkpoint) == 3
+    assert first.unet.conv_out.weight.device.type == "cpu"
+
+
+@given(size=st.integers(0, 5000), harm=st.sampled_from(["none", "missing", "cut", "changed"]))
+@settings(deadline=None, max_examples=40)
+def test_pieces_are_joined_whole_or_not_at_all(
+    tmp_path_factory: pytest.TempPathFactory, size: int, harm: str
+) -> None:
+    base = tmp_path_factory.mktemp("pieces")
+    file, safe = base / "work" / "a.pt", base / "safe"
+    file.parent.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keep, "PIECE", 700)
+        for content in (random.Random(size).randbytes(6000), random.Random(size).randbytes(size)):
+            file.write_bytes(content)
+            keep.cut(file, safe)
+        pieces = sorted(p for p in safe.iterdir() if p.suffix != ".json")
+        assert len(pieces) == -(-size // 700), "those of the file before are gone"
+        if harm != "none" and pieces:
+            {
+                "missing": lambda p: p.unlink(),
+                "cut": lambda p: p.write_bytes(p.read_bytes()[:-1]),
+                "changed": lambda p: p.write_bytes(bytes([p.read_bytes()[0] ^ 1]) + b"x" * 9),
+            }[harm](pieces[-1])
+            with pytest.raises(ValueError, match="copy"):
+                keep.join(safe, base / "b" / "a.pt")
+            assert not (base / "b" / "a.pt").exists()
+        else:
+            assert keep.join(safe, base / "b" / "a.pt")
+            assert (base / "b" / "a.pt").read_bytes() == content
+    assert not keep.join(base / "nowhere", file)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="tells what is said without a GPU")
+def test_a_gpu_that_is_not_there_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        train.main(["--work", str(tmp_path), "--device", "cuda"])
+    assert "leave --device out" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [(["--pictures", "5"], "--pictures wants"), (["--pieces", "SAFE"], "is missing: copy all")],
+)
+def test_what_training_cannot_begin_with_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], told: str
+) -> None:
+    safe = tmp_path / "safe"
+    (tmp_path / "denoiser.pt").write_bytes(b"weights")
+    keep.cut(tmp_path / "denoiser.pt", safe)
+    next(safe.glob("*.000")).unlink()
+    words = [str(safe) if flag == "SAFE" else flag for flag in flags]
+    with pytest.raises(SystemExit):
+        train.main(["--work", str(tmp_path / "work"), "--stage", "save", *words])
+    assert told in capsys.readouterr().err
+
+
+def test_the_whole_training_makes_a_folder_that_the_stock_pipeline_opens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(denoiser, "PAIRS", 2)
+    monkeypatch.setattr(autoencoder, "BATCH", 2)
+    work, out = str(tmp_path / "work"), str(tmp_path / "out")
+    steps = ["--denoiser-steps", "1", "--encoder-steps", "1"]
+    for module in (gather, latents):
+        monkeypatch.setattr(module, "SHARD", 2)
+    for number in range(2):
+        gather.shard(tmp_path / "work" / "data", number)
+    for stage in ("denoiser", "encoder", "save"):
+        train.main(["--work", work, "--stage", stage, "--out", out, "--threads", "1", *steps])
+    pipe = StableDiffusionPipeline.from_pretrained(out)
+    pipe.set_progress_bar_config(disable=True)
+    made = pipe("gold rings", num_inference_steps=1, guidance_scale=1.0, output_type="np").images
+    assert made.shape == (1, canvas.SIZE, canvas.SIZE, 3)
+
+
+def test_a_blank_decoder_begins_with_colours() -> None:
     vae = folder.blank().vae
     picture = torch.stack([draw.example(seed)[0] for seed in (3, 4)]) * 2 - 1
-    assert float(autoencoder.decibels(vae, picture).mean()) > 15
-    loss = autoencoder.step_loss(vae, picture[:, :, :64, :64])
-    loss.backward()
-    for name, weight in vae.named_parameters():
-        assert weight.grad is not None, name
-        assert torch.isfinite(weight.grad).all(), name
+    assert float(autoencoder.decibels(vae, picture).mean()) > 12
 
 
-def test_a_saved_autoencoder_trained_on_keeps_what_latents_mean(
+def test_the_encoder_learns_and_leaves_the_decoder_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gather, "SHARD", 2)
     gather.shard(tmp_path, 0)
     vae, before = folder.blank().vae, folder.blank().vae
-    autoencoder.train(vae, tmp_path, tmp_path / "vae.pt", 1, lambda _: None, frozen=0)
-    for old, new in zip(before.encoder.parameters(), vae.encoder.parameters(), strict=True):
+    autoencoder.train(vae, tmp_path, tmp_path / "vae.pt", 1, lambda _: None)
+    for old, new in zip(before.decoder.parameters(), vae.decoder.parameters(), strict=True):
         assert torch.equal(old, new)
-    pairs = zip(before.decoder.parameters(), vae.decoder.parameters(), strict=True)
-    assert not all(torch.equal(old, new) for old, new in pairs)
+    pairs = zip(before.encoder.parameters(), vae.encoder.parameters(), strict=True)
+    assert not any(torch.equal(old, new) for old, new in pairs)

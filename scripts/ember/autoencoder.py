@@ -1,6 +1,6 @@
-"""Training of the tiny autoencoder: pictures to latents of unit variance and back.
+"""Training of the encoder: pictures to latents of which a decoder, as it is, makes them again.
 
-This file knows nothing of words.
+The decoder learns with the denoiser, and the latents are theirs. This file knows nothing of words.
 """
 
 import time
@@ -9,17 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from denoiser import difference, quicker
 from diffusers import AutoencoderTiny
 from gather import paths, ready
 from keep import numbers, rate, restore, store
 from muon import advance, optimisers
 from torch import Tensor
-from torch.nn import functional
 
-CROP = 128  # pixels; the network is convolutional, so crops do
+CROP = 192  # pixels; the network is convolutional, so crops do
 BATCH = 8
 PEAK = 2e-3
-FROZEN = 1500  # steps after which the encoder stays as it is, and only the decoder learns
 
 
 def batch(folder: Path, rng: np.random.Generator, count: int = BATCH) -> Tensor:
@@ -36,28 +35,6 @@ def batch(folder: Path, rng: np.random.Generator, count: int = BATCH) -> Tensor:
     return torch.from_numpy(np.stack(crops)).float() / 127.5 - 1
 
 
-def difference(made: Tensor, wanted: Tensor) -> Tensor:
-    """L1 at three scales, and of the gradients: edges count, a flat blur does not pass."""
-    error = made - wanted
-    total = error.abs().mean() + 2 * error.square().mean()
-    total = total + 0.5 * (error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean())
-    for _ in range(2):
-        error = functional.avg_pool2d(error, 2)
-        total = total + 0.5 * error.abs().mean()
-    return total
-
-
-def step_loss(vae: AutoencoderTiny, pictures: Tensor) -> Tensor:
-    """Reconstruction, and latents held near mean 0 and deviation 1 in every channel."""
-    latents: Tensor = vae.encoder(pictures)
-    if not latents.requires_grad:
-        return difference(vae.decoder(latents + 0.06 * torch.randn_like(latents)), pictures)
-    made: Tensor = vae.decoder(latents + 0.04 * torch.randn_like(latents))
-    flat = latents.transpose(0, 1).flatten(1)
-    centred = flat.mean(1).square().mean() + (flat.std(1) - 1).square().mean()
-    return difference(made, pictures) + 0.05 * centred
-
-
 def train(
     vae: AutoencoderTiny,
     data: Path,
@@ -65,36 +42,38 @@ def train(
     steps: int,
     say: Callable[[str], None],
     stop: int | None = None,
-    frozen: int = FROZEN,
     peak: float = PEAK,
+    device: str = "cpu",
 ) -> None:
-    """Train for `steps` in all, or until `stop`, from the checkpoint where there is one.
-
-    The denoiser can begin once the encoder is frozen, after so many steps.
-    """
-    vae.to(memory_format=torch.channels_last).train()
-    tools = optimisers(vae, decay=0.0)
-    start = restore(checkpoint, vae=vae, **tools)
+    """Train the encoder for `steps` in all, or up to `stop`, from the checkpoint if any."""
+    vae.to(device, memory_format=torch.channels_last).train()
+    vae.decoder.requires_grad_(False)
+    tools = optimisers(vae.encoder, decay=0.0)
+    start = restore(checkpoint, device, encoder=vae.encoder, **tools)
+    precision = quicker(device)
     began, total = time.monotonic(), 0.0
     for step in range(start, steps if stop is None else stop):
-        vae.encoder.requires_grad_(step < frozen)
-        rng = numbers(1, step)
-        loss = step_loss(vae, batch(data, rng).to(memory_format=torch.channels_last))
+        drawn = batch(data, numbers(1, step)).to(device, memory_format=torch.channels_last)
+        with precision:
+            latents = vae.encoder(drawn)
+            made = vae.decoder(latents + 0.04 * torch.randn_like(latents))
+        loss = difference(made.float(), drawn)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(vae.encoder.parameters(), 1.0)
         advance(tools, rate(step, steps, peak))
         total += float(loss.detach())
         if (step + 1) % 50 == 0:
             each = (time.monotonic() - began) / (step + 1 - start)
-            say(f"autoencoder {step + 1}/{steps} loss {total / 50:.4f} {each:.3f} s/step")
+            say(f"encoder {step + 1}/{steps} loss {total / 50:.4f} {each:.3f} s/step")
             total = 0.0
         if (step + 1) % 200 == 0 or step + 1 in (steps, stop):
-            store(checkpoint, step + 1, vae=vae, **tools)
-    vae.eval()
+            store(checkpoint, step + 1, encoder=vae.encoder, **tools)
+    vae.decoder.requires_grad_(True)
+    vae.to("cpu").eval()
 
 
 @torch.inference_mode()
 def decibels(vae: AutoencoderTiny, pictures: Tensor) -> Tensor:
     """Peak signal-to-noise ratio of encoding and decoding, of each picture -1..1."""
-    made = torch.cat([vae.decoder(vae.encoder(part)).clamp(-1, 1) for part in pictures.split(16)])
+    made = torch.cat([vae.decoder(vae.encoder(part)).clamp(-1, 1) for part in pictures.split(8)])
     return -10 * ((made - pictures) / 2).square().mean((1, 2, 3)).log10()

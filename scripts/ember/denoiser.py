@@ -1,34 +1,62 @@
-"""Training of the denoiser with its text encoder: v-prediction in the latents, and a critic.
+"""Training of the whole way: a noise and a caption to latents, and those to pixels, end to end.
 
-This file knows nothing of how pictures are drawn or encoded.
+Text encoder, denoiser and decoder learn together from the error in pixels, and critics of
+pixels pull them from the blur that the error alone would ask for. What latents are is left to
+them: all that is asked is that they have about mean 0 and deviation 1, as the schedule takes for
+granted. This file knows nothing of how pictures are drawn.
 """
 
 import copy
+import math
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from critic import RATE, Critic
+from critic import RATE, Critics, Place
 from diffusers import DDIMScheduler
-from folder import Ember
+from folder import FACTOR, LATENTS, Ember
 from keep import follow, numbers, rate, restore, store
 from latents import Store, tokenize
 from muon import advance, optimisers
 from torch import Tensor, nn
+from torch.nn import functional
 
 PAIRS = 16  # pictures learnt at a time, each from its noise and some at several times
-PEAK = 2e-3
+PEAK = 1.1e-3
 MEMORY = 0.995  # of the moving average, per step
 SILENT = 0.1  # share of captions left empty, for guidance
-PULL = 1.0  # of the critic at the end, next to that of the error
-BEND = 0.3  # size of error from which it counts by itself rather than by its square
+EDGE = 20  # latents a side of the part of a picture that is decoded and looked at
+NEAR = 12 * FACTOR  # pixels a side of the place in it that a critic sees close by
+NOISY = 0.04  # deviation of the noise on latents that are decoded, so that the way in is smooth
+HELD = 0.02  # weight of latents' mean and deviation
+HEARD = 0.2  # share of the training after which the critics are heard
+PULL = 1.0  # of the critics at the end, next to that of the error
+FURTHER = (0.1, 0.5)  # how often steps beyond the first are learnt, at the start and the end
+AHEAD = 4  # batches that are read while one is learnt
+ROUND = 250  # steps after which newly drawn pictures are taken up
+EVERY = 150.0  # seconds between checkpoints
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step learns from."""
+
+    noise: Tensor  # [B, LATENTS, 32, 32]
+    tokens: Tensor  # [B, TOKENS]
+    corners: list[tuple[int, int]]  # of each picture's part, in latents
+    drawn: Tensor  # the parts, [B, 3, EDGE * FACTOR, EDGE * FACTOR], -1..1
 
 
 def coefficients(schedule: DDIMScheduler, times: Tensor) -> tuple[Tensor, Tensor]:
     """How much latent and how much noise there is at each time, both [B, 1, 1, 1]."""
-    kept = schedule.alphas_cumprod[times].view(-1, 1, 1, 1)
+    kept = schedule.alphas_cumprod.to(times.device)[times].view(-1, 1, 1, 1)
     return kept.sqrt(), (1 - kept).sqrt()
 
 
@@ -50,111 +78,250 @@ def course(count: int, further: float) -> list[Tensor]:
     return [first, torch.cat((second, torch.randint(100, 999, (few - few // 2,))))]
 
 
-def pair(data: Store, seed: int, step: int, count: int = PAIRS) -> tuple[Tensor, Tensor, Tensor]:
-    """Latents, the noise each was drawn from, and caption tokens, of one step.
+def batch(data: Store, seed: int, step: int, count: int) -> Batch:
+    """What one step learns from: the same for the same seed and step.
 
-    Pictures that tell more are taken more often, as much as they weigh.
+    Pictures that tell more are taken more often, as much as they weigh. The noise has the channels
+    that a picture was drawn from, and others that tell nothing.
     """
-    rng = numbers(seed, step)
+    rng = np.random.default_rng((seed, step))
     chance = data.weight.double().numpy()
-    rows = torch.from_numpy(rng.choice(len(chance), count, p=chance / chance.sum()))
+    rows = rng.choice(len(chance), count, p=chance / chance.sum())
     telling = torch.from_numpy(rng.integers(0, data.tokens.shape[1], count))
-    return data.latents[rows].float(), data.noise[rows].float(), data.tokens[rows, telling].long()
+    told = data.noise[torch.from_numpy(rows)].float()
+    cells = told.shape[-1]
+    rest = rng.standard_normal((count, LATENTS - told.shape[1], cells, cells), np.float32)
+    # beyond the edge and back, so that the picture's own edges are seen as often as its middle
+    far = np.clip(rng.integers(-3, cells - EDGE + 4, (count, 2)), 0, cells - EDGE)
+    corners = [(int(top), int(left)) for top, left in far]
+    parts = [
+        data.picture(row)[(slice(None), *part(corner))]
+        for row, corner in zip(rows.tolist(), corners, strict=True)
+    ]
+    drawn = torch.from_numpy(np.stack(parts)).float() / 127.5 - 1
+    tokens = data.tokens[torch.from_numpy(rows), telling].long()
+    return Batch(torch.cat((told, torch.from_numpy(rest)), 1), tokens, corners, drawn)
+
+
+def part(corner: tuple[int, int]) -> tuple[slice, slice]:
+    """The pixels of a part of EDGE latents a side, by its corner in latents."""
+    rows, columns = (slice(place * FACTOR, (place + EDGE) * FACTOR) for place in corner)
+    return rows, columns
+
+
+def seen(corner: tuple[int, int], cells: int) -> Tensor:
+    """Which pixels of a part count, 1 or 0: not those beside which the decoder saw no latents."""
+    mask = torch.ones(EDGE * FACTOR, EDGE * FACTOR)
+    for place, side in zip(corner, (mask, mask.T), strict=True):
+        if place > 0:
+            side[:FACTOR] = 0
+        if place + EDGE < cells:
+            side[-FACTOR:] = 0
+    return mask
 
 
 def hush(tokens: Tensor, empty: Tensor) -> Tensor:
     """Some captions replaced by the empty one."""
-    return torch.where(torch.rand(len(tokens), 1) < SILENT, empty, tokens)
+    quiet = torch.rand(len(tokens), 1) < SILENT
+    return torch.where(quiet.to(tokens.device), empty, tokens)
 
 
 def ways(
-    model: nn.ModuleDict, ember: Ember, batch: tuple[Tensor, ...], further: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Clean latents as the denoiser makes them along its way, those drawn, and the share of noise.
+    nets: dict[str, Any], schedule: DDIMScheduler, noise: Tensor, tokens: Tensor, further: float
+) -> tuple[Tensor, Tensor]:
+    """Clean latents as the denoiser makes them along its way, and whose row each is.
 
-    [N, 4, h, w] twice and [N, 1, 1, 1], of every pass over the batch. Every step begins where the
-    denoiser's own steps before it have led (DDIM, Song et al. 2021), as it will in use, and
-    learns the way from there to the picture.
+    [N, C, h, w] and [N], of every pass over the batch. Every step begins where the denoiser's own
+    steps before it have led (DDIM, Song et al. 2021), as it will in use, and learns the way from
+    there to the picture.
     """
-    latents, noise, tokens = batch
-    condition = model["text"](tokens).last_hidden_state
-    clean, rest, passes = torch.zeros_like(noise), noise, []
-    for times in course(len(latents), further):
-        rows = len(times)
-        keep, add = coefficients(ember.schedule, times)
-        noisy = keep * clean[:rows] + add * rest[:rows]
-        v = model["unet"](noisy, times, condition[:rows]).sample
+    condition = nets["text"](tokens).last_hidden_state
+    clean, rest, passes, rows = torch.zeros_like(noise), noise, [], []
+    for times in course(len(noise), further):
+        times, count = times.to(noise.device), len(times)
+        keep, add = coefficients(schedule, times)
+        noisy = keep * clean[:count] + add * rest[:count]
+        v = nets["unet"](noisy, times, condition[:count]).sample.float()
         made = keep * noisy - add * v
-        passes.append((made, latents[:rows], add))
+        passes.append(made)
+        rows.append(torch.arange(count))
         clean, rest = made.detach(), keep * v.detach() + add * noisy
-    made, drawn, add = (torch.cat(parts) for parts in zip(*passes, strict=True))
-    return made, drawn, add
+    return torch.cat(passes), torch.cat(rows)
 
 
-def error(made: Tensor, drawn: Tensor, add: Tensor) -> Tensor:
-    """Error of v (Salimans and Ho 2022), square where it is small.
+def difference(made: Tensor, drawn: Tensor) -> Tensor:
+    """L1 at four scales, squares, and gradients: edges count, a flat blur does not pass."""
+    error = made - drawn
+    total = error.abs().mean() + error.square().mean()
+    total = total + 0.7 * (error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean())
+    for _ in range(3):
+        error = functional.avg_pool2d(error, 2)
+        total = total + 0.4 * error.abs().mean()
+    return total
 
-    Where large errors counted by their squares, a region in doubt between two colours would
-    be given their mixture; so (pseudo-Huber, Charbonnier 1994) it is given one.
-    """
-    miss = (made - drawn) / add
-    return 2 * BEND * ((miss.square() + BEND**2).sqrt() - BEND).mean()
 
+def slope(critics: Critics, made: Tensor, drawn: Tensor, near: Place, pull: float) -> Tensor:
+    """Where made pixels should not go, [N, 3, H, W]: by their error, and by the critics.
 
-def slope(critic: Critic, made: Tensor, drawn: Tensor, add: Tensor, pull: float) -> Tensor:
-    """Where made latents should not go, [N, 4, h, w]: by their error, and by the critic.
-
-    The critic's part is `pull` times as large as the error's, however steep its scores are.
+    The critics' part is `pull` times as large as the error's, however steep their scores are.
     """
     made = made.detach().requires_grad_()
-    (by_error,) = torch.autograd.grad(error(made, drawn, add), made)
-    complaint = critic.complaint(made, drawn)
-    size = pull * by_error.norm() / (complaint.norm() + 1e-12)
-    both: Tensor = by_error + size * complaint
-    return both
+    (steep,) = torch.autograd.grad(difference(made, drawn), made)
+    if pull:
+        steep = steep + pull * steep.norm() * critics.complaint(made.detach(), drawn, near)
+    found: Tensor = steep
+    return found
+
+
+def quicker(device: str) -> AbstractContextManager[Any]:
+    """Bfloat16 where it is quicker: on a GPU, and on a processor where a try shows it."""
+    if device != "cpu":
+        return torch.autocast(device, torch.bfloat16)
+    net, x = nn.Conv2d(48, 48, 3, 1, 1), torch.randn(16, 48, 32, 32)
+    took = []
+    for enabled in (False, True):
+        for again in range(3):
+            began = time.perf_counter()
+            with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+                net(x).square().mean().backward()
+            if again:  # the first time is not the usual one
+                took.append(time.perf_counter() - began)
+    return torch.autocast("cpu", torch.bfloat16, enabled=min(took[2:]) < min(took[:2]))
+
+
+def read(drawn: Callable[[], Store], steps: range) -> Iterator[tuple[int, Batch]]:
+    """So many steps with their batches, some of which are read ahead in threads of their own."""
+    with ThreadPoolExecutor(AHEAD) as pool:
+        coming: deque[Future[Batch]] = deque()
+        for ahead in range(len(steps) + AHEAD):
+            if ahead < len(steps):
+                if ahead % ROUND == 0:
+                    data = drawn()
+                coming.append(pool.submit(batch, data, 2, steps[ahead], PAIRS))
+            if ahead >= AHEAD:
+                yield steps[ahead - AHEAD], coming.popleft().result()
+
+
+@dataclass
+class Learner:
+    """All that learns, with what is kept of it in checkpoints."""
+
+    ember: Ember
+    device: str
+
+    def __post_init__(self) -> None:
+        ember, device = self.ember, self.device
+        ember.unet.to(memory_format=torch.contiguous_format)  # a twentieth faster, backwards
+        ember.vae.decoder.to(memory_format=torch.channels_last)
+        parts = {"unet": ember.unet, "text": ember.text, "decoder": ember.vae.decoder}
+        self.model = nn.ModuleDict(parts).to(device).train()
+        self.average = copy.deepcopy(self.model).eval()
+        self.tools = optimisers(self.model, decay=0.01)
+        torch.manual_seed(1)
+        self.critics = Critics().to(device)
+        self.eye = torch.optim.AdamW(
+            self.critics.parameters(), RATE, betas=(0.5, 0.99), weight_decay=0
+        )
+        self.nets: dict[str, Any] = dict(self.model.items())
+        if device != "cpu":
+            self.nets |= {name: torch.compile(self.nets[name]) for name in ("unet", "decoder")}
+        self.empty = tokenize(ember.tokenizer, [""]).to(device)
+        self.precision = quicker(device)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint has."""
+        ours = {"model": self.model, "average": self.average}
+        return {**ours, "critics": self.critics, "eye": self.eye, **self.tools}
+
+    def made(self, now: Batch, further: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Latents of every pass, and the parts as decoded and as drawn, [N, 3, H, W].
+
+        Beside the edge of a part, where the decoder saw too little, it is as drawn.
+        """
+        noise, tokens = now.noise.to(self.device), now.tokens.to(self.device)
+        with self.precision:
+            tokens = hush(tokens, self.empty)
+            latents, rows = ways(self.nets, self.ember.schedule, noise, tokens, further)
+            corners = [now.corners[row] for row in rows.tolist()]
+            places = zip(latents, corners, strict=True)
+            z = torch.stack([one[:, i : i + EDGE, j : j + EDGE] for one, (i, j) in places])
+            z = (z + NOISY * torch.randn_like(z)).contiguous(memory_format=torch.channels_last)
+            decoded = (
+                self.nets["decoder"](z).float().contiguous()
+            )  # the error's own is half as slow
+        drawn = now.drawn[rows].to(self.device)
+        mask = torch.stack([seen(corner, noise.shape[-1]) for corner in corners])[:, None]
+        return latents, drawn + (decoded - drawn) * mask.to(self.device), drawn
+
+    def step(self, now: Batch, rng: np.random.Generator, share: float, speed: float) -> Tensor:
+        """One step, `share` of the way through the training; the error, and what latents lack.
+
+        The critics are heard more and more, and steps beyond the first, which begin where it has
+        led, are learnt more and more often.
+        """
+        further = FURTHER[0] + (FURTHER[1] - FURTHER[0]) * share
+        latents, pixels, drawn = self.made(now, further)
+        pull = PULL * max(0.0, (share - HEARD) / (1 - HEARD))
+        top, left = (int(corner) for corner in rng.integers(0, EDGE * FACTOR - NEAR + 1, 2))
+        near = slice(top, top + NEAR), slice(left, left + NEAR)
+        with self.precision:
+            if pull:
+                self.critics.lesson(pixels.detach(), drawn, near).backward()
+                self.eye.step()
+                self.eye.zero_grad()
+            steep = slope(self.critics, pixels, drawn, near, pull)
+        flat = latents.transpose(0, 1).flatten(1)
+        apart = flat.mean(1).square().mean() + (flat.std(1) - 1).square().mean()
+        torch.autograd.backward([pixels, HELD * apart], [steep, None])
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        advance(self.tools, speed)
+        error = (pixels - drawn)[: len(now.drawn)].detach().abs().mean()
+        return torch.stack((error, apart.detach()))
+
+    def finished(self) -> None:
+        """Give the averaged weights to ember, on the CPU."""
+        average = self.average.to("cpu")
+        self.ember.unet, self.ember.text = average["unet"], average["text"]
+        self.ember.vae.decoder = average["decoder"]
 
 
 def train(
     ember: Ember,
-    data: Store,
+    drawn: Callable[[], Store],
     checkpoint: Path,
     steps: int,
     say: Callable[[str], None],
     stop: int | None = None,
     peak: float = PEAK,
+    device: str = "cpu",
+    until: float = math.inf,
+    kept: Callable[[], object] = lambda: None,
 ) -> None:
-    """Train for `steps` in all, or until `stop`; ember holds the averaged weights afterwards.
+    """Train for `steps` in all, or up to `stop`, or until a time on the monotonic clock.
 
-    The first step is learnt throughout, the ones after it more and more often, since they
-    begin where it has led; and the critic, who learns as well, is heard more and more.
+    ember holds the averaged weights afterwards. drawn: asked for pictures now and then. kept:
+    called after every checkpoint.
     """
-    ember.unet.to(memory_format=torch.contiguous_format)  # a twentieth faster, backwards
-    model = nn.ModuleDict({"unet": ember.unet, "text": ember.text}).train()
-    average = copy.deepcopy(model).eval()
-    tools = optimisers(model, decay=0.01)
-    critic = Critic()
-    eye = torch.optim.AdamW(critic.parameters(), RATE, betas=(0.5, 0.99), weight_decay=0)
-    parts = {"model": model, "average": average, "critic": critic, "eye": eye, **tools}
-    start = restore(checkpoint, **parts)
-    empty = tokenize(ember.tokenizer, [""])
-    began, total = time.monotonic(), np.zeros(2)
-    for step in range(start, steps if stop is None else stop):
-        latents, noise, tokens = pair(data, 2, step)
-        made, drawn, add = ways(model, ember, (latents, noise, hush(tokens, empty)), step / steps)
-        lesson = critic.lesson(made, drawn)
-        lesson.backward()
-        eye.step()
-        eye.zero_grad()
-        made.backward(slope(critic, made, drawn, add, PULL * step / steps))
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        advance(tools, rate(step, steps, peak))
-        follow(average, model, step, MEMORY)
-        total += (float(error(made.detach(), drawn, add)), float(lesson.detach()))
-        if (step + 1) % 50 == 0:
-            each = (time.monotonic() - began) / (step + 1 - start)
-            loss, told = total / 50
-            say(f"denoiser {step + 1}/{steps} loss {loss:.4f} critic {told:.3f} {each:.3f} s/step")
-            total[:] = 0
-        if (step + 1) % 100 == 0 or step + 1 in (steps, stop):
-            store(checkpoint, step + 1, **parts)
-    ember.unet, ember.text = average["unet"], average["text"]
+    learner = Learner(ember, device)
+    start = restore(checkpoint, device, **learner.state)
+    last = steps if stop is None else stop
+    began = saved = time.monotonic()
+    total = torch.zeros(2, device=device)
+    for step, now in read(drawn, range(start, last)):
+        rng = numbers(3, step)
+        total += learner.step(now, rng, step / steps, rate(step, steps, peak))
+        follow(learner.average, learner.model, step, MEMORY)
+        done, clock = step + 1, time.monotonic()
+        if done % 50 == 0:
+            each = (clock - began) / (done - start)
+            error, apart = (total / 50).tolist()
+            say(f"denoiser {done}/{steps} L1 {error:.4f} latents {apart:.3f} {each:.3f} s/step")
+            total = torch.zeros_like(total)
+        if clock >= until or done == last or clock - saved > EVERY:
+            store(checkpoint, done, **learner.state)
+            kept()
+            saved = clock
+        if clock >= until:
+            break
+    learner.finished()

@@ -22,6 +22,8 @@ TARGET = Path(__file__).parents[2] / "lwlive" / "ember"
 TOKENS = 32  # the longest prompt, start and end included
 VOCABULARY = 2048  # rows of the text encoder's table; what is not used yet is room to grow
 CONDITION = 128  # width of a text token
+LATENTS = 16  # channels; a picture is drawn from the noise of the first four
+FACTOR = 16  # pixels a side that one latent stands for
 START, END = "<|startoftext|>", "<|endoftext|>"
 
 
@@ -145,6 +147,8 @@ def blank(seed: int = 0) -> Ember:
     )
     unet = UNet2DConditionModel(
         sample_size=32,
+        in_channels=LATENTS,
+        out_channels=LATENTS,
         block_out_channels=(48, 64, 160, 160),  # down to 4x4, where padding tells the place
         layers_per_block=1,
         down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
@@ -157,11 +161,11 @@ def blank(seed: int = 0) -> Ember:
         addition_embed_type_num_heads=4,
     )
     vae = AutoencoderTiny(
-        latent_channels=4,
-        encoder_block_out_channels=(16, 16, 16, 16),
-        num_encoder_blocks=(0, 0, 3, 3),
-        decoder_block_out_channels=(16, 16, 16, 16),
-        num_decoder_blocks=(3, 4, 1, 0),
+        latent_channels=LATENTS,
+        encoder_block_out_channels=(16,) * 5,
+        num_encoder_blocks=(0, 0, 0, 3, 3),
+        decoder_block_out_channels=(16,) * 5,
+        num_decoder_blocks=(3, 4, 1, 1, 0),
     )
     head_start(vae)
     return Ember(tok, text, unet, vae, schedule())

@@ -1,8 +1,8 @@
-"""Drawn pictures as training data for the denoiser: latents, their noises, and captions.
+"""Drawn pictures as training data: their noises, captions and pixels.
 
 A picture was drawn from its noise, and is learnt with it: a coupling of noise and data
 (Albergo et al. 2023) under which few steps need not average over arrangements. This file
-knows nothing of networks but the encoder.
+knows nothing of networks.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from caption import say, wish
-from diffusers import AutoencoderTiny
 from draw import starting
 from gather import SHARD, paths, ready
 from torch import Tensor
@@ -23,23 +22,18 @@ TELLINGS = 6  # captions kept for each picture
 
 @dataclass
 class Store:
-    """Everything the denoiser learns from, in memory."""
+    """Everything that is learnt from: pictures stay on disk, all else is in memory."""
 
-    latents: Tensor  # [N, 4, 32, 32] float16
+    pictures: list[np.ndarray]  # of each shard, uint8 [SHARD, 3, SIZE, SIZE]
     noise: Tensor  # [N, 4, 32, 32] float16, what each was drawn from
     tokens: Tensor  # [N, TELLINGS, TOKENS] int16
     weight: Tensor  # [N] int16, how often each is taken, next to the others
 
-
-@torch.inference_mode()
-def encode(vae: AutoencoderTiny, folder: Path, number: int) -> Tensor:
-    """One shard as latents, [SHARD, 4, 32, 32] float16."""
-    drawn = np.load(paths(folder, number)[0], mmap_mode="r")
-    latents = []
-    for start in range(0, SHARD, 20):
-        part = torch.from_numpy(drawn[start : start + 20].astype(np.float32)) / 127.5 - 1
-        latents.append(vae.encoder(part.to(memory_format=torch.channels_last)).half())
-    return torch.cat(latents)
+    def picture(self, row: int) -> np.ndarray:
+        """The pixels of one, uint8 [3, SIZE, SIZE]."""
+        shard = self.pictures[0].shape[0]
+        pixels: np.ndarray = self.pictures[row // shard][row % shard]
+        return pixels
 
 
 def noises(number: int) -> Tensor:
@@ -73,24 +67,27 @@ def tokenize(tokenizer: CLIPTokenizer, lines: list[str]) -> Tensor:
     return torch.tensor(ids)
 
 
-def load(
-    vae: AutoencoderTiny,
-    tokenizer: CLIPTokenizer,
-    folder: Path,
-    cache: Path,
-    more: Sequence[str] = (),
-) -> Store:
-    """All drawn shards as one store; latents are encoded once and kept in `cache`.
+class Drawn:
+    """The shards drawn so far; there may be more of them the next time.
 
     more: families and modifiers to be taken once more often for every mention.
     """
-    parts = []
-    for number in ready(folder):
-        path = cache / f"{number:04d}.pt"
-        if not path.exists():
-            cache.mkdir(parents=True, exist_ok=True)
-            torch.save(encode(vae, folder, number), path.with_suffix(".new"))
-            path.with_suffix(".new").replace(path)
-        latents = torch.load(path, weights_only=True)
-        parts.append((latents, noises(number), *tellings(tokenizer, number, more)))
-    return Store(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+    def __init__(self, tokenizer: CLIPTokenizer, folder: Path, more: Sequence[str] = ()) -> None:
+        self.tokenizer, self.folder, self.more = tokenizer, folder, more
+        self.parts: dict[int, Store] = {}
+
+    def now(self) -> Store:
+        """All of them as one."""
+        for number in ready(self.folder):
+            if number not in self.parts:
+                pictures = np.load(paths(self.folder, number)[0], mmap_mode="r")
+                told = tellings(self.tokenizer, number, self.more)
+                self.parts[number] = Store([pictures], noises(number), *told)
+        parts = [self.parts[number] for number in sorted(self.parts)]
+        return Store(
+            [part.pictures[0] for part in parts],
+            torch.cat([part.noise for part in parts]),
+            torch.cat([part.tokens for part in parts]),
+            torch.cat([part.weight for part in parts]),
+        )

@@ -22,8 +22,9 @@ from folder import TARGET, Ember, knows, unknown
 from judge import collect, guess, network, present, teach
 from likeness import detail, spread
 from motion import jump, opened, rate
-from sample import open_folder, pictures
+from sample import filled, open_folder, pictures, side
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
 from words import FAMILIES
 
 HELD_OUT = 10**9  # the first seed that no training picture has
@@ -49,8 +50,14 @@ def fresh(
         for seed, one in islice((d for d in drawn if knows(ember, d[1][1])), each):
             seeds.append(seed)
             made.append(one)
-    noises = torch.stack([starting(seed) for seed in seeds])
-    return torch.stack([m[0] for m in made]), noises, [m[1] for m in made], [m[2] for m in made]
+    noises = filled(ember, torch.stack([starting(seed) for seed in seeds]))
+    images = shrunk(torch.stack([m[0] for m in made]), ember)
+    return images, noises, [m[1] for m in made], [m[2] for m in made]
+
+
+def shrunk(drawn: Tensor, ember: Ember) -> Tensor:
+    """Drawn pictures as large as the model's own."""
+    return adaptive_avg_pool2d(drawn, side(ember))
 
 
 def judge(work: Path, shards: int, steps: int) -> nn.Sequential:
@@ -91,16 +98,19 @@ def variety(ember: Ember, captions: list[str], wishes: list[Wish], steps: int) -
     """Mean distance between seeds of one prompt, as a share of that of drawn pictures."""
     noises = torch.stack([starting(HELD_OUT - 1 - k) for k in range(SEEDS)])
     with torch.inference_mode():
-        drawn = torch.stack([draw(wish, noise) for wish in wishes for noise in noises])
+        drawn = shrunk(
+            torch.stack([draw(wish, noise) for wish in wishes for noise in noises]), ember
+        )
     repeated = [caption for caption in captions for _ in noises]
+    noises = filled(ember, noises)
     made = pictures(ember, repeated, noises.repeat(len(captions), 1, 1, 1), steps)
     groups = (len(captions), SEEDS)
     return spread(made.unflatten(0, groups)) / spread(drawn.unflatten(0, groups))
 
 
-def smoothness(folder: Path) -> dict[str, float]:
+def smoothness(folder: Path, pixels: int) -> dict[str, float]:
     """The largest change from frame to frame in medians: the worst of the walks."""
-    model = opened(folder, 256)
+    model = opened(folder, pixels)
     found = {}
     for name, pace in (("pace_off", 0.0), ("pace_on", 1.0)):
         jumps = [jump(model, folder, prompt, seed, pace) for seed, prompt in enumerate(WALKS)]
@@ -144,7 +154,7 @@ def main() -> None:
         found["variety"] = variety(ember, captions[:: flags.each], wishes[:: flags.each], steps)
         report[f"steps_{steps}"] = found
         print(f"{steps} steps", found, flush=True)
-    report |= smoothness(flags.model)
+    report |= smoothness(flags.model, side(ember))
     report["frames_s"] = {side: round(rate(flags.model, side), 1) for side in flags.sizes}
     for name, value in report.items():
         print(f"{name:18} {value}")

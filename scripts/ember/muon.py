@@ -24,7 +24,7 @@ def whitening(matrix: Tensor) -> Tensor:
     """
     size = matrix.norm() + 1e-7
     square = matrix @ matrix.T / size.square()
-    one = torch.eye(len(matrix))
+    one = torch.eye(len(matrix), device=matrix.device)
     factor: Tensor = one / size
     for _ in range(ROUNDS):
         turn = A * one + (B * square + C * square @ square)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from folder import Ember
-from latents import Store, tokenize
+from latents import tokenize
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -30,7 +30,7 @@ def open_folder(folder: Path) -> Ember:
 def denoise(
     ember: Ember, noise: Tensor, prompts: list[str], steps: int, guidance: float = 1.0
 ) -> Tensor:
-    """Clean latents, [B, 4, h, w], by DDIM (Song et al. 2021) without added noise."""
+    """Clean latents, [B, C, h, w], by DDIM (Song et al. 2021) without added noise."""
     condition = ember.text(tokenize(ember.tokenizer, prompts)).last_hidden_state
     empty = ember.text(tokenize(ember.tokenizer, [""])).last_hidden_state.expand_as(condition)
     ember.schedule.set_timesteps(steps)
@@ -48,7 +48,7 @@ def denoise(
 def pictures(
     ember: Ember, prompts: list[str], noise: Tensor, steps: int, guidance: float = 1.0
 ) -> Tensor:
-    """One picture for each prompt and noise [B, 4, H, W], [B, 3, 8H, 8W], 0..1."""
+    """One picture for each prompt and noise [B, C, h, w], [B, 3, H, W], 0..1."""
     made = []
     for start in range(0, len(prompts), 16):
         part = prompts[start : start + 16]
@@ -64,23 +64,27 @@ def decoded(ember: Ember, latents: Tensor) -> Tensor:
     return pictures.clamp(-1, 1) / 2 + 0.5
 
 
-@torch.inference_mode()
-def contrast(ember: Ember, data: Store, count: int = 320) -> float:
-    """Deviation of the latents made in one step, as a share of that of those drawn.
-
-    It is below 1, since the denoiser gives the mean of what it is in doubt of; pictures are as
-    bright and dark as those drawn where latents are divided by it before they are decoded.
-    """
-    made = []
-    for some in torch.arange(count).split(16):
-        condition = ember.text(data.tokens[some, 0].long()).last_hidden_state
-        noise = data.noise[some].float().to(memory_format=torch.channels_last)
-        made.append(-ember.unet(noise, 999, condition).sample)
-    return float(torch.cat(made).std() / data.latents[:count].float().std())
+def factor(ember: Ember) -> int:
+    """Pixels a side that one of a model's latents stands for."""
+    return int(2 ** (len(ember.vae.config.encoder_block_out_channels) - 1))
 
 
-def noises(seed: int, count: int, side: int = 256) -> Tensor:
-    """The noises of consecutive seeds for pictures of so many pixels, [count, 4, H, W]."""
-    shape = (4, side // 8, side // 8)
+def side(ember: Ember) -> int:
+    """Pixels a side of a model's pictures, where nothing else is asked."""
+    return int(ember.unet.config.sample_size) * factor(ember)
+
+
+def noises(ember: Ember, seed: int, count: int, pixels: int | None = None) -> Tensor:
+    """The noises of consecutive seeds for pictures of so many pixels, [count, C, h, w]."""
+    cells = (pixels or side(ember)) // factor(ember)
+    shape = (ember.unet.config.in_channels, cells, cells)
     seeds = [torch.Generator().manual_seed(seed + i) for i in range(count)]
     return torch.stack([torch.randn(shape, generator=each) for each in seeds])
+
+
+def filled(ember: Ember, told: Tensor) -> Tensor:
+    """Noises that pictures were drawn from, [B, 4, h, w], with the channels that tell nothing."""
+    seed = torch.Generator().manual_seed(0)
+    more = ember.unet.config.in_channels - told.shape[1]
+    rest = torch.randn((len(told), more, *told.shape[2:]), generator=seed)
+    return torch.cat((told, rest), 1)

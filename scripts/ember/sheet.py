@@ -13,7 +13,7 @@ from draw import example
 from folder import TARGET, Ember, knows
 from motion import bend, opened, places, shown
 from PIL import Image, ImageDraw
-from sample import noises, open_folder, pictures
+from sample import noises, open_folder, pictures, side
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 from words import COLOURS, FAMILIES, MODIFIERS
@@ -60,7 +60,7 @@ def save(images: Tensor, labels: list[str], columns: int, path: Path) -> None:
 
 def prompted(ember: Ember, prompts: list[str], columns: int, steps: int = 1) -> Sheet:
     """A picture of each prompt, half as large; a row of them shares its noises with the others."""
-    noise = noises(5, columns).repeat(-(-len(prompts) // columns), 1, 1, 1)[: len(prompts)]
+    noise = noises(ember, 5, columns).repeat(-(-len(prompts) // columns), 1, 1, 1)[: len(prompts)]
     return avg_pool2d(pictures(ember, prompts, noise, steps), 2), prompts, columns
 
 
@@ -104,29 +104,33 @@ def mixes(ember: Ember) -> Sheet:
 
 def moods(ember: Ember) -> Sheet:
     """The same prompts and noises at 1, 2, 4 and 20 steps."""
-    noise = noises(40, len(MOODS))
+    noise = noises(ember, 40, len(MOODS))
     rows = [pictures(ember, list(MOODS), noise, steps) for steps in (1, 2, 4, 20)]
     labels = [f"{n} {mood}" for mood in MOODS for n in (1, 2, 4, 20)]
     return avg_pool2d(torch.stack(rows, 1).flatten(0, 1), 2), labels, 8
 
 
-def large(ember: Ember, side: int) -> Sheet:
+def large(ember: Ember, pixels: int) -> Sheet:
     """Pictures of another size, as large as they are."""
-    return pictures(ember, list(LARGE), noises(5, len(LARGE), side), 1), list(LARGE), len(LARGE)
+    return (
+        pictures(ember, list(LARGE), noises(ember, 5, len(LARGE), pixels), 1),
+        list(LARGE),
+        len(LARGE),
+    )
 
 
-def walks(folder: Path) -> Sheet:
+def walks(folder: Path, pixels: int) -> Sheet:
     """Eight walks, eight frames of each, half a second apart."""
-    model, made = opened(folder, 256), []
+    model, made = opened(folder, pixels), []
     for seed, prompt in enumerate(WALKS):
         walk = places(model, folder, prompt=prompt, seed=seed)
         made += shown(model, [next(walk) for _ in range(120)][::15])
     return as_sheet(made), [prompt for prompt in WALKS for _ in range(8)], 8
 
 
-def bends(folder: Path) -> Sheet:
+def bends(folder: Path, pixels: int) -> Sheet:
     """Eight bends from one prompt to the next, eight frames of each, half a second apart."""
-    model, made = opened(folder, 256), []
+    model, made = opened(folder, pixels), []
     for seed, (prompt, other) in enumerate(zip(MOODS[:8], MOODS[8:], strict=True)):
         made += shown(model, bend(model, folder, prompt, other, seed, 120)[::15])
     labels = [f"{a} > {b}" for a, b in zip(MOODS[:8], MOODS[8:], strict=True) for _ in range(8)]
@@ -157,8 +161,8 @@ def main() -> None:
         "moods": lambda: moods(ember),
         "large_384": lambda: large(ember, 384),
         "large_512": lambda: large(ember, 512),
-        "walks": lambda: walks(flags.model),
-        "bends": lambda: bends(flags.model),
+        "walks": lambda: walks(flags.model, side(ember)),
+        "bends": lambda: bends(flags.model, side(ember)),
         "drawn": drawn,
     }
     for name in flags.only or sheets:

@@ -1,16 +1,22 @@
-"""Trains ember: draws pictures, then the autoencoder, then text encoder and denoiser.
+"""Trains ember: draws pictures, then text encoder, denoiser and decoder, then the encoder.
 
     python scripts/ember/train.py --work FOLDER
 
 does all of it and writes the model into the package; --stage does one part, --start begins
-from a saved model and keeps its encoder, so that latents mean the same. Killed, it goes on
-where it was.
+from a saved model. Killed, it continues where it was. On a machine that is lent for minutes
+
+    python scripts/ember/train.py --work FOLDER --device cuda --minutes 8.5 --pieces SAFE
+
+draws with all cores while the GPU learns, stops in time, and leaves its checkpoint in SAFE in
+pieces that are small enough to be sent; the same command there again continues from them.
 """
 
 import argparse
 import multiprocessing
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import autoencoder
@@ -18,13 +24,17 @@ import denoiser
 import folder
 import latents
 import torch
-from gather import SHARD, shard
-from keep import restore
-from sample import contrast, open_folder
+from draw import example
+from gather import SHARD, ready, shard
+from grow import grown
+from keep import cut, join, restore
+from sample import open_folder
 from torch import nn
 from words import FAMILIES, MODIFIERS
 
-STAGES = ("draw", "autoencoder", "denoiser", "save")
+STAGES = ("draw", "denoiser", "encoder", "save")
+LEARNT = ("denoiser.pt", "encoder.pt")  # the checkpoints in the folder for work
+ENOUGH = 4  # shards with which learning begins while others are still drawn
 
 
 def say(line: str) -> None:
@@ -32,34 +42,70 @@ def say(line: str) -> None:
     print(time.strftime("%H:%M:%S"), line, flush=True)
 
 
-def begun(work: Path, start: Path | None) -> folder.Ember:
-    """The model before its denoiser is trained: blank or a saved one, with our autoencoder."""
-    ember = folder.blank() if start is None else folder.retold(open_folder(start))
-    restore(work / "autoencoder.pt", vae=ember.vae)
-    return ember
+def begun(start: Path | None) -> folder.Ember:
+    """The model before it is trained: blank, or a saved one with the words and shapes of today."""
+    if start is None:
+        return folder.blank()
+    with torch.inference_mode():
+        some = torch.stack([example(seed)[0] for seed in range(8)]) * 2 - 1
+    return grown(folder.retold(open_folder(start)), some)
 
 
 def trained(work: Path, start: Path | None) -> folder.Ember:
-    """The model with the newest weights of every checkpoint there is."""
-    ember = begun(work, start)
-    average = nn.ModuleDict({"unet": ember.unet, "text": ember.text})
-    restore(work / "denoiser.pt", average=average)
+    """The model with the newest weights of every checkpoint there is: else as it begins."""
+    ember = begun(start)
+    parts = {"unet": ember.unet, "text": ember.text, "decoder": ember.vae.decoder}
+    restore(work / LEARNT[0], average=nn.ModuleDict(parts))
+    restore(work / LEARNT[1], encoder=ember.vae.encoder)
     return ember
 
 
-def learnt(ember: folder.Ember, work: Path, more: Sequence[str] = ()) -> latents.Store:
-    """All drawn pictures, as the denoiser learns them; what is mentioned weighs more."""
-    return latents.load(ember.vae, ember.tokenizer, work / "data", work / "latents", more)
+def draw(flags: argparse.Namespace, beside: Callable[[], None] | None) -> None:
+    """Draw what is missing, in processes of their own, and do something beside, or afterwards.
+
+    Beside it on a GPU, which leaves the cores nothing else to do; it begins when there is enough
+    to begin with, and where it ends early, so does the drawing.
+    """
+    jobs = [(flags.work / "data", number) for number in range(flags.pictures // SHARD)]
+    spare = max(1, (os.cpu_count() or 2) - 2)
+    processes = flags.threads if flags.device == "cpu" else spare
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        coming = pool.starmap_async(shard, jobs, chunksize=1)
+        if beside is None or flags.device == "cpu":
+            coming.get()
+        while not coming.ready() and len(list(ready(flags.work / "data"))) < ENOUGH:
+            time.sleep(0.2)
+        if coming.ready():
+            coming.get()  # or what went wrong there would not be told
+        if beside:
+            beside()
 
 
-def main() -> None:
+def learn(flags: argparse.Namespace, until: float) -> None:
+    """Train text encoder, denoiser and decoder, with a checkpoint in pieces where one is asked."""
+    checkpoint = flags.work / LEARNT[0]
+    ember = begun(flags.start)
+    denoiser.train(
+        ember,
+        latents.Drawn(ember.tokenizer, flags.work / "data", flags.more).now,
+        checkpoint,
+        flags.denoiser_steps,
+        say,
+        peak=flags.peak,
+        device=flags.device,
+        until=until,
+        kept=lambda: cut(checkpoint, flags.pieces) if flags.pieces else None,
+    )
+
+
+def main(args: Sequence[str] | None = None) -> None:
     """Parse the flags and run the stages asked for, in their order."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="folder for data, checkpoints")
     parser.add_argument("--stage", choices=(*STAGES, "all"), default="all")
     parser.add_argument("--pictures", type=int, default=12000)
-    parser.add_argument("--autoencoder-steps", type=int, default=2800)
-    parser.add_argument("--denoiser-steps", type=int, default=8000)
+    parser.add_argument("--denoiser-steps", type=int, default=16000)
+    parser.add_argument("--encoder-steps", type=int, default=2000)
     parser.add_argument("--peak", type=float, default=denoiser.PEAK, help="learning rate at most")
     parser.add_argument("--start", type=Path, help="folder of a saved model to train on")
     parser.add_argument(
@@ -70,38 +116,43 @@ def main() -> None:
         choices=(*FAMILIES, *MODIFIERS),
         help="families and modifiers taken once more often for every mention",
     )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so many")
+    parser.add_argument("--pieces", type=Path, help="folder for checkpoints in pieces of 16 MB")
     parser.add_argument("--out", type=Path, default=folder.TARGET)
     parser.add_argument("--threads", type=int, default=2)
-    flags = parser.parse_args()
+    flags = parser.parse_args(args)
+    if flags.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda wants an NVIDIA GPU that torch sees; leave --device out here")
+    if flags.pictures < SHARD:
+        parser.error(f"--pictures wants {SHARD} or more: they are drawn so many at a time")
+    until = time.monotonic() + 60 * flags.minutes
     torch.set_num_threads(flags.threads)
     stages = STAGES if flags.stage == "all" else (flags.stage,)
+    if flags.pieces and not (flags.work / LEARNT[0]).exists():
+        try:
+            join(flags.pieces, flags.work / LEARNT[0])
+        except ValueError as error:
+            parser.error(str(error))
+    learning = partial(learn, flags, until) if "denoiser" in stages else None
     if "draw" in stages:
-        jobs = [(flags.work / "data", n) for n in range(flags.pictures // SHARD)]
-        with multiprocessing.get_context("spawn").Pool(flags.threads) as pool:
-            pool.starmap(shard, jobs)
-    if "autoencoder" in stages:
-        fresh = flags.start is None
+        draw(flags, learning)
+    elif learning:
+        learning()
+    if time.monotonic() >= until:
+        say("time is up; the same command continues from here")
+        return
+    if "encoder" in stages:
         autoencoder.train(
-            begun(flags.work, flags.start).vae,
+            trained(flags.work, flags.start).vae,
             flags.work / "data",
-            flags.work / "autoencoder.pt",
-            flags.autoencoder_steps,
+            flags.work / LEARNT[1],
+            flags.encoder_steps,
             say,
-            frozen=autoencoder.FROZEN if fresh else 0,
-            peak=autoencoder.PEAK if fresh else autoencoder.PEAK / 4,
+            device=flags.device,
         )
-    if "denoiser" in stages:
-        ember = begun(flags.work, flags.start)
-        data = learnt(ember, flags.work, flags.more)
-        say(f"{len(data.latents)} latents, deviation {float(data.latents.float().std()):.3f}")
-        checkpoint = flags.work / "denoiser.pt"
-        denoiser.train(ember, data, checkpoint, flags.denoiser_steps, say, peak=flags.peak)
     if "save" in stages:
-        ember = trained(flags.work, flags.start)
-        share = contrast(ember, learnt(ember, flags.work))
-        say(f"what one step makes has {share:.3f} of the contrast of what was drawn")
-        ember.vae.register_to_config(scaling_factor=round(share, 3))
-        folder.save(ember, flags.out)
+        folder.save(trained(flags.work, flags.start), flags.out)
 
 
 if __name__ == "__main__":
