@@ -99,6 +99,11 @@ class Params(BaseModel):
         False, description="write what is shown into an MP4"
     )
 
+    @property
+    def complete(self) -> bool:
+        """Whether no value is left to the model any more."""
+        return None not in (self.guidance, self.steps)
+
 
 TRIGGERS = {
     "next": "bend to the following keyframe at once",

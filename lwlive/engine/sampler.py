@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lwlive.engine.keyframe import Cond, Keyframe
 from lwlive.engine.schedule import Schedule, Terms
-from lwlive.engine.walk import Look, Walk, Warp
+from lwlive.engine.walk import Look, Walk, Warp, look_of
 from lwlive.ring import Pixels
 
 Noise = Callable[[int], Tensor]  # step -> its injected noise [B, C, H, W]
@@ -167,6 +167,25 @@ class Sampler:
 
     def __init__(self, model: Model, held: Held | None = None) -> None:
         self.model, self.held = model, held
+        self.evaluated = 0  # evaluations of the model so far, each of a batch or less
+
+    def evaluations(self, walk: Walk) -> int:
+        """Most evaluations that a batch of places from this one on takes, its traces included."""
+        looks = dict.fromkeys((*walk.looks, look_of(walk.params)))
+        feeds, guides = walk.glides["crossfeed"], walk.glides["guidance"]
+        steps = sum(look.steps - look.inherited for look in looks)
+        if any(look.inherited for look in looks) or max(feeds.value, feeds.target) > 0:
+            steps += sum(
+                total
+                for total in {look.steps for look in looks}
+                for keyframe in (walk.a, walk.b)
+                if total not in keyframe.trajectories
+            )
+        return steps * self._each([guides.value, guides.target])
+
+    def _each(self, guidances: Sequence[float]) -> int:
+        """Evaluations of a step of places with such guidance."""
+        return 2 if max(guidances) > 1 and not self.model.embeds_guidance else 1
 
     @torch.inference_mode()
     def latents(self, walks: Sequence[Walk]) -> Tensor:
@@ -185,9 +204,9 @@ class Sampler:
         return torch.stack([z for z in result if z is not None])
 
     @torch.inference_mode()
-    def pixels(self, latents: Tensor) -> list[Pixels]:
-        """One picture [H, W, 3] for each of [n, C, H, W] clean latents."""
-        return list(self.model.decode(latents))
+    def pixels(self, latents: Sequence[Tensor] | Tensor) -> list[Pixels]:
+        """One picture [H, W, 3] for each of n clean latents [C, H, W]."""
+        return list(self.model.decode(torch.stack(list(latents))))
 
     @torch.inference_mode()
     def trace(self, walk: Walk) -> None:
@@ -210,6 +229,8 @@ class Sampler:
         cond = tuple(torch.stack(part) for part in zip(*(w.cond() for w in walks), strict=True))
         pins = [walk.pin() for walk in walks] if first else [None] * len(walks)
         noise = torch.stack([walk.noise(0) for walk in walks]) if self.held else x
+        guidances = [walk.guidance for walk in walks]
+        self.evaluated += len(schedule.steps) * self._each(guidances)
 
         def pull(i: int, latents: Tensor) -> Tensor:
             shares = [walk.pull(i, look) if i < schedule.total else 0.0 for walk in walks]
@@ -231,7 +252,7 @@ class Sampler:
             guided(
                 self.model,
                 cond,
-                self._numbers(walk.guidance for walk in walks),
+                self._numbers(guidances),
                 schedule.rescale,
             ),
             self.held.keep(first, steps, x, noise) if self.held else x,
@@ -248,12 +269,13 @@ class Sampler:
     def _trajectory(self, keyframe: Keyframe, walk: Walk, steps: int) -> Tensor:
         """A keyframe's own latents before each step, and the clean ones: [steps + 1, C, H, W]."""
         schedule, held, noise = self.model.schedule(steps, 0), self.held, keyframe.noise[:1]
-        x = noise * schedule.noise_scale
+        x, guidance = noise * schedule.noise_scale, walk.guidance_of(keyframe)
+        self.evaluated += steps * self._each([guidance])
         found = denoise(
             guided(
                 self.model,
                 tuple(part[None] for part in keyframe.cond),
-                self._numbers([walk.guidance_of(keyframe)]),
+                self._numbers([guidance]),
                 schedule.rescale,
             ),
             held.keep(0, steps, x, noise) if held else x,

@@ -6,7 +6,7 @@ tensors, but neither models nor schedulers, and asks for nothing while it moves.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ PINNED = 0.5  # share of a segment over which the walk lets go of a pinned keyfr
 LOOK_S = 1.5  # seconds to cross-fade between looks, such as numbers of steps
 HALFWAY = 0.4  # share by which a prompt slows down halfway, where pictures change twice as much
 EASE_S = 0.25  # nothing arrives faster than this
+KNOWN = 4  # keyframes remembered beside those of the segment
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,9 @@ class Walk:
     warp: Warp = ()
     fresh: bool = False  # the segment has begun and its warp may still be measured
     tied: bool = False  # one track: conditioning and guidance go with the noise
+    # the newest keyframes by their index, each with the guidance that its trajectory is made with:
+    # whoever asks again gets the same one, so that it is traced once
+    known: dict[int, tuple[Keyframe, float]] = field(default_factory=dict)
 
     @property
     def params(self) -> Params:
@@ -213,10 +217,20 @@ class Walk:
         return (index + 1) % loop if loop and index >= 0 else index + 1
 
     def _keyframe(self, index: int) -> Keyframe:
+        """A keyframe of this walk, the same one where it is asked for again."""
         loop = self.params.loop
-        index = index % loop if loop else index
-        noise = noise_of(self.seed, index, self.shape, self.device, len(self.a.noise))
-        return Keyframe(noise, self.cond_b)
+        origin = (self.seed, index % loop if loop else index)
+        guidance = self.glides["guidance"].target
+        found, traced = self.known.get(origin[1], (None, guidance))
+        if found and (found.origin, traced) == (origin, guidance) and found.cond is self.cond_b:
+            return found
+        noise = noise_of(*origin, self.shape, self.device, len(self.a.noise))
+        found = Keyframe(noise, self.cond_b, origin=origin)
+        self.known.pop(origin[1], None)
+        self.known[origin[1]] = found, guidance
+        while len(self.known) > KNOWN:
+            del self.known[next(iter(self.known))]
+        return found
 
     def _here(self) -> Keyframe:
         """The present mix as a keyframe: frames at its place are those of this walk."""
@@ -238,26 +252,44 @@ class Walk:
         `cond` belongs to the snapshot's prompts. Where the walk inherits, its keyframes'
         trajectories must be there.
         """
-        old, new = self.params, snapshot.params
-        targets = _targets(new)
-        glides = {n: g.towards(targets[n], live(n).glide) for n, g in self.glides.items()}
-        walk = replace(self, snapshot=snapshot, glides=glides)
-        prompted = (old.prompt, old.negative) != (new.prompt, new.negative)
-        reseeded = new.seed != walk.seed
-        skipped = snapshot.nexts != self.snapshot.nexts
+        new = snapshot.params
+        walk = self.aimed(snapshot)
+        prompted, reseeded = self._prompted(new), new.seed != self.seed
+        skipped = snapshot.nexts - self.snapshot.nexts
         if prompted:
             walk = replace(walk, cond_a=self.cond(), cond_b=cond, arrived=0.0)
-        if reseeded or skipped or (prompted and self.inherits):
-            index = -1 if reseeded else self._following(self.index) if skipped else self.index
+        if self.bent(snapshot):
+            index = -1 if reseeded else self.index
+            for _ in range(0 if reseeded else skipped):
+                index = walk._following(index)
             walk = replace(
                 walk, seed=new.seed, index=index, a=self._here(), fraction=0.0, warp=(), fresh=False
             )
             walk = replace(walk, b=walk._keyframe(index + 1))
         elif prompted:
+            a, b = self.a, self.b
             walk = replace(
-                walk, a=Keyframe(self.a.noise, self.cond()), b=Keyframe(self.b.noise, cond)
+                walk,
+                a=Keyframe(a.noise, self.cond(), origin=a.origin),
+                b=Keyframe(b.noise, cond, origin=b.origin),
             )
         return walk
+
+    def aimed(self, snapshot: Snapshot) -> "Walk":
+        """The same place with the numbers on their way to what new controls ask for."""
+        targets = _targets(snapshot.params)
+        glides = {n: g.towards(targets[n], live(n).glide) for n, g in self.glides.items()}
+        return replace(self, snapshot=snapshot, glides=glides)
+
+    def bent(self, snapshot: Snapshot) -> bool:
+        """Whether new controls make a keyframe of the present mix, and of where it goes."""
+        reseeded = snapshot.params.seed != self.seed
+        prompted = self._prompted(snapshot.params) and self.inherits
+        return reseeded or prompted or snapshot.nexts != self.snapshot.nexts
+
+    def _prompted(self, new: Params) -> bool:
+        old = self.params
+        return (old.prompt, old.negative) != (new.prompt, new.negative)
 
 
 def look_of(params: Params) -> Look:
@@ -295,8 +327,8 @@ def begin(
     params = snapshot.params
     index, loop = int(phase // 1), params.loop
     first, second = (
-        Keyframe(noise_of(params.seed, i % loop if loop else i, shape, device, noises), cond)
-        for i in (index, index + 1)
+        Keyframe(noise_of(*origin, shape, device, noises), cond, origin=origin)
+        for origin in ((params.seed, i % loop if loop else i) for i in (index, index + 1))
     )
     return Walk(
         snapshot=snapshot,

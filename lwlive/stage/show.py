@@ -98,7 +98,7 @@ class Show:
         self._engine_own: object = None
         self._journal: Journal | None = None
         if config.journal is not None:
-            self._journal = Journal(config.journal, config, size, controls.snapshot)
+            self._journal = Journal(config.journal, config, size)
 
     def end(self) -> None:
         """End after this tick. Safe to call from a signal handler."""
@@ -185,10 +185,7 @@ class Show:
         new, old = self.controls.snapshot, self._sent
         if new is not old and (new.nexts != old.nexts or _sampled(new) != _sampled(old)):
             self._sent = new
-            self.supply.send(new)
-            if self._journal is not None:
-                self._journal.sent(new)
-            self.figures.asked(new.version, now)
+            self.supply.send(new, now)
 
     def _act(self, what: str, amount: float, now: float) -> None:
         """Do what a key asks for. Raises ControlError."""
@@ -232,7 +229,8 @@ class Show:
         if loaded is not None and loaded is not self._engine_own:
             self._engine_own = loaded
             self.controls.adopt(loaded.own)
-            self._sent = self.controls.snapshot  # the engine knows its own values
+            self._sent = self.controls.snapshot  # which the engine waits for
+            self.supply.send(self._sent, now)
         while self.supply.notes:
             self._say(self.supply.notes.popleft(), now)
 
