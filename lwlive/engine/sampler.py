@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lwlive.engine.keyframe import Cond, Keyframe
 from lwlive.engine.schedule import Schedule, Terms
-from lwlive.engine.walk import Look, Walk, Warp, look_of
+from lwlive.engine.walk import LOOK_S, Look, Walk, Warp
 from lwlive.ring import Pixels
 
 Noise = Callable[[int], Tensor]  # step -> its injected noise [B, C, H, W]
@@ -136,7 +136,7 @@ def along(walk: Walk, points: int) -> list[Walk]:
     along. So the places depend on the controls alone, not on when they are asked for.
     """
     there = {name: glide.arrived() for name, glide in walk.glides.items()}
-    still = replace(walk, warp=(), old_look=None, faded=1.0, glides=there)
+    still = replace(walk, warp=(), looked_s=LOOK_S, glides=there)
     if not walk.tied:
         still = replace(still, cond_a=walk.cond_b, arrived=1.0)
     return [replace(still, fraction=i / points) for i in range(points + 1)]
@@ -171,16 +171,11 @@ class Sampler:
 
     def evaluations(self, walk: Walk) -> int:
         """Most evaluations that a batch of places from this one on takes, its traces included."""
-        looks = dict.fromkeys((*walk.looks, look_of(walk.params)))
-        feeds, guides = walk.glides["crossfeed"], walk.glides["guidance"]
-        steps = sum(look.steps - look.inherited for look in looks)
-        if any(look.inherited for look in looks) or max(feeds.value, feeds.target) > 0:
-            steps += sum(
-                total
-                for total in {look.steps for look in looks}
-                for keyframe in (walk.a, walk.b)
-                if total not in keyframe.trajectories
-            )
+        look, feeds = walk.look, walk.glides["crossfeed"]
+        guides, steps = walk.glides["guidance"], look.steps - look.inherited
+        if look.inherited or max(feeds.value, feeds.target) > 0:
+            untraced = [k for k in (walk.a, walk.b) if look.steps not in k.trajectories]
+            steps += look.steps * len(untraced)
         return steps * self._each([guides.value, guides.target])
 
     def _each(self, guidances: Sequence[float]) -> int:
@@ -189,19 +184,14 @@ class Sampler:
 
     @torch.inference_mode()
     def latents(self, walks: Sequence[Walk]) -> Tensor:
-        """Clean latents [n, C, H, W] of so many places on the walk, cross-fading looks."""
-        result: list[Tensor | None] = [None] * len(walks)
-        for look in dict.fromkeys(look for walk in walks for look in walk.looks):
-            members = [i for i, walk in enumerate(walks) if look in walk.looks]
+        """Clean latents [n, C, H, W] of so many places on the walk, those of one look together."""
+        result: dict[int, Tensor] = {}
+        for look in dict.fromkeys(walk.look for walk in walks):
+            members = [i for i, walk in enumerate(walks) if walk.look == look]
             for start in range(0, len(members), self.model.batch):
                 part = members[start : start + self.model.batch]
-                clean = self._run([walks[i] for i in part], look)
-                for i, z in zip(part, clean, strict=True):
-                    share = walks[i].faded if look == walks[i].look else 1 - walks[i].faded
-                    before = result[i]
-                    new = z if walks[i].old_look is None else z * share
-                    result[i] = new if before is None else before + new
-        return torch.stack([z for z in result if z is not None])
+                result |= zip(part, self._run([walks[i] for i in part], look), strict=True)
+        return torch.stack([result[i] for i in range(len(walks))])
 
     @torch.inference_mode()
     def pixels(self, latents: Sequence[Tensor] | Tensor) -> list[Pixels]:
@@ -211,10 +201,10 @@ class Sampler:
     @torch.inference_mode()
     def trace(self, walk: Walk) -> None:
         """Fill in the trajectories of a walk's keyframes, where the walk inherits from them."""
-        for steps in {look.steps for look in walk.looks} if walk.inherits else ():
-            for keyframe in (walk.a, walk.b):
-                if steps not in keyframe.trajectories:
-                    keyframe.trajectories[steps] = self._trajectory(keyframe, walk, steps)
+        steps = walk.look.steps
+        for keyframe in (walk.a, walk.b) if walk.inherits else ():
+            if steps not in keyframe.trajectories:
+                keyframe.trajectories[steps] = self._trajectory(keyframe, walk, steps)
 
     def _run(self, walks: Sequence[Walk], look: Look) -> Tensor:
         """Clean latents [n, C, H, W] of a batch, all of one look."""

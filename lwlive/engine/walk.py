@@ -15,7 +15,7 @@ from lwlive.engine.keyframe import NOISES, Cond, Keyframe, mix, noise_of, slerp
 from lwlive.params import Params, Snapshot, live
 
 PINNED = 0.5  # share of a segment over which the walk lets go of a pinned keyframe
-LOOK_S = 1.5  # seconds to cross-fade between looks, such as numbers of steps
+LOOK_S = 0.5  # after a change of look, pictures follow at a limited rate for so long at least
 HALFWAY = 0.4  # share by which a prompt slows down halfway, where pictures change twice as much
 EASE_S = 0.25  # nothing arrives faster than this
 KNOWN = 4  # keyframes remembered beside those of the segment
@@ -23,7 +23,7 @@ KNOWN = 4  # keyframes remembered beside those of the segment
 
 @dataclass(frozen=True)
 class Look:
-    """What cannot glide: frames of two looks are cross-faded."""
+    """What cannot glide: pictures follow a new look at a limited rate, as a cross-fade does."""
 
     steps: int
     inherited: int  # steps taken over from the keyframes' trajectories
@@ -76,8 +76,7 @@ class Walk:
     arrived: float  # of the way from cond_a to cond_b, 0 to 1
     glides: dict[str, Glide]
     look: Look
-    old_look: Look | None = None  # while cross-fading
-    faded: float = 1.0  # of the way from old_look to look
+    looked_s: float = LOOK_S  # time of the walk since the look changed, LOOK_S at most
     warp: Warp = ()
     fresh: bool = False  # the segment has begun and its warp may still be measured
     tied: bool = False  # one track: conditioning and guidance go with the noise
@@ -109,7 +108,7 @@ class Walk:
     def bending(self) -> bool:
         """Whether anything but the speed is on its way to what the controls ask for."""
         moving = (g.value != g.target for name, g in self.glides.items() if name != "speed")
-        on_its_way = self.arrived < 1 or self.old_look is not None or any(moving)
+        on_its_way = self.arrived < 1 or self.looked_s < LOOK_S or any(moving)
         return not self.tied and on_its_way
 
     @property
@@ -155,14 +154,9 @@ class Walk:
         return None
 
     @property
-    def looks(self) -> tuple[Look, ...]:
-        """The look, or old and new look while they cross-fade."""
-        return (self.look,) if self.old_look is None else (self.old_look, self.look)
-
-    @property
     def inherits(self) -> bool:
         """Whether the keyframes' trajectories have a part in this frame."""
-        return self.crossfeed > 0 or any(look.inherited for look in self.looks)
+        return self.crossfeed > 0 or self.look.inherited > 0
 
     def noise(self, i: int) -> Tensor:
         """This frame's noise [C, H, W]: the initial one for 0, else that of step i - 1."""
@@ -181,19 +175,12 @@ class Walk:
         glides = {name: glide.after(seconds) for name, glide in self.glides.items()}
         transition = max(self.params.transition, EASE_S)
         arrived = min(1.0, self.arrived + seconds / transition)
-        faded, old_look, look = min(1.0, self.faded + seconds / LOOK_S), self.old_look, self.look
-        if faded >= 1.0:
-            wanted = look_of(self.params)
-            old_look = look if wanted != look else None
-            look, faded = wanted, 0.0 if wanted != look else 1.0
         fraction = self.fraction + glides["speed"].value * seconds
         later = replace(
             self,
             glides=glides,
             arrived=arrived,
-            faded=faded,
-            look=look,
-            old_look=old_look,
+            looked_s=min(LOOK_S, self.looked_s + seconds),
             fraction=fraction,
         )
         while later.fraction >= 1:
@@ -235,11 +222,9 @@ class Walk:
     def _here(self) -> Keyframe:
         """The present mix as a keyframe: frames at its place are those of this walk."""
         noise = torch.stack([self.noise(i) for i in range(len(self.a.noise))])
-        steps = {look.steps for look in self.looks} if self.inherits else set()
-        mixed = {
-            n: torch.stack([self.inherited(n, i) for i in range(len(self.a.trajectories[n]))])
-            for n in steps
-        }
+        steps, mixed = self.look.steps, {}
+        if self.inherits:
+            mixed[steps] = torch.stack([self.inherited(steps, i) for i in range(steps + 1)])
         return Keyframe(noise, self.cond(), mixed)
 
     def next_segment(self) -> "Walk":
@@ -276,10 +261,11 @@ class Walk:
         return walk
 
     def aimed(self, snapshot: Snapshot) -> "Walk":
-        """The same place with the numbers on their way to what new controls ask for."""
-        targets = _targets(snapshot.params)
+        """The same place in the look that new controls ask for, with the numbers on their way."""
+        targets, look = _targets(snapshot.params), look_of(snapshot.params)
         glides = {n: g.towards(targets[n], live(n).glide) for n, g in self.glides.items()}
-        return replace(self, snapshot=snapshot, glides=glides)
+        looked_s = self.looked_s if look == self.look else 0.0
+        return replace(self, snapshot=snapshot, glides=glides, look=look, looked_s=looked_s)
 
     def bent(self, snapshot: Snapshot) -> bool:
         """Whether new controls make a keyframe of the present mix, and of where it goes."""
