@@ -21,6 +21,7 @@ class Turn:
     joined: int = 0  # the first of the frames that came in time; those before it were not shown
     behind: bool = False  # the frame before had not caught up with the walk
     paced: bool = False  # a segment that begins here has its pace
+    free: bool = False  # it inherits nothing, since trajectories were not there yet
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A show on simulated time that passes inside the work: the display ticks while the model is asked."""
+"""A show on simulated time that passes inside the work: the display ticks beside the model."""
 
 import multiprocessing
 from collections.abc import Callable
@@ -8,6 +8,8 @@ import numpy as np
 from test_producer import FakeModel
 
 from lwlive.engine.producer import Producer
+from lwlive.engine.slew import most
+from lwlive.engine.turn import Made
 from lwlive.params import Controls, Params
 from lwlive.ring import Frame, Ring, slots
 
@@ -41,6 +43,7 @@ class Machine:
         self.model = TimedModel(self, denoise_s, decode_s, batch)
         self.controls = Controls(Params(**{**self.model.own, **values}))
         self.frames: list[Frame] = []  # shown, each with pixels of its own
+        self.made: list[Made] = []
         self.shown_at: list[float] = []
         self.late = 0
         self.latencies_s: list[float] = []
@@ -96,15 +99,26 @@ class Machine:
             self._stands = frame.ticks - 1
             values = {**vars(frame), "pixels": frame.pixels.copy()}
             self.frames.append(Frame(**values))
+            self.made.append(self._made(frame))
             self.shown_at.append(self.now)
             while self._asked and self._asked[0][0] <= frame.version:
                 self.latencies_s.append(self.now - self._asked.pop(0)[1])
         self.watch(frame)
 
-    def changes(self) -> np.ndarray:
-        """Mean absolute change from each picture shown to the next, in levels of 255."""
-        pictures = np.stack([frame.pixels for frame in self.frames]).astype(float)
-        return np.abs(np.diff(pictures, axis=0)).mean((1, 2, 3))
+    def _made(self, frame: Frame) -> Made:
+        """What was made of this very frame, whether or not it was taken back meanwhile."""
+        ahead = self.producer.ahead
+        known = [*ahead._line, *ahead._old.values(), *ahead._dead.values()]
+        key = (frame.number, frame.epoch)
+        return next(put.made for put in known if (put.number, put.epoch) == key)
+
+    def jumps(self) -> list[float]:
+        """Of each picture, how far it is from the one before, in what a steered walk may go."""
+        found = []
+        for before, after, frame in zip(self.made, self.made[1:], self.frames[1:], strict=False):
+            far = float((after.latents - before.latents).square().mean().sqrt())
+            found.append(far / most(after.walk, frame.turn.step_s))
+        return found
 
 
 class TimedModel(FakeModel):

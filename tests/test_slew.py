@@ -11,8 +11,8 @@ from torch import Tensor
 
 from lwlive.engine.keyframe import Cond
 from lwlive.engine.producer import Producer
-from lwlive.engine.turn import Made
 from lwlive.engine.slew import eased, most
+from lwlive.engine.turn import Made
 from lwlive.params import Controls, Params
 from lwlive.ring import Ring, slots
 

@@ -77,8 +77,10 @@ class Ahead:
             self._line.popleft()
 
     def due(self, number: int, now: float) -> float:
-        """When a frame is due, `now` at the soonest. One past the last: when nothing is left."""
+        """When a frame was shown, or is due. One past the last: when nothing is left."""
         taken, tick_s = self._ring.taken, self._ring.tick_s
+        if number <= taken:
+            return self._ring.taking(number)[0]
         at = now
         if taken >= 0:
             shown = self.shown(taken)
@@ -120,6 +122,13 @@ class Ahead:
         if self.last is before:
             return False
         self.epoch += 1
+        return True
+
+    def waste(self, frames: int) -> bool:
+        """Whether so many sampled frames may be made in vain; they are counted as taken back."""
+        if self._credit < frames:
+            return False
+        self._credit -= frames
         return True
 
     def joining(self, soonest: float, now: float) -> int:

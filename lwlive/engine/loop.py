@@ -77,6 +77,8 @@ class Situation:
     ticks: int  # that a frame has stood for
     costs: Costs
     evaluations: int  # that the next batch needs
+    most_evaluations: int  # that a batch has needed lately, or the next one and a trace beside it
+    measuring: int  # evaluations that measuring a batch of the coming segment needs
     ready_s: float  # until the last frame made has had its time on the screen
     room: int  # frames that can be put without waiting for a slot
     slots: int  # frames that can be kept in all
@@ -107,8 +109,9 @@ def decide(now: Situation) -> Decision:
     first_s = now.costs.first_s(now.evaluations)
     wanted_s = AHEAD_S
     if now.moving:  # what the next turn needs, and one batch more
-        wanted_s = min(AHEAD_S, first_s + SLACK_S + frames * ticks * now.tick_s)
-    measuring_s = first_s + now.evaluations * now.costs.evaluation
+        longest_s = max(first_s, now.costs.first_s(now.most_evaluations))
+        wanted_s = min(AHEAD_S, longest_s + SLACK_S + frames * ticks * now.tick_s)
+    measuring_s = first_s + now.costs.first_s(now.measuring)
     return Decision(
         stride=stride,
         ticks=ticks,

@@ -11,6 +11,7 @@ processes.
 """
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -23,7 +24,7 @@ from lwlive.engine.loop import FULL_LOAD, SLACK_S, Costs, Decision, Situation, d
 from lwlive.engine.pace import live_pace
 from lwlive.engine.prompt import Conds
 from lwlive.engine.sampler import Model, Sampler
-from lwlive.engine.turn import Made, made, onward, places, sampled
+from lwlive.engine.turn import Made, made, onward, places, sampled, steered
 from lwlive.engine.walk import Look, Walk, begin
 from lwlive.engine.warming import first_uses
 from lwlive.link import Running, Turn
@@ -31,6 +32,12 @@ from lwlive.params import Snapshot
 from lwlive.ring import Frame, Pixels, Ring
 
 MOTION_S = 1.0  # after a control, another one is expected for so long
+FREE_S = 1.0  # frames do without their keyframes' trajectories for no longer than that
+LATELY = 100  # turns whose evaluations are remembered
+
+
+class _Superseded(Exception):  # noqa: N818 - not a fault
+    """New controls have come while a turn was sampled, and there is time to begin it again."""
 
 
 class Producer:
@@ -57,6 +64,8 @@ class Producer:
         self.costs = Costs()
         self.ahead = Ahead(ring, since)
         self._moved_at = -math.inf  # when a control changed last
+        self._free_at: float | None = None  # since when frames do without trajectories
+        self._lately: deque[int] = deque(maxlen=LATELY)  # evaluations of the newest turns
         self._conds = Conds(lambda texts: self.model.encode(texts))
         self._replaced = 0  # pictures that were not good, by models used before
         self._used: Model | None = None
@@ -108,6 +117,8 @@ class Producer:
             if self.ahead:
                 self._aim()
         self.stride = decision.stride
+        if self._traced():
+            return True
         if decision.measure and self._measured_ahead():
             return True
         if decision.make:
@@ -117,7 +128,8 @@ class Producer:
 
     def _decided(self) -> Decision:
         """What is to be done now."""
-        now = self.clock()
+        now, evaluations = self.clock(), self.sampler.evaluations(self._next)
+        tracing = self.sampler.tracing(self._next) if self._next.free else 0
         return decide(
             Situation(
                 tick_s=self.ring.tick_s,
@@ -125,7 +137,9 @@ class Producer:
                 stride=self.stride,
                 ticks=self.ticks,
                 costs=self.costs,
-                evaluations=self.sampler.evaluations(self._next),
+                evaluations=evaluations,
+                most_evaluations=max([evaluations + tracing, *self._lately]),
+                measuring=self.sampler.evaluations(self._next.next_segment()),
                 ready_s=self.ahead.ready_s(now),
                 room=self.ring.room,
                 slots=self.ring.handle.slots,
@@ -156,10 +170,7 @@ class Producer:
 
     def _evaluations(self) -> int:
         """Evaluations of the first batch under the newest controls."""
-        aimed = self._next.aimed(self._snapshot)
-        if self._next.bent(self._snapshot):  # towards a keyframe that has no trajectory yet
-            aimed = replace(aimed, b=replace(aimed.b, trajectories={}))
-        return self.sampler.evaluations(aimed)
+        return self.sampler.evaluations(self._next.aimed(self._snapshot).freed(True))
 
     def _aim(self) -> None:
         """The next frame follows the last one made, under the newest controls.
@@ -168,10 +179,37 @@ class Producer:
         """
         self._step_s = self.ring.tick_s * self.ticks * hurry(self.ahead.late_s(self.clock()))
         last = self.ahead.last.made.walk
-        self._next = onward(last, self._step_s, self._settled)
-        if self._snapshot.version != last.snapshot.version:
-            self.sampler.trace(self._next)
-            self._next = self._next.steered(self._snapshot, self._cond(self._snapshot))
+        self._next = steered(
+            onward(last, self._step_s, self._settled), self._snapshot, self._cond, self.sampler
+        )
+        self._next = self._next.freed(self._free())
+
+    def _free(self) -> bool:
+        """Whether the next frame does without its keyframes' trajectories: some are missing.
+
+        They are made beside the frames, where there is time, so that hands need not wait for them.
+        """
+        if not self.sampler.untraced(self._next.freed(False)):
+            self._free_at = None
+            return False
+        now = self.clock()
+        if self._free_at is None:
+            self._free_at = now
+        return now - self._free_at < FREE_S
+
+    def _traced(self) -> bool:
+        """Trace a keyframe that the next frame does without, where there is time for it."""
+        if not self._next.free:
+            return False
+        first_s = self.costs.first_s(self.sampler.evaluations(self._next))
+        tracing_s = self.costs.first_s(self.sampler.tracing(self._next))
+        if self.ahead.ready_s(self.clock()) < first_s + tracing_s + SLACK_S:
+            return False
+        missing = self.sampler.untraced(self._next.freed(False))
+        self.sampler.trace_one(missing[0], self._next)
+        if len(missing) == 1:
+            self._aim()
+        return True
 
     def _make(self, frames: int) -> None:
         """Sample the places of one turn, decode them and the in-betweens, put all into the ring.
@@ -179,17 +217,30 @@ class Producer:
         The first frame of all is made alone: nothing comes before it.
         """
         turn = Turn(frames, self.stride, self._step_s) if self.ahead else Turn(step_s=self._step_s)
+        turn = replace(turn, free=self._next.free)
         walks = places(self._next, turn, self._settled)
-        which, evaluated = sampled(walks, turn), self.sampler.evaluated
+        which, before = sampled(walks, turn), self.sampler.evaluated
         start = self.timer()
-        clean = self.sampler.latents(which)
+        try:
+            clean = self.sampler.latents(which, lambda: self._check(len(which)))
+        except _Superseded:
+            return
         sampling_s = self.timer() - start
+        evaluated = self.sampler.evaluated - before
+        self._lately.append(evaluated)
         decoding_s, decoded = self._put(self._placed(turn), walks, clean)
         self._turn_s = sampling_s + decoding_s
         if len(which) == self.model.batch and decoded:  # a smaller one may cost as much
-            each_s = sampling_s / (self.sampler.evaluated - evaluated)
-            self.costs = self.costs.learned(each_s, decoding_s / decoded)
+            self.costs = self.costs.learned(sampling_s / evaluated, decoding_s / decoded)
         self._aim()
+
+    def _check(self, frames: int) -> None:
+        """Break off a turn where new controls have come and it can be begun again in time."""
+        if self.inbox().version == self._snapshot.version or not self.ahead:
+            return
+        first_s = self.costs.first_s(self._evaluations())
+        if self.ahead.ready_s(self.clock()) > first_s + SLACK_S and self.ahead.waste(frames):
+            raise _Superseded
 
     def _placed(self, turn: Turn) -> Turn:
         """The turn, told how it follows what is on screen once its first frames are decoded."""

@@ -4,7 +4,6 @@ The loop is plain arithmetic over a `Schedule`; what a checkpoint is like ends i
 The sampler holds no threads, clocks or files.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -171,26 +170,41 @@ class Sampler:
 
     def evaluations(self, walk: Walk) -> int:
         """Most evaluations that a batch of places from this one on takes, its traces included."""
-        look, feeds = walk.look, walk.glides["crossfeed"]
-        guides, steps = walk.glides["guidance"], look.steps - look.inherited
-        if look.inherited or max(feeds.value, feeds.target) > 0:
-            untraced = [k for k in (walk.a, walk.b) if look.steps not in k.trajectories]
-            steps += look.steps * len(untraced)
-        return steps * self._each([guides.value, guides.target])
+        steps = walk.drawn.steps - walk.drawn.inherited
+        guides = walk.glides["guidance"]
+        traces = self.tracing(walk) * len(self.untraced(walk))
+        return steps * self._each([guides.value, guides.target]) + traces
+
+    def tracing(self, walk: Walk) -> int:
+        """Evaluations that the trajectory of one of its keyframes takes."""
+        guides = walk.glides["guidance"]
+        return walk.look.steps * self._each([guides.value, guides.target])
+
+    def untraced(self, walk: Walk) -> list[Keyframe]:
+        """The keyframes whose trajectories are missing for this place or those that follow it."""
+        feeds = walk.glides["crossfeed"]
+        inherits = walk.look.inherited or max(feeds.value, feeds.target) > 0
+        if walk.free or not inherits:
+            return []
+        return [k for k in (walk.a, walk.b) if walk.look.steps not in k.trajectories]
 
     def _each(self, guidances: Sequence[float]) -> int:
         """Evaluations of a step of places with such guidance."""
         return 2 if max(guidances) > 1 and not self.model.embeds_guidance else 1
 
     @torch.inference_mode()
-    def latents(self, walks: Sequence[Walk]) -> Tensor:
-        """Clean latents [n, C, H, W] of so many places on the walk, those of one look together."""
+    def latents(self, walks: Sequence[Walk], check: Callable[[], None] = lambda: None) -> Tensor:
+        """Clean latents [n, C, H, W] of so many places on the walk, those of one look together.
+
+        `check` is called before each step, and may raise to break off.
+        """
         result: dict[int, Tensor] = {}
-        for look in dict.fromkeys(walk.look for walk in walks):
-            members = [i for i, walk in enumerate(walks) if walk.look == look]
+        for look in dict.fromkeys(walk.drawn for walk in walks):
+            members = [i for i, walk in enumerate(walks) if walk.drawn == look]
             for start in range(0, len(members), self.model.batch):
                 part = members[start : start + self.model.batch]
-                result |= zip(part, self._run([walks[i] for i in part], look), strict=True)
+                found = self._run([walks[i] for i in part], look, check)
+                result |= zip(part, found, strict=True)
         return torch.stack([result[i] for i in range(len(walks))])
 
     @torch.inference_mode()
@@ -201,12 +215,16 @@ class Sampler:
     @torch.inference_mode()
     def trace(self, walk: Walk) -> None:
         """Fill in the trajectories of a walk's keyframes, where the walk inherits from them."""
-        steps = walk.look.steps
-        for keyframe in (walk.a, walk.b) if walk.inherits else ():
-            if steps not in keyframe.trajectories:
-                keyframe.trajectories[steps] = self._trajectory(keyframe, walk, steps)
+        for keyframe in self.untraced(walk) if walk.inherits else ():
+            self.trace_one(keyframe, walk)
 
-    def _run(self, walks: Sequence[Walk], look: Look) -> Tensor:
+    @torch.inference_mode()
+    def trace_one(self, keyframe: Keyframe, walk: Walk) -> None:
+        """Fill in the trajectory of one of a walk's keyframes."""
+        steps = walk.look.steps
+        keyframe.trajectories[steps] = self._trajectory(keyframe, walk, steps)
+
+    def _run(self, walks: Sequence[Walk], look: Look, check: Callable[[], None]) -> Tensor:
         """Clean latents [n, C, H, W] of a batch, all of one look."""
         steps, first = look.steps, look.inherited
         for walk in walks:
@@ -220,7 +238,6 @@ class Sampler:
         pins = [walk.pin() for walk in walks] if first else [None] * len(walks)
         noise = torch.stack([walk.noise(0) for walk in walks]) if self.held else x
         guidances = [walk.guidance for walk in walks]
-        self.evaluated += len(schedule.steps) * self._each(guidances)
 
         def pull(i: int, latents: Tensor) -> Tensor:
             shares = [walk.pull(i, look) if i < schedule.total else 0.0 for walk in walks]
@@ -250,7 +267,12 @@ class Sampler:
             lambda i: torch.stack([walk.noise(i + 1) for walk in walks]),
             pull,
         )
-        return deque(found, maxlen=1).pop()
+        each = self._each(guidances)
+        for _ in schedule.steps:
+            check()
+            next(found)
+            self.evaluated += each
+        return next(found)
 
     def _numbers(self, values: Iterable[float]) -> Tensor:
         """One number for each frame of a batch, beside the latents: [n]."""

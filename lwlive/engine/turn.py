@@ -1,7 +1,7 @@
 """A turn: some frames of the walk made together, as a pure function of what came before.
 
 The producer and the replay of a journal both make their frames with it, so that a performance comes
-out as it was. It knows walks and latents, but no rings, clocks, models or files.
+out as it was. It knows no rings, clocks or files.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,9 +10,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lwlive.engine.keyframe import Cond
+from lwlive.engine.sampler import Sampler
 from lwlive.engine.slew import eased, most
 from lwlive.engine.walk import Walk
 from lwlive.link import Turn
+from lwlive.params import Snapshot
 
 Settle = Callable[[Walk], Walk]  # gives a segment that has just begun its pace
 
@@ -31,9 +34,22 @@ def onward(walk: Walk, step_s: float, settle: Settle) -> Walk:
     return settle(walk.after(step_s))
 
 
+def steered(
+    walk: Walk, snapshot: Snapshot, cond: Callable[[Snapshot], Cond], sampler: Sampler
+) -> Walk:
+    """The same place under these controls, where they are not its own already.
+
+    What it inherits is traced, since the present mix is a part of where it goes from here.
+    """
+    if snapshot.version == walk.snapshot.version:
+        return walk
+    sampler.trace(walk)
+    return walk.steered(snapshot, cond(snapshot))
+
+
 def places(first: Walk, turn: Turn, settle: Settle) -> list[Walk]:
     """The places of all frames of a turn. The last one of each stride is sampled."""
-    walks = [first]
+    walks = [first.freed(turn.free)]
     while len(walks) < turn.frames:
         walks.append(onward(walks[-1], turn.step_s, settle))
     return walks

@@ -80,6 +80,7 @@ class Walk:
     warp: Warp = ()
     fresh: bool = False  # the segment has begun and its warp may still be measured
     tied: bool = False  # one track: conditioning and guidance go with the noise
+    free: bool = False  # nothing is inherited, since the keyframes' trajectories are not there yet
     # the newest keyframes by their index, each with the guidance that its trajectory is made with:
     # whoever asks again gets the same one, so that it is traced once
     known: dict[int, tuple[Keyframe, float]] = field(default_factory=dict)
@@ -141,7 +142,7 @@ class Walk:
     def pull(self, i: int, look: "Look") -> float:
         """The pull before step i: full after the first step run, decaying over its range."""
         first, end = look.inherited + 1, round(self.glides["crossfeed_range"].value * look.steps)
-        if not first <= i < end:
+        if self.free or not first <= i < end:
             return 0.0
         along = (i - first) / max(1, end - 1 - first)
         return self.crossfeed * (1 + along * (self.glides["crossfeed_decay"].value - 1))
@@ -156,7 +157,16 @@ class Walk:
     @property
     def inherits(self) -> bool:
         """Whether the keyframes' trajectories have a part in this frame."""
-        return self.crossfeed > 0 or self.look.inherited > 0
+        return not self.free and (self.crossfeed > 0 or self.look.inherited > 0)
+
+    @property
+    def drawn(self) -> Look:
+        """The look that this frame is sampled in."""
+        return Look(self.look.steps, 0) if self.free else self.look
+
+    def freed(self, free: bool) -> "Walk":
+        """The same place, inheriting or not. Pictures follow such a change at a limited rate."""
+        return self if free == self.free else replace(self, free=free, looked_s=0.0)
 
     def noise(self, i: int) -> Tensor:
         """This frame's noise [C, H, W]: the initial one for 0, else that of step i - 1."""

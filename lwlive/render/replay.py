@@ -14,7 +14,7 @@ from lwlive.engine.keyframe import Cond
 from lwlive.engine.pace import live_pace
 from lwlive.engine.prompt import Conds
 from lwlive.engine.sampler import Sampler
-from lwlive.engine.turn import Made, made, onward, places, sampled
+from lwlive.engine.turn import Made, made, onward, places, sampled, steered
 from lwlive.engine.walk import Walk, begin
 from lwlive.link import Turn
 from lwlive.params import Params, Snapshot
@@ -120,7 +120,7 @@ class Replay:
                 return Shown(last.played, last.at + 1)
         self._turn = change.turn or self._turn
         at = change.at or 0
-        turn = self._turn if self.again else replace(self._turn, stride=1)
+        turn = self._turn if self.again else replace(self._turn, stride=1, free=False)
         if change.begin is not None:
             self._recent.clear()
             snapshot = self._snapshot(change)
@@ -131,9 +131,7 @@ class Replay:
             raise RenderError(f"{self.file} takes back more pictures than it has shown")
         first = onward(self._recent[-1 - at].walk, turn.step_s, self._settled)
         if change.params is not None:
-            self.sampler.trace(first)
-            snapshot = self._snapshot(change)
-            first = first.steered(snapshot, self._cond(snapshot))
+            first = steered(first, self._snapshot(change), self._cond, self.sampler)
         before = self._recent[-1 - at + turn.joined]
         return Shown(Played(turn, before, places(first, turn, self._settled)), at)
 
