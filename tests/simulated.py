@@ -4,8 +4,7 @@ import multiprocessing
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-from test_producer import FakeModel
+from test_producer import FakeModel, Timer
 
 from lwlive.engine.producer import Producer
 from lwlive.engine.slew import most
@@ -30,6 +29,8 @@ class Machine:
         batch: int = 1,
         fps: float = 30.0,
         since: float | None = None,
+        model: Any = None,
+        size: tuple[int, int] = (16, 16),
         **values: Any,
     ) -> None:
         self.now, self.ticks, self.fps = 0.0, 0, fps
@@ -38,10 +39,12 @@ class Machine:
         self.hands: Callable[[Machine], None] = lambda _show: None
         self.watch: Callable[[Frame | None], None] = lambda _frame: None
         self.ring = Ring.create(
-            multiprocessing.get_context("spawn"), slots(fps), 16, 16, self.tick_s
+            multiprocessing.get_context("spawn"), slots(fps), size[1], size[0], self.tick_s
         )
-        self.model = TimedModel(self, denoise_s, decode_s, batch)
+        plain = model or FakeModel(Timer(), 0, 0, batch)
+        self.model = Timed(plain, self, denoise_s, decode_s)
         self.controls = Controls(Params(**{**self.model.own, **values}))
+        self.snapshots = {0: self.controls.snapshot}
         self.frames: list[Frame] = []  # shown, each with pixels of its own
         self.made: list[Made] = []
         self.shown_at: list[float] = []
@@ -50,8 +53,18 @@ class Machine:
         self._asked: list[tuple[int, float]] = []
         self._version = 0
         self._stands = 0
+        self.start(0.0, since)
+
+    def start(self, phase: float, since: float | None) -> None:
+        """A producer begins, as a new engine's does."""
         self.producer = Producer(
-            self.model, self.ring, fps, lambda: self.controls.snapshot, self.clock, 0.0, since
+            self.model,
+            self.ring,
+            self.fps,
+            lambda: self.controls.snapshot,
+            self.clock,
+            phase,
+            since,
         )
 
     def clock(self) -> float:
@@ -87,6 +100,7 @@ class Machine:
         self.hands(self)
         if self.controls.snapshot.version != self._version:
             self._version = self.controls.snapshot.version
+            self.snapshots[self._version] = self.controls.snapshot
             self._asked.append((self._version, self.now))
         if self._stands:
             self._stands -= 1
@@ -121,22 +135,24 @@ class Machine:
         return found
 
 
-class TimedModel(FakeModel):
-    """A model whose calls take the show's time."""
+class Timed:
+    """A model whose calls take the show's time, each as long as that of a whole batch."""
 
-    def __init__(self, show: Machine, denoise_s: float, decode_s: float, batch: int) -> None:
-        super().__init__(lambda: show.now, denoise_s, decode_s, batch)  # type: ignore[arg-type]
-        self.show, self.calls, self.sampled = show, 0, 0
+    def __init__(self, model: Any, show: Machine, denoise_s: float, decode_s: float) -> None:
+        self._model, self._show, self.calls = model, show, 0
+        self.denoise_s, self.decode_s = denoise_s, decode_s
 
-    def denoise(self, x: Any, _timestep: float, cond: Any) -> Any:
-        """The latents, moved by the conditioning."""
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def denoise(self, x: Any, timestep: float, cond: Any) -> Any:
+        """What the model gives, later."""
         self.calls += 1
-        self.show.spend(self._denoise_s * self.show.slower(self.show.now))
-        return x + cond[0].view(-1, 1, 1, 1)
+        self._show.spend(self.denoise_s * self._show.slower(self._show.now))
+        return self._model.denoise(x, timestep, cond)
 
     def decode(self, latents: Any) -> Any:
-        """Each latent pixel as 8x8 pixels of grey."""
-        for _ in range(-(-len(latents) // self.batch)):
-            self.show.spend(self._decode_s * self.show.slower(self.show.now))
-        grey = (latents.mean(1) * 40 + 128).clamp(0, 255).byte().numpy()
-        return np.repeat(np.repeat(grey, 8, 1), 8, 2)[..., None].repeat(3, 3)
+        """What the model gives, later."""
+        for _ in range(-(-len(latents) // self._model.batch)):
+            self._show.spend(self.decode_s * self._show.slower(self._show.now))
+        return self._model.decode(latents)

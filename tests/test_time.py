@@ -70,7 +70,7 @@ def test_no_picture_has_an_earlier_place_than_the_one_before_it(
 @pytest.mark.parametrize(("batch", "fps"), [(8, 30.0), (64, 60.0)])
 def test_one_hiccup_is_not_taken_for_a_slow_machine(machine: Make, batch: int, fps: float) -> None:
     show = machine(batch / 1600 / 2, batch / 1600 / 2, batch, fps)
-    hiccups = [2.0 / show.model._denoise_s]
+    hiccups = [2.0 / show.model.denoise_s]
     show.slower = lambda now: hiccups.pop() if now > 5 and hiccups else 1.0
     show.play(4)
     whole = len(show.frames)
