@@ -5,15 +5,18 @@ Nothing here imports torch, pygame or av, since spawned children import this fil
 
 import multiprocessing
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
 
+from lwlive.controls import Command
 from lwlive.link import Running
-from lwlive.params import Controls, Snapshot
+from lwlive.params import Snapshot
 from lwlive.ring import Frame, Pixels, Ring
+from lwlive.stage.parts import Arrived, Source
+from lwlive.stage.status import Status
 from lwlive.stage.supply import Shown
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -179,7 +182,7 @@ class FakeScreen:
 
     def __init__(self, clock: SimulatedClock) -> None:
         self.clock = clock
-        self.keys: dict[int, list[Any]] = {}  # tick -> actions
+        self.keys: dict[int, list[Command]] = {}  # tick -> commands
         self.costs: dict[int, float] = {}  # tick -> seconds
         self.tick = -1
         self.shown_at: list[float] = []
@@ -189,7 +192,7 @@ class FakeScreen:
         self.splashes: list[list[str]] = []
         self.keep = True
 
-    def events(self) -> list[Any]:
+    def events(self) -> list[Command]:
         self.tick += 1
         return self.keys.get(self.tick, [])
 
@@ -217,48 +220,63 @@ class FakeScreen:
         return [text for i, text in enumerate(spoken) if i == 0 or spoken[i - 1] != text]
 
 
-class FakeOsc:
-    """OSC without a socket: at a tick, what arrives is done to the controls."""
+class FakeOsc(Source):
+    """OSC without a socket: at a tick it yields commands, having done what the test wants done."""
+
+    name = "osc"
 
     def __init__(self) -> None:
-        self.arrives: dict[int, Callable[[Controls, Callable[[str], None]], None]] = {}
+        self.arrives: dict[int, list[Command]] = {}
+        self.happens: dict[int, Callable[[], object]] = {}
+        self.waited_s = 0.0  # since a command arrived, when it is polled
         self.tick = -1
         self.told: list[dict[str, object]] = []
-        self.counts = _Counts()
+        self.changes: list[dict[str, str]] = []
+        self.refusals: list[str] = []
+        self.closed = False
 
-    def apply(self, controls: Controls, load_preset: Callable[[str], None]) -> None:
+    def poll(self, now: float) -> list[Arrived]:
         self.tick += 1
-        if self.tick in self.arrives:
-            self.arrives[self.tick](controls, load_preset)
+        if self.tick in self.happens:
+            self.happens[self.tick]()
+        asked = self.arrives.get(self.tick, [])
+        return [Arrived(command, "osc test", now - self.waited_s) for command in asked]
 
-    def feedback(self, values: dict[str, object], now: float) -> None:
+    def tell(self, status: Status, changes: Mapping[str, str], now: float) -> None:
         assert now > 0
-        self.told[:] = [values]
+        self.told[:] = [status.values()]
+        self.changes += [dict(changes)] if changes else []
 
+    def refused(self, arrived: Arrived, why: str) -> None:
+        assert arrived.by == "osc test"
+        self.refusals.append(why)
 
-class _Counts:
-    def _asdict(self) -> dict[str, int]:
+    def summary(self) -> dict[str, int]:
         return {"received": 5, "applied": 4, "refused": 1}
+
+    def close(self) -> None:
+        self.closed = True
 
 
 class FakeRecorder:
-    """A recorder that keeps what is put into it. Set `refuses` on a subclass to fail at once."""
+    """A recorder that keeps what is put into it. Set `refuses` on a subclass to have it fail."""
 
     made: list["FakeRecorder"]  # a fresh list in each subclass
     refuses: str | None = None
+    opened = True
 
-    def __init__(self, path: Any, fps: float, width: int, height: int, about: Any) -> None:
-        from lwlive.stage.movie import RecordError
-
-        if self.refuses:
-            raise RecordError(self.refuses)
+    def __init__(
+        self, path: Any, fps: float, width: int, height: int, about: Any, fresh: bool = False
+    ) -> None:
         self.path, self.fps, self.size, self.about = path, fps, (width, height), about
+        self.fresh = fresh
         self.pictures: list[Pixels] = []
         self.numbers: list[int] = []
         self.dropped = 0
-        self.failed: str | None = None
+        self.failed: str | None = self.refuses
         self.closed = False
-        self.made.append(self)
+        if not self.failed:
+            self.made.append(self)
 
     @property
     def frames(self) -> int:
@@ -266,8 +284,9 @@ class FakeRecorder:
 
     def put(self, pixels: Pixels, number: int) -> None:
         assert not self.closed
-        self.pictures.append(pixels)
-        self.numbers.append(number)
+        if self.failed is None:
+            self.pictures.append(pixels)
+            self.numbers.append(number)
 
     def close(self) -> None:
         self.closed = True

@@ -11,10 +11,11 @@ import pytest
 import tiny
 from PIL import Image
 
+from lwlive.controls import Controls, Fire
 from lwlive.engine.loop import Costs
 from lwlive.engine.model import Eager, Kind, load
 from lwlive.engine.producer import Producer
-from lwlive.params import Config, ControlError, Controls, Params
+from lwlive.params import Config, ControlError, Params
 from lwlive.render import command, journal
 from lwlive.render.settings import RenderError
 from lwlive.ring import Frame, Pixels, Ring
@@ -91,7 +92,7 @@ class Performance:
 
     def trigger(self, name: str) -> None:
         """A trigger fires."""
-        self.controls.trigger(name)
+        self.controls.do(Fire(name))
         self.journal.sent(self.controls.snapshot)
 
     def play(self, ticks: int, late: tuple[int, ...] = ()) -> None:

@@ -12,9 +12,10 @@ import pytest
 from fakes import SPAWN, FakeEngine, FakeOsc, SimulatedClock
 from test_producer import FakeModel
 
+from lwlive.controls import Controls, Fire, Set
 from lwlive.engine.producer import Producer
 from lwlive.link import Loaded
-from lwlive.params import Config, Controls, Params, Snapshot
+from lwlive.params import Config, Params, Snapshot
 from lwlive.ring import Pixels, Ring, slots
 from lwlive.stage.show import Show
 from lwlive.stage.supply import Supply
@@ -105,13 +106,13 @@ class Storm(FakeOsc):
         pick = self._random
         what = pick.choice(["prompt", "negative", "seed", "next", "steps", "guidance", "depth"])
         if what in ("prompt", "negative"):
-            controls.set(what, "x" * int(pick.integers(1, 400)))
+            controls.do(Set(what, "x" * int(pick.integers(1, 400))))
         elif what == "next":
-            controls.trigger(what)
+            controls.do(Fire(what))
         elif what in ("seed", "steps"):
-            controls.set(what, int(pick.integers(1, 9)))
+            controls.do(Set(what, int(pick.integers(1, 9))))
         else:
-            controls.set(what, float(pick.uniform(0, 0.9)) * (5 if what == "guidance" else 1))
+            controls.do(Set(what, float(pick.uniform(0, 0.9)) * (5 if what == "guidance" else 1)))
 
 
 @pytest.fixture

@@ -272,7 +272,7 @@ class Producer:
         missing = {n: v for n, v in self.model.own.items() if getattr(snapshot.params, n) is None}
         if not missing:
             return snapshot
-        return replace(snapshot, params=snapshot.params.model_copy(update=missing))
+        return replace(snapshot, params=replace(snapshot.params, **missing))
 
     def _cond(self, snapshot: Snapshot) -> Cond:
         return self._conds(snapshot.params.prompt, snapshot.params.negative)

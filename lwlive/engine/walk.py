@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lwlive.engine.keyframe import NOISES, Cond, Keyframe, mix, noise_of, slerp
-from lwlive.params import Params, Snapshot, live
+from lwlive.params import SPECS, Params, Snapshot
 
 PINNED = 0.5  # share of a segment over which the walk lets go of a pinned keyframe
 LOOK_S = 1.5  # seconds to cross-fade between looks, such as numbers of steps
@@ -240,7 +240,7 @@ class Walk:
         """
         old, new = self.params, snapshot.params
         targets = _targets(new)
-        glides = {n: g.towards(targets[n], live(n).glide) for n, g in self.glides.items()}
+        glides = {n: g.towards(targets[n], SPECS[n].glide) for n, g in self.glides.items()}
         walk = replace(self, snapshot=snapshot, glides=glides)
         prompted = (old.prompt, old.negative) != (new.prompt, new.negative)
         reseeded = new.seed != walk.seed

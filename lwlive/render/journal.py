@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lwlive.params import Config, ControlError, checked
+from lwlive.params import Config, ControlError, spec
 from lwlive.render.settings import SOURCES, RenderError
 from lwlive.stage.journal import Between
 
@@ -79,7 +79,7 @@ def _take(found: Performance, line: dict[str, Any], params: dict[str, Any]) -> N
     change.back += int(line.get("back", 0))
     if "params" in line:
         for name, value in line["params"].items():
-            params[name] = None if value is None else checked(name, value)
+            params[name] = None if value is None else spec(name).checked(value)
         change.params, change.nexts = dict(params), int(line["nexts"])
     if "between" in line:
         which, stride = line["between"]
@@ -89,4 +89,4 @@ def _take(found: Performance, line: dict[str, Any], params: dict[str, Any]) -> N
     change.paced = line.get("paced", change.paced)
     change.eased = line.get("eased", change.eased)
     if "master" in line:
-        change.master = {n: checked(n, value) for n, value in line["master"].items()}
+        change.master = {n: spec(n).checked(value) for n, value in line["master"].items()}

@@ -2,7 +2,7 @@
 
 | thread | runs | may wait for |
 |---|---|---|
-| the show's | `Journal(...)`, `sent`, `tick`, `close` | `close`: a second at most, nothing else |
+| the show's | `Journal(...)`, `put`, `sent`, `tick`, `close` | `close`: a second at most |
 | journal | the file | its queue, the disk |
 
 A line tells what took effect on a tick, counted from the first picture:
@@ -26,14 +26,19 @@ A file cut short is good up to its last whole line. The journal knows nothing of
 """
 
 import json
+import logging
 import queue
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lwlive import __version__
 from lwlive.params import SAMPLED, Config, ControlError, Params, Snapshot
+from lwlive.stage.parts import Output, Picture
 from lwlive.stage.supply import Shown
+
+log = logging.getLogger(__name__)
 
 Between = tuple[int, int]  # which in-between, 0 for none, and the stride
 
@@ -47,10 +52,20 @@ def follows(before: Between) -> Between:
     return (which + 1) % stride, stride
 
 
-class Journal:
+class Journal(Output):
     """Writes the journal of one show. Raises ControlError where the file cannot be opened."""
 
-    def __init__(self, path: Path, config: Config, size: tuple[int, int], first: Snapshot) -> None:
+    name = "journal"
+
+    def __init__(
+        self,
+        path: Path,
+        config: Config,
+        size: tuple[int, int],
+        first: Snapshot,
+        say: Callable[[str], None] = log.warning,
+    ) -> None:
+        self._say = say
         try:
             self._file = path.open("w", encoding="utf-8")
         except OSError as error:
@@ -73,6 +88,22 @@ class Journal:
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
         self._put(lwlive=__version__, config=config.model_dump(mode="json"), size=size)
+
+    def put(self, picture: Picture) -> None:
+        """Write what was shown on a tick, and say where that has failed."""
+        for snapshot in picture.sent:
+            self.sent(snapshot)
+        status = picture.status
+        self.tick(
+            picture.tick,
+            picture.shown,
+            status.params,
+            status.starts,
+            status.dtype,
+            status.fps_target,
+        )
+        if failed := self.failed():
+            self._say(failed)
 
     def sent(self, snapshot: Snapshot) -> None:
         """New controls went to the engine; frames will tell when they took effect."""
