@@ -108,7 +108,7 @@ def perform(config: Config, params: Params) -> int:
     from lwlive import hub
     from lwlive.stage.desk import Desk
     from lwlive.stage.display import NoMonitor
-    from lwlive.stage.rig import rigged, taken
+    from lwlive.stage.rig import lone, rigged
     from lwlive.stage.show import Show, WallClock
     from lwlive.stage.sockets import OscError
     from lwlive.stage.status import write_statistics
@@ -131,7 +131,7 @@ def perform(config: Config, params: Params) -> int:
                 )
             )
             screen = _screen(config, size, stack)
-            config = config if taken(config, screen) else _alone(config)
+            config = _alone(config) if lone(config, screen) else config
             desk = Desk(config.folder, controls)
             osc = _osc(config, stack, desk.say)
             sources, outputs = rigged(config, size, desk, screen, osc)
@@ -239,8 +239,6 @@ def _screen(config: Config, size: tuple[int, int], stack: contextlib.ExitStack) 
 
 def _alone(config: Config) -> Config:
     """A headless show that nobody would see: half a minute into a recording."""
-    if config.duration is not None:
-        return config
     from datetime import datetime
 
     from lwlive.stage.recorder import free, stamped

@@ -18,6 +18,7 @@ from lwlive import __version__, cli
 from lwlive.checkpoint import ModelError, folder_of, own_values, size_of
 from lwlive.params import SPECS, Config, Params
 from lwlive.stage import takes
+from lwlive.stage.rig import lone
 from lwlive.stage.supply import EngineFailure
 
 OTHER = {str: "gold rings", float: 0.5, int: 3, bool: True}  # allowed for all, default for none
@@ -322,8 +323,8 @@ def test_a_headless_show_that_nobody_would_see_is_recorded_for_half_a_minute(
 
 @pytest.mark.parametrize("told", [{"duration": 3.0}, {"record": Path("a.mp4")}])
 def test_a_headless_show_that_was_told_what_to_do_does_just_that(told: dict[str, Any]):
-    config = Config(headless=True, **told)
-    assert cli._alone(config) is config
+    assert lone(Config(headless=True), None)
+    assert not lone(Config(headless=True, **told), None)
 
 
 def test_an_installation_without_its_screen_ends_so_that_it_is_started_again(

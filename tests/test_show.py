@@ -4,7 +4,7 @@ but those that close recordings."""
 import json
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 from fakes import FakeOsc, FakeRecorder, FakeScreen, FakeSupply, SimulatedClock, flat
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from lwlive import preset
-from lwlive.controls import Command, Controls, Fire, Nudge, Recall, Set, Toggle
+from lwlive.controls import Command, Controls, Fire, Move, Nudge, Recall, Set, Toggle
 from lwlive.link import Loaded, Running
 from lwlive.params import SAMPLED, SPECS, TRIGGERS, Config, Params
 from lwlive.stage import desk, takes
@@ -23,10 +25,12 @@ from lwlive.stage.disk import Disk
 from lwlive.stage.figures import ASKED, LATENCIES, Figures
 from lwlive.stage.keys import FULLSCREEN, KEYS, LIST, QUIT
 from lwlive.stage.master import Master, dimmed
-from lwlive.stage.parts import Arrived, Output, Source
+from lwlive.stage.notices import WAITING, Notices
+from lwlive.stage.outbox import Outbox, Pictures
+from lwlive.stage.parts import Arrived, Output, Picture, Source
 from lwlive.stage.rig import rigged
 from lwlive.stage.show import Show, WallClock
-from lwlive.stage.status import write_statistics
+from lwlive.stage.status import Status, write_statistics
 from lwlive.stage.supply import EngineFailure, Shown
 
 PERIOD = 1 / 30
@@ -523,6 +527,215 @@ def test_a_preset_saved_in_the_show_loads_back_the_same(run: Run):
     loaded = Controls(run.params)
     loaded.load(preset.load(path))
     assert loaded.params == replace(run.controls.params, brightness=1)  # the room's
+
+
+def test_a_disk_that_hangs_holds_up_nothing_and_is_said_once(run: Run):
+    stuck: list[Callable[[], None]] = []
+    run.start = stuck.append
+    run.osc.arrives = {n: [Recall("dusk")] for n in range(30, 300, 10)}
+    run.key(40, Fire("save"))
+    run.play(15)
+    assert len(run.screen.shown_at) == 450
+    assert np.diff(run.screen.shown_at) == pytest.approx(PERIOD)
+    assert len(stuck) == 8
+    told = [text for text in run.screen.said if "has not answered" in text]
+    assert len(told) > 1
+    assert len(set(told)) == 2  # one sentence about recalling, one about saving
+    assert len(run.osc.refusals) == 27 - 7
+    assert "the disk does not answer" in run.osc.refusals[0]
+
+
+def test_of_several_recalls_the_newest_is_taken_up_whichever_the_disk_finishes_last(run: Run):
+    waiting: list[Callable[[], None]] = []
+    run.start = waiting.append
+    for name, speed in (("a", 1), ("b", 2)):
+        (run.folder / f"{name}.toml").write_text(f"speed = {speed}\n")
+    run.osc.arrives = {5: [Recall("a")], 6: [Recall("b")]}
+    run.osc.happens = {8: lambda: waiting[1](), 12: lambda: waiting[0]()}
+    run.play(1)
+    assert run.controls.params.speed == 2
+    assert run.screen.said == ["preset: b"]
+
+
+def test_a_preset_with_seconds_takes_as_long(run: Run):
+    (run.folder / "a.toml").write_text("speed = 1\ntransition = 9\n")
+    run.osc.arrives[5] = [Recall("a", 2.5)]
+    run.osc.waited_s = 0.5
+    run.play(1)
+    assert (run.controls.params.speed, run.controls.params.transition) == (1, 2.5)
+    assert run.show.figures.latencies_ms[0] > 500  # it counts from when it was asked for
+
+
+def test_several_sentences_are_all_seen_one_after_the_other(run: Run):
+    run.osc.happens[5] = lambda: [run.desk.say(f"sentence {n}") for n in range(4)]
+    run.play(12)
+    assert run.screen.said == [f"sentence {n}" for n in range(4)]
+    up = {text: run.screen.notices.count(text) * PERIOD for text in run.screen.said}
+    assert list(up.values()) == pytest.approx([1.5, 1.5, 1.5, 5.0], abs=2 * PERIOD)
+
+
+def test_a_flood_of_sentences_is_bounded():
+    notices = Notices()
+    for n in range(1000):
+        notices.say(f"sentence {n}")
+        notices.say(f"sentence {n}")
+    seen = {notices.current(t / 10) for t in range(1000)}
+    assert len(seen) == WAITING + 1  # and nothing
+    assert "sentence 999" in seen
+
+
+# Sources and outputs
+
+
+class Wheel(Source):
+    """A toy source: a wheel that nudges a value on every third tick, and listens."""
+
+    name = "wheel"
+
+    def __init__(self) -> None:
+        self.ticks = 0
+        self.whys: list[str] = []
+        self.heard: list[tuple[float, dict[str, str]]] = []
+        self.closed = 0
+
+    def poll(self, now: float) -> list[Arrived]:
+        self.ticks += 1
+        command = Nudge("speed", 1) if self.ticks < 30 else Set("speed", 99)
+        return [Arrived(command, self.name, now - 0.01)] if self.ticks % 3 == 0 else []
+
+    def tell(self, status: Status, changes: Mapping[str, str], now: float) -> None:
+        assert status.now == now
+        if changes:
+            self.heard.append((status.params.speed, dict(changes)))
+
+    def refused(self, arrived: Arrived, why: str) -> None:
+        assert arrived.by == self.name
+        self.whys.append(why)
+
+    def summary(self) -> dict[str, int]:
+        return {"ticks": self.ticks}
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Projector(Output):
+    """A toy output with a thread of its own, which takes pictures as slowly as it likes."""
+
+    name = "projector"
+
+    def __init__(self, size: tuple[int, int], fps: float, go: threading.Event) -> None:
+        self.seen: list[tuple[int, int]] = []  # number and brightness
+        self.failure: Exception | None = None
+        self._go = go
+        self._outbox = Outbox("projector", self._work, self._failed, size, fps)
+        self._outbox.start()
+
+    @property
+    def dropped(self) -> int:
+        return self._outbox.dropped
+
+    def put(self, picture: Picture) -> None:
+        self._outbox.put(picture.pixels, picture.tick)
+
+    def close(self) -> None:
+        self._go.set()
+        assert self._outbox.close(60, 60)
+
+    def _work(self, pictures: Pictures) -> None:
+        assert self._go.wait(60)
+        for pixels, number in pictures:
+            self.seen.append((number, int(pixels[0, 0, 0])))
+
+    def _failed(self, error: Exception) -> None:
+        self.failure = error
+
+
+def test_a_new_source_steers_the_show_and_hears_how_it_stands(run: Run):
+    wheel = Wheel()
+    run.sources = [wheel]
+    run.play(2)
+    assert run.controls.params.speed == pytest.approx(0.25 + 9 * 0.05)
+    assert wheel.heard[0] == (pytest.approx(0.3), {"speed": ""})
+    assert len(wheel.heard) == 9
+    assert len(wheel.whys) == 11
+    assert "speed takes a number from 0 to 4" in wheel.whys[0]
+    assert run.show.statistics()["wheel"] == {"ticks": 60}
+    assert len(run.show.figures.latencies_ms) == 9
+    assert min(run.show.figures.latencies_ms) >= 10
+    assert wheel.closed == 1
+
+
+def test_a_new_output_gets_every_picture_as_it_is_shown_and_holds_up_nothing(run: Run):
+    go = threading.Event()
+    projector = Projector((8, 8), 30, go)
+    run.outputs = [projector]
+    run.params = Params(brightness=0.5, steps=4, guidance=1)
+    run.osc.happens[40] = go.set
+    run.play(1.4, record=run.folder / "a.mp4")
+    assert np.diff(run.screen.shown_at) == pytest.approx(PERIOD)
+    assert projector.seen == [(n, 100) for n in range(42)]
+    assert (run.recorders[0].pictures[7] == 100).all()
+    assert projector.dropped == 0
+
+
+def test_an_output_that_is_too_slow_loses_pictures_and_counts_them(run: Run):
+    go = threading.Event()
+    projector = Projector((8, 8), 30, go)
+    run.outputs = [projector]
+    run.play(20)
+    assert len(run.screen.shown_at) == 600
+    numbers = [number for number, _ in projector.seen]
+    assert numbers == sorted(set(numbers))
+    assert 45 <= len(numbers) <= 90  # in slots, and before there were any
+    assert projector.dropped == 600 - len(numbers)
+
+
+def test_an_output_that_fails_ends_alone(run: Run):
+    go = threading.Event()
+    projector = Projector((8, 8), 30, go)
+    broken = ValueError("the cable is out")
+
+    def fail(_: Pictures) -> None:
+        raise broken
+
+    projector._outbox = Outbox("broken", fail, projector._failed, (8, 8), 30)
+    projector._outbox.start()
+    run.outputs = [projector]
+    run.play(2)
+    assert projector.failure is broken
+    assert len(run.screen.shown_at) == 60
+
+
+ANY = st.one_of(st.floats(), st.integers(), st.booleans(), st.none(), st.text(max_size=4))
+NAMED = st.sampled_from([*SPECS, *TRIGGERS, "save", "what", ""])
+COMMANDS = st.one_of(
+    st.builds(Set, NAMED, ANY),
+    st.builds(Set, st.sampled_from(["speed", "pace"]), st.floats(0, 1)),
+    st.builds(Move, NAMED, st.floats()),
+    st.builds(Nudge, NAMED, st.floats()),
+    st.builds(Toggle, NAMED),
+    st.builds(Fire, NAMED),
+    st.builds(Recall, st.one_of(st.text(max_size=4), st.integers(-3, 12)), st.none() | st.floats()),
+)
+
+
+@given(st.lists(st.lists(COMMANDS, max_size=3), max_size=15))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_no_sequence_of_commands_ends_the_show_or_leaves_a_value_invalid(
+    tmp_path: Path, asked: list[list[Command]]
+):
+    with pytest.MonkeyPatch.context() as patch:
+        run = Run(tmp_path, patch)
+        run.params = Params(steps=4, guidance=1.0)
+        run.osc.arrives = dict(enumerate(asked))
+        run.play(1)
+    assert run.show.figures.ticks == 30
+    for name, spec in SPECS.items():
+        value = getattr(run.controls.params, name)
+        assert repr(spec.checked(value)) == repr(value)
+    versions = [snapshot.version for snapshot in run.supply.sent]
+    assert versions == sorted(set(versions))
 
 
 # Figures

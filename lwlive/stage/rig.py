@@ -29,6 +29,10 @@ def rigged(
     return [one for one in sources if one is not None], [one for one in outputs if one is not None]
 
 
-def taken(config: Config, screen: Screen | None) -> bool:
-    """Whether anybody sees or keeps the pictures of a show that was not told how long to last."""
-    return screen is not None or config.record is not None
+def lone(config: Config, screen: Screen | None) -> bool:
+    """Whether nothing takes the pictures of a show that was not told how long to last.
+
+    The journal takes none. A new output that does adds itself here.
+    """
+    taken = screen is not None or config.record is not None
+    return not taken and config.duration is None
