@@ -158,7 +158,7 @@ class Recorder:
         movie = Movie(self.path, self._rate, *self._size, self._metadata)
         try:
             self.encoder = movie.encoder
-            _log.info("recording %s with %s", self.path, movie.encoder)
+            _log.debug("recording %s with %s", self.path, movie.encoder)
             self._opened.set()
             for pixels, pts in pictures:
                 self.frames += movie.write(pixels, pts)
