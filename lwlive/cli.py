@@ -106,10 +106,11 @@ def _presets() -> str:
 def perform(config: Config, params: Params) -> int:
     """The show, from launch to end; returns the exit code."""
     from lwlive import hub
+    from lwlive.stage.clock import WallClock
     from lwlive.stage.desk import Desk
     from lwlive.stage.display import NoMonitor
     from lwlive.stage.rig import lone, rigged
-    from lwlive.stage.show import Show, WallClock
+    from lwlive.stage.show import Show
     from lwlive.stage.sockets import OscError
     from lwlive.stage.status import write_statistics
     from lwlive.stage.supply import EngineFailure

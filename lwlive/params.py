@@ -195,7 +195,7 @@ LOOK = tuple(name for name, spec in SPECS.items() if spec.look)
 SAMPLED = tuple(name for name, spec in SPECS.items() if not spec.stage)
 
 TRIGGERS = {
-    "next": "bend to the following keyframe at once",
+    "next": "bend to the following keyframe immediately",
     "panic": "every value back to where the show started",
 }
 

@@ -20,6 +20,7 @@ from lwlive.controls import Command, Controls, Fire, Move, Nudge, Recall, Set, T
 from lwlive.link import Loaded, Running
 from lwlive.params import SAMPLED, SPECS, TRIGGERS, Config, Params
 from lwlive.stage import desk, takes
+from lwlive.stage.clock import WallClock
 from lwlive.stage.desk import Desk
 from lwlive.stage.disk import Disk
 from lwlive.stage.figures import ASKED, LATENCIES, Figures
@@ -29,7 +30,7 @@ from lwlive.stage.notices import WAITING, Notices
 from lwlive.stage.outbox import Outbox, Pictures
 from lwlive.stage.parts import Arrived, Output, Picture, Source
 from lwlive.stage.rig import rigged
-from lwlive.stage.show import Show, WallClock
+from lwlive.stage.show import Show
 from lwlive.stage.status import Status, write_statistics
 from lwlive.stage.supply import EngineFailure, Shown
 
@@ -484,6 +485,28 @@ def test_a_slow_disk_that_closes_a_recording_does_not_hold_up_the_show(run: Run)
     run.play(2)
     assert run.recorders[0].closed
     assert len(run.screen.shown_at) == 60
+
+
+def test_a_recording_on_a_disk_that_hangs_is_told_of_once_and_keeps_what_was_shown(run: Run):
+    run.Recorder.opened = False
+    run.osc.happens[150] = lambda: setattr(run.Recorder, "opened", True)
+    run.key(10, Toggle("record"))
+    run.play(8)
+    (recorder,) = run.recorders
+    assert recorder.fresh
+    assert recorder.numbers == list(range(10, 240))
+    told = [text for text in run.screen.said if "does not answer" in text]
+    assert len(told) == 1
+    assert str(recorder.path) in told[0]
+
+
+def test_a_recording_that_fails_as_it_is_closed_is_said(run: Run):
+    run.Recorder.close = lambda self: setattr(self, "failed", "did not finish")  # type: ignore[method-assign,assignment,return-value]
+    run.key(10, Toggle("record"))
+    run.key(40, Toggle("record"))
+    run.play(8)
+    assert "did not finish" in run.screen.said
+    assert run.controls.params.record is False
 
 
 # Presets

@@ -190,7 +190,7 @@ class _Painted:
 
 
 class Words:
-    """Draws panels and titles with a renderer, painting one anew only when its words change."""
+    """Draws panels and titles with a renderer, painting one again only when its words change."""
 
     def __init__(self, renderer: "video.Renderer", clock: Callable[[], float]) -> None:
         self._renderer, self._clock = renderer, clock

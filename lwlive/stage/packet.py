@@ -84,7 +84,7 @@ def _flatten(packet: bytes, nesting: int) -> Iterator[bytes]:
     """The messages of a packet in order, not yet looked into."""
     if not packet or len(packet) % 4:
         raise _RefusalError(
-            f"a packet or bundle element of {len(packet)} bytes is no multiple of 4"
+            f"a packet or bundle element of {len(packet)} bytes is not a multiple of 4"
         )
     if not packet.startswith(_BUNDLE):
         yield packet

@@ -5,42 +5,18 @@ injected. It knows no source and no output by name (see `rig`); those that take 
 of their own.
 """
 
-import time
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from lwlive.params import Config
 from lwlive.stage import memory
+from lwlive.stage.clock import Clock
 from lwlive.stage.desk import Desk
 from lwlive.stage.figures import Figures
 from lwlive.stage.master import Master, dimmed
 from lwlive.stage.parts import Output, Picture, Source
 from lwlive.stage.status import Status, statistics
 from lwlive.stage.supply import EngineFailure, Shown, Supply
-
-
-class Clock(Protocol):
-    """Time, as the show sees it."""
-
-    def now(self) -> float:
-        """Seconds, from any start, never backwards."""
-
-    def sleep_until(self, due: float) -> None:
-        """Wait until `due`."""
-
-
-class WallClock:
-    """The real one."""
-
-    def now(self) -> float:
-        """Seconds since some moment before the start."""
-        return time.perf_counter()
-
-    def sleep_until(self, due: float) -> None:
-        """Sleep until `due`; returns immediately when that is past."""
-        wait = due - time.perf_counter()
-        if wait > 0:
-            time.sleep(wait)
 
 
 class Show:
@@ -155,31 +131,17 @@ class Show:
             )
 
     def _status(self, level: float, pictures: bool, now: float) -> Status:
-        figures, supply, running = self.figures, self.supply, self.supply.running
-        return Status(
-            params=self.desk.controls.params,
-            model=self.config.model,
+        return Status.taken(
+            self.desk.controls.params,
+            self.config.model,
+            self.figures,
+            self.supply,
+            self._parts(),
             now=now,
             since_start_s=now - self.started,
             level=level,
             notice=self.desk.notices.current(now),
             pictures=pictures,
-            fps_target=self.config.fps,
-            fps=figures.fps_shown,
-            fps_sampled=figures.fps_sampled,
-            late=figures.late,
-            latency_ms=figures.latency_ms,
-            replaced=supply.replaced,
-            queued=supply.queued,
-            stride=running.stride if running else None,
-            engine=supply.state,
-            doing=supply.doing,
-            trouble=supply.trouble,
-            starts=supply.starts,
-            deaths=supply.deaths,
-            phase=supply.phase,
-            dtype=running.dtype if running else None,
-            parts=self._parts(),
         )
 
     def _parts(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from lwlive import __version__
 from lwlive.params import Params
@@ -44,6 +44,40 @@ class Status:
     phase: float
     dtype: str | None  # what the engine computes in
     parts: Mapping[str, Mapping[str, Any]]  # what sources and outputs say of themselves, by name
+
+    @classmethod
+    def taken(
+        cls,
+        params: Params,
+        model: str,
+        figures: Figures,
+        supply: Supply,
+        parts: Mapping[str, Mapping[str, Any]],
+        **now: Any,
+    ) -> Self:
+        """From those who keep the figures. `now`: the fields that the show itself knows."""
+        running = supply.running
+        return cls(
+            params=params,
+            model=model,
+            fps_target=figures.fps,
+            fps=figures.fps_shown,
+            fps_sampled=figures.fps_sampled,
+            late=figures.late,
+            latency_ms=figures.latency_ms,
+            replaced=supply.replaced,
+            queued=supply.queued,
+            stride=running.stride if running else None,
+            engine=supply.state,
+            doing=supply.doing,
+            trouble=supply.trouble,
+            starts=supply.starts,
+            deaths=supply.deaths,
+            phase=supply.phase,
+            dtype=running.dtype if running else None,
+            parts=parts,
+            **now,
+        )
 
     def values(self) -> dict[str, object]:
         """What is told to subscribers, by name: every parameter, and a few figures."""
