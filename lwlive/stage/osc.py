@@ -25,31 +25,20 @@ from typing import NamedTuple, Self
 
 from lwlive.controls import Command, Fire, Move, Set
 from lwlive.params import ControlError
-from lwlive.stage.addresses import Row, addresses, describe, heard, port
+from lwlive.stage.addresses import Row, addresses, heard, port
 from lwlive.stage.packet import MAX_BYTES, Message, check
 from lwlive.stage.parts import Arrived, Source
 from lwlive.stage.sockets import OscError, allowed, networks, opened
 from lwlive.stage.status import Status
 from lwlive.stage.subscribers import MOST, Sender, Subscribers, called
+from lwlive.stage.tally import Counts, Tally
 
-__all__ = ["Counts", "Osc", "OscError", "Row", "addresses", "describe"]
-
-LOG_PERIOD_S = 1.0  # least time between two lines about refused messages
 PAUSES_S = (0.0, 1.0, 5.0, 15.0, 60.0)  # before a new start, by failures in a row
 MINUTE_S = 60.0  # one that listened for so long ends the row
 _MAX_ASKING = 64  # subscriptions asked for between two ticks; bounds the memory a flood can take
 _WAIT_S = 0.1  # how long closing may take
 
 _log = logging.getLogger(__name__)
-
-
-class Counts(NamedTuple):
-    """Messages so far. Those neither applied nor refused gave way to newer ones, or were a 0 of a
-    button."""
-
-    received: int
-    applied: int
-    refused: int
 
 
 class _Kept(NamedTuple):
@@ -87,8 +76,7 @@ class Osc(Source):
             say(note)
         self._rows = {row.address: row for row in addresses()}
         self._subscribers = Subscribers()  # used by the show's thread alone
-        self._log_due = -math.inf
-        self._logged = 0  # refusals the log has told of
+        self._tally = Tally()
         self._row = 0  # failures in a row
         self._start_at = math.inf  # when to listen again
         self._listening_since = -math.inf
@@ -98,8 +86,6 @@ class Osc(Source):
         self._lock = threading.Lock()  # guards everything below
         self._newest: dict[str, _Kept] = {}  # by address, in order of arrival
         self._asking: dict[Sender, Sender | None] = {}  # target -> asked from, None to leave
-        self._counts = Counts(0, 0, 0)
-        self._refusal = ""  # the latest, in words
         self._more: dict[str, str] = {}  # addresses that got values too many -> from whom, unsaid
         self._more_said: set[str] = set()
 
@@ -121,8 +107,7 @@ class Osc(Source):
     @property
     def counts(self) -> Counts:
         """Messages received, applied and refused so far. May be read from any thread."""
-        with self._lock:
-            return self._counts
+        return self._tally.counts
 
     def summary(self) -> Mapping[str, int]:
         """The counts, for the statistics."""
@@ -145,19 +130,19 @@ class Osc(Source):
                 self._subscribers.contested(kept.command.name, called(kept.sender))
             arrived.append(Arrived(kept.command, called(kept.sender), kept.at))
         if arrived:
-            self._count(0, len(arrived), [])
+            self._tally.add(0, len(arrived), [])
         return arrived
 
     def refused(self, arrived: Arrived, why: str) -> None:
         """Count a command that was polled and not carried out."""
-        self._count(0, -1, [f"{arrived.by.split()[1]}: {why}"])
+        self._tally.add(0, -1, [f"{arrived.by.split()[1]}: {why}"])
 
     def tell(self, status: Status, changes: Mapping[str, str], now: float) -> None:
         """Tell every subscriber what changed, and the log what was refused. Never waits or raises.
 
         now: seconds on any clock that does not run backwards.
         """
-        self._log_refusals(now)
+        self._tally.log("OSC", now)
         if len(self._subscribers):
             self._subscribers.tell(status.values(), changes, now, self._send)
 
@@ -165,9 +150,9 @@ class Osc(Source):
         if asked_from is None:
             self._subscribers.remove(target)
         elif not self._subscribers.add(target, asked_from):
-            self._count(0, 0, [f"{target[0]}: {MOST} have subscribed already"])
+            self._tally.add(0, 0, [f"{target[0]}: {MOST} have subscribed already"])
             return
-        self._count(0, 1, [])
+        self._tally.add(0, 1, [])
 
     def _send(self, packet: bytes, target: Sender) -> bool:
         """Whether there is nothing to try again."""
@@ -209,24 +194,6 @@ class Osc(Source):
     def _new_thread(self) -> threading.Thread:
         return threading.Thread(target=self._run, name="osc", daemon=True)
 
-    def _log_refusals(self, now: float) -> None:
-        with self._lock:
-            new, refusal = self._counts.refused - self._logged, self._refusal
-        if new and now >= self._log_due:
-            more = f" (and {new - 1} more were refused)" if new > 1 else ""
-            _log.warning("OSC refused, from %s%s", refusal, more)
-            self._logged += new
-            self._log_due = now + LOG_PERIOD_S
-
-    def _count(self, received: int, applied: int, refusals: list[str]) -> None:
-        with self._lock:
-            old = self._counts
-            self._counts = Counts(
-                old.received + received, old.applied + applied, old.refused + len(refusals)
-            )
-            if refusals:
-                self._refusal = refusals[-1]
-
     # What follows runs in the osc thread.
 
     def _run(self) -> None:
@@ -254,14 +221,14 @@ class Osc(Source):
                     continue  # Windows: a subscriber that was sent to is gone
                 if error.errno != errno.EMSGSIZE:  # Windows; elsewhere it comes cut off
                     raise
-                self._count(1, 0, ["someone: a packet is larger than UDP carries"])
+                self._tally.add(1, 0, ["someone: a packet is larger than UDP carries"])
                 continue
             self._take(packet, sender, self._clock())
 
     def _take(self, packet: bytes, sender: Sender, at: float) -> None:
         """Keep the good messages of one packet, count the others."""
         if not allowed(sender[0], self._allow):
-            self._count(1, 0, [f"{sender[0]}: this address is not on the allow-list"])
+            self._tally.add(1, 0, [f"{sender[0]}: this address is not on the allow-list"])
             return
         messages, refusals = check(packet)
         received = len(messages) + len(refusals)
@@ -270,7 +237,7 @@ class Osc(Source):
                 self._keep(message, sender, at)
             except ControlError as error:
                 refusals.append(str(error))
-        self._count(received, 0, [f"{sender[0]}: {refusal}" for refusal in refusals])
+        self._tally.add(received, 0, [f"{sender[0]}: {refusal}" for refusal in refusals])
 
     def _keep(self, message: Message, sender: Sender, at: float) -> None:
         """Keep a message until it is polled. What the controls would refuse raises ControlError
