@@ -14,7 +14,7 @@ from dataclasses import asdict
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pythonosc.osc_bundle_builder import OscBundleBuilder
 from pythonosc.osc_message import OscMessage
@@ -95,7 +95,6 @@ class Desk:
         self.presets: list[str | int] = []
         self.done: list[Command] = []
         self.now = 0.0
-        self.told = 0
         self.programs: list[Program] = []
         self.program = self.another()
 
@@ -129,16 +128,12 @@ class Desk:
                 self.osc.refused(arrived, str(error))
 
     def tell(self, now: float, **figures: object) -> None:
-        """Tell the subscribers the parameters and these figures, and what has changed."""
-        changes = self.controls.changed(self.told)
-        self.told = self.controls.snapshot.version
-        self.osc._subscribers.tell(
-            {**asdict(self.controls.params), **figures}, changes, now, self.osc._send
-        )
+        """Tell the subscribers the parameters and these figures."""
+        self.osc._subscribers.tell({**asdict(self.controls.params), **figures}, now, self.osc._send)
 
     def figures(self, now: float, **figures: object) -> None:
         """Tell the subscribers figures alone."""
-        self.osc._subscribers.tell(figures, {}, now, self.osc._send)
+        self.osc._subscribers.tell(figures, now, self.osc._send)
 
     def play(self, *packets: bytes, program: Program | None = None) -> Params:
         self.arrive(*packets, program=program)
@@ -1080,6 +1075,38 @@ def test_a_motor_fader_is_not_moved_under_the_finger_that_moves_it(desk: Desk) -
         assert player.all() == []
         position = dict(other.all())["/lwlive/fader/speed"]
         assert position == pytest.approx(step / 30, abs=1e-6)
+
+
+PLAYS = st.tuples(
+    st.integers(0, 1),
+    st.sampled_from(["speed", "fader", "panic", "subscribe"]),
+    st.sampled_from([0.0, 0.25, 0.5, 1.0]),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.lists(PLAYS, max_size=4), max_size=8))
+def test_in_the_end_every_player_believes_in_what_stands(
+    desk: Desk, ticks: list[list[tuple[int, str, float]]]
+) -> None:
+    """A player believes in what he sent last, until he is told otherwise."""
+    players = [subscribed(desk, desk.another()) for _ in range(2)]
+    believed: list[object] = [None, None]
+    desk.now = 0.0
+    for n, plays in enumerate([[], *ticks, []], 1):
+        for who, how, value in plays:
+            address = "/lwlive/fader/speed" if how == "fader" else f"/lwlive/{how}"
+            given = () if how == "subscribe" else (1,) if how == "panic" else (value,)
+            desk.arrive(message(address, *given), program=players[who])
+            if how in ("speed", "fader"):
+                believed[who] = SPECS["speed"].value(value) if how == "fader" else value
+        desk.tick()
+        desk.tell(float(n))
+        for who, player in enumerate(players):
+            believed[who] = dict(player.heard()).get("speed", believed[who])
+        assert believed == [desk.controls.params.speed] * 2
+    for player in players:
+        desk.play(message("/lwlive/unsubscribe"), program=player)
 
 
 def test_a_command_has_the_time_at_which_its_packet_came() -> None:

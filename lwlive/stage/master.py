@@ -33,4 +33,6 @@ def dimmed(pixels: Pixels, level: float) -> Pixels:
     """The picture at a level of the master, itself where that is 1."""
     if level >= 1:
         return pixels
-    return ((pixels.astype(np.uint16) * np.uint16(round(256 * level))) >> 8).astype(np.uint8)
+    wide = np.multiply(pixels, np.uint16(round(256 * level)), dtype=np.uint16)
+    np.right_shift(wide, 8, out=wide)
+    return wide.astype(np.uint8)

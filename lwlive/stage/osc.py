@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Self
 
 from lwlive.controls import Command, Fire, Move, Set
-from lwlive.params import ControlError
+from lwlive.params import SPECS, ControlError
 from lwlive.stage.addresses import Row, addresses, heard, port
 from lwlive.stage.packet import MAX_BYTES, Message, check
 from lwlive.stage.parts import Arrived, Source
@@ -126,8 +126,7 @@ class Osc(Source):
             self._subscribe(target, asked_from)
         arrived = []
         for kept in newest.values():
-            if kept.contested and isinstance(kept.command, Set | Move):
-                self._subscribers.contested(kept.command.name, called(kept.sender))
+            self._note(kept)
             arrived.append(Arrived(kept.command, called(kept.sender), kept.at))
         if arrived:
             self._tally.add(0, len(arrived), [])
@@ -137,14 +136,27 @@ class Osc(Source):
         """Count a command that was polled and not carried out."""
         self._tally.add(0, -1, [f"{arrived.by.split()[1]}: {why}"])
 
-    def tell(self, status: Status, changes: Mapping[str, str], now: float) -> None:
-        """Tell every subscriber what changed, and the log what was refused. Never waits or raises.
+    def tell(self, status: Status, changes: Mapping[str, str], now: float) -> None:  # noqa: ARG002
+        """Tell every subscriber what it does not know yet, and the log what was refused.
 
         now: seconds on any clock that does not run backwards.
         """
         self._tally.log("OSC", now)
         if len(self._subscribers):
-            self._subscribers.tell(status.values(), changes, now, self._send)
+            self._subscribers.tell(status.values(), now, self._send)
+
+    def _note(self, kept: _Kept) -> None:
+        """Who sends a value believes in it from then on, whatever becomes of it in this tick."""
+        command = kept.command
+        if isinstance(command, Set):
+            value = command.value
+        elif isinstance(command, Move):
+            value = SPECS[command.name].value(command.position)
+        else:
+            return
+        if kept.contested:
+            self._subscribers.contested(command.name)
+        self._subscribers.knows(kept.sender, command.name, value)
 
     def _subscribe(self, target: Sender, asked_from: Sender | None) -> None:
         if asked_from is None:

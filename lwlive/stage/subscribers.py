@@ -57,27 +57,25 @@ class Subscribers:
         """Tell it nothing more."""
         self._all.pop(target, None)
 
-    def contested(self, name: str, winner: str) -> None:
-        """Two have set a value within a tick: all but the winner are told what stands."""
+    def knows(self, sender: Sender, name: str, value: object) -> None:
+        """Whoever set a value knows it, so that no fader is moved under its finger."""
         for target, subscriber in self._all.items():
-            if winner not in (called(target), called(subscriber.asked_from)):
-                subscriber.told.pop(name, None)
+            if sender in (target, subscriber.asked_from):
+                subscriber.told[name] = value
 
-    def tell(
-        self, values: Mapping[str, object], changes: Mapping[str, str], now: float, send: Send
-    ) -> None:
-        """Send every subscriber what changed. Never waits or raises.
+    def contested(self, name: str) -> None:
+        """Somebody's value gave way to another's within a tick, so all are told what stands."""
+        for subscriber in self._all.values():
+            subscriber.told.pop(name, None)
+
+    def tell(self, values: Mapping[str, object], now: float, send: Send) -> None:
+        """Send every subscriber what differs from what it knows. Never waits or raises.
 
         values: by name; text, switches and numbers. What is None or not finite is left out.
-        changes: by whom a value was set; who set it knows it, so no fader moves under its finger.
         """
         known = {name: value for name, value in values.items() if _can_be_told(value)}
         built: dict[str, list[bytes]] = {}
         for target, subscriber in list(self._all.items()):
-            who = {called(target), called(subscriber.asked_from)}
-            subscriber.told |= {
-                n: known[n] for n, by in changes.items() if by in who and n in known
-            }
             if subscriber.until is None:
                 subscriber.until = now + LEASE_S
             if now >= subscriber.until:
