@@ -6,6 +6,7 @@ of their own.
 """
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from lwlive.params import Config
@@ -49,7 +50,9 @@ class Show:
         """Tick until the end. Raises EngineFailure."""
         period = 1 / self.config.fps
         start, n = self.clock.now(), 0
-        try:
+        with ExitStack() as stack:
+            for part in dict.fromkeys((*self.sources, *self.outputs)):
+                stack.callback(part.close)
             while not self.desk.ended:
                 self.clock.sleep_until(start + n * period)
                 self._tick(n, self.clock.now())
@@ -57,9 +60,6 @@ class Show:
                 if behind > 1 and self._first is not None:
                     self.figures.missed(behind - 1)
                 n += max(1, behind)
-        finally:
-            for part in {id(part): part for part in (*self.sources, *self.outputs)}.values():
-                part.close()
 
     def _tick(self, n: int, now: float) -> None:
         self.desk.poll(now)
