@@ -208,8 +208,8 @@ def _supply(
 
     context = multiprocessing.get_context("spawn")
 
-    def order(ring: Ring, snapshot: Snapshot, at: float) -> Order:
-        return Order(config, size, cache, ring.handle, snapshot, at, folder, additions)
+    def order(ring: Ring, snapshot: Snapshot, phase: float, since: float | None) -> Order:
+        return Order(config, size, cache, ring.handle, snapshot, phase, since, folder, additions)
 
     return Supply(
         starter(order, run),

@@ -176,6 +176,11 @@ class Params:
         False, "write what is shown into an MP4", look=False, stage=True, flag=False
     )
 
+    @property
+    def complete(self) -> bool:
+        """Whether no value is left to the model any more."""
+        return None not in (self.guidance, self.steps)
+
 
 def _default(row: Any) -> Value | None:
     default: Value | None = row.default

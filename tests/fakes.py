@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from lwlive.controls import Command
-from lwlive.link import Running
-from lwlive.params import Snapshot
+from lwlive.link import Heard, Running
+from lwlive.params import Params, Snapshot
 from lwlive.ring import Frame, Pixels, Ring
 from lwlive.stage.parts import Arrived, Source
 from lwlive.stage.status import Status
@@ -63,11 +63,16 @@ class FakeEngine:
     """
 
     def __init__(
-        self, ring: Ring, snapshot: Snapshot, phase: float, look: Callable[[float], Pixels]
+        self,
+        ring: Ring,
+        snapshot: Snapshot,
+        phase: float,
+        look: Callable[[float], Pixels],
+        since: float | None = None,
     ) -> None:
         self.ours, self.theirs = multiprocessing.Pipe()
         self.handle = ring.handle
-        self.first, self.phase, self.look = snapshot, phase, look
+        self.first, self.phase, self.look, self.since = snapshot, phase, look, since
         self.newest = snapshot
         self.number = 0
         self.exitcode: int | None = None
@@ -78,8 +83,7 @@ class FakeEngine:
 
     def make(self, count: int = 1, step: float = 1 / 30) -> None:
         """Put so many frames into the ring, each made with the newest controls heard."""
-        while self.theirs.poll():
-            self.newest = self.theirs.recv()
+        self.hear()
         for _ in range(count):
             self.phase += step
             frame = Frame(
@@ -90,6 +94,12 @@ class FakeEngine:
             self.number += 1
             if self.number == 1:
                 self.say(RUNNING)  # as engines do after their first frame
+
+    def hear(self) -> None:
+        """Read what came down the pipe, and say so, as engines do."""
+        while self.theirs.poll():
+            self.newest = self.theirs.recv()
+            self.say(Heard(self.newest.version))
 
     def say(self, message: object) -> None:
         self.theirs.send(message)
@@ -122,11 +132,11 @@ class FakeEngines:
         self.refuse = False
 
     def __call__(
-        self, ring: Ring, snapshot: Snapshot, phase: float
+        self, ring: Ring, snapshot: Snapshot, phase: float, since: float | None
     ) -> tuple[Any, "Connection[Any, Any]"]:
         if self.refuse:
             raise BlockingIOError(11, "Resource temporarily unavailable")
-        engine = FakeEngine(ring, snapshot, phase, self.look(len(self.all)))
+        engine = FakeEngine(ring, snapshot, phase, self.look(len(self.all)), since)
         self.all.append(engine)
         return engine, engine.ours
 
@@ -153,7 +163,9 @@ class FakeSupply:
         self.ticks = 0
         self.closed = False
         self.pixels = flat(200)
-        self._versions = deque([0] * lag)
+        self._lag = deque([0] * lag)  # versions that the next pictures show
+        self._asked: deque[tuple[Snapshot, float]] = deque()
+        self._shows: Snapshot | None = None
 
     def __enter__(self) -> "FakeSupply":
         return self
@@ -161,8 +173,9 @@ class FakeSupply:
     def __exit__(self, *_: object) -> None:
         self.closed = True
 
-    def send(self, snapshot: Snapshot) -> None:
+    def send(self, snapshot: Snapshot, asked: float) -> None:
         self.sent.append(snapshot)
+        self._asked.append((snapshot, asked))
 
     def tick(self, now: float) -> Shown | None:
         assert now > 0
@@ -172,9 +185,14 @@ class FakeSupply:
         if what != "new":
             return Shown(self.pixels, None, late=what == "late")
         self.ticks += 1
-        self._versions.append(self.sent[-1].version if self.sent else 0)
-        frame = Frame(self.pixels, self.ticks, self._versions.popleft(), self.ticks / 30, True)
-        return Shown(self.pixels, frame, late=False)
+        self._lag.append(self.sent[-1].version if self.sent else 0)
+        frame = Frame(self.pixels, self.ticks, self._lag.popleft(), self.ticks / 30, True)
+        asked = []
+        while self._asked and self._asked[0][0].version <= frame.version:
+            self._shows, at = self._asked.popleft()
+            asked.append(at)
+        shows = self._shows or Snapshot(0, Params())
+        return Shown(self.pixels, frame, False, shows, tuple(asked))
 
 
 class FakeScreen:

@@ -65,18 +65,21 @@ class Engines:
         self.clock = clock
         self.rings: list[Ring] = []
 
-    def __call__(self, ring: Ring, snapshot: Snapshot, phase: float) -> tuple[Any, Any]:
+    def __call__(
+        self, ring: Ring, snapshot: Snapshot, phase: float, since: float | None
+    ) -> tuple[Any, Any]:
         self.last = engine = FakeEngine(ring, snapshot, phase, look=lambda _: np.zeros(0, np.uint8))
 
         def inbox() -> Snapshot:
-            while engine.theirs.poll():
-                engine.newest = engine.theirs.recv()
+            engine.hear()
             return engine.newest
 
         model = Model(self.clock, 0, 0)  # type: ignore[arg-type]
         engine.say(Loaded("fake", model.own))
+        snapshot = Snapshot(snapshot.version, snapshot.params.model_copy(update=model.own))
+        engine.newest = snapshot
         self.rings.append(Ring.attach(ring.handle))
-        self.clock.producer = Producer(model, self.rings[-1], FPS, inbox, self.clock, phase)
+        self.clock.producer = Producer(model, self.rings[-1], FPS, inbox, self.clock, phase, since)
         return engine, engine.ours
 
     def die(self) -> None:

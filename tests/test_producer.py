@@ -75,7 +75,7 @@ class Bench:
     def __init__(self, ring: Ring, denoise_s: float, decode_s: float, **values: Any) -> None:
         self.timer = Timer()
         self.model = FakeModel(self.timer, denoise_s, decode_s)
-        self.controls = Controls(Params(**values))
+        self.controls = Controls(Params(**{**self.model.own, **values}))
         self.ring = ring
         self.producer = Producer(
             model=self.model,
@@ -95,7 +95,7 @@ class Bench:
             while self.timer.now < due and self.producer.advance():
                 pass
             self.timer.now = max(self.timer.now, due)
-            frame = self.ring.take()
+            frame = self.ring.take(self.timer.now)
             if frame is None:
                 self.late += 1
             else:

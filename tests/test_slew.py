@@ -11,8 +11,9 @@ from torch import Tensor
 
 from lwlive.controls import Controls, Set
 from lwlive.engine.keyframe import Cond
-from lwlive.engine.producer import Made, Producer
+from lwlive.engine.producer import Producer
 from lwlive.engine.slew import eased, most
+from lwlive.engine.turn import Made
 from lwlive.params import Params
 from lwlive.ring import Ring, slots
 
@@ -53,9 +54,10 @@ class Show:
     def __init__(self, batch: int = 4, denoise_s: float = 0.0, **values: Any) -> None:
         timer = Timer()
         self.ring = Ring.create(multiprocessing.get_context("spawn"), slots(FPS), 16, 16)
-        self.controls = Controls(Params(**values))
+        model = Sudden(timer, denoise_s, 0.0, batch)
+        self.controls = Controls(Params(**{**model.own, **values}))
         self.producer = Producer(
-            model=Sudden(timer, denoise_s, 0.0, batch),
+            model=model,
             ring=self.ring,
             fps=FPS,
             inbox=lambda: self.controls.snapshot,
@@ -72,8 +74,10 @@ class Show:
             if frame is None:
                 self.producer.advance()
             else:
-                made = self.producer._made
-                self.shown.append(next(m for m in made if m.number == frame.number))
+                self.producer.ahead.sync()
+                put = self.producer.ahead.shown(frame.number)
+                assert put is not None
+                self.shown.append(put.made)
 
     def changes(self) -> list[float]:
         """How far each frame is from the one before."""

@@ -42,7 +42,7 @@ class Storm:
 
     def __init__(self, model: Eager, **values: Any) -> None:
         self.ring = Ring.create(multiprocessing.get_context("spawn"), slots(FPS), 256, 256)
-        self.controls = Controls(Params(**values))
+        self.controls = Controls(Params(**{**model.own, **values}))
         self.producer = Producer(
             model=model,
             ring=self.ring,

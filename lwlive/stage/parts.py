@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from lwlive.controls import Command
-from lwlive.params import Snapshot
 from lwlive.ring import Pixels
 from lwlive.stage.status import Status
 from lwlive.stage.supply import Shown
@@ -32,8 +31,7 @@ class Picture:
     pixels: Pixels  # [H, W, 3], dimmed by the master
     tick: int
     level: float  # of the master, 0 to 1
-    shown: Shown  # as it came, with its frame
-    sent: Sequence[Snapshot]  # that went to the engine since the picture before
+    shown: Shown  # as it came, with its frame and the controls that it was made with
     status: Status
 
 

@@ -23,7 +23,7 @@ def rigged(
     takes = Takes(config.folder, config.record, config.fps, size, desk.say)
     journal = None
     if config.journal is not None:
-        journal = Journal(config.journal, config, size, desk.controls.snapshot, desk.say)
+        journal = Journal(config.journal, config, size, desk.say)
     sources: list[Source | None] = [window, osc, takes]
     outputs: list[Output | None] = [window, takes, journal]
     return [one for one in sources if one is not None], [one for one in outputs if one is not None]

@@ -40,7 +40,6 @@ class Show:
         self.figures = Figures(config.fps)
         self._sent = desk.controls.snapshot
         self._told = self._sent.version  # of the controls that the sources know
-        self._fresh = [self._sent]  # snapshots that no picture has been put with yet
         self._master = Master(desk.controls.params)
         self._first: tuple[int, float] | None = None  # tick and time of the first picture
         self._rss_start: float | None = None
@@ -66,17 +65,15 @@ class Show:
         for source in self.sources:
             for arrived in source.poll(now):
                 self.desk.do(arrived, source)
-        self._send()
+        self._send(now)
         shown = self.supply.tick(now)
-        self._hear_engine()
+        self._hear_engine(now)
         level = self._master.step(self.desk.controls.params, 1 / self.config.fps)
         status = self._status(level, shown is not None, now)
         if shown is None:
             self._give_up(now)
         else:
-            fresh, self._fresh = self._fresh, []
-            pixels = dimmed(shown.pixels, level)
-            picture = Picture(pixels, n, level, shown, fresh, status)
+            picture = Picture(dimmed(shown.pixels, level), n, level, shown, status)
             for output in self.outputs:
                 output.put(picture)
             self._count(shown, n)
@@ -87,22 +84,21 @@ class Show:
         if self.figures.window_s is None and any(output.on_screen for output in self.outputs):
             self.figures.window_s = self.clock.now() - self.started
 
-    def _send(self) -> None:
+    def _send(self, now: float) -> None:
         """What the engine needs to know goes down to it."""
         new, asked_at = self.desk.controls.snapshot, self.desk.asked_at
         self.desk.asked_at = None
         if new.sampled != self._sent.sampled:
             self._sent = new
-            self._fresh.append(new)
-            self.supply.send(new)
-            self.figures.asked(new.version, self.clock.now() if asked_at is None else asked_at)
+            self.supply.send(new, now if asked_at is None else asked_at)
 
-    def _hear_engine(self) -> None:
+    def _hear_engine(self, now: float) -> None:
         loaded = self.supply.loaded
         if loaded is not None and loaded is not self._engine_own:
             self._engine_own = loaded
             self.desk.controls.adopt(loaded.own)
-            self._sent = self.desk.controls.snapshot  # the engine knows its own values
+            self._sent = self.desk.controls.snapshot  # which the engine waits for
+            self.supply.send(self._sent, now)
         while self.supply.notes:
             self.desk.say(self.supply.notes.popleft())
 
