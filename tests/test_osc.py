@@ -12,6 +12,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -38,7 +39,7 @@ if socket.has_ipv6:
             pass
 
 
-def message(address: str, *values: object, tags: str = "") -> bytes:
+def message(address: str, *values: Any, tags: str = "") -> bytes:
     builder = OscMessageBuilder(address)
     for index, value in enumerate(values):
         builder.add_arg(value, tags[index] if tags else None)
@@ -76,7 +77,7 @@ class Program:
     def all(self) -> list[tuple[str, object]]:
         """Everything sent here so far, by address."""
         self.socket.setblocking(False)
-        found = []
+        found: list[tuple[str, object]] = []
         while True:
             try:
                 told = OscMessage(self.socket.recv(MAX_BYTES))
@@ -187,6 +188,7 @@ def test_every_parameter_is_set_in_native_units_by_every_tag_it_lists(
     row = next(row for row in ROWS if row.address == f"/lwlive/{name}")
     spec = SPECS[name]
     ends = {bool: (False, True), str: None}.get(spec.kind, (spec.low, spec.high))
+    given: list[tuple[Any, str]]
     for tag in row.tags.split():
         if ends is None:
             given = [("gold rings \u2014 \u6771\u4eac", tag), ("", tag)]
@@ -213,7 +215,8 @@ def test_a_seed_of_64_bits_arrives_exactly(desk: Desk) -> None:
 @pytest.mark.parametrize("row", [r for r in ROWS if r.verb == "fader"], ids=lambda r: r.name)
 def test_every_fader_reaches_both_ends_and_clamps_beyond(desk: Desk, row: Row) -> None:
     def at(position: float, tag: str = "f") -> float:
-        return getattr(desk.play(message(row.address, position, tags=tag)), row.name)
+        found: float = getattr(desk.play(message(row.address, position, tags=tag)), row.name)
+        return found
 
     low, high = at(0.0), at(1.0)
     assert low < high
@@ -284,7 +287,7 @@ def test_a_refused_value_does_not_hide_a_good_one_of_the_same_tick(desk: Desk) -
 
 
 def test_a_bundle_is_applied_element_by_element_whatever_its_time(desk: Desk) -> None:
-    built = OscBundleBuilder(time.time() + 3600)
+    built = OscBundleBuilder(int(time.time()) + 3600)
     built.add_content(OscMessage(message("/lwlive/speed", 3.0)))
     built.add_content(OscMessage(message("/lwlive/depth", 99.0)))
     built.add_content(OscMessage(message("/lwlive/pace", 0.5)))
@@ -908,6 +911,7 @@ def test_numbers_and_switches_come_as_text(desk: Desk, row: Row) -> None:
     assert getattr(desk.controls.params, row.name) == spec.travel[1]
     desk.play(message(row.address, " 0.0 "))
     assert getattr(desk.controls.params, row.name) == spec.travel[0]
+    given: dict[str, Any]
     if spec.kind is bool:
         given = {"on": True, "OFF": False, "true": True, "False": False, "1": True, "0": False}
         given |= {"0.7": True, "0.2": False, '"on"': True, "yes": True, "no": False}
@@ -971,7 +975,7 @@ def test_of_several_values_the_first_counts_and_that_is_said_once(what: str) -> 
     assert "the first counts" in said[0]
 
 
-WORDS = {
+WORDS: dict[str, list[Any]] = {
     "gold rings": ["gold", "rings"],
     "a 1984 poster": ["a", 1984, "poster"],
     "1984 cars": [1984, "cars"],
@@ -1024,7 +1028,7 @@ def test_a_preset_may_come_with_seconds(desk: Desk) -> None:
 
 
 @pytest.mark.skipif("::1" not in LOOPBACKS, reason="this machine has IPv6 switched off")
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
 def test_both_loopback_addresses_are_heard_and_answered(host: str) -> None:
     with Osc(host, 0, []) as osc:
         for loopback in LOOPBACKS:
@@ -1096,7 +1100,7 @@ def test_in_the_end_every_player_believes_in_what_stands(
     for n, plays in enumerate([[], *ticks, []], 1):
         for who, how, value in plays:
             address = "/lwlive/fader/speed" if how == "fader" else f"/lwlive/{how}"
-            given = () if how == "subscribe" else (1,) if how == "panic" else (value,)
+            given: list[Any] = {"subscribe": [], "panic": [1]}.get(how, [value])
             desk.arrive(message(address, *given), program=players[who])
             if how in ("speed", "fader"):
                 believed[who] = SPECS["speed"].value(value) if how == "fader" else value

@@ -18,7 +18,19 @@ NAMES = tuple(SPECS)
 NUMBERS = tuple(name for name in NAMES if SPECS[name].kind in (int, float))
 SWITCHES = tuple(name for name in NAMES if SPECS[name].kind is bool)
 TEXTS = tuple(name for name in NAMES if SPECS[name].kind is str)
-NOT_NUMBERS = (math.nan, math.inf, -math.inf, "1", True, None, b"1", [1], {}, Decimal(1), 1j)
+NOT_NUMBERS: tuple[object, ...] = (
+    math.nan,
+    math.inf,
+    -math.inf,
+    "1",
+    True,
+    None,
+    b"1",
+    [1],
+    {},
+    Decimal(1),
+    1j,
+)
 
 
 def refused(controls: Controls, name: str, value: object) -> str:
@@ -31,7 +43,7 @@ def refused(controls: Controls, name: str, value: object) -> str:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_default_is_a_value_of_its_parameter(name: str):
+def test_every_default_is_a_value_of_its_parameter(name: str) -> None:
     default = SPECS[name].default
     if default is None:
         assert name in ("guidance", "steps")  # the model's own
@@ -40,12 +52,12 @@ def test_every_default_is_a_value_of_its_parameter(name: str):
     assert spec(name).checked(default) == default
 
 
-def test_the_config_accepts_its_own_defaults():
+def test_the_config_accepts_its_own_defaults() -> None:
     assert Config(**Config().model_dump()) == Config()
 
 
 @pytest.mark.parametrize("name", NUMBERS)
-def test_the_ends_of_a_range_are_in_it_and_what_is_beyond_is_refused(name: str):
+def test_the_ends_of_a_range_are_in_it_and_what_is_beyond_is_refused(name: str) -> None:
     controls = Controls(Params())
     low, high = SPECS[name].low, SPECS[name].high
     step = 1 if SPECS[name].kind is int else 1e-6
@@ -59,13 +71,13 @@ def test_the_ends_of_a_range_are_in_it_and_what_is_beyond_is_refused(name: str):
 
 
 @pytest.mark.parametrize("name", NUMBERS)
-def test_what_is_no_number_is_refused_with_what_was_expected(name: str):
+def test_what_is_no_number_is_refused_with_what_was_expected(name: str) -> None:
     for value in NOT_NUMBERS:
         assert SPECS[name].expected() in refused(Controls(Params()), name, value)
 
 
 @pytest.mark.parametrize("name", [name for name in NUMBERS if SPECS[name].kind is int])
-def test_a_whole_number_takes_a_float_only_where_it_is_whole(name: str):
+def test_a_whole_number_takes_a_float_only_where_it_is_whole(name: str) -> None:
     controls = Controls(Params())
     controls.do(Set(name, 2.0))
     assert getattr(controls.params, name) == 2
@@ -74,7 +86,7 @@ def test_a_whole_number_takes_a_float_only_where_it_is_whole(name: str):
 
 
 @pytest.mark.parametrize("name", SWITCHES)
-def test_a_switch_takes_true_false_one_and_zero_and_nothing_else(name: str):
+def test_a_switch_takes_true_false_one_and_zero_and_nothing_else(name: str) -> None:
     controls = Controls(Params())
     for value in (True, False, 1, 0, 1.0, 0.0):
         controls.do(Set(name, value))
@@ -84,7 +96,7 @@ def test_a_switch_takes_true_false_one_and_zero_and_nothing_else(name: str):
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_a_text_takes_any_text_up_to_its_length(name: str):
+def test_a_text_takes_any_text_up_to_its_length(name: str) -> None:
     controls = Controls(Params())
     for text in ("", "x" * 500, "\N{SNOWMAN}" * 500, "a :1 | b :0.4", "\0", "rm -rf"):
         controls.do(Set(name, text))
@@ -93,13 +105,13 @@ def test_a_text_takes_any_text_up_to_its_length(name: str):
         assert "text of up to 500 characters" in refused(controls, name, wrong)
 
 
-def test_an_unknown_name_is_refused_with_the_names_there_are():
+def test_an_unknown_name_is_refused_with_the_names_there_are() -> None:
     for name in ("sped", "", "__class__", "model_config", "next"):
         assert "speed" in refused(Controls(Params()), name, 1)
 
 
 @pytest.mark.parametrize("name", NUMBERS)
-def test_a_fader_maps_its_ends_onto_the_ends_of_the_range_and_rises_between(name: str):
+def test_a_fader_maps_its_ends_onto_the_ends_of_the_range_and_rises_between(name: str) -> None:
     controls = Controls(Params())
     values = []
     for i in range(101):
@@ -112,7 +124,7 @@ def test_a_fader_maps_its_ends_onto_the_ends_of_the_range_and_rises_between(name
 
 
 @pytest.mark.parametrize("name", [*NUMBERS, *SWITCHES])
-def test_a_fader_beyond_its_ends_is_clamped(name: str):
+def test_a_fader_beyond_its_ends_is_clamped(name: str) -> None:
     controls = Controls(Params())
     for position, end in ((-0.1, 0.0), (-1e300, 0.0), (1.1, 1.0), (5, 1.0), (10**400, 1.0)):
         controls.do(Move(name, end))
@@ -123,7 +135,7 @@ def test_a_fader_beyond_its_ends_is_clamped(name: str):
 
 
 @pytest.mark.parametrize("name", [*NUMBERS, *SWITCHES])
-def test_a_fader_refuses_what_is_no_number(name: str):
+def test_a_fader_refuses_what_is_no_number(name: str) -> None:
     controls = Controls(Params())
     for position in NOT_NUMBERS:
         with pytest.raises(ControlError, match="fader takes a number from 0 to 1"):
@@ -131,7 +143,7 @@ def test_a_fader_refuses_what_is_no_number(name: str):
     assert controls.snapshot.version == 0
 
 
-def test_text_and_unknown_names_have_no_fader():
+def test_text_and_unknown_names_have_no_fader() -> None:
     for name in (*TEXTS, "sped", "next"):
         with pytest.raises(ControlError, match=f"'{name}'"):
             Controls(Params()).do(Move(name, 0.5))
@@ -143,7 +155,7 @@ FADED = [name for name in NAMES if SPECS[name].kind is not str]
 @pytest.mark.parametrize("name", FADED)
 @given(position=st.floats(0, 1))
 @settings(max_examples=50, deadline=None)
-def test_a_position_of_a_value_gives_the_value_again(name: str, position: float):
+def test_a_position_of_a_value_gives_the_value_again(name: str, position: float) -> None:
     spec = SPECS[name]
     value = spec.value(position)
     assert spec.checked(value) == value
@@ -155,7 +167,7 @@ def test_a_position_of_a_value_gives_the_value_again(name: str, position: float)
 
 
 @pytest.mark.parametrize("name", FADED)
-def test_every_value_within_a_faders_travel_has_its_own_position(name: str):
+def test_every_value_within_a_faders_travel_has_its_own_position(name: str) -> None:
     spec = SPECS[name]
     low, high = spec.travel
     values = [low + (high - low) * i / 100 for i in range(101)]
@@ -168,7 +180,7 @@ def test_every_value_within_a_faders_travel_has_its_own_position(name: str):
 
 
 @pytest.mark.parametrize("name", NUMBERS)
-def test_steps_move_a_number_within_its_range_and_back(name: str):
+def test_steps_move_a_number_within_its_range_and_back(name: str) -> None:
     controls = Controls(replace(Params(), steps=4, guidance=5.0))
     low, high = SPECS[name].low, SPECS[name].high
     controls.do(Set(name, round(low + (min(high, 100) - low) / 2)))
@@ -187,7 +199,7 @@ def test_steps_move_a_number_within_its_range_and_back(name: str):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_only_switches_are_toggled_and_only_numbers_stepped(name: str):
+def test_only_switches_are_toggled_and_only_numbers_stepped(name: str) -> None:
     controls = Controls(Params(steps=2, guidance=1.0))
     for command, kinds in ((Toggle(name), (bool,)), (Nudge(name, 1), (int, float))):
         before = controls.snapshot
@@ -200,7 +212,7 @@ def test_only_switches_are_toggled_and_only_numbers_stepped(name: str):
             assert controls.snapshot is before
 
 
-def test_who_changed_what_is_told_and_nobody_knows_what_was_not_his_own_value():
+def test_who_changed_what_is_told_and_nobody_knows_what_was_not_his_own_value() -> None:
     controls = Controls(Params())
     controls.do(Set("speed", 1), "osc a")
     controls.do(Move("pace", 0.5), "osc b")
@@ -243,7 +255,7 @@ COMMANDS = st.one_of(
 @given(st.lists(COMMANDS, max_size=20))
 def test_any_command_leaves_the_values_valid_or_is_a_sentence_that_changed_nothing(
     commands: list[Command],
-):
+) -> None:
     controls = Controls(Params())
     for command in commands:
         before, why = controls.snapshot, "it was done"
@@ -258,7 +270,7 @@ def test_any_command_leaves_the_values_valid_or_is_a_sentence_that_changed_nothi
             assert value is None or repr(row.checked(value)) == repr(value)
 
 
-def test_several_values_are_set_as_one_change_or_not_at_all():
+def test_several_values_are_set_as_one_change_or_not_at_all() -> None:
     controls = Controls(Params())
     controls.load({"speed": 1, "prompt": "rings", "hold": 1})
     assert (controls.params.speed, controls.params.prompt, controls.params.hold) == (1, "rings", 1)
@@ -281,7 +293,7 @@ CHANGES = st.one_of(
 @given(st.lists(CHANGES, max_size=30))
 def test_the_version_grows_by_one_with_every_change_and_by_nothing_else(
     changes: list[tuple[str, object]],
-):
+) -> None:
     controls = Controls(Params())
     for name, value in changes:
         before = controls.snapshot
@@ -299,7 +311,7 @@ def test_the_version_grows_by_one_with_every_change_and_by_nothing_else(
         assert changed or after is before
 
 
-def test_a_snapshot_that_was_taken_never_changes():
+def test_a_snapshot_that_was_taken_never_changes() -> None:
     controls = Controls(Params())
     taken = controls.snapshot
     controls.do(Set("speed", 3))
@@ -308,7 +320,7 @@ def test_a_snapshot_that_was_taken_never_changes():
         taken.params.speed = 1  # type: ignore[misc]
 
 
-def test_next_is_a_level_that_only_grows():
+def test_next_is_a_level_that_only_grows() -> None:
     controls = Controls(Params())
     controls.do(Fire("next"))
     controls.do(Fire("next"))
@@ -317,7 +329,7 @@ def test_next_is_a_level_that_only_grows():
     assert controls.snapshot.nexts == 2
 
 
-def test_panic_brings_back_where_the_show_started_and_keeps_record_and_hud():
+def test_panic_brings_back_where_the_show_started_and_keeps_record_and_hud() -> None:
     start = Params(prompt="rings", speed=1.5)
     controls = Controls(start)
     controls.load({"prompt": "x", "speed": 4, "blackout": True, "hold": True, "brightness": 0})
@@ -326,12 +338,12 @@ def test_panic_brings_back_where_the_show_started_and_keeps_record_and_hud():
     assert controls.params == replace(start, record=True, hud=True)
 
 
-def test_an_unknown_trigger_is_refused_with_those_there_are():
+def test_an_unknown_trigger_is_refused_with_those_there_are() -> None:
     with pytest.raises(ControlError, match="next, panic"):
         Controls(Params()).do(Fire("quit"))
 
 
-def test_the_models_own_values_fill_only_what_was_left_to_the_model():
+def test_the_models_own_values_fill_only_what_was_left_to_the_model() -> None:
     controls = Controls(Params(steps=2))
     controls.adopt({"steps": 4, "guidance": 1.0})
     assert (controls.params.steps, controls.params.guidance) == (2, 1.0)
@@ -342,7 +354,7 @@ def test_the_models_own_values_fill_only_what_was_left_to_the_model():
     assert (controls.params.steps, controls.params.guidance) == (2, 1.0)
 
 
-def test_what_was_chosen_before_the_model_was_there_gives_way_to_its_own_in_a_panic():
+def test_what_was_chosen_before_the_model_was_there_gives_way_to_its_own_in_a_panic() -> None:
     controls = Controls(Params())
     controls.do(Set("steps", 3))
     controls.adopt({"steps": 4, "guidance": 7.5})
@@ -352,7 +364,7 @@ def test_what_was_chosen_before_the_model_was_there_gives_way_to_its_own_in_a_pa
 
 
 @pytest.mark.parametrize("own", [{"steps": 99}, {"guidance": math.nan}, {"stepps": 4}])
-def test_a_models_wrong_own_values_are_refused_and_change_nothing(own: dict[str, object]):
+def test_a_models_wrong_own_values_are_refused_and_change_nothing(own: dict[str, object]) -> None:
     controls = Controls(Params())
     controls.do(Set("steps", 2))
     with pytest.raises(ControlError):
@@ -361,13 +373,13 @@ def test_a_models_wrong_own_values_are_refused_and_change_nothing(own: dict[str,
     assert controls.params == Params()
 
 
-def test_what_makes_the_picture_is_saved_and_what_the_engine_needs_is_sent():
+def test_what_makes_the_picture_is_saved_and_what_the_engine_needs_is_sent() -> None:
     assert set(LOOK) == set(NAMES) - {"hold", "brightness", "blackout", "hud", "record"}
     assert set(SAMPLED) == set(NAMES) - {"brightness", "blackout", "fade", "hud", "record"}
     assert not set(TRIGGERS) & set(NAMES)
 
 
-def test_the_table_has_a_row_for_every_parameter_that_markdown_can_read():
+def test_the_table_has_a_row_for_every_parameter_that_markdown_can_read() -> None:
     head, line, *rows = table().splitlines()
     assert len(rows) == len(NAMES)
     for name, row in zip(NAMES, rows, strict=True):
@@ -381,11 +393,11 @@ def between(name: str) -> str:
     return text.split(f"<!-- {name} -->")[1].split(f"<!-- /{name} -->")[0].strip()
 
 
-def test_the_readme_has_the_parameters_as_they_are_declared():
+def test_the_readme_has_the_parameters_as_they_are_declared() -> None:
     assert between("parameters") == table()
 
 
-def test_the_readme_has_the_keys_as_they_are_declared():
+def test_the_readme_has_the_keys_as_they_are_declared() -> None:
     from lwlive.stage.keys import keys_table
 
     assert between("keys") == keys_table()
