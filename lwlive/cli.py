@@ -9,13 +9,14 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lwlive import __version__
 from lwlive.checkpoint import Additions, ModelError, size_of
-from lwlive.params import Config, ControlError, Controls, Params, Snapshot, live
+from lwlive.controls import Controls
+from lwlive.params import SPECS, Config, ControlError, Params, Snapshot
 
 if TYPE_CHECKING:
     from lwlive.stage.display import Display
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
     try:
         if args[:1] == ["osc"]:
-            from lwlive.stage.packet import describe
+            from lwlive.stage.addresses import describe
 
             print(describe())
         elif args[:1] == ["presets"]:
@@ -79,15 +80,15 @@ def parse(args: Sequence[str]) -> tuple[Config, Params]:
     """Config and first values of a show. Raises ControlError; ends the process for --help."""
     from lwlive import flags, preset
 
-    rows = flags.of_params(name for name in Params.model_fields if live(name).flag)
+    rows = flags.of_params(name for name, spec in SPECS.items() if spec.flag)
     rows |= flags.of_model(Config)
     given = flags.read("lwlive", ABOUT, rows, args)
     config = flags.filled(Config, given)
     values: dict[str, object] = {}
     if config.preset is not None:
         values |= preset.load(preset.find(config.preset, config.folder))
-    for name in Params.model_fields:
-        if name in given and live(name).flag:
+    for name, spec in SPECS.items():
+        if name in given and spec.flag:
             values[name] = flags.value(name, given[name])
     controls = Controls(Params())
     controls.load(values)
@@ -97,16 +98,21 @@ def parse(args: Sequence[str]) -> tuple[Config, Params]:
 def _presets() -> str:
     from lwlive import preset
 
-    rows = [f"{i + 1 if i < 9 else ' '}  {path.stem}" for i, path in enumerate(preset.bundled())]
+    known = preset.listed(Path("."))
+    rows = [f"{i + 1 if i < 9 else ' '}  {path.stem}" for i, path in enumerate(known)]
     return "\n".join(["Presets, with their keys in the window:", *rows])
 
 
 def perform(config: Config, params: Params) -> int:
     """The show, from launch to end; returns the exit code."""
     from lwlive import hub
+    from lwlive.stage.clock import WallClock
+    from lwlive.stage.desk import Desk
     from lwlive.stage.display import NoMonitor
-    from lwlive.stage.packet import OscError
-    from lwlive.stage.show import Show, WallClock, write_statistics
+    from lwlive.stage.rig import lone, rigged
+    from lwlive.stage.show import Show
+    from lwlive.stage.sockets import OscError
+    from lwlive.stage.status import write_statistics
     from lwlive.stage.supply import EngineFailure
 
     _check_folders(config)
@@ -126,10 +132,12 @@ def perform(config: Config, params: Params) -> int:
                 )
             )
             screen = _screen(config, size, stack)
-            config = _alone(config) if screen is None else config
-            osc = _osc(config, stack)
-            show = Show(config, controls, supply, size, clock, started, screen, osc)
-            with _signals(show.end):
+            config = _alone(config) if lone(config, screen) else config
+            desk = Desk(config.folder, controls)
+            osc = _osc(config, stack, desk.say)
+            sources, outputs = rigged(config, size, desk, screen, osc)
+            show = Show(config, desk, supply, size, clock, started, sources, outputs)
+            with _signals(desk.end):
                 try:
                     show.run()
                 finally:
@@ -232,23 +240,21 @@ def _screen(config: Config, size: tuple[int, int], stack: contextlib.ExitStack) 
 
 def _alone(config: Config) -> Config:
     """A headless show that nobody would see: half a minute into a recording."""
-    if config.duration is not None or config.record is not None:
-        return config
     from datetime import datetime
 
-    from lwlive.stage.recorder import free_path
+    from lwlive.stage.recorder import free, stamped
 
-    path = free_path(config.folder, datetime.now())
+    path = free(config.folder / stamped(datetime.now()))
     log.info(f"recording {LONE_S:.0f} seconds into {path.absolute()}")
     return config.model_copy(update={"duration": LONE_S, "record": path})
 
 
-def _osc(config: Config, stack: contextlib.ExitStack) -> "Osc | None":
+def _osc(config: Config, stack: contextlib.ExitStack, say: Callable[[str], None]) -> "Osc | None":
     if not config.osc:
         return None
     from lwlive.stage.osc import Osc
 
-    osc = stack.enter_context(Osc(config.osc_host, config.osc_port, config.osc_allow))
+    osc = stack.enter_context(Osc(config.osc_host, config.osc_port, config.osc_allow, say))
     log.info(f"OSC on {config.osc_host}:{osc.port}; `lwlive osc` lists the addresses")
     return osc
 

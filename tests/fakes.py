@@ -5,15 +5,18 @@ Nothing here imports torch, pygame or av, since spawned children import this fil
 
 import multiprocessing
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
 
+from lwlive.controls import Command
 from lwlive.link import Heard, Running
-from lwlive.params import Controls, Params, Snapshot
+from lwlive.params import Params, Snapshot
 from lwlive.ring import Frame, Pixels, Ring
+from lwlive.stage.parts import Arrived, Source
+from lwlive.stage.status import Status
 from lwlive.stage.supply import Shown
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -78,13 +81,18 @@ class FakeEngine:
         self.pid = 4711
         self._ring: Ring | None = Ring.attach(ring.handle)
 
-    def make(self, count: int = 1, step: float = 1 / 30) -> None:
+    def make(self, count: int = 1, step: float = 1 / 30, ticks: int = 1) -> None:
         """Put so many frames into the ring, each made with the newest controls heard."""
         self.hear()
         for _ in range(count):
             self.phase += step
             frame = Frame(
-                self.look(self.phase), self.number, self.newest.version, self.phase, sampled=True
+                self.look(self.phase),
+                self.number,
+                self.newest.version,
+                self.phase,
+                True,
+                ticks=ticks,
             )
             assert self._ring is not None
             assert self._ring.put(frame, wait=False), "the ring is full"
@@ -197,7 +205,7 @@ class FakeScreen:
 
     def __init__(self, clock: SimulatedClock) -> None:
         self.clock = clock
-        self.keys: dict[int, list[Any]] = {}  # tick -> actions
+        self.keys: dict[int, list[Command]] = {}  # tick -> commands
         self.costs: dict[int, float] = {}  # tick -> seconds
         self.tick = -1
         self.shown_at: list[float] = []
@@ -207,7 +215,7 @@ class FakeScreen:
         self.splashes: list[list[str]] = []
         self.keep = True
 
-    def events(self) -> list[Any]:
+    def events(self) -> list[Command]:
         self.tick += 1
         return self.keys.get(self.tick, [])
 
@@ -235,48 +243,63 @@ class FakeScreen:
         return [text for i, text in enumerate(spoken) if i == 0 or spoken[i - 1] != text]
 
 
-class FakeOsc:
-    """OSC without a socket: at a tick, what arrives is done to the controls."""
+class FakeOsc(Source):
+    """OSC without a socket: at a tick it yields commands, having done what the test wants done."""
+
+    name = "osc"
 
     def __init__(self) -> None:
-        self.arrives: dict[int, Callable[[Controls, Callable[[str], None]], None]] = {}
+        self.arrives: dict[int, list[Command]] = {}
+        self.happens: dict[int, Callable[[], object]] = {}
+        self.waited_s = 0.0  # since a command arrived, when it is polled
         self.tick = -1
         self.told: list[dict[str, object]] = []
-        self.counts = _Counts()
+        self.changes: list[dict[str, str]] = []
+        self.refusals: list[str] = []
+        self.closed = False
 
-    def apply(self, controls: Controls, load_preset: Callable[[str], None]) -> None:
+    def poll(self, now: float) -> list[Arrived]:
         self.tick += 1
-        if self.tick in self.arrives:
-            self.arrives[self.tick](controls, load_preset)
+        if self.tick in self.happens:
+            self.happens[self.tick]()
+        asked = self.arrives.get(self.tick, [])
+        return [Arrived(command, "osc test", now - self.waited_s) for command in asked]
 
-    def feedback(self, values: dict[str, object], now: float) -> None:
+    def tell(self, status: Status, changes: Mapping[str, str], now: float) -> None:
         assert now > 0
-        self.told[:] = [values]
+        self.told[:] = [status.values()]
+        self.changes += [dict(changes)] if changes else []
 
+    def refused(self, arrived: Arrived, why: str) -> None:
+        assert arrived.by == "osc test"
+        self.refusals.append(why)
 
-class _Counts:
-    def _asdict(self) -> dict[str, int]:
+    def summary(self) -> dict[str, int]:
         return {"received": 5, "applied": 4, "refused": 1}
+
+    def close(self) -> None:
+        self.closed = True
 
 
 class FakeRecorder:
-    """A recorder that keeps what is put into it. Set `refuses` on a subclass to fail at once."""
+    """A recorder that keeps what is put into it. Set `refuses` on a subclass to have it fail."""
 
     made: list["FakeRecorder"]  # a fresh list in each subclass
     refuses: str | None = None
+    opened = True
 
-    def __init__(self, path: Any, fps: float, width: int, height: int, about: Any) -> None:
-        from lwlive.stage.movie import RecordError
-
-        if self.refuses:
-            raise RecordError(self.refuses)
+    def __init__(
+        self, path: Any, fps: float, width: int, height: int, about: Any, fresh: bool = False
+    ) -> None:
         self.path, self.fps, self.size, self.about = path, fps, (width, height), about
+        self.fresh = fresh
         self.pictures: list[Pixels] = []
         self.numbers: list[int] = []
         self.dropped = 0
-        self.failed: str | None = None
+        self.failed: str | None = self.refuses
         self.closed = False
-        self.made.append(self)
+        if not self.failed:
+            self.made.append(self)
 
     @property
     def frames(self) -> int:
@@ -284,8 +307,9 @@ class FakeRecorder:
 
     def put(self, pixels: Pixels, number: int) -> None:
         assert not self.closed
-        self.pictures.append(pixels)
-        self.numbers.append(number)
+        if self.failed is None:
+            self.pictures.append(pixels)
+            self.numbers.append(number)
 
     def close(self) -> None:
         self.closed = True

@@ -6,10 +6,11 @@ from typing import Any
 
 from test_producer import FakeModel, Timer
 
+from lwlive.controls import Controls
 from lwlive.engine.producer import Producer
 from lwlive.engine.slew import most
 from lwlive.engine.turn import Made
-from lwlive.params import Controls, Params
+from lwlive.params import Params
 from lwlive.ring import Frame, Ring, slots
 
 IDLE_S = 0.002

@@ -16,12 +16,13 @@ from fakes import FakeRecorder, FakeSupply
 
 from lwlive import __version__, cli
 from lwlive.checkpoint import ModelError, folder_of, own_values, size_of
-from lwlive.params import Config, Params, kind, live
+from lwlive.params import SPECS, Config, Params
 from lwlive.stage import takes
+from lwlive.stage.rig import lone
 from lwlive.stage.supply import EngineFailure
 
 OTHER = {str: "gold rings", float: 0.5, int: 3, bool: True}  # allowed for all, default for none
-FLAGS = [name for name in Params.model_fields if live(name).flag]
+FLAGS = [name for name in SPECS if SPECS[name].flag]
 
 
 def flag(name: str) -> str:
@@ -80,11 +81,11 @@ def test_without_flags_everything_is_as_declared():
 
 @pytest.mark.parametrize("name", FLAGS)
 def test_every_live_parameter_is_a_flag_of_its_own_name(name: str):
-    value = OTHER[kind(name)]
+    value = OTHER[SPECS[name].kind]
     words = [flag(name)] if value is True else [flag(name), str(value)]
     config, params = cli.parse(words)
     assert getattr(params, name) == value
-    assert type(getattr(params, name)) is kind(name)
+    assert type(getattr(params, name)) is SPECS[name].kind
     assert params == Params(**{name: value})
     assert config == Config()
 
@@ -135,7 +136,7 @@ def test_a_preset_is_found_by_its_name_in_the_folder(tmp_path: Path):
 
 
 def test_variables_of_the_users_shell_change_nothing(monkeypatch: pytest.MonkeyPatch):
-    for name in (*Params.model_fields, *Config.model_fields):
+    for name in (*SPECS, *Config.model_fields):
         for word in (name, name.upper(), f"LWLIVE_{name.upper()}"):
             monkeypatch.setenv(word, "7")
     assert cli.parse([]) == (Config(), Params())
@@ -322,8 +323,8 @@ def test_a_headless_show_that_nobody_would_see_is_recorded_for_half_a_minute(
 
 @pytest.mark.parametrize("told", [{"duration": 3.0}, {"record": Path("a.mp4")}])
 def test_a_headless_show_that_was_told_what_to_do_does_just_that(told: dict[str, Any]):
-    config = Config(headless=True, **told)
-    assert cli._alone(config) is config
+    assert lone(Config(headless=True), None)
+    assert not lone(Config(headless=True, **told), None)
 
 
 def test_an_installation_without_its_screen_ends_so_that_it_is_started_again(

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-STAGE = ("lwlive.stage", "lwlive.params", "lwlive.preset", "lwlive.ring", "lwlive.link")
+STAGE = (
+    "lwlive.stage",
+    "lwlive.params",
+    "lwlive.controls",
+    "lwlive.preset",
+    "lwlive.ring",
+    "lwlive.link",
+)
 ONLY_IN = {  # library: the modules, or packages, that may import it
     "torch": ("lwlive.engine", "lwlive.render"),
     "diffusers": ("lwlive.engine",),
@@ -17,7 +24,7 @@ ONLY_IN = {  # library: the modules, or packages, that may import it
     "tokenizers": ("lwlive.engine",),
     "pygame": ("lwlive.stage.display", "lwlive.stage.keys", "lwlive.stage.hud"),
     "av": ("lwlive.stage.movie", "lwlive.render"),
-    "pythonosc": ("lwlive.stage.osc",),
+    "pythonosc": ("lwlive.stage.subscribers",),
     "PIL": ("lwlive.render",),
     "scipy": ("lwlive.render.sound",),
     "ray": ("lwlive.render.cluster",),

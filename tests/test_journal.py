@@ -12,6 +12,7 @@ from PIL import Image
 from simulated import Machine
 from test_time import Storm
 
+from lwlive.controls import Fire
 from lwlive.engine.model import Eager, Kind, load
 from lwlive.params import Config, ControlError
 from lwlive.render import command, journal
@@ -71,7 +72,7 @@ class Performance:
 
     def trigger(self, name: str) -> None:
         """A trigger fires."""
-        self.controls.trigger(name)
+        self.controls.do(Fire(name))
 
     def play(self, ticks: int) -> None:
         """So many ticks."""

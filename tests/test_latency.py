@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from simulated import Machine
 
+from lwlive.controls import Set
 from lwlive.engine.loop import LATENCY_S, batch_for
 from lwlive.engine.measure import a_frame
 
@@ -20,7 +21,7 @@ def prompts(seed: int) -> Callable[[Machine], None]:
 
     def type_one(show: Machine) -> None:
         if show.ticks >= due[0]:
-            show.controls.set("prompt", f"prompt {show.ticks}")
+            show.controls.do(Set("prompt", f"prompt {show.ticks}"))
             due[0] = show.ticks + int(rng.integers(5, 60))
 
     return type_one

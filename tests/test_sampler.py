@@ -149,7 +149,7 @@ def test_full_crossfeed_follows_the_trajectories(model: Eager) -> None:
 def test_a_bend_at_depth_starts_at_the_present_picture(model: Eager) -> None:
     sampler = Sampler(model)
     walk = walked(walk_of(model, 0.2, depth=0.5, speed=1.0), 10)[-1]
-    params = walk.params.model_copy(update={"prompt": "other"})
+    params = replace(walk.params, prompt="other")
     cond = model.encode(["other", ""])
     sampler.trace(walk)
     bent = walk.steered(Snapshot(1, params), cond)

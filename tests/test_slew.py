@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from test_producer import FPS, FakeModel, Timer
 from torch import Tensor
 
+from lwlive.controls import Controls, Set
 from lwlive.engine.keyframe import Cond
 from lwlive.engine.producer import Producer
 from lwlive.engine.slew import eased, most
 from lwlive.engine.turn import Made
-from lwlive.params import Controls, Params
+from lwlive.params import Params
 from lwlive.ring import Ring, slots
 
 
@@ -88,7 +89,7 @@ def test_a_sudden_model_is_shown_without_a_jump_and_caught_up_with() -> None:
     for batch in (1, 4):
         show = Show(batch, prompt="", pace=0.0)
         show.play(30)
-        show.controls.set("prompt", "x" * 400)
+        show.controls.do(Set("prompt", "x" * 400))
         show.play(200)
         show.ring.close()
         allowed = [most(made.walk, 1 / FPS) for made in show.shown[1:]]
@@ -100,7 +101,7 @@ def test_a_sudden_model_is_shown_without_a_jump_and_caught_up_with() -> None:
 def test_in_betweens_follow_as_well() -> None:
     show = Show(2, denoise_s=0.08, prompt="", pace=0.0)
     show.play(30)
-    show.controls.set("prompt", "x" * 400)
+    show.controls.do(Set("prompt", "x" * 400))
     show.play(240)
     show.ring.close()
     assert show.producer.stride > 1
@@ -111,7 +112,7 @@ def test_in_betweens_follow_as_well() -> None:
 def test_without_steering_nothing_is_limited_however_fast_the_walk_is() -> None:
     show = Show(prompt="x" * 250, speed=4.0, pace=0.0)
     show.play(90)
-    show.controls.set("speed", 0.5)
+    show.controls.do(Set("speed", 0.5))
     show.play(60)
     show.ring.close()
     for made in show.shown:
@@ -122,7 +123,7 @@ def test_without_steering_nothing_is_limited_however_fast_the_walk_is() -> None:
 def test_an_instant_transition_is_not_held_up() -> None:
     show = Show(prompt="", transition=0.0, pace=0.0)
     show.play(30)
-    show.controls.set("prompt", "x" * 400)
+    show.controls.do(Set("prompt", "x" * 400))
     show.play(15)
     show.ring.close()
     assert not show.shown[-1].behind

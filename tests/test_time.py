@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from simulated import Machine
 
+from lwlive.controls import Fire, Set
 from lwlive.engine.loop import CATCH_UP
 
 Make = Callable[..., Machine]
@@ -44,15 +45,15 @@ class Storm:
         rng, controls = self.rng, show.controls
         what = str(rng.choice(self.kinds))
         if what == "prompt":
-            controls.set(what, "x" * int(rng.integers(1, 60)))
+            controls.do(Set(what, "x" * int(rng.integers(1, 60))))
         elif what == "next":
-            controls.trigger(what)
+            controls.do(Fire(what))
         elif what in ("crossfeed", "depth", "crossfeed_range"):
-            controls.set(what, float(rng.uniform(0, 0.9)))
+            controls.do(Set(what, float(rng.uniform(0, 0.9))))
         elif what == "guidance":
-            controls.set(what, float(rng.uniform(0, 3)))
+            controls.do(Set(what, float(rng.uniform(0, 3))))
         else:
-            controls.set(what, int(rng.integers(1, 5)))
+            controls.do(Set(what, int(rng.integers(1, 5))))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -139,7 +140,7 @@ def test_a_moving_fader_costs_at_most_three_sampled_frames_for_two_shown(
     shown, calls = len(show.frames), show.model.calls
 
     def fader(show: Machine) -> None:
-        show.controls.set("crossfeed_range", (show.ticks % 600) / 600)
+        show.controls.do(Set("crossfeed_range", (show.ticks % 600) / 600))
 
     show.hands = fader
     show.play(20)

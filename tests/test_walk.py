@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from lwlive.controls import Controls, Fire, Set
 from lwlive.engine.keyframe import NOISES, Cond, mix, noise_of, slerp
 from lwlive.engine.walk import LOOK_S, PINNED, Glide, Walk, begin
-from lwlive.params import Controls, Params, Snapshot
+from lwlive.params import Params, Snapshot
 
 SHAPE = (4, 8, 8)
 FPS = 30.0
@@ -239,18 +240,18 @@ def test_noise_and_conditioning_never_jump(storm: list[str]) -> None:
     for what in storm:
         if what == "prompt":
             target = float(rng.uniform(-1, 1))
-            controls.set("prompt", str(target))
+            controls.do(Set("prompt", str(target)))
         elif what == "hold":
-            controls.set("hold", bool(rng.integers(2)))
+            controls.do(Set("hold", bool(rng.integers(2))))
         elif what == "panic":
-            controls.trigger("panic")
+            controls.do(Fire("panic"))
             target = 0.0
         elif what == "next":
-            controls.trigger("next")
+            controls.do(Fire("next"))
         elif what == "speed":
-            controls.set("speed", float(rng.uniform(0, 0.5)))
+            controls.do(Set("speed", float(rng.uniform(0, 0.5))))
         else:
-            controls.set(what, int(rng.integers(0, 10)))
+            controls.do(Set(what, int(rng.integers(0, 10))))
         before = walk
         walk = walk.steered(controls.snapshot, cond(target))
         for _ in range(3):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lwlive.engine.keyframe import NOISES, Cond, Keyframe, mix, noise_of, slerp
-from lwlive.params import Params, Snapshot, live
+from lwlive.params import SPECS, Params, Snapshot
 
 PINNED = 0.5  # share of a segment over which the walk lets go of a pinned keyframe
 LOOK_S = 0.5  # after a change of look, pictures follow at a limited rate for so long at least
@@ -273,7 +273,7 @@ class Walk:
     def aimed(self, snapshot: Snapshot) -> "Walk":
         """The same place in the look that new controls ask for, with the numbers on their way."""
         targets, look = _targets(snapshot.params), look_of(snapshot.params)
-        glides = {n: g.towards(targets[n], live(n).glide) for n, g in self.glides.items()}
+        glides = {n: g.towards(targets[n], SPECS[n].glide) for n, g in self.glides.items()}
         looked_s = self.looked_s if look == self.look else 0.0
         return replace(self, snapshot=snapshot, glides=glides, look=look, looked_s=looked_s)
 

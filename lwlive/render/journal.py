@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lwlive.link import Turn
-from lwlive.params import Config, ControlError, checked
+from lwlive.params import Config, ControlError, spec
 from lwlive.render.settings import SOURCES, RenderError
 from lwlive.stage.journal import FORMAT
 
@@ -99,10 +99,10 @@ def _take(found: Performance, line: dict[str, Any], reading: _Reading) -> None:
             raise ValueError(f"there is no frame {change.at} in that turn")
     if "params" in line:
         for name, value in line["params"].items():
-            reading.params[name] = None if value is None else checked(name, value)
+            reading.params[name] = None if value is None else spec(name).checked(value)
         change.params, change.nexts = dict(reading.params), int(line["nexts"])
     if "master" in line:
-        change.master = {n: checked(n, value) for n, value in line["master"].items()}
+        change.master = {n: spec(n).checked(value) for n, value in line["master"].items()}
 
 
 def _turn(before: Turn, told: dict[str, Any]) -> Turn:

@@ -152,7 +152,7 @@ class Replay:
 
     def _params(self, values: dict[str, object]) -> Params:
         own = {n: v for n, v in self.sampler.model.own.items() if values.get(n) is None}
-        return Params().model_copy(update={**values, **own, **self.overrides})
+        return replace(Params(), **{**values, **own, **self.overrides})
 
     def _cond(self, snapshot: Snapshot) -> Cond:
         return self._conds(snapshot.params.prompt, snapshot.params.negative)
@@ -160,11 +160,11 @@ class Replay:
     def _levels(self) -> list[float]:
         """The master's level on every tick."""
         first = self.played.changes[0].master or {}
-        params = Params().model_copy(update=first)
+        params = replace(Params(), **first)
         master, found = Master(params), []
         for tick in range(self.played.ticks):
             change = self.played.changes.get(tick)
             if change is not None and change.master is not None:
-                params = params.model_copy(update=change.master)
+                params = replace(params, **change.master)
             found.append(master.step(params, 1 / self.fps))
         return found

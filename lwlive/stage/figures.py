@@ -1,6 +1,6 @@
 """Figures: what the show counts, for the HUD, OSC feedback and the statistics file.
 
-It counts frames and milliseconds that it is told of, and knows no clock of its own.
+It counts the frames and milliseconds that it is given. It has no clock.
 """
 
 from collections import deque

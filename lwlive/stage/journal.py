@@ -2,7 +2,7 @@
 
 | thread | runs | may wait for |
 |---|---|---|
-| the show's | `Journal(...)`, `sent`, `tick`, `close` | `close`: a second at most, nothing else |
+| the show's | `Journal(...)`, `put`, `tick`, `close` | `close`: a second at most, nothing else |
 | journal | the file | its queue, the disk |
 
 A line tells what took effect on a tick, counted from the first picture:
@@ -25,8 +25,10 @@ A file cut short is good up to its last whole line. The journal knows nothing of
 """
 
 import json
+import logging
 import queue
 import threading
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,17 +36,29 @@ from typing import Any
 from lwlive import __version__
 from lwlive.link import Turn
 from lwlive.params import SAMPLED, Config, ControlError, Params
+from lwlive.stage.parts import Output, Picture
 from lwlive.stage.supply import Shown
+
+log = logging.getLogger(__name__)
 
 FORMAT = 2  # of the lines; 1 told frames without their turns
 MASTER = ("brightness", "blackout", "fade")
 CLOSE_S = 1.0
 
 
-class Journal:
+class Journal(Output):
     """Writes the journal of one show. Raises ControlError where the file cannot be opened."""
 
-    def __init__(self, path: Path, config: Config, size: tuple[int, int]) -> None:
+    name = "journal"
+
+    def __init__(
+        self,
+        path: Path,
+        config: Config,
+        size: tuple[int, int],
+        say: Callable[[str], None] = log.warning,
+    ) -> None:
+        self._say = say
         try:
             self._file = path.open("w", encoding="utf-8")
         except OSError as error:
@@ -65,6 +79,20 @@ class Journal:
         self._thread.start()
         described = config.model_dump(mode="json")
         self._put(lwlive=__version__, journal=FORMAT, config=described, size=size)
+
+    def put(self, picture: Picture) -> None:
+        """Write what was shown on a tick, and say where that has failed."""
+        status = picture.status
+        self.tick(
+            picture.tick,
+            picture.shown,
+            status.params,
+            status.starts,
+            status.dtype,
+            status.fps_target,
+        )
+        if failed := self.failed():
+            self._say(failed)
 
     def tick(
         self, n: int, shown: Shown, params: Params, engine: int, dtype: str | None, fps: float
