@@ -12,7 +12,7 @@ from huggingface_hub import errors
 
 from lwlive import cli, hub
 from lwlive.checkpoint import EMBER, Additions, ModelError, check, own_values
-from lwlive.params import Config
+from lwlive.config import Config
 
 COMMIT = "0" * 40
 INDEX = {

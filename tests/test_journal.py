@@ -11,10 +11,11 @@ import pytest
 import tiny
 from PIL import Image
 
+from lwlive.config import Config
 from lwlive.engine.loop import Costs
 from lwlive.engine.model import Eager, Kind, load
 from lwlive.engine.producer import Producer
-from lwlive.params import Config, ControlError, Controls, Params
+from lwlive.params import ControlError, Controls, Params
 from lwlive.render import command, journal
 from lwlive.render.settings import RenderError
 from lwlive.ring import Frame, Pixels, Ring

@@ -12,9 +12,10 @@ import pytest
 from fakes import SPAWN, FakeEngine, FakeOsc, SimulatedClock
 from test_producer import FakeModel
 
+from lwlive.config import Config
 from lwlive.engine.producer import Producer
 from lwlive.link import Loaded
-from lwlive.params import Config, Controls, Params, Snapshot
+from lwlive.params import Controls, Params, Snapshot
 from lwlive.ring import Pixels, Ring, slots
 from lwlive.stage.show import Show
 from lwlive.stage.supply import Supply

@@ -13,8 +13,9 @@ import pytest
 from fakes import FakeOsc, FakeRecorder, FakeScreen, FakeSupply, SimulatedClock, flat
 
 from lwlive import preset
+from lwlive.config import Config
 from lwlive.link import Loaded, Running
-from lwlive.params import SAMPLED, TRIGGERS, Config, ControlError, Controls, Params
+from lwlive.params import SAMPLED, TRIGGERS, ControlError, Controls, Params
 from lwlive.stage import show as module
 from lwlive.stage import takes
 from lwlive.stage.figures import ASKED, LATENCIES, Figures

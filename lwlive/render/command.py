@@ -7,11 +7,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
 from lwlive import flags, hub, preset
 from lwlive.checkpoint import FACTOR, Additions, ModelError, own_values, size_of
-from lwlive.params import Config, ControlError, Params, checked, live
+from lwlive.config import PARTS, Config
+from lwlive.params import ControlError, Params, checked, live
 from lwlive.render import journal, timing
 from lwlive.render.distance import preferred
 from lwlive.render.picture import check
@@ -76,11 +75,17 @@ def main(args: Sequence[str]) -> int:
 def parse(args: Sequence[str]) -> tuple[Settings, Path]:
     """Settings and the folder for the frames. Raises ControlError, ModelError; ends for --help."""
     keyframes, rest = ordered(args)
-    rows = flags.of_params(OFFERED, offline=True) | flags.of_model(Render)
-    rows |= {name: row for name, row in flags.of_model(Config).items() if name in SHARED}
-    for name, (default, description) in OTHERWISE.items():
-        rows[name] = (rows[name][0], Field(default, description=description))
-    given = flags.read(PROGRAM, ABOUT, rows, rest)
+    groups = {"What is shown": flags.of_params(OFFERED, offline=True)}
+    groups |= {"Render": flags.of_model(Render)}
+    for part in PARTS:
+        shared = {name: row for name, row in flags.of_model(part).items() if name in SHARED}
+        groups |= {part.title: shared} if shared else {}
+    rows = {name: row for group in groups.values() for name, row in group.items()}
+    for group in groups.values():
+        for name in set(group) & set(OTHERWISE):
+            default, description = OTHERWISE[name]
+            group[name] = rows[name] = flags.otherwise(rows[name], default, description)
+    given = flags.read(PROGRAM, ABOUT, groups, rest)
     render = flags.filled(Render, given)
     defaults = {name: default for name, (default, _) in OTHERWISE.items()}
     config = flags.filled(Config, defaults | {n: v for n, v in given.items() if n in SHARED}, rows)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lwlive.params import Config, ControlError, checked
+from lwlive.config import Config
+from lwlive.params import ControlError, checked
 from lwlive.render.settings import SOURCES, RenderError
 from lwlive.stage.journal import Between
 

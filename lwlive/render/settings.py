@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lwlive import __version__, hub
 from lwlive.checkpoint import Additions
-from lwlive.params import Config, ControlError, Params, bounds, checked
+from lwlive.config import Config
+from lwlive.params import ControlError, Params, bounds, checked
 
 log = logging.getLogger("lwlive")
 

@@ -32,7 +32,8 @@ from pathlib import Path
 from typing import Any
 
 from lwlive import __version__
-from lwlive.params import SAMPLED, Config, ControlError, Params, Snapshot
+from lwlive.config import Config
+from lwlive.params import SAMPLED, ControlError, Params, Snapshot
 from lwlive.stage.supply import Shown
 
 Between = tuple[int, int]  # which in-between, 0 for none, and the stride

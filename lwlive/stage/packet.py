@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
+from lwlive.config import DEFAULT_PORT
 from lwlive.params import (
-    DEFAULT_PORT,
     TRIGGERS,
     ControlError,
     Controls,

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lwlive import __version__, preset
-from lwlive.params import SAMPLED, Config, ControlError, Controls, bounds, kind
+from lwlive.config import Config
+from lwlive.params import SAMPLED, ControlError, Controls, bounds, kind
 from lwlive.ring import Pixels
 from lwlive.stage import hud, memory
 from lwlive.stage.figures import Figures
