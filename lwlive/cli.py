@@ -69,7 +69,9 @@ def _told(args: list[str]) -> int:
         sentence = _of_system(error, "this")
     except ImportError as error:
         sentence = _of_import(error)
-    print(f"lwlive: {sentence}", file=sys.stderr)
+    from lwlive.logs import one_line
+
+    print(f"lwlive: {one_line(sentence)}", file=sys.stderr)
     return 1
 
 
@@ -187,19 +189,23 @@ def _perform(config: "Config", params: "Params") -> int:
                     if config.stats is not None:
                         destinations.write_statistics(config.stats, show.statistics())
     except (ControlError, ModelError, EngineFailure, OscError) as error:
-        log.error(error)
-        return 1
+        return _failed(str(error))
     except OSError as error:
-        log.error(_of_system(error, "the show"))
-        return 1
+        return _failed(_of_system(error, "the show"))
     except ImportError as error:
-        log.error(_of_import(error))
-        return 1
+        return _failed(_of_import(error))
     recording = show.statistics()["recording"]
     if recording is not None and recording["frames"]:
         log.info(f"recorded {recording['frames']} frames in {recording['file']}")
     done = recording is not None and recording["failed"] is None
     return int(config.record is not None and not done)
+
+
+def _failed(sentence: str) -> int:
+    from lwlive.logs import one_line
+
+    log.error(one_line(sentence))
+    return 1
 
 
 def _of_system(error: OSError, what: str) -> str:

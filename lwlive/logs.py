@@ -20,8 +20,19 @@ from typing import Any, Protocol
 
 LINES = 1000  # kept while a place stands still
 END_S = 1.0  # how long the end waits for what is queued
+LONGEST = 500  # letters of a sentence that says why something ended
 TERSE = "lwlive: %(message)s"
 FULL = "%(asctime)s %(levelname)s %(name)s: %(message)s"  # of a file, which is read days later
+
+
+def one_line(sentence: str) -> str:
+    """The sentence as a terminal can take it, whatever was typed or found in a file.
+
+    What cannot be printed, such as a line's end or an escape, is spelled out.
+    """
+    short = sentence if len(sentence) <= LONGEST else f"{sentence[: LONGEST - 3]}..."
+    letters = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in short)
+    return "".join(letters)
 
 
 class Raw(Protocol):
