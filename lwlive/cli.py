@@ -337,7 +337,3 @@ def _signals(end: Callable[[], None]) -> Iterator[list[str]]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
