@@ -230,10 +230,16 @@ def _age_s() -> float:
 
     Where the process had installed lwlive before, it says when it began with the show itself.
     """
+    if launched := os.environ.get("LWLIVE_LAUNCHED"):
+        with contextlib.suppress(ValueError):
+            return max(0.0, time.time() - float(launched))
+    if sys.platform == "linux":  # elsewhere as well, but there in whole seconds since the boot
+        with open("/proc/self/stat", encoding="utf-8", errors="replace") as file:
+            ticks = int(file.read().rpartition(")")[2].split()[19])
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
     import psutil
 
-    began = float(os.environ.get("LWLIVE_LAUNCHED") or psutil.Process().create_time())
-    return max(0.0, time.time() - began)
+    return max(0.0, time.time() - psutil.Process().create_time())
 
 
 def _supply(

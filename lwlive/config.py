@@ -22,7 +22,12 @@ class Metavar(str):
 class Part(BaseModel):
     """One part of Config."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        defer_build=True,  # only what is joined is ever filled in
+    )
     table: ClassVar[str]  # its name in a file
     title: ClassVar[str]  # its heading in the help
 

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -456,6 +457,16 @@ def test_as_a_program_of_its_own_it_answers_the_same():
         "lwlive: 'nowhere' is not a model: give ember, a folder in diffusers format with a "
         "model_index.json in it, a .safetensors file, or a name that `lwlive models` lists"
     ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system tells it less exactly")
+def test_the_age_of_a_process_is_told_to_a_tenth_of_a_second():
+    code = "import time; time.sleep(0.5); from lwlive import cli; print(cli._age_s(), time.time())"
+    start = time.time()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    age, asked = map(float, done.stdout.split())
+    assert 0.5 <= age <= asked - start + 0.02  # the kernel counts in hundredths
+    assert age > asked - start - 0.5  # what starting a process takes, at most
 
 
 # The file of --config

@@ -229,4 +229,4 @@ def test_words_after_models_that_mean_nothing_are_a_sentence(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert cli.main(["models", "burn"]) == 1
-    assert "say `lwlive models`" in capsys.readouterr().err
+    assert "there is no `lwlive models burn`" in capsys.readouterr().err
