@@ -4,6 +4,7 @@ Apart from the show; torch is imported only where something is compiled.
 """
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +12,7 @@ from typing import Protocol
 from lwlive import flags, hub
 from lwlive.checkpoint import ModelError, check, size_of
 from lwlive.config import Config
+from lwlive.openmp import spin_briefly
 from lwlive.params import ControlError, Params
 
 PROGRAM = "lwlive models"
@@ -91,6 +93,7 @@ def _build(config: Config, params: Params) -> None:
     """
     import warnings
 
+    spin_briefly(os.environ)  # before torch is imported: measured as a show would play
     from lwlive.engine.builder import compiler
     from lwlive.engine.packages import build
     from lwlive.engine.ready import forget, plan

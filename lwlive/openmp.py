@@ -8,7 +8,7 @@ that the engine's process inherits.
 
 from collections.abc import MutableMapping
 
-SPINS = "10000"  # some 20 microseconds; none at all costs a quiet machine more than half its speed
+SPINS = "3000"  # some microseconds; none at all costs a quiet machine more than half its speed
 BRIEFLY = {
     "GOMP_SPINCOUNT": SPINS,  # GNU's, which comes with torch on Linux
     "KMP_BLOCKTIME": "1",  # milliseconds; LLVM's and Intel's, on macOS and Windows

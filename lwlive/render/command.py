@@ -1,6 +1,7 @@
 """`lwlive render`: flags and presets to settings, settings to frames and a movie."""
 
 import logging
+import os
 import re
 from collections.abc import Sequence
 from fractions import Fraction
@@ -10,6 +11,7 @@ from typing import Any
 from lwlive import flags, hub, preset
 from lwlive.checkpoint import FACTOR, Additions, ModelError, own_values, size_of
 from lwlive.config import PARTS, Config
+from lwlive.openmp import spin_briefly
 from lwlive.params import ControlError, Params, checked, live
 from lwlive.render import journal, timing
 from lwlive.render.distance import preferred
@@ -56,6 +58,7 @@ _ORDERED = re.compile(r"--(prompt|picture)(?:=(.*))?", re.DOTALL)
 def main(args: Sequence[str]) -> int:
     """Render; returns the exit code, 1 for anything that a sentence was printed for."""
     logging.basicConfig(level=logging.INFO, format="lwlive: %(message)s")
+    spin_briefly(os.environ)  # before torch is imported, and for the workers of a cluster
     try:
         settings, place = parse(args)
         from lwlive.render import work
