@@ -77,7 +77,7 @@ def _told(args: list[str]) -> int:
 
 def _do(args: list[str]) -> int:
     """What the first word asks for. Raises ControlError and ModelError."""
-    from lwlive import arguments, flags
+    from lwlive import arguments, flags, lists
     from lwlive.params import ControlError
 
     word, rest = (args[0], args[1:]) if args else ("", [])
@@ -91,11 +91,11 @@ def _do(args: list[str]) -> int:
         from lwlive.models import main as models
 
         models(rest, arguments.parse)
-    elif word in LISTS:
+    elif word in lists.LISTS:
         flags.read(
             f"lwlive {word}", COMMANDS[word][:1].upper() + COMMANDS[word][1:] + ".", {}, rest
         )
-        print(LISTS[word]())
+        print(lists.LISTS[word]())
     elif word and not word.startswith("-"):
         near = flags.did_you_mean(word, COMMANDS)
         known = ", ".join(COMMANDS)
@@ -103,48 +103,6 @@ def _do(args: list[str]) -> int:
     else:
         return perform(*arguments.parse(args, arguments.PROGRAM, ABOUT, commands=COMMANDS))
     return 0
-
-
-def _presets() -> str:
-    from lwlive import preset
-
-    rows = [f"{i + 1 if i < 9 else ' '}  {path.stem}" for i, path in enumerate(preset.bundled())]
-    return "\n".join(["Presets, with their keys in the window:", *rows])
-
-
-def _keys() -> str:
-    from lwlive.stage.keys import KEYS
-
-    wide = max(len(key.label) for key in KEYS)
-    rows = [f"  {key.label:<{wide}}  {key.help.replace('`', '')}" for key in KEYS]
-    return "\n".join(["Keys of the window:", *rows])
-
-
-def _osc_addresses() -> str:
-    from lwlive.stage.packet import describe
-
-    return describe()
-
-
-def _ember() -> str:
-    from lwlive.vocabulary import table
-
-    return table()
-
-
-def _config() -> str:
-    from lwlive.showfile import written
-
-    return written()
-
-
-LISTS: dict[str, Callable[[], str]] = {
-    "presets": _presets,
-    "keys": _keys,
-    "osc": _osc_addresses,
-    "ember": _ember,
-    "config": _config,
-}
 
 
 def perform(config: "Config", params: "Params") -> int:

@@ -484,10 +484,10 @@ def test_a_key_pressed_while_waiting_for_the_tick_has_the_time_of_its_press(scre
     with Display("times", False, 0, "fit", True, (80, 80)) as display:
         settled(display, screen, lambda seen: near(seen[200, 300], RED))
         display.presses()
-        start = time.monotonic()
+        start = time.perf_counter()
         late = subprocess.Popen(["sh", "-c", "sleep 0.5; xdotool key b"])
         display.wait(start + 2.0)
-        woken = time.monotonic()
+        woken = time.perf_counter()
         late.wait(60)
         pressed = display.presses()
         assert [action for action, _ in pressed] == [Action("blackout")]
