@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lwlive.config import Config
 from lwlive.params import (
     LOOK,
     SAMPLED,
     TRIGGERS,
-    Config,
     ControlError,
     Controls,
     Params,
