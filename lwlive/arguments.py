@@ -12,7 +12,8 @@ from pydantic import Field
 
 from lwlive import flags
 from lwlive.config import PARTS, Config
-from lwlive.params import ControlError, Controls, Params, live
+from lwlive.controls import Controls
+from lwlive.params import SPECS, ControlError, Params
 
 PROGRAM = "lwlive"
 SHOWN = "What is shown"  # heading of the live parameters
@@ -21,7 +22,7 @@ FILE = "Settings from a file"
 
 def groups() -> dict[str, flags.Rows]:
     """Every flag of a show, under its heading."""
-    shown = {SHOWN: flags.of_params(name for name in Params.model_fields if live(name).flag)}
+    shown = {SHOWN: flags.of_params(name for name, spec in SPECS.items() if spec.flag)}
     text = "read settings from this TOML file; `lwlive config` prints one"
     field: Any = Field(None, description=text)
     file: flags.Rows = {"config": (Path | None, field)}

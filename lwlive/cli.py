@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from lwlive.checkpoint import Additions
     from lwlive.config import Config
-    from lwlive.params import Controls, Params
+    from lwlive.controls import Controls
+    from lwlive.params import Params
     from lwlive.stage.display import Display
     from lwlive.stage.osc import Osc
     from lwlive.stage.supply import Supply
@@ -117,10 +118,14 @@ def perform(config: "Config", params: "Params") -> int:
 def _perform(config: "Config", params: "Params") -> int:
     from lwlive import destinations, hub
     from lwlive.checkpoint import ModelError, size_of
-    from lwlive.params import ControlError, Controls
-    from lwlive.stage.packet import OscError
+    from lwlive.controls import Controls
+    from lwlive.params import ControlError
+    from lwlive.stage.clock import WallClock
+    from lwlive.stage.sockets import OscError
     from lwlive.stage.supply import EngineFailure
 
+    clock = WallClock()
+    started = clock.now() - _age_s()
     controls = Controls(params)
     try:
         config = destinations.sparing(config)
@@ -129,16 +134,20 @@ def _perform(config: "Config", params: "Params") -> int:
         cache = hub.cache_of(config)
         with contextlib.ExitStack() as stack:
             # The engine takes seconds to load: it starts before the window and its libraries.
-            supply = stack.enter_context(_supply(config, size, folder, additions, cache, controls))
+            supply = stack.enter_context(
+                _supply(config, size, folder, additions, cache, controls, clock.now())
+            )
             screen = _screen(config, size, stack)
-            config = _alone(config) if screen is None else config
-            osc = _osc(config, stack)
-            from lwlive.stage.show import Show, WallClock
+            from lwlive.stage.desk import Desk
+            from lwlive.stage.rig import lone, rigged
+            from lwlive.stage.show import Show
 
-            clock = WallClock()
-            started = clock.now() - _age_s()
-            show = Show(config, controls, supply, size, clock, started, screen, osc)
-            with _signals(show.end) as came:
+            config = _alone(config) if lone(config, screen) else config
+            desk = Desk(config.folder, controls)
+            osc = _osc(config, stack, desk.say)
+            sources, outputs = rigged(config, size, desk, screen, osc)
+            show = Show(config, desk, supply, size, clock, started, sources, outputs)
+            with _signals(desk.end) as came:
                 try:
                     show.run()
                 finally:
@@ -207,6 +216,7 @@ def _supply(
     additions: "Additions",
     cache: "Path",
     controls: "Controls",
+    now: float,
 ) -> "Supply":
     import multiprocessing
 
@@ -219,15 +229,15 @@ def _supply(
     context = multiprocessing.get_context("spawn")
     spin_briefly(os.environ)  # every engine inherits it
 
-    def order(ring: Ring, snapshot: Snapshot, at: float) -> Order:
-        return Order(config, size, cache, ring.handle, snapshot, at, folder, additions)
+    def order(ring: Ring, snapshot: Snapshot, phase: float, since: float | None) -> Order:
+        return Order(config, size, cache, ring.handle, snapshot, phase, since, folder, additions)
 
     return Supply(
         starter(order, run),
         lambda: Ring.create(context, slots(config.fps), size[1], size[0]),
         config.fps,
         controls.snapshot,
-        time.perf_counter(),  # the show's clock, whose file is not imported yet
+        now,
     )
 
 
@@ -256,23 +266,21 @@ def _screen(
 
 def _alone(config: "Config") -> "Config":
     """A headless show whose pictures nothing takes: half a minute into a recording."""
-    if config.duration is not None or config.taken:
-        return config
     from datetime import datetime
 
-    from lwlive.stage.recorder import free_path
+    from lwlive.stage.recorder import free, stamped
 
-    path = free_path(config.folder, datetime.now())
+    path = free(config.folder / stamped(datetime.now()))
     log.info(f"recording {LONE_S:.0f} seconds into {path.absolute()}")
     return config.model_copy(update={"duration": LONE_S, "record": path})
 
 
-def _osc(config: "Config", stack: contextlib.ExitStack) -> "Osc | None":
+def _osc(config: "Config", stack: contextlib.ExitStack, say: Callable[[str], None]) -> "Osc | None":
     if not config.osc:
         return None
     from lwlive.stage.osc import Osc
 
-    osc = stack.enter_context(Osc(config.osc_host, config.osc_port, config.osc_allow))
+    osc = stack.enter_context(Osc(config.osc_host, config.osc_port, config.osc_allow, say))
     log.info(f"OSC on {config.osc_host}:{osc.port}; `lwlive osc` lists the addresses")
     return osc
 

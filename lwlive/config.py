@@ -156,11 +156,6 @@ class RecordingPart(Part):
         None, description="write what the show says into this file too, with date and level"
     )
 
-    @property
-    def taken(self) -> bool:
-        """Whether something takes the pictures of a show without a window."""
-        return self.record is not None or self.journal is not None
-
 
 class Config(ShowPart, ModelPart, EnginePart, WindowPart, OscPart, RecordingPart):
     """What is fixed for one run; not offered over OSC."""

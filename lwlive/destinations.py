@@ -4,7 +4,6 @@ A recording that cannot be written is told by the show, which continues without 
 """
 
 import contextlib
-import json
 import logging
 import os
 from collections.abc import Iterator
@@ -59,8 +58,10 @@ def sparing(config: Config) -> Config:
 
 def write_statistics(path: Path, figures: dict[str, Any]) -> None:
     """Write the figures of a run. Raises ControlError, which names the flag."""
+    from lwlive.stage.status import write_statistics as write
+
     try:
-        path.write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
+        write(path, figures)
     except OSError as error:
         raise ControlError(f"--stats: {path} cannot be written: {error.strerror}") from error
 

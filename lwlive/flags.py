@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from lwlive.config import Metavar
-from lwlive.params import ControlError, Params, expected, kind
+from lwlive.params import SPECS, ControlError
 
 if TYPE_CHECKING:
     import click
@@ -30,13 +30,11 @@ WIDTH = 100  # of the help, where the terminal has room
 
 def of_params(names: Iterable[str], offline: bool = False) -> Rows:
     """Rows of live parameters, with what they accept in their help."""
-    return {
-        name: (
-            kind(name) | None,
-            Field(Params.model_fields[name].default, description=_help(name, offline)),
-        )
-        for name in names
-    }
+    rows: Rows = {}
+    for name in names:
+        row: Any = Field(SPECS[name].default, description=_help(name, offline))
+        rows[name] = (SPECS[name].kind | None, row)
+    return rows
 
 
 def of_model(model: type[BaseModel]) -> Rows:
@@ -116,10 +114,11 @@ def filled(model: type[Model], given: dict[str, Any], rows: Rows | None = None) 
 
 def value(name: str, text: object) -> object:
     """A flag's text as a value of the parameter's type, or as it is where that cannot be."""
-    if not isinstance(text, str) or kind(name) is str:
+    kind = SPECS[name].kind
+    if not isinstance(text, str) or kind is str:
         return text
     try:
-        return int(text) if kind(name) is int else float(text)
+        return int(text) if kind is int else float(text)
     except ValueError:
         return text
 
@@ -258,7 +257,7 @@ def _shown(default: object) -> str:
 
 
 def _help(name: str, offline: bool) -> str:
-    field = Params.model_fields[name]
-    takes = "" if kind(name) is bool else f": {expected(name, offline)}"
-    default = "; default: the model's own" if field.default is None else ""
-    return f"{field.description}{takes}{default}"
+    spec = SPECS[name]
+    takes = "" if spec.kind is bool else f": {spec.expected(offline)}"
+    default = "; default: the model's own" if spec.default is None else ""
+    return f"{spec.help}{takes}{default}"

@@ -4,12 +4,14 @@ Each is derived from the declarations, and imported only when it is asked for.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 
 def _presets() -> str:
     from lwlive import preset
 
-    rows = [f"{i + 1 if i < 9 else ' '}  {path.stem}" for i, path in enumerate(preset.bundled())]
+    known = preset.listed(Path("."))
+    rows = [f"{i + 1 if i < 9 else ' '}  {path.stem}" for i, path in enumerate(known)]
     return "\n".join(["Presets, with their keys in the window:", *rows])
 
 
@@ -22,7 +24,7 @@ def _keys() -> str:
 
 
 def _osc_addresses() -> str:
-    from lwlive.stage.packet import describe
+    from lwlive.stage.addresses import describe
 
     return describe()
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from lwlive.config import PARTS, Config
 from lwlive.flags import Rows, accepts, did_you_mean, metavar, of_model, plain, refusal, short
-from lwlive.params import ControlError, Params, checked, expected, kind, live
+from lwlive.params import SPECS, ControlError
 
 LIVE = "live"  # the table of live parameters
 TABLES: dict[str, Rows] = {part.table: of_model(part) for part in PARTS}
@@ -45,7 +45,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, object]]:
                 raise ControlError(f"{path}: {_unknown(table, key)}")
             try:
                 if table == LIVE:
-                    values[name] = checked(name, found)
+                    values[name] = SPECS[name].checked(found)
                 else:
                     fixed[name] = _checked(TABLES[table][name], found, f"[{table}] {key}")
             except ControlError as error:
@@ -105,7 +105,7 @@ def _checked(row: tuple[Any, Any], found: object, where: str) -> object:
 
 def names(table: str) -> Mapping[str, object]:
     if table == LIVE:
-        return {name: None for name in Params.model_fields if live(name).flag}
+        return {name: None for name, spec in SPECS.items() if spec.flag}
     return TABLES[table]
 
 
@@ -142,14 +142,14 @@ def _table(name: str, about: str, rows: Mapping[str, str]) -> str:
 def _live() -> dict[str, str]:
     lines = {}
     for name in names(LIVE):
-        field = Params.model_fields[name]
-        takes = "" if kind(name) is bool else f": {expected(name)}"
-        takes = f"# {field.description}{takes}\n"
+        spec = SPECS[name]
+        takes = "" if spec.kind is bool else f": {spec.expected()}"
+        takes = f"# {spec.help}{takes}\n"
         key = name.replace("_", "-")
-        if field.default is None:
+        if spec.default is None:
             lines[name] = f"{takes}# {key} = NUMBER; default: the model's own"
         else:
-            lines[name] = takes + _said(key, field.default)
+            lines[name] = takes + _said(key, spec.default)
     return lines
 
 

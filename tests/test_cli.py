@@ -23,12 +23,13 @@ from hypothesis import strategies as st
 from lwlive import __version__, arguments, cli, flags, showfile
 from lwlive.checkpoint import ModelError, folder_of, own_values, size_of
 from lwlive.config import PARTS, Config
-from lwlive.params import ControlError, Params, kind, live
+from lwlive.params import SPECS, ControlError, Params
 from lwlive.stage import takes
+from lwlive.stage.rig import lone
 from lwlive.stage.supply import EngineFailure
 
 OTHER = {str: "gold rings", float: 0.5, int: 3, bool: True}  # allowed for all, default for none
-FLAGS = [name for name in Params.model_fields if live(name).flag]
+FLAGS = [name for name in SPECS if SPECS[name].flag]
 
 
 def flag(name: str) -> str:
@@ -71,11 +72,11 @@ def test_without_flags_everything_is_as_declared():
 
 @pytest.mark.parametrize("name", FLAGS)
 def test_every_live_parameter_is_a_flag_of_its_own_name(name: str):
-    value = OTHER[kind(name)]
+    value = OTHER[SPECS[name].kind]
     words = [flag(name)] if value is True else [flag(name), str(value)]
     config, params = arguments.parse(words)
     assert getattr(params, name) == value
-    assert type(getattr(params, name)) is kind(name)
+    assert type(getattr(params, name)) is SPECS[name].kind
     assert params == Params(**{name: value})
     assert config == Config()
 
@@ -126,7 +127,7 @@ def test_a_preset_is_found_by_its_name_in_the_folder(tmp_path: Path):
 
 
 def test_variables_of_the_users_shell_change_nothing(monkeypatch: pytest.MonkeyPatch):
-    for name in (*Params.model_fields, *Config.model_fields):
+    for name in (*SPECS, *Config.model_fields):
         for word in (name, name.upper(), f"LWLIVE_{name.upper()}"):
             monkeypatch.setenv(word, "7")
     assert arguments.parse([]) == (Config(), Params())
@@ -356,11 +357,11 @@ def test_a_headless_show_that_nobody_would_see_is_recorded_for_half_a_minute(
 
 @pytest.mark.parametrize(
     "told",
-    [{"duration": 3.0}, {"record": Path("a.mp4")}, {"journal": Path("a.jsonl")}],
+    [{"duration": 3.0}, {"record": Path("a.mp4")}],
 )
 def test_a_headless_show_that_was_told_what_to_do_does_just_that(told: dict[str, Any]):
-    config = Config(headless=True, **told)
-    assert cli._alone(config) is config
+    assert lone(Config(headless=True), None)
+    assert not lone(Config(headless=True, **told), None)
 
 
 def test_an_installation_without_its_screen_ends_so_that_it_is_started_again(
@@ -467,6 +468,14 @@ def test_the_age_of_a_process_is_told_to_a_tenth_of_a_second():
     age, asked = map(float, done.stdout.split())
     assert 0.5 <= age <= asked - start + 0.02  # the kernel counts in hundredths
     assert age > asked - start - 0.5  # what starting a process takes, at most
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full disk to try it on")
+def test_statistics_that_cannot_be_written_are_told_by_their_flag(
+    hall: Hall, caplog: pytest.LogCaptureFixture
+):
+    assert hall.perform("--headless", "--duration", "0.05", "--stats", "/dev/full") == 1
+    assert caplog.messages[-1].startswith("--stats: /dev/full cannot be written: No space left")
 
 
 # The file of --config
@@ -629,7 +638,7 @@ def kind_of(name: str) -> type:
     field = Config.model_fields.get(name)
     if field is not None:
         return bool if field.annotation is bool else str
-    return kind(name) if name in Params.model_fields else str
+    return SPECS[name].kind if name in SPECS else str
 
 
 @given(

@@ -20,10 +20,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from lwlive.params import TRIGGERS, Params, live
+from lwlive.controls import Controls, Fire, Nudge, Recall, Toggle
+from lwlive.params import SPECS, TRIGGERS, Params
 from lwlive.stage import hud
 from lwlive.stage.display import Display, NoMonitor, NoScreen, placements, start_size
-from lwlive.stage.keys import KEYS, Action, keys_table
+from lwlive.stage.keys import FULLSCREEN, KEYS, LIST, QUIT, keys_table
+from lwlive.stage.master import dimmed
 from lwlive.stage.monitor import Refresh
 
 SIDE = st.integers(1, 3000)
@@ -98,42 +100,76 @@ def test_the_first_window_is_a_whole_multiple_within_the_monitor(monitor, pictur
 # The words
 
 
+def status(**values):
+    """How things stand in some show."""
+    from lwlive.stage.status import Status
+
+    given = {
+        "params": Params(guidance=7.5, steps=4),
+        "model": "ember",
+        "now": 100.0,
+        "since_start_s": 3.0,
+        "level": 1.0,
+        "notice": None,
+        "pictures": True,
+        "fps_target": 29.97,
+        "fps": 29,
+        "fps_sampled": 15,
+        "late": 3,
+        "latency_ms": 84.2,
+        "replaced": 0,
+        "queued": 6,
+        "stride": 2,
+        "engine": "compiled",
+        "doing": "",
+        "trouble": "",
+        "starts": 1,
+        "deaths": 0,
+        "phase": 1.5,
+        "dtype": "float32",
+        "parts": {},
+    }
+    return Status(**given | values)
+
+
 def test_the_hud_lists_every_live_value_with_its_unit():
-    params = Params(guidance=7.5, steps=4)
-    said = {line.split("\t")[0]: line.split("\t")[1:] for line in hud.lines(params, {})}
-    assert list(said) == list(Params.model_fields)
+    lines = hud.lines(status())
+    lines = lines[lines.index("") + 1 :]
+    said = {line.split("\t")[0]: line.split("\t")[1:] for line in lines}
+    assert list(said) == list(SPECS)
     assert said["speed"] == ["0.25", "keyframes/s"]
     assert said["guidance"] == ["7.50", ""]
     assert said["hold"] == ["off", ""]
-    for name in Params.model_fields:
-        assert live(name).unit in " ".join(said[name])
+    for name in SPECS:
+        assert SPECS[name].unit in " ".join(said[name])
 
 
-def test_the_hud_lists_every_figure_it_is_given():
-    figures = {
-        "fps_shown": 29.97,
-        "frames_late": 3,
-        "latency_ms": 84.2,
-        "ring": (6, 8),
-        "engine": "sampling",
-        "osc": {"received": 5, "refused": 1},
-        "recording": None,
-    }
-    said = hud.lines(Params(), figures)
-    end = said.index("")
-    assert end == len(figures)
-    assert said[:4] == [
-        "fps shown\t30.0\t",
-        "frames late\t3\t",
+def test_the_hud_lists_the_figures_and_what_is_not_known_yet():
+    lines = hud.lines(status())
+    assert lines[: lines.index("")] == [
+        "frames/s\t29 / 30.0",
+        "sampled/s\t15\t",
+        "late\t3\t",
         "latency\t84.2\tms",
-        "ring\t6 / 8",
+        "replaced\t0\t",
+        "ring\t6\t",
+        "in-betweens\t1 of 2",
+        "engine\tcompiled",
+        "engine deaths\t0\t",
+        "recording\toff",
     ]
-    assert said[5] == "osc\treceived 5, refused 1"
+    early = hud.lines(status(latency_ms=None, stride=None))
+    assert f"latency\t{hud.UNKNOWN}\tms" in early
+    recording = {"recording": {"frames": 12}}
+    on = status(params=Params(record=True), parts=recording)
+    assert "recording\t12 frames" in hud.lines(on)
+    assert "recording\toff" in hud.lines(status(parts=recording))  # the last take's
 
 
 @given(st.text(max_size=120))
 def test_any_prompt_is_one_short_printable_line(prompt):
-    line = next(one for one in hud.lines(Params(), {"said": prompt}) if one.startswith("said"))
+    lines = hud.lines(status(params=Params(prompt=prompt)))
+    line = next(one for one in lines if one.startswith("prompt"))
     text = line.partition("\t")[2]
     assert len(text) <= hud.TEXT_WIDTH
     assert text.isprintable()
@@ -144,8 +180,11 @@ def test_every_key_has_one_action_and_stands_in_the_table():
     assert len(codes) == len(set(codes))
     table = keys_table()
     assert all(f"| {key.label} | {key.help} |" in table for key in KEYS)
-    known = {*Params.model_fields, *TRIGGERS, "preset", "save", "fullscreen", "keys", "quit"}
-    assert {key.kind for key in KEYS} <= known
+    for command in (command for key in KEYS for command in key.codes.values()):
+        if isinstance(command, Fire):
+            assert command.name in {*TRIGGERS, "save"} or command in (FULLSCREEN, LIST, QUIT)
+        elif not isinstance(command, Recall):
+            Controls(Params(guidance=1.0)).do(command)
 
 
 @pytest.mark.parametrize("aspect", [0.4, 1, 1.8, 4])
@@ -217,7 +256,7 @@ def settled(display, screen, good, pixels=None, master=1.0, actions=None, **word
             if actions is not None:
                 actions += got
             given = halves() if pixels is None else pixels
-            display.show(given, master, words.get("hud"), words.get("notice"))
+            display.show(dimmed(given, master), master, words.get("hud"), words.get("notice"))
             time.sleep(0.01)
         seen = screenshot(screen)
         if good(seen) or time.monotonic() > until:
@@ -288,7 +327,7 @@ def test_the_master_dims_the_picture(screen):
 @on_screen
 def test_words_lie_over_the_picture_and_go_away_again(screen):
     prompt = "漢字 \u202e\U0001f469 très long " * 20
-    lines = hud.lines(Params(prompt=prompt), {"fps_shown": 29.9, "engine": None})
+    lines = hud.lines(status(params=Params(prompt=prompt)))
 
     def dark(seen, y, x):  # the panel's ground where there was picture
         return seen[y, x].max() < 120
@@ -334,21 +373,21 @@ def test_blackout_covers_the_splash_and_the_arrival_of_the_first_picture(screen)
             if time.monotonic() - start < 1:
                 display.splash(["ember"], time.monotonic() - start, 0.0)
             else:
-                display.show(halves(), 0.0, None, None)
+                display.show(dimmed(halves(), 0.0), 0.0, None, None)
             brightest = max(brightest, screenshot(screen).max())
         assert brightest == 0
 
 
 @on_screen
-def test_keys_arrive_as_actions(screen):
+def test_keys_arrive_as_commands(screen):
     with Display("keys", False, 0, "fit", True, (80, 80)) as display:
         settled(display, screen, lambda seen: near(seen[200, 300], RED))
         actions = []
         wanted = [
-            *(Action(kind) for kind in ("hold", "blackout", "hud", "next", "record", "save")),
-            *(Action("preset", 1), Action("preset", 9), Action("panic")),
-            *(Action("guidance", 1), Action("guidance", -1)),
-            *(Action("speed", 1), Action("speed", -1), Action("speed", 0.1), Action("quit")),
+            *(Toggle("hold"), Toggle("blackout"), Toggle("hud"), Fire("next"), Toggle("record")),
+            *(Fire("save"), Recall(1), Recall(9), Fire("panic")),
+            *(Nudge("guidance", 1), Nudge("guidance", -1)),
+            *(Nudge("speed", 1), Nudge("speed", -1), Nudge("speed", 0.1), QUIT),
         ]
         pressed = "space b h n r s 1 9 p Up Down Right Left shift+Right Escape"
         xdotool("key", "--delay", "30", *pressed.split(), "ctrl+b", "x")
@@ -365,11 +404,11 @@ def test_a_held_arrow_repeats_and_a_held_switch_does_not(screen):
         settled(display, screen, lambda _: bool(actions), actions=actions)
         until = time.monotonic() + 0.8
         settled(display, screen, lambda _: time.monotonic() > until, actions=actions)
-        assert actions == [Action("hold")]
+        assert actions == [Toggle("hold")]
         xdotool("keyup", "space", "keydown", "Up")
         settled(display, screen, lambda _: len(actions) > 4, actions=actions)
         xdotool("keyup", "Up")
-        assert actions[1:5] == [Action("guidance", 1)] * 4
+        assert actions[1:5] == [Nudge("guidance", 1)] * 4
 
 
 @on_screen
@@ -392,7 +431,7 @@ def test_question_mark_shows_the_keys_and_escape_closes_them_first(screen):
         assert actions == []
         xdotool("key", "Escape")
         settled(display, screen, lambda _: bool(actions), actions=actions)
-        assert actions == [Action("quit")]
+        assert actions == [QUIT]
 
 
 @on_screen
@@ -490,7 +529,7 @@ def test_a_key_pressed_while_waiting_for_the_tick_has_the_time_of_its_press(scre
         woken = time.perf_counter()
         late.wait(60)
         pressed = display.presses()
-        assert [action for action, _ in pressed] == [Action("blackout")]
+        assert [action for action, _ in pressed] == [Toggle("blackout")]
         assert start + 0.5 <= pressed[0][1] < start + 1.8  # and not at the tick, 2 s after
         assert woken >= start + 2.0
         assert display.presses() == []
@@ -569,7 +608,7 @@ def test_closing_the_window_asks_to_quit():
     with Display("closed", False, 0, "fit", True, (80, 80)) as display:
         display.events()
         pygame.event.post(pygame.event.Event(pygame.QUIT))
-        assert display.events() == [Action("quit")]
+        assert display.events() == [QUIT]
 
 
 @on_screen

@@ -9,8 +9,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-STAGE = ("lwlive.stage", "lwlive.params", "lwlive.preset", "lwlive.ring", "lwlive.link")
-STAGE += (
+STAGE = (
+    "lwlive.stage",
+    "lwlive.params",
+    "lwlive.controls",
+    "lwlive.preset",
+    "lwlive.ring",
+    "lwlive.link",
     "lwlive.config",
     "lwlive.arguments",
     "lwlive.destinations",
@@ -24,7 +29,7 @@ ONLY_IN = {  # library: the modules, or packages, that may import it
     "tokenizers": ("lwlive.engine",),
     "pygame": tuple(f"lwlive.stage.{name}" for name in ("display", "monitor", "keys", "hud")),
     "av": ("lwlive.stage.movie", "lwlive.render"),
-    "pythonosc": ("lwlive.stage.osc",),
+    "pythonosc": ("lwlive.stage.subscribers",),
     "PIL": ("lwlive.render",),
     "scipy": ("lwlive.render.sound",),
     "ray": ("lwlive.render.cluster",),

@@ -12,10 +12,11 @@ import tiny
 from PIL import Image
 
 from lwlive.config import Config
+from lwlive.controls import Controls, Fire
 from lwlive.engine.loop import Costs
 from lwlive.engine.model import Eager, Kind, load
 from lwlive.engine.producer import Producer
-from lwlive.params import ControlError, Controls, Params
+from lwlive.params import ControlError, Params
 from lwlive.render import command, journal
 from lwlive.render.settings import RenderError
 from lwlive.ring import Frame, Pixels, Ring
@@ -92,7 +93,7 @@ class Performance:
 
     def trigger(self, name: str) -> None:
         """A trigger fires."""
-        self.controls.trigger(name)
+        self.controls.do(Fire(name))
         self.journal.sent(self.controls.snapshot)
 
     def play(self, ticks: int, late: tuple[int, ...] = ()) -> None:

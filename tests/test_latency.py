@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from test_producer import FPS, FakeModel, Timer
 
+from lwlive.controls import Controls, Set
 from lwlive.engine.loop import LATENCY_S, batch_for
 from lwlive.engine.measure import a_frame
 from lwlive.engine.producer import Producer
-from lwlive.params import Controls, Params
+from lwlive.params import Params
 from lwlive.ring import Ring, slots
 
 IDLE_S = 0.002
@@ -40,7 +41,7 @@ class Ticking(Timer):
 
     def _tick(self) -> None:
         if self.ticks >= self._next_control:
-            self.controls.set("prompt", f"prompt {self.ticks}")
+            self.controls.do(Set("prompt", f"prompt {self.ticks}"))
             self.asked.append((self.controls.snapshot.version, self.ticks))
             self._next_control = self.ticks + int(self._random.integers(5, 60))
         frame = self.ring.take()

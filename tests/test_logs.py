@@ -27,6 +27,7 @@ class Talkative(FakeSupply):
 
 cli._supply = lambda *_: Talkative()
 flags = ["--headless", "--fps", "120", "--osc-port", "0", "--journal", "j.jsonl"]
+flags += ["--duration", "99"]
 print("ready", flush=True)
 sys.exit(cli.main([*flags, "--model", sys.argv[1], "--stats", "s.json"]))
 """
@@ -201,12 +202,20 @@ def test_a_show_that_is_to_outlive_its_terminal_does(model: Path, tmp_path: Path
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send so early")
 def test_ctrl_c_at_any_moment_of_the_start_leaves_no_traceback(tmp_path: Path) -> None:
-    code = (
-        "import sys; print('here', flush=True); sys.argv[1:] = ['--model', 'nowhere', '--headless']"
-        "; from lwlive.__main__ import main; sys.exit(main())"
-    )
+    # it says that it has begun when the first of the libraries is looked for
+    code = """
+import sys
+class Spy:
+    def find_spec(self, name, path=None, target=None):
+        if name == "lwlive.arguments":
+            print("here", flush=True)
+sys.meta_path.insert(0, Spy())
+sys.argv[1:] = ["--model", "nowhere", "--headless"]
+from lwlive.__main__ import main
+sys.exit(main())
+"""
     # a shell that starts the tests in its background has them ignore Ctrl-C
-    code = "import signal; signal.signal(2, signal.default_int_handler); " + code
+    code = "import signal; signal.signal(2, signal.default_int_handler)\n" + code
     cut = 0
     for i in range(24):
         program = subprocess.Popen(

@@ -55,14 +55,15 @@ import os, sys
 
 from lwlive import cli
 from lwlive.config import Config
-from lwlive.params import Controls, Params
+from lwlive.controls import Controls
+from lwlive.params import Params
 from lwlive.stage import supply
 
 def said(order, run):
     print(os.environ.get("GOMP_SPINCOUNT"), os.environ.get("KMP_BLOCKTIME"))
     sys.exit()
 supply.starter = said
-cli._supply(Config(), (64, 64), None, None, None, Controls(Params()))
+cli._supply(Config(), (64, 64), None, None, None, Controls(Params()), 0.0)
 """
 
 

@@ -10,8 +10,9 @@ import psutil
 import pytest
 from fakes import RUNNING, SPAWN, FakeEngine, FakeEngines, flat
 
+from lwlive.controls import Controls, Set
 from lwlive.link import Doing, Failed, Loaded, Note
-from lwlive.params import Controls, Params
+from lwlive.params import Params
 from lwlive.ring import Pixels, Ring
 from lwlive.stage.kept import KEPT_S
 from lwlive.stage.supply import (
@@ -159,18 +160,18 @@ def test_a_killed_engine_costs_no_late_frame_and_the_pictures_go_on_moving(stage
 def test_the_new_engine_starts_at_once_with_the_present_controls_and_phase(stage: Stage):
     stage.play(1)
     phase = stage.supply.phase
-    stage.controls.set("speed", 3)
-    stage.supply.send(stage.controls.snapshot)
+    stage.controls.do(Set("speed", 3))
+    stage.supply.send(stage.controls.snapshot, stage.time)
     stage.engine.die()
     stage.tick()
-    stage.controls.set("prompt", "rings")  # after its death was noticed, before the next start
-    stage.supply.send(stage.controls.snapshot)
+    stage.controls.do(Set("prompt", "rings"))  # after its death was noticed, before the next start
+    stage.supply.send(stage.controls.snapshot, stage.time)
     stage.tick()
     assert len(stage.engines.all) == 2
     assert stage.engine.first == stage.controls.snapshot
     assert stage.engine.phase == phase
-    stage.controls.set("prompt", "gold rings")  # while it is loading
-    stage.supply.send(stage.controls.snapshot)
+    stage.controls.do(Set("prompt", "gold rings"))  # while it is loading
+    stage.supply.send(stage.controls.snapshot, stage.time)
     stage.engine.make(1)
     assert stage.engine.newest == stage.controls.snapshot
 
@@ -351,7 +352,7 @@ def test_an_engine_that_does_not_read_never_makes_the_stage_wait(stage: Stage):
     stage.play(1)
     for i in range(3000):  # several times what the pipe holds
         stage.controls.load({"prompt": f"{i} " + "x" * 400, "negative": "\N{SNOWMAN}" * 500})
-        stage.supply.send(stage.controls.snapshot)
+        stage.supply.send(stage.controls.snapshot, stage.time)
     stage.play(1)
     assert stage.engine.newest == stage.controls.snapshot
 
@@ -359,8 +360,8 @@ def test_an_engine_that_does_not_read_never_makes_the_stage_wait(stage: Stage):
 def test_the_newest_controls_arrive_within_a_frame_of_being_sent(stage: Stage):
     stage.play(1)
     for i in range(200):
-        stage.controls.set("seed", i)
-        stage.supply.send(stage.controls.snapshot)
+        stage.controls.do(Set("seed", i))
+        stage.supply.send(stage.controls.snapshot, stage.time)
         stage.tick(frames=1)
         assert stage.engine.newest == stage.controls.snapshot
 
@@ -443,8 +444,8 @@ def test_a_storm_of_deaths_stalls_and_late_frames_never_blacks_out_and_never_jum
         elif chance < 0.7 and alive and stage.supply.queued < 4:
             stage.engine.make(draw.randint(1, 4))
         if draw.random() < 0.1:
-            stage.controls.set("seed", draw.randint(0, 99))
-            stage.supply.send(stage.controls.snapshot)
+            stage.controls.do(Set("seed", draw.randint(0, 99)))
+            stage.supply.send(stage.controls.snapshot, stage.time)
         before = len(stage.shown)
         stage.tick()
         assert len(stage.shown) == before + 1

@@ -4,6 +4,7 @@ import logging
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from lwlive import flags, hub, preset
 from lwlive.checkpoint import FACTOR, Additions, ModelError, own_values, size_of
 from lwlive.config import PARTS, Config
 from lwlive.openmp import spin_briefly
-from lwlive.params import ControlError, Params, checked, live
+from lwlive.params import SPECS, ControlError, Params
 from lwlive.render import journal, timing
 from lwlive.render.distance import preferred
 from lwlive.render.picture import check
@@ -39,7 +40,7 @@ A second run with the same settings goes on after the last whole frame."""
 SHARED = (*SOURCES, "offline", "size", "device", "batch", "cache", "preset", "folder")  # of Config
 OTHERWISE: dict[str, tuple[Any, str]] = {  # default, and what a render says of a show's flags
     "prompt": (
-        Params.model_fields["prompt"].default,
+        SPECS["prompt"].default,
         "what is pictured; `a :1 | b :0.4` mixes with weights; given again: the next keyframe",
     ),
     "speed": (None, "keyframes a second, 0 to 4, in place of --num-steps and --seconds"),
@@ -51,7 +52,7 @@ OTHERWISE: dict[str, tuple[Any, str]] = {  # default, and what a render says of 
     "batch": (None, "frames sampled at once; default: 4, on a GPU 8"),
     "folder": (Path("."), "where the frames and the movie go"),
 }
-OFFERED = tuple(n for n in Params.model_fields if live(n).render and not live(n).stage)
+OFFERED = tuple(n for n, spec in SPECS.items() if spec.render and not spec.stage)
 _ORDERED = re.compile(r"--(prompt|picture)(?:=(.*))?", re.DOTALL)
 
 
@@ -99,7 +100,7 @@ def parse(args: Sequence[str]) -> tuple[Settings, Path]:
         keyframes = keyframes or of_preset
     for name in OFFERED:
         if name in given:
-            values[name] = checked(name, flags.value(name, given[name]), offline=True)
+            values[name] = SPECS[name].checked(flags.value(name, given[name]), offline=True)
     if render.journal is not None:
         settings = _replayed(render, config, given, keyframes, values)
     else:
@@ -144,7 +145,7 @@ def _settings(
     if render.budget is not None or render.budget_seconds is not None:
         render = render.model_copy(update={"distance": render.distance or preferred()})
     if len(keyframes) == 1 and "picture" not in keyframes[0]:
-        params |= {n: checked(n, v, True) for n, v in keyframes[0].items() if n in KEY_VALUES}
+        params |= {n: SPECS[n].checked(v, True) for n, v in keyframes[0].items() if n in KEY_VALUES}
         keyframes = []
     keys = tuple(_prompted(keyframes, params))
     _check(keys, params)
@@ -180,7 +181,7 @@ def _replayed(
             raise RenderError(f"--{flag} does not go together with --journal")
     if any("picture" in keyframe for keyframe in keyframes) or len(keyframes) > 1:
         raise RenderError("a journal has its own prompts: give one --prompt for all, or none")
-    values = values | {k: checked(k, v) for one in keyframes for k, v in one.items()}
+    values = values | {k: SPECS[k].checked(v) for one in keyframes for k, v in one.items()}
     played = journal.read(render.journal)
     if config.model == played.config.model or "model" not in given:
         shown = {n: getattr(played.config, n) for n in SOURCES if n not in given}
@@ -193,8 +194,8 @@ def _replayed(
     if same and played.dtype is not None:
         about |= {"precision": played.dtype, "again": True}
     frames = min(played.ticks, render.max_frames or played.ticks)
-    first = Params().model_copy(update=played.changes[0].params or {})
-    params = _complete(folder, added, {**first.model_dump(), **values})
+    first = Params(**(played.changes[0].params or {}))
+    params = _complete(folder, added, {**asdict(first), **values})
     return Settings(
         **about,
         params=params,
@@ -208,7 +209,7 @@ def _replayed(
 def _complete(folder: Path, added: Additions, values: dict[str, object]) -> dict[str, Any]:
     """Every live parameter: as given, else the model's own, else as declared."""
     given = {n: v for n, v in values.items() if v is not None}
-    return Params().model_copy(update={**own_values(folder, added), **given}).model_dump()
+    return asdict(Params(**{**own_values(folder, added), **given}))
 
 
 def _machine(

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from lwlive import __version__, hub
 from lwlive.checkpoint import Additions
 from lwlive.config import Config
-from lwlive.params import ControlError, Params, bounds, checked
+from lwlive.params import SPECS, ControlError, Params
 
 log = logging.getLogger("lwlive")
 
@@ -146,7 +146,7 @@ class Settings(BaseModel):
 
     def live(self) -> Params:
         """The live parameters, offline ranges allowed."""
-        return Params().model_copy(update=self.params)
+        return Params(**self.params)
 
     def opened(self) -> tuple[Path, Additions]:
         """The model's folder, and what is added to it. Raises ModelError.
@@ -156,8 +156,7 @@ class Settings(BaseModel):
         names = (*SOURCES, "offline", "cache")
         config = Config(**{name: getattr(self, name) for name in names})
         folder, added = hub.opened(config, log.info, masks=True)
-        live = bounds("steps")
-        return folder, replace(added, spaced=live is None or self.params["steps"] <= live[1])
+        return folder, replace(added, spaced=self.params["steps"] <= SPECS["steps"].high)
 
 
 def versions() -> dict[str, str]:
@@ -200,7 +199,7 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """What differs between two told settings, each in a few words, what was given first."""
     before, after = identity(old), identity(new)
     found = [n for n in {**before, **after} if before.get(n) != after.get(n)]
-    found.sort(key=lambda n: n not in {*Params.model_fields, *Render.model_fields, *SOURCES})
+    found.sort(key=lambda n: n not in {*SPECS, *Render.model_fields, *SOURCES})
     told_of = [f"{n} was {_short(before.get(n))} and is {_short(after.get(n))}" for n in found]
     return told_of if len(found) <= TOLD else [*told_of[:TOLD], f"and {len(found) - TOLD} more"]
 
@@ -228,7 +227,7 @@ def key_of(number: int, given: dict[str, Any], params: dict[str, Any]) -> Key:
     for name in given:
         if name not in known:
             raise RenderError(f"keyframe {number + 1} has no {name!r}; it takes {', '.join(known)}")
-    values = {n: checked(n, given[n], offline=True) for n in KEY_VALUES if n in given}
+    values = {n: SPECS[n].checked(given[n], offline=True) for n in KEY_VALUES if n in given}
     seconds = given.get("seconds")
     if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
         raise RenderError(f"a keyframe's seconds are a number above 0, not {seconds!r}")

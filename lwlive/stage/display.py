@@ -1,4 +1,4 @@
-"""The window: shows one picture per tick, scaled by the GPU, and turns keys into actions.
+"""The window: shows one picture per tick, scaled by the GPU, and turns keys into commands.
 
 Everything here runs in the stage's main thread; `show` and `splash` wait for the monitor where
 vsync is on. The window and its renderer are made once: fullscreen is a state of the same window.
@@ -31,8 +31,9 @@ if not getattr(pygame, "IS_CE", False):  # the names below are in pygame-ce only
 
 from pygame._sdl2 import video
 
+from lwlive.controls import Command
 from lwlive.stage import hud as paint
-from lwlive.stage.keys import BY_CODE, KEYS, Action, code
+from lwlive.stage.keys import BY_CODE, FULLSCREEN, KEYS, LIST, QUIT, code, fine
 from lwlive.stage.monitor import Bare, Refresh
 
 log = logging.getLogger(__name__)
@@ -151,7 +152,7 @@ class Display:
             raise
         self._refresh = Refresh(rates[monitor] if vsync and monitor < len(rates) else 0, clock)
         self._looked_s = clock()  # when the monitor's size was last looked at
-        self._waiting: deque[tuple[Action, float]] = deque()  # asked for, with the time
+        self._waiting: deque[tuple[Command, float]] = deque()  # asked for, with the time
         self._window.set_icon(_icon())
         pygame.display.set_allow_screensaver(False)
         pygame.key.set_repeat(350, 50)
@@ -199,11 +200,11 @@ class Display:
         self._textures: dict[str, video.Texture] = {}
         self._words = paint.Words(self._renderer, self._clock)
 
-    def events(self) -> list[Action]:
+    def events(self) -> list[Command]:
         """What was asked for since the last call. Call it every tick: it keeps the window alive."""
-        return [action for action, _ in self.presses()]
+        return [command for command, _ in self.presses()]
 
-    def presses(self) -> list[tuple[Action, float]]:
+    def presses(self) -> list[tuple[Command, float]]:
         """The same, each with the time of the clock when it was asked for.
 
         SDL's own stamps say when it was read, so that is as exact as the reading: see `wait`.
@@ -227,11 +228,11 @@ class Display:
 
     def _take(self, event: pygame.Event) -> None:
         if event.type == pygame.QUIT:
-            self._waiting.append((Action("quit"), self._clock()))
+            self._waiting.append((QUIT, self._clock()))
         elif event.type == pygame.KEYDOWN:
-            action = self._pressed(event)
-            if action is not None:
-                self._waiting.append((action, self._clock()))
+            command = self._pressed(event)
+            if command is not None:
+                self._waiting.append((command, self._clock()))
         elif event.type == pygame.KEYUP:
             self._held.discard(event.scancode)
         elif event.type == pygame.WINDOWFOCUSLOST:
@@ -245,23 +246,23 @@ class Display:
         elif event.type in (pygame.RENDER_DEVICE_RESET, pygame.RENDER_TARGETS_RESET):
             self._forget()
 
-    def _pressed(self, event: pygame.Event) -> Action | None:
+    def _pressed(self, event: pygame.Event) -> Command | None:
         again = event.scancode in self._held
         self._held.add(event.scancode)
         if event.mod & (pygame.KMOD_CTRL | pygame.KMOD_META | pygame.KMOD_LALT):
             return None
         asks = event.key in QUESTION and event.mod & pygame.KMOD_SHIFT
         letter = "?" if asks else event.unicode
-        key, amount = BY_CODE.get(code(event.key, event.scancode, letter), (None, 0.0))
-        if key is None or (again and not key.repeats):
+        found = BY_CODE.get(code(event.key, event.scancode, letter))
+        if found is None or (again and not found[0].repeats):
             return None
-        if key.kind == "fullscreen":
+        command = found[1]
+        if command == FULLSCREEN:
             self._toggle_fullscreen()
-        elif key.kind == "keys" or (key.kind == "quit" and self._keys_shown):
+        elif command == LIST or (command == QUIT and self._keys_shown):
             self._keys_shown = not self._keys_shown
         else:
-            fine = key.repeats and event.mod & pygame.KMOD_SHIFT
-            return Action(key.kind, amount / 10 if fine else amount)
+            return fine(command) if event.mod & pygame.KMOD_SHIFT else command
         return None
 
     def _toggle_fullscreen(self) -> None:
@@ -312,7 +313,9 @@ class Display:
         hud: Sequence[str] | None,
         notice: str | None,
     ) -> None:
-        """Show one picture, bytes [H, W, 3], dimmed to `master` 0..1, with words over it.
+        """Show one picture, bytes [H, W, 3], with words over it.
+
+        It is dimmed already; `master`, 0 to 1, dims what is drawn beside it.
 
         Over a covered monitor, which an audience sees, a notice is shown beside the HUD only.
         """
@@ -325,7 +328,6 @@ class Display:
     def _draw(self, pixels: npt.NDArray[np.uint8], level: int, hud: Sequence[str] | None) -> None:
         height, width = pixels.shape[:2]
         texture = self._upload("picture", pixels)
-        texture.color = (level,) * 3
         self._renderer.clear()
         texture.alpha = self._arrival(level)
         for place in placements(self._size, (width, height), self._fit):
