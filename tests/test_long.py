@@ -3,6 +3,7 @@
 import gc
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +73,12 @@ class Engines:
         self.last = engine = FakeEngine(ring, snapshot, phase, look=lambda _: np.zeros(0, np.uint8))
 
         def inbox() -> Snapshot:
-            engine.hear()
-            return engine.newest
+            engine.hear()  # and wait for the model's own values, as the process does
+            return engine.newest if engine.newest.params.complete else snapshot
 
         model = Model(self.clock, 0, 0)  # type: ignore[arg-type]
         engine.say(Loaded("fake", model.own))
-        snapshot = Snapshot(snapshot.version, snapshot.params.model_copy(update=model.own))
+        snapshot = Snapshot(snapshot.version, replace(snapshot.params, **model.own))
         engine.newest = snapshot
         self.rings.append(Ring.attach(ring.handle))
         self.clock.producer = Producer(model, self.rings[-1], FPS, inbox, self.clock, phase, since)
