@@ -1,15 +1,12 @@
 """Every live parameter, a row each: Spec; their values at one moment: Params, Snapshot.
 
-Also Config, what is fixed for a run. Flags, OSC addresses, preset keys, HUD labels and the README's
+Flags, OSC addresses, preset keys, HUD labels and the README's
 tables are derived from these rows. This file knows nothing of torch, windows, sockets or files.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
-from typing import Any, Literal, get_args
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any, get_args
 
 Value = str | int | float | bool
 
@@ -224,82 +221,6 @@ class Snapshot:
     def sampled(self) -> tuple[object, ...]:
         """The part that the engine needs to know."""
         return (self.nexts, *(getattr(self.params, name) for name in SAMPLED))
-
-
-DEFAULT_PORT = 7770
-
-
-class Config(BaseModel):
-    """What is fixed for one run; not offered over OSC."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    model: str = Field(
-        "ember",
-        min_length=1,
-        description="ember, a name from `lwlive models`, a repository of the hub, a diffusers "
-        "folder or a .safetensors file",
-    )
-    lora: list[str] = Field(
-        default_factory=list,
-        description="a LoRA, PATH_OR_ID[:weight], 1 without a weight; may be repeated",
-    )
-    decoder: str = Field(
-        "tiny",
-        min_length=1,
-        description="tiny (the fast one for the model), full (its own), or another one's folder "
-        "or repository",
-    )
-    scheduler: str | None = Field(
-        None,
-        min_length=1,
-        description="how steps are taken: a scheduler of diffusers by name, such as lcm for "
-        "LCM-LoRAs, tcd, ddim, euler or lms; default: the model's own",
-    )
-    offline: bool = Field(False, description="fetch nothing from the hub")
-    size: str | None = Field(
-        None,
-        pattern=r"^\d{2,4}(x\d{2,4})?$",
-        description="pixels, 512 or 768x512, multiples of 64; default: the model's own",
-    )
-    fps: float = Field(30.0, ge=1, le=240, description="frames shown in a second")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where torch runs")
-    attention: Literal["auto", "sdpa", "xformers"] = Field(
-        "auto", description="how the model attends; auto: xformers where it is there and faster"
-    )
-    batch: int | None = Field(
-        None, ge=1, le=64, description="frames sampled at once; default: measured at start"
-    )
-    compile: bool = Field(True, description="build compiled packages in the background")
-    cache: Path | None = Field(
-        None, description="where compiled packages are kept; default: the user's cache folder"
-    )
-    preset: str | None = Field(None, description="name of a preset, or a TOML file")
-    folder: Path = Field(Path("."), description="where recordings and saved presets go")
-    record: Path | None = Field(None, description="record the whole show into this MP4 file")
-    journal: Path | None = Field(
-        None, description="write the performance into this file, for lwlive render --journal"
-    )
-    duration: float | None = Field(None, gt=0, description="end the show after so many seconds")
-    stats: Path | None = Field(None, description="write the figures of the run as JSON at the end")
-    headless: bool = Field(False, description="no window: controls, OSC and recording only")
-    fullscreen: bool = Field(False, description="cover a whole monitor, hide the cursor")
-    monitor: int = Field(0, ge=0, le=15, description="which monitor, from 0")
-    fit: Literal["fill", "fit", "mirror"] = Field(
-        "fit", description="crop to fill, show all, or show all and mirror into the borders"
-    )
-    vsync: bool = Field(True, description="show frames in step with the monitor")
-    osc: bool = Field(True, description="listen for OSC")
-    osc_host: str = Field(
-        "127.0.0.1", description="address to listen on; 0.0.0.0 opens the show to the network"
-    )
-    osc_port: int = Field(
-        DEFAULT_PORT, ge=0, le=65535, description="UDP port to listen on; 0 takes a free one"
-    )
-    osc_allow: list[str] = Field(
-        default_factory=list,
-        description="only these sender addresses or networks, e.g. 192.168.1.0/24; may be repeated",
-    )
 
 
 def table() -> str:

@@ -26,6 +26,7 @@ from lwlive.stage import hud
 from lwlive.stage.display import Display, NoMonitor, NoScreen, placements, start_size
 from lwlive.stage.keys import FULLSCREEN, KEYS, LIST, QUIT, keys_table
 from lwlive.stage.master import dimmed
+from lwlive.stage.monitor import Refresh
 
 SIDE = st.integers(1, 3000)
 SIZE = st.tuples(SIDE, SIDE)
@@ -457,6 +458,147 @@ def test_resizing_and_fullscreen_go_on_showing_the_picture(screen):
             return near(seen[390, 170], RED) and near(seen[390, 630], BLUE)
 
         assert larger(settled(display, screen, larger))
+
+
+def xrandr(*arguments):
+    subprocess.run(["xrandr", *arguments], check=True, timeout=60)
+
+
+def small_monitor(width, height):
+    """Give the screen a mode of this size beside its own, and switch to it."""
+    if shutil.which("xrandr") is None:
+        pytest.skip("xrandr is not installed, so no resolution can be changed")
+    ends = [width, width + 16, width + 80, width + 160, height, height + 1, height + 4, height + 45]
+    xrandr("--newmode", "small", "30", *(str(end) for end in ends))
+    xrandr("--addmode", "screen", "small")
+    xrandr("--output", "screen", "--mode", "small")
+
+
+@on_screen
+def test_fullscreen_covers_the_monitor_also_when_its_resolution_changes(screen):
+    small_monitor(320, 200)
+    try:
+        with Display("covering", True, 0, "fill", True, (80, 80)) as display:
+
+            def covers(seen, width, height):
+                corners = seen[5, 5], seen[height - 6, 5], seen[5, width - 6], seen[-6, -6]
+                return (seen.shape[:2] == (height, width)) and all(
+                    near(pixel, colour)
+                    for pixel, colour in zip(corners, (RED, RED, BLUE, BLUE), strict=True)
+                )
+
+            for mode, size in (
+                ("small", (320, 200)),
+                ("640x400", (640, 400)),
+                ("small", (320, 200)),
+            ):
+                xrandr("--output", "screen", "--mode", mode)
+                seen = settled(display, screen, lambda s, z=size: covers(s, *z))
+                assert covers(seen, *size), (mode, seen.shape)
+            xdotool("key", "f")
+            seen = settled(display, screen, lambda s: not near(s[5, 5], RED))
+            assert near(seen[5, 5], (0, 0, 0))  # a window again, and no longer following
+    finally:
+        xrandr("--output", "screen", "--mode", "640x400")
+
+
+@on_screen
+def test_no_input_method_is_asked_for_a_key(screen):
+    import pygame
+
+    with Display("plain keys", False, 0, "fit", True, (80, 80)) as display:
+        settled(display, screen, lambda seen: near(seen[200, 300], RED))
+        seen = []
+        xdotool("key", "--delay", "30", "b", "question", "space")
+        until = time.monotonic() + 5
+        while len(seen) < 4 and time.monotonic() < until:
+            seen += pygame.event.get((pygame.KEYDOWN, pygame.TEXTINPUT, pygame.TEXTEDITING))
+            time.sleep(0.01)
+        assert {event.type for event in seen} == {pygame.KEYDOWN}
+        assert len(seen) == 4  # shift is a key of its own
+
+
+@on_screen
+def test_a_key_pressed_while_waiting_for_the_tick_has_the_time_of_its_press(screen):
+    with Display("times", False, 0, "fit", True, (80, 80)) as display:
+        settled(display, screen, lambda seen: near(seen[200, 300], RED))
+        display.presses()
+        start = time.perf_counter()
+        late = subprocess.Popen(["sh", "-c", "sleep 0.5; xdotool key b"])
+        display.wait(start + 2.0)
+        woken = time.perf_counter()
+        late.wait(60)
+        pressed = display.presses()
+        assert [action for action, _ in pressed] == [Toggle("blackout")]
+        assert start + 0.5 <= pressed[0][1] < start + 1.8  # and not at the tick, 2 s after
+        assert woken >= start + 2.0
+        assert display.presses() == []
+
+
+def measured(named_hz, periods):
+    """What a Refresh makes of pictures that take these seconds to show."""
+    now_s = 0.0
+    refresh = Refresh(named_hz, lambda: now_s)
+    for i, period in enumerate(periods):
+        now_s += period
+        refresh.shown(alone=i == 0)
+    return refresh
+
+
+def jittered(period_s, spread_s=0.0005):
+    random = np.random.default_rng(1)
+    return [max(0.0, period_s + float(random.normal(0, spread_s))) for _ in range(40)]
+
+
+@pytest.mark.parametrize(("named", "true"), [(60, 59.94), (59, 59.94), (144, 143.9), (24, 23.976)])
+def test_the_refresh_rate_is_measured_to_a_few_parts_in_a_thousand(named, true):
+    refresh = measured(named, jittered(1 / true))
+    assert refresh.known
+    assert refresh.hz == pytest.approx(true, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("named", "periods"),
+    [
+        (60, [0.0004] * 40),  # pictures do not wait
+        (60, [0.016] * 40),  # SDL imitates vsync
+        (0, jittered(1 / 60)),  # a virtual screen
+        (60, jittered(1 / 60, 0.006)),  # a processor that draws
+        (60, jittered(1 / 30)),
+        (60, jittered(1 / 60)[:20]),  # too few
+        (60, [0.0] * 40),
+    ],
+)
+def test_there_is_no_refresh_rate_where_pictures_do_not_wait_for_the_monitor(named, periods):
+    assert measured(named, periods).hz is None
+
+
+@on_screen
+def test_a_virtual_screen_has_no_refresh_rate():
+    with Display("virtual", False, 0, "fit", True, (80, 80)) as display:
+        for i in range(40):
+            display.events()
+            display.splash(["ember"], i / 30)
+        assert display.refresh_hz is None
+
+
+@pytest.mark.parametrize("pygame", ["", "IS_CE = 0", "def __getattr__(name): raise AttributeError"])
+def test_another_pygame_is_a_sentence_that_says_how_to_mend_it(tmp_path, pygame):
+    (tmp_path / "pygame").mkdir()
+    (tmp_path / "pygame" / "__init__.py").write_text(pygame)
+    root = Path(__file__).resolve().parent.parent
+    code = "import sys; from lwlive import cli; cli._told(['--duration', '1'])"
+    child = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=tmp_path,
+    )
+    assert "Traceback" not in child.stderr
+    assert child.stderr.splitlines()[-1].startswith("lwlive: lwlive's window needs pygame-ce, and")
+    assert "-m pip uninstall -y pygame pygame-ce" in child.stderr
 
 
 @on_screen

@@ -59,7 +59,7 @@ class Running:
         self.client.settimeout(0.2)
         self.port = _free_port()
         self.told: dict[str, Any] = {}
-        command = [sys.executable, "-m", "lwlive.cli", "--model", str(checkpoint)]
+        command = [sys.executable, "-m", "lwlive", "--model", str(checkpoint)]
         command += [] if screen else ["--headless"]
         command += ["--cache", str(cache), "--osc-port", str(self.port), "--stats", str(self.stats)]
         command += ["--size", "64", "--folder", str(folder), *flags]

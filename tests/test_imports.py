@@ -16,13 +16,18 @@ STAGE = (
     "lwlive.preset",
     "lwlive.ring",
     "lwlive.link",
+    "lwlive.config",
+    "lwlive.arguments",
+    "lwlive.destinations",
+    "lwlive.logs",
+    "lwlive.openmp",
 )
 ONLY_IN = {  # library: the modules, or packages, that may import it
     "torch": ("lwlive.engine", "lwlive.render"),
     "diffusers": ("lwlive.engine",),
     "transformers": ("lwlive.engine",),
     "tokenizers": ("lwlive.engine",),
-    "pygame": ("lwlive.stage.display", "lwlive.stage.keys", "lwlive.stage.hud"),
+    "pygame": tuple(f"lwlive.stage.{name}" for name in ("display", "monitor", "keys", "hud")),
     "av": ("lwlive.stage.movie", "lwlive.render"),
     "pythonosc": ("lwlive.stage.subscribers",),
     "PIL": ("lwlive.render",),
@@ -30,6 +35,7 @@ ONLY_IN = {  # library: the modules, or packages, that may import it
     "ray": ("lwlive.render.cluster",),
     "xformers": ("lwlive.engine.attention",),
     "lpips": ("lwlive.render.distance",),
+    "click": ("lwlive.flags",),
 }
 WITHOUT_TORCH = ("settings", "timing", "frames", "movie", "picture", "sound", "journal", "command")
 WITHOUT_TORCH += ("distance",)
@@ -180,3 +186,11 @@ def test_importing_the_stage_and_the_command_line_loads_no_torch(package: Packag
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "set()"  # pygame greets on the lines before
+
+
+def test_the_command_line_waits_for_no_library_that_it_does_not_need() -> None:
+    slow = "asyncio numpy pygame av multiprocessing pydantic_settings huggingface_hub"
+    code = "import sys; from lwlive import arguments; arguments.parse(['--speed', '1']); "
+    code += f"print({{*{slow.split()}}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "set()\n", done.stderr

@@ -12,9 +12,10 @@ from PIL import Image
 from simulated import Machine
 from test_time import Storm
 
+from lwlive.config import Config
 from lwlive.controls import Fire
 from lwlive.engine.model import Eager, Kind, load
-from lwlive.params import Config, ControlError
+from lwlive.params import ControlError
 from lwlive.render import command, journal
 from lwlive.render.settings import RenderError
 from lwlive.ring import Frame, Pixels, Ring

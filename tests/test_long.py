@@ -13,10 +13,11 @@ import pytest
 from fakes import SPAWN, FakeEngine, FakeOsc, SimulatedClock
 from test_producer import FakeModel
 
+from lwlive.config import Config
 from lwlive.controls import Command, Controls, Fire, Set
 from lwlive.engine.producer import Producer
 from lwlive.link import Loaded
-from lwlive.params import Config, Params, Snapshot
+from lwlive.params import Params, Snapshot
 from lwlive.ring import Pixels, Ring, slots
 from lwlive.stage.desk import Desk
 from lwlive.stage.parts import Arrived

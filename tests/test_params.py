@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lwlive.config import Config
 from lwlive.controls import Command, Controls, Fire, Move, Nudge, Recall, Set, Toggle
-from lwlive.params import LOOK, SAMPLED, SPECS, TRIGGERS, Config, ControlError, Params, spec, table
+from lwlive.params import LOOK, SAMPLED, SPECS, TRIGGERS, ControlError, Params, spec, table
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 NAMES = tuple(SPECS)

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lwlive.checkpoint import Additions, ModelError
+from lwlive.config import Config
 from lwlive.engine.loop import FULL_LOAD, SPARING_LOAD
 from lwlive.link import Doing, Failed, Heard, Loaded, Note
-from lwlive.params import Config, Snapshot
+from lwlive.params import Snapshot
 from lwlive.ring import Ring, RingHandle
 
 if TYPE_CHECKING:

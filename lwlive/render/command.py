@@ -1,6 +1,7 @@
 """`lwlive render`: flags and presets to settings, settings to frames and a movie."""
 
 import logging
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -8,11 +9,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
 from lwlive import flags, hub, preset
 from lwlive.checkpoint import FACTOR, Additions, ModelError, own_values, size_of
-from lwlive.params import SPECS, Config, ControlError, Params
+from lwlive.config import PARTS, Config
+from lwlive.openmp import spin_briefly
+from lwlive.params import SPECS, ControlError, Params
 from lwlive.render import journal, timing
 from lwlive.render.distance import preferred
 from lwlive.render.picture import check
@@ -58,6 +59,7 @@ _ORDERED = re.compile(r"--(prompt|picture)(?:=(.*))?", re.DOTALL)
 def main(args: Sequence[str]) -> int:
     """Render; returns the exit code, 1 for anything that a sentence was printed for."""
     logging.basicConfig(level=logging.INFO, format="lwlive: %(message)s")
+    spin_briefly(os.environ)  # before torch is imported, and for the workers of a cluster
     try:
         settings, place = parse(args)
         from lwlive.render import work
@@ -77,11 +79,17 @@ def main(args: Sequence[str]) -> int:
 def parse(args: Sequence[str]) -> tuple[Settings, Path]:
     """Settings and the folder for the frames. Raises ControlError, ModelError; ends for --help."""
     keyframes, rest = ordered(args)
-    rows = flags.of_params(OFFERED, offline=True) | flags.of_model(Render)
-    rows |= {name: row for name, row in flags.of_model(Config).items() if name in SHARED}
-    for name, (default, description) in OTHERWISE.items():
-        rows[name] = (rows[name][0], Field(default, description=description))
-    given = flags.read(PROGRAM, ABOUT, rows, rest)
+    groups = {"What is shown": flags.of_params(OFFERED, offline=True)}
+    groups |= {"Render": flags.of_model(Render)}
+    for part in PARTS:
+        shared = {name: row for name, row in flags.of_model(part).items() if name in SHARED}
+        groups |= {part.title: shared} if shared else {}
+    rows = {name: row for group in groups.values() for name, row in group.items()}
+    for group in groups.values():
+        for name in set(group) & set(OTHERWISE):
+            default, description = OTHERWISE[name]
+            group[name] = rows[name] = flags.otherwise(rows[name], default, description)
+    given = flags.read(PROGRAM, ABOUT, groups, rest)
     render = flags.filled(Render, given)
     defaults = {name: default for name, (default, _) in OTHERWISE.items()}
     config = flags.filled(Config, defaults | {n: v for n, v in given.items() if n in SHARED}, rows)

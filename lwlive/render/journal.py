@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from lwlive.config import Config
 from lwlive.link import Turn
-from lwlive.params import Config, ControlError, spec
+from lwlive.params import ControlError, spec
 from lwlive.render.settings import SOURCES, RenderError
 from lwlive.stage.journal import FORMAT
 

@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lwlive import __version__, hub
 from lwlive.checkpoint import Additions
-from lwlive.params import SPECS, Config, ControlError, Params
+from lwlive.config import Config
+from lwlive.params import SPECS, ControlError, Params
 
 log = logging.getLogger("lwlive")
 

@@ -10,8 +10,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lwlive.config import DEFAULT_PORT
 from lwlive.controls import Command, Fire, Move, Recall, Set
-from lwlive.params import DEFAULT_PORT, SPECS, TRIGGERS, ControlError, Spec, Value
+from lwlive.params import SPECS, TRIGGERS, ControlError, Spec, Value
 from lwlive.stage.packet import Argument, Foreign
 
 ROOT = "/lwlive/"

@@ -3,7 +3,7 @@
 `Show` knows none of them by name. Nothing is opened here but the journal's file.
 """
 
-from lwlive.params import Config
+from lwlive.config import Config
 from lwlive.stage.desk import Desk
 from lwlive.stage.journal import Journal
 from lwlive.stage.osc import Osc

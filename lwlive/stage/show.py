@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from lwlive.params import Config
+from lwlive.config import Config
 from lwlive.stage import memory
 from lwlive.stage.clock import Clock
 from lwlive.stage.desk import Desk
