@@ -115,6 +115,9 @@ class WindowPart(Part):
         "fit", description="crop to fill, show all, or show all and mirror into the borders"
     )
     vsync: bool = Field(True, description="show frames in step with the monitor")
+    delay_ms: float = Field(
+        0.0, ge=0, le=1000, description="how late the projector shows what it is sent"
+    )
 
 
 class OscPart(Part):

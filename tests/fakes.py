@@ -3,6 +3,7 @@
 Nothing here imports torch, pygame or av, since spawned children import this file too.
 """
 
+import math
 import multiprocessing
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -165,6 +166,7 @@ class FakeSupply:
         self.doing, self.state, self.queued, self.pid = "loading", "not compiled", 3, None
         self.starts, self.deaths, self.phase, self.trouble = 1, 0, 0.0, ""
         self.replaced = 0
+        self.tick_s = 1 / 30
         self.ticks = 0
         self.closed = False
         self.pixels = flat(200)
@@ -207,7 +209,8 @@ class FakeScreen:
         self.clock = clock
         self.keys: dict[int, list[Command]] = {}  # tick -> commands
         self.costs: dict[int, float] = {}  # tick -> seconds
-        self.tick = -1
+        self.tick = 0  # the one to come
+        self.hz: float | None = None  # of a monitor that pictures wait for
         self.shown_at: list[float] = []
         self.levels: list[float] = []
         self.huds: list[list[str] | None] = []
@@ -215,9 +218,12 @@ class FakeScreen:
         self.splashes: list[list[str]] = []
         self.keep = True
 
-    def events(self) -> list[Command]:
-        self.tick += 1
-        return self.keys.get(self.tick, [])
+    @property
+    def refresh_hz(self) -> float | None:
+        return self.hz
+
+    def presses(self) -> list[tuple[Command, float]]:
+        return [(command, self.clock.now()) for command in self.keys.pop(self.tick, [])]
 
     def show(
         self, pixels: Pixels, master: float, hud: list[str] | None, notice: str | None
@@ -229,12 +235,16 @@ class FakeScreen:
             self.huds.append(hud)
             self.notices.append(notice)
         self.clock.time += self.costs.get(self.tick, 0.0)
+        if self.hz is not None:  # until the monitor shows it
+            self.clock.time = math.ceil(self.clock.time * self.hz) / self.hz
+        self.tick += 1
 
     def splash(self, lines: list[str], elapsed: float, master: float, notice: str | None) -> None:
         assert elapsed >= 0
         assert 0 <= master <= 1
         assert notice != ""
         self.splashes.append(lines)
+        self.tick += 1
 
     @property
     def said(self) -> list[str]:
@@ -252,21 +262,20 @@ class FakeOsc(Source):
         self.arrives: dict[int, list[Command]] = {}
         self.happens: dict[int, Callable[[], object]] = {}
         self.waited_s = 0.0  # since a command arrived, when it is polled
-        self.tick = -1
+        self.tick = 0  # the one to come
         self.told: list[dict[str, object]] = []
         self.changes: list[dict[str, str]] = []
         self.refusals: list[str] = []
         self.closed = False
 
     def poll(self, now: float) -> list[Arrived]:
-        self.tick += 1
-        if self.tick in self.happens:
-            self.happens[self.tick]()
-        asked = self.arrives.get(self.tick, [])
+        self.happens.pop(self.tick, bool)()
+        asked = self.arrives.pop(self.tick, [])
         return [Arrived(command, "osc test", now - self.waited_s) for command in asked]
 
     def tell(self, status: Status, changes: Mapping[str, str], now: float) -> None:
         assert now > 0
+        self.tick += 1
         self.told[:] = [status.values()]
         self.changes += [dict(changes)] if changes else []
 

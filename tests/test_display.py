@@ -252,7 +252,7 @@ def settled(display, screen, good, pixels=None, master=1.0, actions=None, **word
     until = time.monotonic() + 30
     while True:
         for _ in range(4):
-            got = display.events()
+            got = [command for command, _ in display.presses()]
             if actions is not None:
                 actions += got
             given = halves() if pixels is None else pixels
@@ -351,7 +351,7 @@ def test_before_the_first_picture_the_window_is_never_black(screen):
         start = time.monotonic()
         named = False
         while not named and time.monotonic() - start < 30:
-            display.events()
+            [command for command, _ in display.presses()]
             display.splash(["ember", "loading the text encoder"], time.monotonic() - start)
             seen = screenshot(screen)
             named = seen.max() > 200 and time.monotonic() - start > 0.6
@@ -369,7 +369,7 @@ def test_blackout_covers_the_splash_and_the_arrival_of_the_first_picture(screen)
     with Display("dark", True, 0, "fill", True, (80, 80)) as display:
         brightest, start = 0, time.monotonic()
         while time.monotonic() - start < 2:
-            display.events()
+            [command for command, _ in display.presses()]
             if time.monotonic() - start < 1:
                 display.splash(["ember"], time.monotonic() - start, 0.0)
             else:
@@ -518,23 +518,6 @@ def test_no_input_method_is_asked_for_a_key(screen):
         assert len(seen) == 4  # shift is a key of its own
 
 
-@on_screen
-def test_a_key_pressed_while_waiting_for_the_tick_has_the_time_of_its_press(screen):
-    with Display("times", False, 0, "fit", True, (80, 80)) as display:
-        settled(display, screen, lambda seen: near(seen[200, 300], RED))
-        display.presses()
-        start = time.perf_counter()
-        late = subprocess.Popen(["sh", "-c", "sleep 0.5; xdotool key b"])
-        display.wait(start + 2.0)
-        woken = time.perf_counter()
-        late.wait(60)
-        pressed = display.presses()
-        assert [action for action, _ in pressed] == [Toggle("blackout")]
-        assert start + 0.5 <= pressed[0][1] < start + 1.8  # and not at the tick, 2 s after
-        assert woken >= start + 2.0
-        assert display.presses() == []
-
-
 def measured(named_hz, periods):
     """What a Refresh makes of pictures that take these seconds to show."""
     now_s = 0.0
@@ -577,7 +560,7 @@ def test_there_is_no_refresh_rate_where_pictures_do_not_wait_for_the_monitor(nam
 def test_a_virtual_screen_has_no_refresh_rate():
     with Display("virtual", False, 0, "fit", True, (80, 80)) as display:
         for i in range(40):
-            display.events()
+            [command for command, _ in display.presses()]
             display.splash(["ember"], i / 30)
         assert display.refresh_hz is None
 
@@ -606,9 +589,9 @@ def test_closing_the_window_asks_to_quit():
     import pygame
 
     with Display("closed", False, 0, "fit", True, (80, 80)) as display:
-        display.events()
+        [command for command, _ in display.presses()]
         pygame.event.post(pygame.event.Event(pygame.QUIT))
-        assert display.events() == [QUIT]
+        assert [command for command, _ in display.presses()] == [QUIT]
 
 
 @on_screen
@@ -616,17 +599,19 @@ def test_a_monitor_that_is_not_there_is_refused_with_their_number():
     with pytest.raises(NoMonitor, match="no monitor 2: there are 2, 0 to 1"):
         Display("third", False, 2, "fit", True, (80, 80))
     with Display("second", False, 1, "fit", True, (80, 80)) as display:
-        display.events()
+        [command for command, _ in display.presses()]
 
 
 def is_told_to_end():
     with Display("signals", False, 0, "fit", True, (80, 80)) as display:
-        display.events()
+        [command for command, _ in display.presses()]
         # a shell that starts the tests in its background has them ignore Ctrl-C
         if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.raise_signal(getattr(signal, os.environ["SIGNAL"]))
-        sys.exit(f"the signal was swallowed, and became {display.events()}")
+        sys.exit(
+            f"the signal was swallowed, and became {[command for command, _ in display.presses()]}"
+        )
 
 
 @pytest.mark.parametrize(("name", "ends"), [("SIGINT", "KeyboardInterrupt"), ("SIGTERM", "")])
@@ -646,7 +631,7 @@ def test_the_cursor_is_hidden_in_fullscreen_and_after_a_rest(screen):
         settled(display, screen, lambda seen: near(seen[200, 300], RED))
         assert pygame.mouse.get_visible()
         now_s = 3.0
-        display.events()
+        [command for command, _ in display.presses()]
         assert not pygame.mouse.get_visible()
         xdotool("mousemove", "300", "210")
         settled(display, screen, lambda _: pygame.mouse.get_visible())

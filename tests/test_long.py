@@ -99,10 +99,12 @@ class Storm(FakeOsc):
         self.engines, self.look = engines, look
         self.looks: dict[int, dict[str, float]] = {}  # minute -> what is in use
         self._random = np.random.default_rng(5)
+        self._polled = 0  # the tick that controls were given for last
 
     def poll(self, now: float) -> list[Arrived]:
-        self.tick += 1
-        second = self.tick / FPS
+        if self.tick == self._polled:
+            return []
+        self._polled, second = self.tick, self.tick / FPS
         if second % (10 * 60) == 300 and second > 600:
             self.looks[round(second / 60)] = self.look()
         if second % LIVES_S == LIVES_S / 2:

@@ -54,7 +54,6 @@ ARRIVAL_S = 0.6  # in which the first picture fades in over the splash
 FOLLOW_S = 0.5  # between two looks at the monitor's size, where nobody tells of a change
 BURST = 10  # pictures of the splash shown without a pause, until the refresh rate is known
 QUEUED = 2  # of these, after the first, that a driver may take in before any has to wait
-LEAST_WAIT_S = 0.002  # SDL waits in whole milliseconds
 QUESTION = {  # keys whose letter with shift is a question mark on some keyboard
     *(pygame.K_SLASH, pygame.K_QUESTION, pygame.K_COMMA, pygame.K_PLUS, pygame.K_QUOTE),
     0xDF,  # the German sharp s
@@ -200,14 +199,10 @@ class Display:
         self._textures: dict[str, video.Texture] = {}
         self._words = paint.Words(self._renderer, self._clock)
 
-    def events(self) -> list[Command]:
-        """What was asked for since the last call. Call it every tick: it keeps the window alive."""
-        return [command for command, _ in self.presses()]
-
     def presses(self) -> list[tuple[Command, float]]:
-        """The same, each with the time of the clock when it was asked for.
+        """What was asked for since the last call, each with the time of the clock.
 
-        SDL's own stamps say when it was read, so that is as exact as the reading: see `wait`.
+        Call it often: it keeps the window alive, and a press has the time at which it is read.
         """
         for event in pygame.event.get():
             self._take(event)
@@ -216,15 +211,6 @@ class Display:
         asked = list(self._waiting)
         self._waiting.clear()
         return asked
-
-    def wait(self, due: float) -> None:
-        """Wait until `due` of the clock; keys pressed meanwhile get their own time."""
-        while (rest := due - self._clock()) > LEAST_WAIT_S:
-            event = pygame.event.wait(int(1000 * (rest - LEAST_WAIT_S)) + 1)
-            if event.type != pygame.NOEVENT:
-                self._take(event)
-        if rest > 0:
-            time.sleep(rest)
 
     def _take(self, event: pygame.Event) -> None:
         if event.type == pygame.QUIT:

@@ -28,8 +28,8 @@ class Figures:
         self._sampled_second: deque[float] = deque()
         self._first_at = self._last_at = 0.0  # when the first and the last picture were shown
 
-    def showed(self, shown: Shown, now: float, since_start: float) -> None:
-        """One tick's picture is on screen."""
+    def showed(self, shown: Shown, now: float, since_start: float, delay_s: float = 0.0) -> None:
+        """One tick's picture went to the screen, and is seen `delay_s` later."""
         if self.first_picture_s is None:
             self.first_picture_s, self._first_at = since_start, now
         self._last_at = now
@@ -41,7 +41,7 @@ class Figures:
             self.sampled += shown.frame.sampled
             if shown.frame.sampled:
                 self._sampled_second.append(now)
-            self.latencies_ms.extend((now - asked) * 1e3 for asked in shown.asked)
+            self.latencies_ms.extend((now + delay_s - asked) * 1e3 for asked in shown.asked)
         for times in (self._second, self._sampled_second):
             while times and now - times[0] >= 1.0:
                 times.popleft()

@@ -68,6 +68,11 @@ class Output(Part):
     on_screen: bool = False  # whether an audience sees it here
 
     @property
+    def refresh_hz(self) -> float | None:
+        """Rate of the monitor that `put` waits for; None where it waits for nothing."""
+        return None
+
+    @property
     def dropped(self) -> int:
         """Pictures that could not be taken in time."""
         return 0

@@ -18,6 +18,9 @@ from lwlive.stage.master import Master, dimmed
 from lwlive.stage.parts import Output, Picture, Source
 from lwlive.stage.status import Status, statistics
 from lwlive.stage.supply import EngineFailure, Shown, Supply
+from lwlive.stage.ticks import Ticks
+
+POLL_S = 0.005  # between two looks at the sources
 
 
 class Show:
@@ -47,25 +50,42 @@ class Show:
 
     def run(self) -> None:
         """Tick until the end. Raises EngineFailure."""
-        period = 1 / self.config.fps
-        start, n = self.clock.now(), 0
+        ticks = Ticks(self.config.fps, self.clock.now())
         with ExitStack() as stack:
             for part in dict.fromkeys((*self.sources, *self.outputs)):
                 stack.callback(part.close)
             while not self.desk.ended:
-                self.clock.sleep_until(start + n * period)
-                self._tick(n, self.clock.now())
-                behind = int((self.clock.now() - start) / period) - n
-                if behind > 1 and self._first is not None:
-                    self.figures.missed(behind - 1)
-                n += max(1, behind)
+                self._await(ticks.due)
+                self._tick(ticks.number, self.clock.now())
+                missed = ticks.done(self.clock.now())
+                if missed and self._first is not None:
+                    self.figures.missed(missed)
+                self._follow(ticks)
 
-    def _tick(self, n: int, now: float) -> None:
+    def _await(self, due: float) -> None:
+        """Wait for a tick. Meanwhile controls go down to the engine as they come."""
+        while (now := self.clock.now()) < due - POLL_S and not self.desk.ended:
+            self._poll(now)
+            self.clock.sleep_until(min(due, now + POLL_S))
+        self.clock.sleep_until(due)
+
+    def _follow(self, ticks: Ticks) -> None:
+        """Keep the monitor's time, where an output knows it, and let the engine know."""
+        rates = (output.refresh_hz for output in self.outputs)
+        ticks.follow(next((hz for hz in rates if hz is not None), None))
+        if ticks.seconds != self.supply.tick_s:
+            self.supply.tick_s = ticks.seconds
+
+    def _poll(self, now: float) -> None:
+        """Do what sources ask for."""
         self.desk.poll(now)
         for source in self.sources:
             for arrived in source.poll(now):
                 self.desk.do(arrived, source)
         self._send(now)
+
+    def _tick(self, n: int, now: float) -> None:
+        self._poll(now)
         shown = self.supply.tick(now)
         self._hear_engine(now)
         level = self._master.step(self.desk.controls.params, 1 / self.config.fps)
@@ -105,7 +125,7 @@ class Show:
     def _count(self, shown: Shown, n: int) -> None:
         """Once the picture is out: the counting, the end."""
         now = self.clock.now()
-        self.figures.showed(shown, now, now - self.started)
+        self.figures.showed(shown, now, now - self.started, self.config.delay_ms / 1e3)
         if self._first is None:
             self._first = n, now
         first, first_at = self._first

@@ -16,8 +16,12 @@ from lwlive.stage.status import Status
 class Screen(Protocol):
     """What is needed of a window; `Display` is one."""
 
-    def events(self) -> list[Command]:
-        """What keys have asked for since the last call."""
+    @property
+    def refresh_hz(self) -> float | None:
+        """The monitor's rate, None where pictures do not wait for it."""
+
+    def presses(self) -> list[tuple[Command, float]]:
+        """What keys have asked for since the last call, and when."""
 
     def show(
         self, pixels: Pixels, master: float, hud: list[str] | None, notice: str | None
@@ -37,12 +41,14 @@ class Window(Source, Output):
     def __init__(self, screen: Screen, say: Callable[[str], None]) -> None:
         self._screen, self._say = screen, say
 
-    def poll(self, now: float) -> Sequence[Arrived]:
-        """Keys pressed since the last tick.
+    def poll(self, now: float) -> Sequence[Arrived]:  # noqa: ARG002 - keys bring their own
+        """Keys pressed since the last call."""
+        return [Arrived(command, self.name, at) for command, at in self._screen.presses()]
 
-        They arrive now: SDL stamps a key when it is asked for, which is here.
-        """
-        return [Arrived(command, self.name, now) for command in self._screen.events()]
+    @property
+    def refresh_hz(self) -> float | None:
+        """Rate of the monitor that the window waits for."""
+        return self._screen.refresh_hz
 
     def refused(self, arrived: Arrived, why: str) -> None:  # noqa: ARG002 - whose key is plain
         """Say on screen what a key could not do."""
