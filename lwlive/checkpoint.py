@@ -74,14 +74,14 @@ def name_of(folder: Path) -> str:
 
 def check(folder: Path, masks: bool = False) -> None:
     """Raises ModelError for a checkpoint of a kind that cannot be walked; masks as above."""
-    index = _json(folder / "model_index.json")
+    index = read_json(folder / "model_index.json")
     kind = index.get("_class_name", "unknown")
     text, unet = (index.get(part) or [None, None] for part in (TEXTS[0], "unet"))
     if unet[1] != "UNet2DConditionModel" or text[1] != "CLIPTextModel":
         raise ModelError(
             f"the checkpoint in {folder} is a {kind}, which lwlive cannot walk: choose {FAMILIES}"
         )
-    config = _json(folder / "unet" / "config.json")
+    config = read_json(folder / "unet" / "config.json")
     masked = masks and config.get("in_channels") == MASKED
     if config.get("in_channels") != config.get("out_channels") and not masked:
         raise ModelError(
@@ -92,7 +92,7 @@ def check(folder: Path, masks: bool = False) -> None:
 
 def family(folder: Path) -> str:
     """What tiny decoder a checkpoint needs: 'sdxl' or 'sd'."""
-    second = _json(folder / "model_index.json").get(TEXTS[1]) or [None]
+    second = read_json(folder / "model_index.json").get(TEXTS[1]) or [None]
     return "sdxl" if second[0] else "sd"
 
 
@@ -100,12 +100,12 @@ def own_values(folder: Path, additions: Additions = Additions()) -> dict[str, An
     """Steps and guidance that suit a checkpoint, as its own files tell. Raises ModelError."""
     if (folder / OWN).is_file() and additions.scheduler is None:
         try:
-            return {name: checked(name, value) for name, value in _json(folder / OWN).items()}
+            return {name: checked(name, value) for name, value in read_json(folder / OWN).items()}
         except ControlError as error:
             raise ModelError(f"the checkpoint's file {folder / OWN}: {error}") from None
     if additions.own:
         return dict(additions.own)
-    config = _json(folder / "scheduler" / "scheduler_config.json")
+    config = read_json(folder / "scheduler" / "scheduler_config.json")
     kind = scheduler_name(additions.scheduler or config.get("_class_name", ""))
     if knows_guidance(folder):
         return {"steps": 4, "guidance": 8.0}
@@ -118,7 +118,7 @@ def own_values(folder: Path, additions: Additions = Additions()) -> dict[str, An
 
 def knows_guidance(folder: Path) -> bool:
     """Whether a checkpoint's UNet is told the guidance, and asked once a step (Meng 2023)."""
-    return bool(_json(folder / "unet" / "config.json").get("time_cond_proj_dim"))
+    return bool(read_json(folder / "unet" / "config.json").get("time_cond_proj_dim"))
 
 
 def size_of(folder: Path, wanted: str | None, grid: int = GRID) -> tuple[int, int]:
@@ -127,7 +127,7 @@ def size_of(folder: Path, wanted: str | None, grid: int = GRID) -> tuple[int, in
     Raises ModelError for sizes that are no multiples of the grid.
     """
     if wanted is None:
-        sides = _json(folder / "unet" / "config.json").get("sample_size") or 64
+        sides = read_json(folder / "unet" / "config.json").get("sample_size") or 64
         height, width = sides if isinstance(sides, list) else (sides, sides)  # as diffusers has it
         return int(width) * FACTOR, int(height) * FACTOR
     numbers = [int(part) for part in wanted.split("x")]
@@ -137,12 +137,13 @@ def size_of(folder: Path, wanted: str | None, grid: int = GRID) -> tuple[int, in
     return width, height
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object of a checkpoint. Raises ModelError."""
     try:
         found = json.loads(path.read_text("utf-8"))
         if not isinstance(found, dict):
             raise ValueError("it is no JSON object")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise ModelError(f"the checkpoint's file {path} cannot be read: {why}") from error
     return found
