@@ -4,26 +4,22 @@ Knows tokenizers and how weights are written; the networks are asked through a f
 here is a checkpoint's, or a package's, which has the same tokenizers in the same places.
 """
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor
 
-from lwlive.checkpoint import ModelError, read_json
+from lwlive.checkpoint import part_of, read_json
 from lwlive.engine.keyframe import Cond
+from lwlive.engine.tokens import MARKS, Tokens, Word
 from lwlive.mix import shares
 
 MARK = re.compile(r"\\[()\[\]\\]|[()\[\]]|:\s*([+-]?\d*\.?\d+)\s*\)")
 MORE = 1.1  # what a pair of parentheses without a number stands for
 PARTS = ("tokenizer", "tokenizer_2")
-CONFIG, END = "tokenizer_config.json", "<|endoftext|>"
-LENGTH, MOST_LENGTH = 77, 4096  # tokens of a text: CLIP's, and more than any encoder has
-MARKS = 2  # tokens of a text that are no words: its start and its end
 
 Ask = Callable[..., Cond]  # tokens [n, L] of each tokenizer -> a conditioning of n rows
 Encode = Callable[[Sequence[str]], Cond]  # n texts -> a conditioning of n rows
@@ -66,98 +62,13 @@ def _within(weight: float, most: float = 1e6) -> float:
     return min(max(weight, -most), most)
 
 
-class Tokens:
-    """Texts to tokens [n, L] int64: start, words, end, filled up as CLIP's tokenizer does.
-
-    Raises ModelError for tokenizers that cannot be read.
-    """
-
-    def __init__(self, folder: Path, part: str = "tokenizer") -> None:
-        path = folder / part
-        config = read_json(path / CONFIG) if (path / CONFIG).is_file() else {}
-        self.length = _length(config.get("model_max_length"), folder, part)
-        pad = config.get("pad_token") or END
-        self.pad = str(pad.get("content", END) if isinstance(pad, dict) else pad)
-        self.tokenizer = _tokenizer(path)
-        try:
-            self.tokenizer.enable_truncation(self.length)
-            self.tokenizer.enable_padding(
-                length=self.length, pad_id=self._id(self.pad), pad_token=self.pad
-            )
-            self(["a"])
-        except (TypeError, ValueError) as error:
-            raise ModelError(f"the checkpoint's {part} in {path} cannot be used: {error}") from None
-
-    def _id(self, token: str) -> int:
-        found = self.tokenizer.token_to_id(token)
-        if found is None:
-            raise ValueError(f"it has no token {token}, which texts are filled up with")
-        return found
-
-    @property
-    def highest(self) -> int:
-        """The highest number of a token."""
-        return max(self.tokenizer.get_vocab().values())
-
-    def save(self, path: Path) -> None:
-        """Write into a folder what this class needs to be opened there again."""
-        path.mkdir()
-        self.tokenizer.save(str(path / "tokenizer.json"))
-        config = {"model_max_length": self.length, "pad_token": self.pad}
-        (path / CONFIG).write_text(json.dumps(config), "utf-8")
-
-    def __call__(self, texts: Sequence[str]) -> Tensor:
-        """Tokens of n texts; what is too long is cut."""
-        return torch.tensor([line.ids for line in self.tokenizer.encode_batch(list(texts))])
-
-    def weights(self, pieces: Sequence[tuple[str, float]]) -> list[float]:
-        """Weight of each of the L tokens of a text in pieces; what is no word has weight 1."""
-        letters = [weight for piece, weight in pieces for _ in piece]
-        line = self.tokenizer.encode("".join(piece for piece, _ in pieces))
-        return [
-            1.0 if special else letters[start]
-            for (start, _), special in zip(line.offsets, line.special_tokens_mask, strict=True)
-        ]
-
-    def cut(self, text: str) -> str:
-        """The end of a text that does not fit, as it is written; empty where all of it fits."""
-        line = self.tokenizer.encode(text)
-        if not line.overflowing:
-            return ""
-        return text[max(end for _, end in line.offsets) :].strip()
-
-
-def _length(told: object, folder: Path, part: str) -> int:
-    """Tokens of a text: what the tokenizer says, within what its text encoder has places for.
-
-    Tokenizers saved by themselves say 1e30, or nothing.
-    """
-    config = folder / part.replace("tokenizer", "text_encoder") / "config.json"
-    places = read_json(config).get("max_position_embeddings") if config.is_file() else None
-    known = [n for n in (told, places) if isinstance(n, int | float) and MARKS < n <= MOST_LENGTH]
-    return int(min(known, default=LENGTH))
-
-
-def _tokenizer(path: Path) -> Tokenizer:
-    """From tokenizer.json where there is one, since importing transformers takes seconds."""
-    try:
-        if (path / "tokenizer.json").is_file():
-            return Tokenizer.from_file(str(path / "tokenizer.json"))
-        from transformers import CLIPTokenizer
-
-        return Tokenizer.from_str(CLIPTokenizer.from_pretrained(path).backend_tokenizer.to_str())
-    except Exception as error:  # tokenizers raises bare exceptions
-        why = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ModelError(f"the checkpoint's tokenizer in {path} cannot be read: {why}") from error
-
-
 class Encoder:
     """A checkpoint's tokenizers, and texts encoded through its networks."""
 
-    def __init__(self, folder: Path, ask: Ask, device: str) -> None:
+    def __init__(self, folder: Path, ask: Ask, device: str, words: Sequence[Word] = ()) -> None:
         index = read_json(folder / "model_index.json")
-        wanted = [part for part in PARTS if (index.get(part) or [None])[0]]
-        self.tokens = {part: Tokens(folder, part) for part in wanted}
+        wanted = [part for part in PARTS if part_of(index, part)[0]]
+        self.tokens = {part: Tokens(folder, part, words) for part in wanted}
         self.notes: list[str] = []  # sentences about texts that were cut, not told yet
         self._ask, self._device = ask, device
         # Such a checkpoint was trained with zeros where a text was left out.
