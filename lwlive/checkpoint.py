@@ -41,6 +41,11 @@ class ModelError(RuntimeError):
     """A checkpoint cannot be used; the message is a sentence that says what to do."""
 
 
+def why(error: BaseException) -> str:
+    """What an error says in one line; its kind where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+
+
 def scheduler_name(name: str) -> str:
     """A scheduler's name in diffusers without what all of them have in common.
 
@@ -161,6 +166,6 @@ def read_json(path: Path) -> dict[str, Any]:
         if not isinstance(found, dict):
             raise ValueError("it is no JSON object")
     except (OSError, ValueError, RecursionError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        raise ModelError(f"the checkpoint's file {path} cannot be read: {why}") from error
+        told = error.strerror if isinstance(error, OSError) else error
+        raise ModelError(f"the checkpoint's file {path} cannot be read: {told}") from error
     return found

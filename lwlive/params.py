@@ -135,6 +135,11 @@ class Config(BaseModel):
         description="how steps are taken: a scheduler of diffusers by name, such as lcm for "
         "LCM-LoRAs, tcd, ddim, euler or lms; default: the model's own",
     )
+    prediction: Literal["epsilon", "v_prediction", "sample"] | None = Field(
+        None,
+        description="what the model's UNet was trained to give, where its files do not say it or "
+        "say something else; default: as the files say",
+    )
     offline: bool = Field(False, description="fetch nothing from the hub")
     size: str | None = Field(
         None,

@@ -255,6 +255,8 @@ OTHER = STEM.replace("to_q", "to_k")
         ({"unet.control_model.x.weight": r(2)}, "ControlNet"),
         ({"ip_adapter.1.to_k_ip.weight": r(2)}, "IP-Adapter"),
         ({"bundle_emb.neon.string_to_param.*": r(2, 99)}, "neon"),
+        ({"bundle_emb.neon.string_to_param.*": r(0, 32)}, "neon"),
+        ({"bundle_emb.neon.clip_g": r(2, 32)}, "neon"),
         ({f"lora_te2_text_model_x.{half}.weight": r(4, 4) for half in ("lora_down",)}, "lacks"),
     ],
 )

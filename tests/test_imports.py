@@ -23,6 +23,7 @@ ONLY_IN = {  # library: the modules, or packages, that may import it
     "scipy": ("lwlive.render.sound",),
     "ray": ("lwlive.render.cluster",),
     "xformers": ("lwlive.engine.attention",),
+    "yaml": ("lwlive.engine.convert",),
     "lpips": ("lwlive.render.distance",),
 }
 WITHOUT_TORCH = ("settings", "timing", "frames", "movie", "picture", "sound", "journal", "command")

@@ -145,7 +145,9 @@ def _fits(vectors: dict[str, Tensor], nets: Mapping[str, nn.Module]) -> bool:
     """Whether a word has vectors for each of the text encoders, as wide as those of other words."""
     clips: dict[str, Any] = {net: clip for net, clip in nets.items() if net != "unet"}
     widths = {net: clip.get_input_embeddings().weight.shape[1] for net, clip in clips.items()}
-    return {net: part.shape[1] for net, part in vectors.items() if part.dim() == 2} == widths
+    found = {net: part.shape[1] for net, part in vectors.items() if part.dim() == 2}
+    counts = {len(part) for part in vectors.values()}
+    return found == widths and len(counts) == 1 and min(counts) > 0
 
 
 def _add(

@@ -164,11 +164,13 @@ def load(
     vae.to(device, coded.dtype, memory_format=kind.layout)
     for clip in clips.values():
         clip.to(device)
+    with sentences("configuration", folder):
+        denoiser, decoder = Denoiser(unet, kind, size), Decoder(vae, coded)
     made = Modules(
         folder=folder,
         text=TextEncoder(list(clips.values())),
-        denoiser=Denoiser(unet, kind, size),
-        decoder=Decoder(vae, coded),
+        denoiser=denoiser,
+        decoder=decoder,
         scheduler=sampler,
         shape=(vae.config.latent_channels, size[1] // FACTOR, size[0] // FACTOR),
         device=device,

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lwlive.checkpoint import TEXTS, Additions, ModelError, part_of, read_json
+from lwlive.checkpoint import TEXTS, Additions, ModelError, part_of, read_json, why
 from lwlive.engine.schedule import ScheduleError, named
 
 LIBRARIES = ("diffusers", "transformers")
@@ -42,8 +42,9 @@ def sentences(what: str, folder: Path) -> Iterator[None]:
     except (ModelError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:
-        why = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-        raise ModelError(f"the checkpoint's {what} in {folder} cannot be loaded: {why}") from error
+        raise ModelError(
+            f"the checkpoint's {what} in {folder} cannot be loaded: {why(error)}"
+        ) from error
 
 
 def network(folder: Path, index: dict[str, Any], part: str, **options: Any) -> Any:

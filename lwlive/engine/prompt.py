@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lwlive.checkpoint import part_of, read_json
+from lwlive.checkpoint import TEXTS, ModelError, part_of, read_json
 from lwlive.engine.keyframe import Cond
 from lwlive.engine.tokens import MARKS, Tokens, Word
 from lwlive.mix import shares
@@ -68,6 +68,11 @@ class Encoder:
     def __init__(self, folder: Path, ask: Ask, device: str, words: Sequence[Word] = ()) -> None:
         index = read_json(folder / "model_index.json")
         wanted = [part for part in PARTS if part_of(index, part)[0]]
+        if len(wanted) != len([part for part in TEXTS if part_of(index, part)[0]]):
+            raise ModelError(
+                f"the checkpoint in {folder} has not one tokenizer for each of its text encoders: "
+                "fetch or convert it again"
+            )
         self.tokens = {part: Tokens(folder, part, words) for part in wanted}
         self.notes: list[str] = []  # sentences about texts that were cut, not told yet
         self._ask, self._device = ask, device

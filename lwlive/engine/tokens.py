@@ -12,7 +12,7 @@ import torch
 from tokenizers import AddedToken, Regex, Tokenizer, normalizers
 from torch import Tensor
 
-from lwlive.checkpoint import ModelError, read_json
+from lwlive.checkpoint import ModelError, read_json, why
 
 CONFIG, END = "tokenizer_config.json", "<|endoftext|>"
 LENGTH, MOST_LENGTH = 77, 4096  # tokens of a text: CLIP's, and more than any encoder has
@@ -99,8 +99,9 @@ def _tokenizer(path: Path) -> Tokenizer:
 
         return Tokenizer.from_str(CLIPTokenizer.from_pretrained(path).backend_tokenizer.to_str())
     except Exception as error:  # tokenizers raises bare exceptions
-        why = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ModelError(f"the checkpoint's tokenizer in {path} cannot be read: {why}") from error
+        raise ModelError(
+            f"the checkpoint's tokenizer in {path} cannot be read: {why(error)}"
+        ) from error
 
 
 def _learnt(tokenizer: Tokenizer, words: Sequence[Word]) -> list[list[int]]:
