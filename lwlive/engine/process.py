@@ -1,24 +1,27 @@
 """The engine's process: snapshots come down the pipe, frames go up through the ring.
 
 The main thread reads the pipe and may wait for it; when the stage is gone the pipe ends, and so
-does this process, at once and whatever the other thread is doing. The producer thread makes every
-torch call and may wait for a free slot. The newest snapshot is one attribute, swapped whole by
-main and read by the producer; the pipe's sending end is used by the producer alone.
+does this process, immediately and whatever the other threads are doing. The producer thread makes
+every torch call and may wait for a free slot. The newest snapshot is one attribute, swapped whole
+by main and read by the producer. While a model is loaded or measured, a third thread tells that
+there is work at it (alive.py); it and the producer share the pipe's sending end under a lock.
 """
 
 import contextlib
 import os
+import shutil
 import signal
 import threading
 import time
 import traceback
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lwlive.checkpoint import Additions, ModelError
+from lwlive.engine.alive import Alive
 from lwlive.engine.loop import FULL_LOAD, SPARING_LOAD
 from lwlive.link import Doing, Failed, Loaded, Note
 from lwlive.params import Config, Snapshot
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
 IDLE_S = 0.002  # pause of the producer with nothing to do
 REPORT_S = 1.0  # how often costs are told to the stage
+MOST_FAULTS = 2  # engines that crashed in compiled code, until it is given up for good
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Order:
     phase: float  # where on the walk to begin
     folder: Path  # of the checkpoint
     additions: Additions
+    waiting: bool = False  # pictures were shown before: a room waits, so nothing is measured
 
 
 def run(order: Order, pipe: "Connection[Any, Any]") -> None:
@@ -58,6 +63,7 @@ def run(order: Order, pipe: "Connection[Any, Any]") -> None:
     with contextlib.suppress(EOFError, OSError):
         while (message := pipe.recv()) is not None:
             engine.newest = message
+    engine.tidy()
     os._exit(0)  # a thread deep in a compiled call cannot be joined; the builder ends by itself
 
 
@@ -67,6 +73,7 @@ class Engine:
     def __init__(self, order: Order, pipe: "Connection[Any, Any]") -> None:
         self.order, self.pipe = order, pipe
         self.newest = order.snapshot
+        self._sending = threading.Lock()
         self._builder: Builder | None = None
         self._settled = not order.config.compile  # nothing is to be compiled any more
 
@@ -78,21 +85,27 @@ class Engine:
             lasting = isinstance(error, ModelError | ImportError)
             text = str(error) if lasting else f"{type(error).__name__}: {error}"
             with contextlib.suppress(OSError):
-                self.pipe.send(Failed(text, traceback.format_exc(), lasting))
+                self._send(Failed(text, traceback.format_exc(), lasting))
+            self.tidy()
             os._exit(3)
 
-    def _work(self) -> None:
-        self.pipe.send(Doing("starting torch"))
-        from lwlive.engine.producer import Producer
+    def tidy(self) -> None:
+        """Remove what this process alone has in the cache. Asked by either thread, at the end."""
+        shutil.rmtree(self.order.cache / "unpacked" / str(os.getpid()), ignore_errors=True)
 
-        model, build = self._open()
-        self.pipe.send(Loaded(model.name, model.own))
+    def _work(self) -> None:
+        with Alive(lambda text: self._send(Doing(text))) as alive:
+            alive("starting torch")
+            from lwlive.engine.producer import Producer
+
+            model, build = self._open(alive)
+        self._send(Loaded(model.name, model.own))
         order = self.order
         producer = Producer(
             model=model,
             ring=Ring.attach(order.ring),
             fps=order.config.fps,
-            inbox=lambda: self.newest,
+            inbox=self._inbox(model),
             timer=time.perf_counter,
             phase=order.phase,
         )
@@ -103,11 +116,11 @@ class Engine:
             if not (self._settled or producer.model.compiled):
                 self._compile(producer, build)
             while producer.model.notes:
-                self.pipe.send(Note(producer.model.notes.pop(0)))
+                self._send(Note(producer.model.notes.pop(0)))
             state = (producer.model.compiled, producer.stride)
             if state != told or now - reported > REPORT_S:
                 told, reported = state, now
-                self.pipe.send(producer.running)
+                self._send(producer.running)
 
     def _turns(self, producer: "Producer") -> Iterator[float]:
         """The time after each batch, or after each look in vain for something to do."""
@@ -141,14 +154,47 @@ class Engine:
         torch.cuda.empty_cache()
         producer.recover(Eager(model.modules, batch))
 
-    def _open(self) -> tuple["Model", "Build"]:
+    def _inbox(self, model: "Model") -> Callable[[], Snapshot]:
+        """What gives the newest controls, with a number of steps that the model has.
+
+        Raises ScheduleError where that is not the one a show begins with.
+        """
+        from lwlive.engine.schedule import MOST_STEPS, ScheduleError
+
+        refused: dict[int, str] = {}
+        for steps in range(1, MOST_STEPS + 1):
+            try:
+                model.schedule(steps, 0)
+            except ScheduleError as error:
+                refused[steps] = str(error)
+        own = int(model.own["steps"])
+        begun = self.order.snapshot.params.steps or own
+        if begun in refused and (not self.order.waiting or len(refused) == MOST_STEPS):
+            raise ScheduleError(refused[begun])
+        told: set[int] = set()
+
+        def newest() -> Snapshot:
+            snapshot = self.newest
+            steps = snapshot.params.steps or own
+            if steps not in refused:
+                return snapshot
+            fine = [n for n in range(1, MOST_STEPS + 1) if n not in refused]
+            nearest = min(fine, key=lambda n: (abs(n - steps), -n))
+            if steps not in told:
+                told.add(steps)
+                self._say(f"{refused[steps]}; {nearest} are taken")
+            return replace(snapshot, params=snapshot.params.model_copy(update={"steps": nearest}))
+
+        return newest
+
+    def _open(self, alive: "Alive") -> tuple["Model", "Build"]:
         """The model, from its packages where they are built, and what to build where not."""
         from lwlive.engine import ready
         from lwlive.engine.model import Eager, load
-        from lwlive.engine.packaged import opened
+        from lwlive.engine.packaged import faults, opened, watch
 
         order, config = self.order, self.order.config
-        self.pipe.send(Doing(f"loading {config.model}"))
+        alive(f"loading {config.model}")
         build, modules = ready.plan(
             config,
             order.folder,
@@ -157,34 +203,60 @@ class Engine:
             order.cache,
             order.snapshot.params,
             self._say,
+            waiting=order.waiting,
+            doing=alive,
         )
         place = build.place(order.cache)
+        count = faults(place) if config.compile else 0
         if config.compile and (trouble := build.trouble(order.cache)):
             self._settled = True
             self._say(f"{trouble}, so pictures come uncompiled")
+        elif count >= MOST_FAULTS:
+            self._settled = True
+            self._say(f"{count} engines crashed in compiled code, so pictures come uncompiled")
         elif config.compile and build.costs(order.cache):
-            self.pipe.send(Doing(f"loading {config.model}, compiled"))
-            try:
-                return opened(place), build
-            except (OSError, RuntimeError, ValueError, KeyError) as error:
-                self._say(f"the compiled package in {place} is not usable: {error}")
+            if count and self._put_aside(place):
+                self._say("an engine crashed in compiled code, so it is compiled again")
+            else:
+                alive(f"loading {config.model}, compiled")
+                try:
+                    watch(place)
+                    return opened(place), build
+                except (OSError, RuntimeError, ValueError, KeyError) as error:
+                    self._say(f"the compiled package in {place} is not usable: {error}")
         if modules is None:
-            modules = load(order.folder, order.size, build.device, build.kind, order.additions)
+            modules = load(
+                order.folder, order.size, build.device, build.kind, order.additions, alive
+            )
         return Eager(modules, build.batch), build
 
+    def _put_aside(self, place: Path) -> bool:
+        """Move packages away. False where they were moved before, or cannot be."""
+        aside = place.with_name(f"{place.name}.aside")
+        if aside.exists():
+            return False
+        with contextlib.suppress(OSError):
+            place.rename(aside)
+            return True
+        return False
+
+    def _send(self, message: object) -> None:
+        with self._sending:
+            self.pipe.send(message)
+
     def _say(self, text: str) -> None:
-        self.pipe.send(Note(text))
+        self._send(Note(text))
 
     def _compile(self, producer: "Producer", build: "Build") -> None:
         """Start building packages, or go over to them once they are built; once in a life."""
         from lwlive.engine.builder import Builder, compiler
-        from lwlive.engine.packaged import opened
+        from lwlive.engine.packaged import opened, watch
 
         place = build.place(self.order.cache)
         if self._builder is None:
             if compiler() is None:
                 self._settled = True
-                self.pipe.send(
+                self._send(
                     Note("no C++ compiler here (g++ or clang++), so pictures come uncompiled")
                 )
                 return
@@ -201,10 +273,11 @@ class Engine:
         trouble = self._builder.trouble
         self._builder.close()
         if trouble is None:
-            self.pipe.send(Doing("going over to what was compiled"))
+            self._send(Doing("going over to what was compiled"))
             try:
+                watch(place)
                 producer.use(opened(place))
                 return
             except (OSError, RuntimeError, ValueError, KeyError) as error:
                 trouble = str(error)
-        self.pipe.send(Note(f"compiling failed, pictures come uncompiled: {trouble}"))
+        self._send(Note(f"compiling failed, pictures come uncompiled: {trouble}"))
