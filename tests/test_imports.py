@@ -21,6 +21,7 @@ STAGE = (
     "lwlive.destinations",
     "lwlive.logs",
     "lwlive.openmp",
+    "lwlive.mix",
 )
 ONLY_IN = {  # library: the modules, or packages, that may import it
     "torch": ("lwlive.engine", "lwlive.render"),
@@ -34,6 +35,7 @@ ONLY_IN = {  # library: the modules, or packages, that may import it
     "scipy": ("lwlive.render.sound",),
     "ray": ("lwlive.render.cluster",),
     "xformers": ("lwlive.engine.attention",),
+    "yaml": ("lwlive.engine.convert",),
     "lpips": ("lwlive.render.distance",),
     "click": ("lwlive.flags",),
 }

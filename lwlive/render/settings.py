@@ -23,7 +23,13 @@ from lwlive.params import SPECS, ControlError, Params
 log = logging.getLogger("lwlive")
 
 FRAMES = 10_000  # of a walk without an end, where no number is given
-SOURCES = ("model", "lora", "decoder", "scheduler")  # of Config: what makes the pictures
+SOURCES = (
+    "model",
+    "lora",
+    "decoder",
+    "scheduler",
+    "prediction",
+)  # of Config: what makes the pictures
 PER_KEYFRAME = 200  # frames from one keyframe to the next, where nothing else tells
 TOLD = 5  # differences from earlier settings
 
@@ -123,6 +129,7 @@ class Settings(BaseModel):
     lora: tuple[str, ...] = ()
     decoder: str
     scheduler: str | None = None
+    prediction: str | None = None
     offline: bool = False
     cache: Path | None = None
     weights: str  # digest of the checkpoint's files, and of what is added to it
