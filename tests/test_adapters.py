@@ -123,7 +123,8 @@ def test_loha_in_tucker_form(nets: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("split", ["", "1", "2", "12"])
 def test_lokr_is_a_kronecker_product(split: str, nets: Any, tmp_path: Path) -> None:
     w1, w2 = r(8, R) @ r(R, 8), r(8, R) @ r(R, 8)
-    parts, alpha = {}, 2.0
+    parts: dict[str, torch.Tensor] = {}
+    alpha = 2.0
     for n, whole in ((1, w1), (2, w2)):
         if str(n) in split:
             parts |= {f"lokr_w{n}_a": whole, f"lokr_w{n}_b": torch.eye(8)}
@@ -221,7 +222,8 @@ def test_the_first_names_of_blocks_are_those_that_diffusers_knows(family: str) -
     blocks = r".*\.(input_blocks|middle_block|output_blocks|out|time_embed|label_emb)\."
     ldm = {key for key in ldm if re.match(blocks, key)}
     ldm = {key for key in ldm if "processor" not in key and not key.endswith(".to_out")}
-    tensors, numbers = {}, {}
+    tensors: dict[str, torch.Tensor] = {}
+    numbers: dict[int, str] = {}
     for number, key in enumerate(sorted(ldm)):
         tensors |= {f"{key}.{part}": torch.tensor(float(number)) for part in ("weight", "bias")}
         numbers[number] = names[key][1]

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from lwlive.config import PARTS, Config
 from lwlive.params import SPECS, ControlError, Params
 from lwlive.stage import takes
 from lwlive.stage.rig import lone
-from lwlive.stage.supply import EngineFailure
+from lwlive.stage.supply import EngineFailure, Shown
 
 OTHER = {str: "gold rings", float: 0.5, int: 3, bool: True}  # allowed for all, default for none
 FLAGS = [name for name in SPECS if SPECS[name].flag]
@@ -66,22 +67,23 @@ def hall(model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCapture
 # Flags
 
 
-def test_without_flags_everything_is_as_declared():
+def test_without_flags_everything_is_as_declared() -> None:
     assert arguments.parse([]) == (Config(), Params())
 
 
 @pytest.mark.parametrize("name", FLAGS)
-def test_every_live_parameter_is_a_flag_of_its_own_name(name: str):
+def test_every_live_parameter_is_a_flag_of_its_own_name(name: str) -> None:
     value = OTHER[SPECS[name].kind]
     words = [flag(name)] if value is True else [flag(name), str(value)]
     config, params = arguments.parse(words)
+    values: dict[str, Any] = {name: value}
     assert getattr(params, name) == value
     assert type(getattr(params, name)) is SPECS[name].kind
-    assert params == Params(**{name: value})
+    assert params == replace(Params(), **values)
     assert config == Config()
 
 
-def test_switches_have_a_negative():
+def test_switches_have_a_negative() -> None:
     config, params = arguments.parse(
         ["--no-osc", "--no-compile", "--no-vsync", "--no-hold", "--headless"]
     )
@@ -94,13 +96,13 @@ def test_switches_have_a_negative():
     assert params.hold is False
 
 
-def test_record_is_a_file_and_not_the_live_switch():
+def test_record_is_a_file_and_not_the_live_switch() -> None:
     config, params = arguments.parse(["--record", "a.mp4"])
     assert config.record == Path("a.mp4")
     assert params.record is False
 
 
-def test_an_allow_list_may_be_repeated():
+def test_an_allow_list_may_be_repeated() -> None:
     config, _ = arguments.parse(["--osc-allow", "10.0.0.1", "--osc-allow", "192.168.1.0/24"])
     assert config.osc_allow == ["10.0.0.1", "192.168.1.0/24"]
 
@@ -108,25 +110,25 @@ def test_an_allow_list_may_be_repeated():
 @pytest.mark.parametrize(
     "text", ["None", "null", "none", "", "{}", '{"a": 1}', "[1, 2]", "a, b", '"q"', "=x", "1", "-1"]
 )
-def test_a_prompt_is_taken_as_it_is_typed(text: str):
+def test_a_prompt_is_taken_as_it_is_typed(text: str) -> None:
     assert arguments.parse(["--prompt", text])[1].prompt == text
     assert arguments.parse([f"--negative={text}"])[1].negative == text
 
 
-def test_flags_beat_the_preset_and_the_preset_beats_the_defaults(tmp_path: Path):
+def test_flags_beat_the_preset_and_the_preset_beats_the_defaults(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('prompt = "rings"\nspeed = 2.0\nhold = true\nseed = 7\n')
     _, params = arguments.parse(["--preset", str(path), "--speed", "0.25", "--no-hold"])
     assert params == Params(prompt="rings", speed=0.25, hold=False, seed=7)
 
 
-def test_a_preset_is_found_by_its_name_in_the_folder(tmp_path: Path):
+def test_a_preset_is_found_by_its_name_in_the_folder(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text("seed = 7\n")
     _, params = arguments.parse(["--preset", "mine", "--folder", str(tmp_path)])
     assert params.seed == 7
 
 
-def test_variables_of_the_users_shell_change_nothing(monkeypatch: pytest.MonkeyPatch):
+def test_variables_of_the_users_shell_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*SPECS, *Config.model_fields):
         for word in (name, name.upper(), f"LWLIVE_{name.upper()}"):
             monkeypatch.setenv(word, "7")
@@ -186,7 +188,7 @@ def test_variables_of_the_users_shell_change_nothing(monkeypatch: pytest.MonkeyP
 )
 def test_what_is_wrong_is_one_sentence_and_exit_code_one(
     words: list[str], said: str, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     assert cli.main(words) == 1
     out, err = capsys.readouterr()
     assert out == ""
@@ -211,7 +213,7 @@ def test_what_is_wrong_is_one_sentence_and_exit_code_one(
 )
 def test_lists_are_printed_and_nothing_is_started(
     word: str, holds: list[str], capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     assert cli.main([word]) == 0
     out, err = capsys.readouterr()
     assert all(text in out for text in holds)
@@ -220,7 +222,7 @@ def test_lists_are_printed_and_nothing_is_started(
 
 def test_only_the_presets_that_have_a_key_are_listed_with_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     monkeypatch.setattr("lwlive.preset.bundled", lambda: [Path(f"p{i}.toml") for i in range(11)])
     cli.main(["presets"])
     rows = capsys.readouterr().out.splitlines()[1:]
@@ -228,7 +230,7 @@ def test_only_the_presets_that_have_a_key_are_listed_with_one(
     assert [row[3:] for row in rows] == [f"p{i}" for i in range(11)]
 
 
-def test_help_has_every_flag_with_its_range_and_default(capsys: pytest.CaptureFixture[str]):
+def test_help_has_every_flag_with_its_range_and_default(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(["--help"])
     assert ended.value.code == 0
@@ -250,7 +252,9 @@ def test_help_has_every_flag_with_its_range_and_default(capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize("words", [*cli.COMMANDS, "models pull", "models build", ""])
-def test_every_command_can_be_asked_for_help(words: str, capsys: pytest.CaptureFixture[str]):
+def test_every_command_can_be_asked_for_help(
+    words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main([*words.split(), "--help"])
     assert ended.value.code == 0
@@ -260,7 +264,7 @@ def test_every_command_can_be_asked_for_help(words: str, capsys: pytest.CaptureF
     assert err == ""
 
 
-def test_the_parts_share_no_name_and_every_table_has_its_own():
+def test_the_parts_share_no_name_and_every_table_has_its_own() -> None:
     assert sum(len(flags.of_model(part)) for part in PARTS) == len(Config.model_fields)
     assert len({part.table for part in PARTS} | {showfile.LIVE}) == len(PARTS) + 1
 
@@ -268,7 +272,7 @@ def test_the_parts_share_no_name_and_every_table_has_its_own():
 # Models and sizes
 
 
-def test_a_size_is_the_models_own_or_as_wanted_in_steps_of_64(model: Path):
+def test_a_size_is_the_models_own_or_as_wanted_in_steps_of_64(model: Path) -> None:
     assert size_of(model, None) == (64, 64)
     assert size_of(model, "512") == (512, 512)
     assert size_of(model, "768x512") == (768, 512)
@@ -280,7 +284,7 @@ def test_a_size_is_the_models_own_or_as_wanted_in_steps_of_64(model: Path):
 
 
 @pytest.mark.parametrize("name", ["", "nowhere", "~nobody-of-that-name/x", "/", "ember2"])
-def test_a_folder_that_is_no_model_says_what_would_be(name: str):
+def test_a_folder_that_is_no_model_says_what_would_be(name: str) -> None:
     with pytest.raises(ModelError, match="give ember, a folder in diffusers format"):
         folder_of(name)
 
@@ -296,14 +300,14 @@ def test_a_folder_that_is_no_model_says_what_would_be(name: str):
 )
 def test_a_checkpoints_own_values_are_checked_and_its_file_is_named(
     model: Path, text: str, said: str
-):
+) -> None:
     (model / "lwlive.json").write_text(text)
     with pytest.raises(ModelError, match=r"lwlive\.json") as caught:
         own_values(model)
     assert said in str(caught.value)
 
 
-def test_a_checkpoints_own_values_follow_from_its_files(model: Path):
+def test_a_checkpoints_own_values_follow_from_its_files(model: Path) -> None:
     scheduler = model / "scheduler" / "scheduler_config.json"
     assert own_values(model) == {"steps": 8, "guidance": 7.5}
     scheduler.write_text('{"timestep_spacing": "trailing"}')
@@ -317,13 +321,13 @@ def test_a_checkpoints_own_values_follow_from_its_files(model: Path):
 # The show
 
 
-def test_a_missing_model_is_one_sentence(caplog: pytest.LogCaptureFixture):
+def test_a_missing_model_is_one_sentence(caplog: pytest.LogCaptureFixture) -> None:
     assert cli.main(["--model", "nowhere"]) == 1
     assert len(caplog.messages) == 1
     assert caplog.messages[0].startswith("'nowhere' is not a model")
 
 
-def test_a_port_in_use_is_one_sentence(hall: Hall, caplog: pytest.LogCaptureFixture):
+def test_a_port_in_use_is_one_sentence(hall: Hall, caplog: pytest.LogCaptureFixture) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.1", 0))
         port = other.getsockname()[1]
@@ -333,7 +337,9 @@ def test_a_port_in_use_is_one_sentence(hall: Hall, caplog: pytest.LogCaptureFixt
     assert hall.supply.closed
 
 
-def test_with_no_screen_it_says_so_and_runs_headless(hall: Hall, caplog: pytest.LogCaptureFixture):
+def test_with_no_screen_it_says_so_and_runs_headless(
+    hall: Hall, caplog: pytest.LogCaptureFixture
+) -> None:
     assert hall.perform("--duration", "0.05", "--stats", "s.json") == 0
     assert any("no screen here" in line and "runs headless" in line for line in caplog.messages)
     figures = json.loads(Path("s.json").read_text("utf-8"))
@@ -346,7 +352,7 @@ def test_with_no_screen_it_says_so_and_runs_headless(hall: Hall, caplog: pytest.
 
 def test_a_headless_show_that_nobody_would_see_is_recorded_for_half_a_minute(
     hall: Hall, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     assert cli.LONE_S == 30
     monkeypatch.setattr(cli, "LONE_S", 0.1)
     assert hall.perform("--headless", "--stats", "s.json") == 0
@@ -360,14 +366,14 @@ def test_a_headless_show_that_nobody_would_see_is_recorded_for_half_a_minute(
     "told",
     [{"duration": 3.0}, {"record": Path("a.mp4")}],
 )
-def test_a_headless_show_that_was_told_what_to_do_does_just_that(told: dict[str, Any]):
+def test_a_headless_show_that_was_told_what_to_do_does_just_that(told: dict[str, Any]) -> None:
     assert lone(Config(headless=True), None)
     assert not lone(Config(headless=True, **told), None)
 
 
 def test_an_installation_without_its_screen_ends_so_that_it_is_started_again(
     hall: Hall, caplog: pytest.LogCaptureFixture
-):
+) -> None:
     assert hall.perform("--fullscreen") == 1
     assert "no screen here" in caplog.messages[-1]
     assert "without --fullscreen the show runs headless" in caplog.messages[-1]
@@ -376,7 +382,7 @@ def test_an_installation_without_its_screen_ends_so_that_it_is_started_again(
 
 def test_what_an_earlier_show_recorded_is_not_written_over(
     hall: Hall, caplog: pytest.LogCaptureFixture
-):
+) -> None:
     for name in ("set.mp4", "set-2.mp4", "set.jsonl"):
         Path(name).write_text("precious", "utf-8")
     words = ("--record", "set.mp4", "--journal", "set.jsonl")
@@ -389,7 +395,7 @@ def test_what_an_earlier_show_recorded_is_not_written_over(
 
 def test_a_recording_that_cannot_be_written_is_told_and_the_show_goes_on(
     hall: Hall, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     from lwlive.stage.recorder import Recorder
 
     monkeypatch.setattr(takes, "Recorder", Recorder)
@@ -403,11 +409,11 @@ def test_a_recording_that_cannot_be_written_is_told_and_the_show_goes_on(
 
 def test_an_engine_that_cannot_begin_ends_the_show_with_its_sentence_and_statistics(
     hall: Hall, caplog: pytest.LogCaptureFixture
-):
-    def fail(_: float) -> None:
+) -> None:
+    def fail(now: float) -> Shown | None:  # noqa: ARG001 - named as in the protocol
         raise EngineFailure("the checkpoint has no UNet")
 
-    hall.supply.tick = fail  # type: ignore[method-assign]
+    hall.supply.tick = fail  # type: ignore[method-assign] # the test's own engine
     assert hall.perform("--headless", "--duration", "1", "--stats", "s.json") == 1
     assert caplog.messages[-1] == "the checkpoint has no UNet"
     assert json.loads(Path("s.json").read_text("utf-8"))["frames_shown"] == 0
@@ -422,11 +428,11 @@ def at_tick(supply: FakeSupply, number: int, do: Callable[[], object]) -> None:
             do()
         return plain(now)
 
-    supply.tick = tick  # type: ignore[method-assign]
+    supply.tick = tick  # type: ignore[method-assign] # the test's own engine
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_and_sigterm_end_the_show_properly(hall: Hall, number: signal.Signals):
+def test_ctrl_c_and_sigterm_end_the_show_properly(hall: Hall, number: signal.Signals) -> None:
     before = signal.getsignal(number)
     at_tick(hall.supply, 10, lambda: signal.raise_signal(number))
     assert hall.perform("--headless", "--record", "a.mp4", "--stats", "s.json") == 0
@@ -436,7 +442,9 @@ def test_ctrl_c_and_sigterm_end_the_show_properly(hall: Hall, number: signal.Sig
     assert signal.getsignal(number) is before
 
 
-def test_ctrl_c_before_the_show_leaves_no_traceback(hall: Hall, monkeypatch: pytest.MonkeyPatch):
+def test_ctrl_c_before_the_show_leaves_no_traceback(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -445,7 +453,7 @@ def test_ctrl_c_before_the_show_leaves_no_traceback(hall: Hall, monkeypatch: pyt
     assert hall.supply.closed
 
 
-def test_as_a_program_of_its_own_it_answers_the_same():
+def test_as_a_program_of_its_own_it_answers_the_same() -> None:
     env = {**os.environ, "SEED": "x", "MODEL": "y", "PYTHONIOENCODING": "utf-8"}
     done = subprocess.run(
         [sys.executable, "-m", "lwlive", "--headless", "--model", "nowhere"],
@@ -463,7 +471,7 @@ def test_as_a_program_of_its_own_it_answers_the_same():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system tells it less exactly")
-def test_the_age_of_a_process_is_told_to_a_tenth_of_a_second():
+def test_the_age_of_a_process_is_told_to_a_tenth_of_a_second() -> None:
     code = "import time; time.sleep(0.5); from lwlive import cli; print(cli._age_s(), time.time())"
     start = time.time()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -475,7 +483,7 @@ def test_the_age_of_a_process_is_told_to_a_tenth_of_a_second():
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full disk to try it on")
 def test_statistics_that_cannot_be_written_are_told_by_their_flag(
     hall: Hall, caplog: pytest.LogCaptureFixture
-):
+) -> None:
     assert hall.perform("--headless", "--duration", "0.05", "--stats", "/dev/full") == 1
     assert caplog.messages[-1].startswith("--stats: /dev/full cannot be written: No space left")
 
@@ -483,7 +491,9 @@ def test_statistics_that_cannot_be_written_are_told_by_their_flag(
 # The file of --config
 
 
-def test_the_printed_file_loads_back_unchanged(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_printed_file_loads_back_unchanged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main(["config"]) == 0
     printed = capsys.readouterr().out
     path = tmp_path / "show.toml"
@@ -498,7 +508,7 @@ def test_the_printed_file_loads_back_unchanged(tmp_path: Path, capsys: pytest.Ca
         assert f"# {Config.model_fields[name].description}" in printed
 
 
-def test_a_files_values_are_taken_and_a_flag_wins(tmp_path: Path):
+def test_a_files_values_are_taken_and_a_flag_wins(tmp_path: Path) -> None:
     path = tmp_path / "show.toml"
     path.write_text(
         "[live]\nspeed = 1\nhold = true\ncrossfeed_decay = 0.5\ncrossfeed-range = 0.25\n"
@@ -523,7 +533,7 @@ def test_a_files_values_are_taken_and_a_flag_wins(tmp_path: Path):
     assert (params.speed, params.hold, params.crossfeed_decay) == (2, False, 0.5)
 
 
-def test_a_preset_of_the_file_loses_to_it_and_one_of_the_command_line_wins(tmp_path: Path):
+def test_a_preset_of_the_file_loses_to_it_and_one_of_the_command_line_wins(tmp_path: Path) -> None:
     (tmp_path / "calm.toml").write_text("speed = 0.125\nseed = 5\n")
     path = tmp_path / "show.toml"
     path.write_text(
@@ -569,7 +579,7 @@ def test_a_preset_of_the_file_loses_to_it_and_one_of_the_command_line_wins(tmp_p
 )
 def test_what_is_wrong_in_a_file_is_one_sentence_with_the_file_and_the_key(
     tmp_path: Path, text: str, said: str, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     path = tmp_path / "s.toml"
     path.write_text(text, "utf-8")
     assert cli.main(["--config", str(path)]) == 1
@@ -583,7 +593,7 @@ def test_what_is_wrong_in_a_file_is_one_sentence_with_the_file_and_the_key(
 
 def test_a_file_that_is_not_text_or_never_ends_is_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     path = tmp_path / "s.toml"
     path.write_bytes(b"\xff\xfe\x00")
     assert cli.main(["--config", str(path)]) == 1
@@ -596,7 +606,7 @@ def test_a_file_that_is_not_text_or_never_ends_is_one_sentence(
 
 def test_the_show_does_not_write_over_its_own_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     path = tmp_path / "s.toml"
     path.write_text("[show]\nfps = 30\n")
     assert cli.main(["--config", str(path), "--stats", str(path)]) == 1
@@ -617,7 +627,7 @@ HOSTILE = (
 @pytest.mark.parametrize("name", [*FLAGS, *Config.model_fields, "config"])
 def test_no_value_of_any_flag_is_a_traceback(
     name: str, hall: Hall, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     for i, text in enumerate(HOSTILE):
         words = [flag(name), text] if i % 2 else [f"{flag(name)}={text}"]
         if name in FLAGS:
@@ -666,7 +676,7 @@ def kind_of(name: str) -> type:
         max_size=6,
     )
 )
-def test_no_words_at_all_are_a_traceback(words: list[str]):
+def test_no_words_at_all_are_a_traceback(words: list[str]) -> None:
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         try:
             arguments.parse(words)
@@ -674,6 +684,6 @@ def test_no_words_at_all_are_a_traceback(words: list[str]):
             return
 
 
-def test_a_list_flag_takes_its_word_as_it_is():
+def test_a_list_flag_takes_its_word_as_it_is() -> None:
     word = "[SDXL] neon, v2.safetensors:0.8"
     assert arguments.parse(["--lora", word, "--lora", '{"a": 1}'])[0].lora == [word, '{"a": 1}']

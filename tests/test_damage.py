@@ -122,6 +122,13 @@ def cut(name: str, share: float) -> Damage:
     return damage
 
 
+def without(part: str) -> Damage:
+    def damage(folder: Path) -> None:
+        shutil.rmtree(folder / part)
+
+    return damage
+
+
 JSON = {
     "model_index.json": "",
     "unet/config.json": "",
@@ -141,10 +148,7 @@ TEXTS = {
 }
 DAMAGES: dict[str, Damage] = {
     **{f"{name} {how}": written(name, data) for name in JSON for how, data in TEXTS.items()},
-    **{
-        f"no {part}": (lambda folder, part=part: shutil.rmtree(folder / part))
-        for part in (*NETS, "scheduler", "tokenizer")
-    },
+    **{f"no {part}": without(part) for part in (*NETS, "scheduler", "tokenizer")},
     **{
         f"{part} cut {share}": cut(f"{part}/{file}", share)
         for part, file in NETS.items()

@@ -14,29 +14,41 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from numpy.typing import ArrayLike
 
-from lwlive.controls import Controls, Fire, Nudge, Recall, Toggle
+from lwlive.controls import Command, Controls, Fire, Nudge, Recall, Toggle
 from lwlive.params import SPECS, TRIGGERS, Params
+from lwlive.ring import Pixels
 from lwlive.stage import hud
-from lwlive.stage.display import Display, NoMonitor, NoScreen, placements, start_size
+from lwlive.stage.display import (
+    Display,
+    Fit,
+    NoMonitor,
+    NoScreen,
+    Placement,
+    placements,
+    start_size,
+)
 from lwlive.stage.keys import FULLSCREEN, KEYS, LIST, QUIT, keys_table
 from lwlive.stage.master import dimmed
 from lwlive.stage.monitor import Refresh
+from lwlive.stage.status import Status
 
 SIDE = st.integers(1, 3000)
 SIZE = st.tuples(SIDE, SIDE)
-FITS = ("fit", "fill", "mirror")
+FITS: tuple[Fit, ...] = ("fit", "fill", "mirror")
 
 
 # The geometry
 
 
-def covered(window, places, axis):
+def covered(window: tuple[int, int], places: list[Placement], axis: int) -> bool:
     """Whether the placements leave no pixel of the window free along one axis."""
     edge = 0
     for start, size in sorted({(place[axis], place[axis + 2]) for place in places}):
@@ -47,14 +59,18 @@ def covered(window, places, axis):
 
 
 @given(SIZE, SIZE, st.sampled_from(("fill", "mirror")))
-def test_fill_and_mirror_leave_no_border(window, picture, fit):
+def test_fill_and_mirror_leave_no_border(
+    window: tuple[int, int], picture: tuple[int, int], fit: Fit
+) -> None:
     places = placements(window, picture, fit)
     assert covered(window, places, 0)
     assert covered(window, places, 1)
 
 
 @given(SIZE, SIZE)
-def test_fit_shows_the_whole_picture_and_touches_two_edges(window, picture):
+def test_fit_shows_the_whole_picture_and_touches_two_edges(
+    window: tuple[int, int], picture: tuple[int, int]
+) -> None:
     (place,) = placements(window, picture, "fit")
     assert place.x >= 0
     assert place.y >= 0
@@ -64,7 +80,9 @@ def test_fit_shows_the_whole_picture_and_touches_two_edges(window, picture):
 
 
 @given(SIZE, SIZE, st.sampled_from(FITS))
-def test_every_fit_keeps_the_aspect_to_a_pixel(window, picture, fit):
+def test_every_fit_keeps_the_aspect_to_a_pixel(
+    window: tuple[int, int], picture: tuple[int, int], fit: Fit
+) -> None:
     for place in placements(window, picture, fit):
         assert place.width >= 1
         assert place.height >= 1
@@ -75,7 +93,9 @@ def test_every_fit_keeps_the_aspect_to_a_pixel(window, picture, fit):
 
 
 @given(SIZE, SIZE)
-def test_mirror_shows_the_whole_picture_and_neighbours_are_mirrored(window, picture):
+def test_mirror_shows_the_whole_picture_and_neighbours_are_mirrored(
+    window: tuple[int, int], picture: tuple[int, int]
+) -> None:
     places = placements(window, picture, "mirror")
     (middle,) = placements(window, picture, "fit")
     assert middle in places
@@ -88,7 +108,9 @@ def test_mirror_shows_the_whole_picture_and_neighbours_are_mirrored(window, pict
 
 
 @given(SIZE, SIZE)
-def test_the_first_window_is_a_whole_multiple_within_the_monitor(monitor, picture):
+def test_the_first_window_is_a_whole_multiple_within_the_monitor(
+    monitor: tuple[int, int], picture: tuple[int, int]
+) -> None:
     size = start_size(monitor, picture)
     assume(min(monitor) > 5)
     assert all(s <= max(1, 0.8 * m + 0.5) for s, m in zip(size, monitor, strict=True))
@@ -100,11 +122,9 @@ def test_the_first_window_is_a_whole_multiple_within_the_monitor(monitor, pictur
 # The words
 
 
-def status(**values):
+def status(**values: Any) -> Status:
     """How things stand in some show."""
-    from lwlive.stage.status import Status
-
-    given = {
+    given: dict[str, Any] = {
         "params": Params(guidance=7.5, steps=4),
         "model": "ember",
         "now": 100.0,
@@ -132,7 +152,7 @@ def status(**values):
     return Status(**given | values)
 
 
-def test_the_hud_lists_every_live_value_with_its_unit():
+def test_the_hud_lists_every_live_value_with_its_unit() -> None:
     lines = hud.lines(status())
     lines = lines[lines.index("") + 1 :]
     said = {line.split("\t")[0]: line.split("\t")[1:] for line in lines}
@@ -144,7 +164,7 @@ def test_the_hud_lists_every_live_value_with_its_unit():
         assert SPECS[name].unit in " ".join(said[name])
 
 
-def test_the_hud_lists_the_figures_and_what_is_not_known_yet():
+def test_the_hud_lists_the_figures_and_what_is_not_known_yet() -> None:
     lines = hud.lines(status())
     assert lines[: lines.index("")] == [
         "frames/s\t29 / 30.0",
@@ -167,7 +187,7 @@ def test_the_hud_lists_the_figures_and_what_is_not_known_yet():
 
 
 @given(st.text(max_size=120))
-def test_any_prompt_is_one_short_printable_line(prompt):
+def test_any_prompt_is_one_short_printable_line(prompt: str) -> None:
     lines = hud.lines(status(params=Params(prompt=prompt)))
     line = next(one for one in lines if one.startswith("prompt"))
     text = line.partition("\t")[2]
@@ -175,7 +195,7 @@ def test_any_prompt_is_one_short_printable_line(prompt):
     assert text.isprintable()
 
 
-def test_every_key_has_one_action_and_stands_in_the_table():
+def test_every_key_has_one_action_and_stands_in_the_table() -> None:
     codes = [code for key in KEYS for code in key.codes]
     assert len(codes) == len(set(codes))
     table = keys_table()
@@ -188,7 +208,7 @@ def test_every_key_has_one_action_and_stands_in_the_table():
 
 
 @pytest.mark.parametrize("aspect", [0.4, 1, 1.8, 4])
-def test_the_splash_is_dark_but_never_black_and_moves_slowly(aspect):
+def test_the_splash_is_dark_but_never_black_and_moves_slowly(aspect: float) -> None:
     before = None
     for elapsed_s in np.arange(0, 20, 0.5):
         light = hud.glow(float(elapsed_s), aspect).astype(int)
@@ -216,7 +236,7 @@ def on_screen(law: Callable[..., None]) -> Callable[..., None]:
     """Run a test in a child process whose DISPLAY is the fixture's screen."""
 
     @functools.wraps(law)
-    def test(screen, **values):
+    def test(screen: str, **values: object) -> None:
         if "xdotool(" in inspect.getsource(law) and shutil.which("xdotool") is None:
             pytest.skip("xdotool is not installed, so no key can be pressed (apt install xdotool)")
         more = {key.upper(): str(value) for key, value in values.items()}
@@ -227,27 +247,36 @@ def on_screen(law: Callable[..., None]) -> Callable[..., None]:
     if "screen" not in takes.parameters:  # pytest reads here which fixtures are wanted
         given = inspect.Parameter("screen", inspect.Parameter.POSITIONAL_OR_KEYWORD)
         takes = takes.replace(parameters=[given, *takes.parameters.values()])
-    test.__signature__ = takes
+    test.__signature__ = takes  # type: ignore[attr-defined] # inspect's own, not in the stubs
     return test
 
 
 RED, BLUE = (220, 30, 40), (30, 60, 210)
 
 
-def halves(width=80, height=80):
+def halves(width: int = 80, height: int = 80) -> Pixels:
     """Red on the left, blue on the right."""
     pixels = np.empty((height, width, 3), np.uint8)
     pixels[:, : width // 2], pixels[:, width // 2 :] = RED, BLUE
     return pixels
 
 
-def screenshot(screen):
+def screenshot(screen: str) -> np.ndarray:
     from PIL import ImageGrab
 
     return np.asarray(ImageGrab.grab(xdisplay=screen).convert("RGB")).astype(int)
 
 
-def settled(display, screen, good, pixels=None, master=1.0, actions=None, **words):
+def settled(
+    display: Display,
+    screen: str,
+    good: Callable[[np.ndarray], bool],
+    pixels: Pixels | None = None,
+    master: float = 1.0,
+    actions: list[Command] | None = None,
+    hud: list[str] | None = None,
+    notice: str | None = None,
+) -> np.ndarray:
     """Show pictures until the screen is as wanted; 30 seconds at most. The last screenshot."""
     until = time.monotonic() + 30
     while True:
@@ -256,27 +285,27 @@ def settled(display, screen, good, pixels=None, master=1.0, actions=None, **word
             if actions is not None:
                 actions += got
             given = halves() if pixels is None else pixels
-            display.show(dimmed(given, master), master, words.get("hud"), words.get("notice"))
+            display.show(dimmed(given, master), master, hud, notice)
             time.sleep(0.01)
         seen = screenshot(screen)
         if good(seen) or time.monotonic() > until:
             return seen
 
 
-def xdotool(*arguments):
+def xdotool(*arguments: str) -> None:
     subprocess.run(["xdotool", *arguments], check=True, timeout=60)
 
 
-def near(pixel, colour, by=6):
-    return np.abs(np.asarray(pixel) - colour).max() <= by
+def near(pixel: ArrayLike, colour: ArrayLike, by: int = 6) -> bool:
+    return bool(np.abs(np.asarray(pixel) - np.asarray(colour)).max() <= by)
 
 
 @on_screen
 @pytest.mark.parametrize("renderer", ["opengl", "software"])
-def test_each_fit_puts_the_picture_where_it_says(screen, renderer):
+def test_each_fit_puts_the_picture_where_it_says(screen: str, renderer: str) -> None:
     # The monitor is 640 by 400, the picture a square: 400 by 400 from x = 120, or 640 by 640.
     os.environ["SDL_RENDER_DRIVER"] = renderer
-    expected = {
+    expected: dict[Fit, dict[int, tuple[int, int, int]]] = {
         "fit": {20: (0, 0, 0), 140: RED, 300: RED, 340: BLUE, 500: BLUE, 620: (0, 0, 0)},
         "fill": {20: RED, 300: RED, 340: BLUE, 620: BLUE},
         "mirror": {20: RED, 140: RED, 300: RED, 340: BLUE, 500: BLUE, 620: BLUE},
@@ -290,7 +319,7 @@ def test_each_fit_puts_the_picture_where_it_says(screen, renderer):
 
 
 @on_screen
-def test_mirror_continues_the_picture_backwards(screen):
+def test_mirror_continues_the_picture_backwards(screen: str) -> None:
     ramp = np.zeros((80, 80, 3), np.uint8)
     ramp[..., 0] = np.linspace(40, 240, 80)
     with Display("mirror", True, 0, "mirror", True, (80, 80)) as display:
@@ -301,36 +330,44 @@ def test_mirror_continues_the_picture_backwards(screen):
 
 
 @on_screen
-def test_at_its_own_size_and_at_three_times_it_the_picture_is_exact(screen):
+def test_at_its_own_size_and_at_three_times_it_the_picture_is_exact(screen: str) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (100, 100, 3), np.uint8)
     with Display("exact", False, 0, "fit", True, (100, 100)) as display:  # 300 by 300
 
-        def middles(seen):
+        def middles(seen: np.ndarray) -> np.ndarray:
             return seen[51:350:3, 171:470:3]  # of 3 by 3 blocks, from (170, 50) on
 
-        good = lambda seen: np.array_equal(middles(seen), noise)  # noqa: E731 - read once below
+        def good(seen: np.ndarray) -> bool:
+            return np.array_equal(middles(seen), noise)
+
         assert good(settled(display, screen, good, noise))
         large = np.random.default_rng(2).integers(0, 256, (300, 300, 3), np.uint8)
-        good = lambda seen: np.array_equal(seen[50:350, 170:470], large)  # noqa: E731
-        assert good(settled(display, screen, good, large))
+
+        def filled(seen: np.ndarray) -> bool:
+            return np.array_equal(seen[50:350, 170:470], large)
+
+        assert filled(settled(display, screen, filled, large))
 
 
 @on_screen
-def test_the_master_dims_the_picture(screen):
+def test_the_master_dims_the_picture(screen: str) -> None:
     with Display("master", True, 0, "fill", True, (80, 80)) as display:
         for master in (1.0, 0.5, 0.0):
             want = np.array(RED) * master
-            seen = settled(display, screen, lambda s, w=want: near(s[200, 300], w), master=master)
-            assert near(seen[200, 300], want)
+
+            def so_dark(seen: np.ndarray, want: np.ndarray = want) -> bool:
+                return near(seen[200, 300], want)
+
+            assert so_dark(settled(display, screen, so_dark, master=master))
 
 
 @on_screen
-def test_words_lie_over_the_picture_and_go_away_again(screen):
+def test_words_lie_over_the_picture_and_go_away_again(screen: str) -> None:
     prompt = "漢字 \u202e\U0001f469 très long " * 20
     lines = hud.lines(status(params=Params(prompt=prompt)))
 
-    def dark(seen, y, x):  # the panel's ground where there was picture
-        return seen[y, x].max() < 120
+    def dark(seen: np.ndarray, y: int, x: int) -> bool:  # the panel's ground, not the picture
+        return bool(seen[y, x].max() < 120)
 
     with Display("words", True, 0, "fill", True, (80, 80)) as display:
         seen = settled(display, screen, lambda s: near(s[14, 14], RED), notice=prompt)
@@ -346,7 +383,7 @@ def test_words_lie_over_the_picture_and_go_away_again(screen):
 
 
 @on_screen
-def test_before_the_first_picture_the_window_is_never_black(screen):
+def test_before_the_first_picture_the_window_is_never_black(screen: str) -> None:
     with Display("splash", True, 0, "fit", True, (80, 80)) as display:
         start = time.monotonic()
         named = False
@@ -354,18 +391,18 @@ def test_before_the_first_picture_the_window_is_never_black(screen):
             [command for command, _ in display.presses()]
             display.splash(["ember", "loading the text encoder"], time.monotonic() - start)
             seen = screenshot(screen)
-            named = seen.max() > 200 and time.monotonic() - start > 0.6
+            named = bool(seen.max() > 200) and time.monotonic() - start > 0.6
         assert seen.max(axis=2).min() >= 8
         assert seen.max() > 200  # the name
 
-        def arrived(seen):
+        def arrived(seen: np.ndarray) -> bool:
             return near(seen[200, 300], RED) and near(seen[200, 20], (0, 0, 0))
 
         assert arrived(settled(display, screen, arrived))
 
 
 @on_screen
-def test_blackout_covers_the_splash_and_the_arrival_of_the_first_picture(screen):
+def test_blackout_covers_the_splash_and_the_arrival_of_the_first_picture(screen: str) -> None:
     with Display("dark", True, 0, "fill", True, (80, 80)) as display:
         brightest, start = 0, time.monotonic()
         while time.monotonic() - start < 2:
@@ -379,10 +416,10 @@ def test_blackout_covers_the_splash_and_the_arrival_of_the_first_picture(screen)
 
 
 @on_screen
-def test_keys_arrive_as_commands(screen):
+def test_keys_arrive_as_commands(screen: str) -> None:
     with Display("keys", False, 0, "fit", True, (80, 80)) as display:
         settled(display, screen, lambda seen: near(seen[200, 300], RED))
-        actions = []
+        actions: list[Command] = []
         wanted = [
             *(Toggle("hold"), Toggle("blackout"), Toggle("hud"), Fire("next"), Toggle("record")),
             *(Fire("save"), Recall(1), Recall(9), Fire("panic")),
@@ -396,10 +433,10 @@ def test_keys_arrive_as_commands(screen):
 
 
 @on_screen
-def test_a_held_arrow_repeats_and_a_held_switch_does_not(screen):
+def test_a_held_arrow_repeats_and_a_held_switch_does_not(screen: str) -> None:
     with Display("held", False, 0, "fit", True, (80, 80)) as display:
         settled(display, screen, lambda seen: near(seen[200, 300], RED))
-        actions = []
+        actions: list[Command] = []
         xdotool("keydown", "space")
         settled(display, screen, lambda _: bool(actions), actions=actions)
         until = time.monotonic() + 0.8
@@ -412,14 +449,14 @@ def test_a_held_arrow_repeats_and_a_held_switch_does_not(screen):
 
 
 @on_screen
-def test_question_mark_shows_the_keys_and_escape_closes_them_first(screen):
+def test_question_mark_shows_the_keys_and_escape_closes_them_first(screen: str) -> None:
     with Display("list", True, 0, "fill", True, (80, 80)) as display:
-        actions = []
+        actions: list[Command] = []
 
-        def shown(seen):
-            return seen[195:205, 200:300].max(axis=2).mean() < 180
+        def shown(seen: np.ndarray) -> bool:
+            return bool(seen[195:205, 200:300].max(axis=2).mean() < 180)
 
-        def gone(seen):
+        def gone(seen: np.ndarray) -> bool:
             return near(seen[200, 250], RED)
 
         settled(display, screen, gone)
@@ -435,13 +472,13 @@ def test_question_mark_shows_the_keys_and_escape_closes_them_first(screen):
 
 
 @on_screen
-def test_resizing_and_fullscreen_go_on_showing_the_picture(screen):
+def test_resizing_and_fullscreen_go_on_showing_the_picture(screen: str) -> None:
     with Display("resized", False, 0, "fill", True, (80, 80)) as display:
 
-        def windowed(seen):  # 320 by 320 in the middle
+        def windowed(seen: np.ndarray) -> bool:  # 320 by 320 in the middle
             return near(seen[200, 170], RED) and near(seen[200, 150], (0, 0, 0))
 
-        def whole(seen):
+        def whole(seen: np.ndarray) -> bool:
             return near(seen[5, 5], RED) and near(seen[395, 635], BLUE)
 
         assert windowed(settled(display, screen, windowed))
@@ -454,17 +491,17 @@ def test_resizing_and_fullscreen_go_on_showing_the_picture(screen):
             xdotool("getwindowfocus", "windowsize", *map(str, size))
             settled(display, screen, lambda _: True)
 
-        def larger(seen):  # from (160, 40), cut off by the monitor's edge
+        def larger(seen: np.ndarray) -> bool:  # from (160, 40), cut off by the monitor's edge
             return near(seen[390, 170], RED) and near(seen[390, 630], BLUE)
 
         assert larger(settled(display, screen, larger))
 
 
-def xrandr(*arguments):
+def xrandr(*arguments: str) -> None:
     subprocess.run(["xrandr", *arguments], check=True, timeout=60)
 
 
-def small_monitor(width, height):
+def small_monitor(width: int, height: int) -> None:
     """Give the screen a mode of this size beside its own, and switch to it."""
     if shutil.which("xrandr") is None:
         pytest.skip("xrandr is not installed, so no resolution can be changed")
@@ -475,12 +512,12 @@ def small_monitor(width, height):
 
 
 @on_screen
-def test_fullscreen_covers_the_monitor_also_when_its_resolution_changes(screen):
+def test_fullscreen_covers_the_monitor_also_when_its_resolution_changes(screen: str) -> None:
     small_monitor(320, 200)
     try:
         with Display("covering", True, 0, "fill", True, (80, 80)) as display:
 
-            def covers(seen, width, height):
+            def covers(seen: np.ndarray, width: int, height: int) -> bool:
                 corners = seen[5, 5], seen[height - 6, 5], seen[5, width - 6], seen[-6, -6]
                 return (seen.shape[:2] == (height, width)) and all(
                     near(pixel, colour)
@@ -493,8 +530,9 @@ def test_fullscreen_covers_the_monitor_also_when_its_resolution_changes(screen):
                 ("small", (320, 200)),
             ):
                 xrandr("--output", "screen", "--mode", mode)
-                seen = settled(display, screen, lambda s, z=size: covers(s, *z))
-                assert covers(seen, *size), (mode, seen.shape)
+                whole = functools.partial(covers, width=size[0], height=size[1])
+                seen = settled(display, screen, whole)
+                assert whole(seen), (mode, seen.shape)
             xdotool("key", "f")
             seen = settled(display, screen, lambda s: not near(s[5, 5], RED))
             assert near(seen[5, 5], (0, 0, 0))  # a window again, and no longer following
@@ -503,22 +541,22 @@ def test_fullscreen_covers_the_monitor_also_when_its_resolution_changes(screen):
 
 
 @on_screen
-def test_no_input_method_is_asked_for_a_key(screen):
+def test_no_input_method_is_asked_for_a_key(screen: str) -> None:
     import pygame
 
     with Display("plain keys", False, 0, "fit", True, (80, 80)) as display:
         settled(display, screen, lambda seen: near(seen[200, 300], RED))
-        seen = []
+        events: list[pygame.event.Event] = []
         xdotool("key", "--delay", "30", "b", "question", "space")
         until = time.monotonic() + 5
-        while len(seen) < 4 and time.monotonic() < until:
-            seen += pygame.event.get((pygame.KEYDOWN, pygame.TEXTINPUT, pygame.TEXTEDITING))
+        while len(events) < 4 and time.monotonic() < until:
+            events += pygame.event.get((pygame.KEYDOWN, pygame.TEXTINPUT, pygame.TEXTEDITING))
             time.sleep(0.01)
-        assert {event.type for event in seen} == {pygame.KEYDOWN}
-        assert len(seen) == 4  # shift is a key of its own
+        assert {event.type for event in events} == {pygame.KEYDOWN}
+        assert len(events) == 4  # shift is a key of its own
 
 
-def measured(named_hz, periods):
+def measured(named_hz: float, periods: list[float]) -> Refresh:
     """What a Refresh makes of pictures that take these seconds to show."""
     now_s = 0.0
     refresh = Refresh(named_hz, lambda: now_s)
@@ -528,13 +566,13 @@ def measured(named_hz, periods):
     return refresh
 
 
-def jittered(period_s, spread_s=0.0005):
+def jittered(period_s: float, spread_s: float = 0.0005) -> list[float]:
     random = np.random.default_rng(1)
     return [max(0.0, period_s + float(random.normal(0, spread_s))) for _ in range(40)]
 
 
 @pytest.mark.parametrize(("named", "true"), [(60, 59.94), (59, 59.94), (144, 143.9), (24, 23.976)])
-def test_the_refresh_rate_is_measured_to_a_few_parts_in_a_thousand(named, true):
+def test_the_refresh_rate_is_measured_to_a_few_parts_in_a_thousand(named: int, true: float) -> None:
     refresh = measured(named, jittered(1 / true))
     assert refresh.known
     assert refresh.hz == pytest.approx(true, rel=0.01)
@@ -552,12 +590,14 @@ def test_the_refresh_rate_is_measured_to_a_few_parts_in_a_thousand(named, true):
         (60, [0.0] * 40),
     ],
 )
-def test_there_is_no_refresh_rate_where_pictures_do_not_wait_for_the_monitor(named, periods):
+def test_there_is_no_refresh_rate_where_pictures_do_not_wait_for_the_monitor(
+    named: int, periods: list[float]
+) -> None:
     assert measured(named, periods).hz is None
 
 
 @on_screen
-def test_a_virtual_screen_has_no_refresh_rate():
+def test_a_virtual_screen_has_no_refresh_rate() -> None:
     with Display("virtual", False, 0, "fit", True, (80, 80)) as display:
         for i in range(40):
             [command for command, _ in display.presses()]
@@ -566,7 +606,7 @@ def test_a_virtual_screen_has_no_refresh_rate():
 
 
 @pytest.mark.parametrize("pygame", ["", "IS_CE = 0", "def __getattr__(name): raise AttributeError"])
-def test_another_pygame_is_a_sentence_that_says_how_to_mend_it(tmp_path, pygame):
+def test_another_pygame_is_a_sentence_that_says_how_to_mend_it(tmp_path: Path, pygame: str) -> None:
     (tmp_path / "pygame").mkdir()
     (tmp_path / "pygame" / "__init__.py").write_text(pygame)
     root = Path(__file__).resolve().parent.parent
@@ -585,7 +625,7 @@ def test_another_pygame_is_a_sentence_that_says_how_to_mend_it(tmp_path, pygame)
 
 
 @on_screen
-def test_closing_the_window_asks_to_quit():
+def test_closing_the_window_asks_to_quit() -> None:
     import pygame
 
     with Display("closed", False, 0, "fit", True, (80, 80)) as display:
@@ -595,14 +635,14 @@ def test_closing_the_window_asks_to_quit():
 
 
 @on_screen
-def test_a_monitor_that_is_not_there_is_refused_with_their_number():
+def test_a_monitor_that_is_not_there_is_refused_with_their_number() -> None:
     with pytest.raises(NoMonitor, match="no monitor 2: there are 2, 0 to 1"):
         Display("third", False, 2, "fit", True, (80, 80))
     with Display("second", False, 1, "fit", True, (80, 80)) as display:
         [command for command, _ in display.presses()]
 
 
-def is_told_to_end():
+def is_told_to_end() -> None:
     with Display("signals", False, 0, "fit", True, (80, 80)) as display:
         [command for command, _ in display.presses()]
         # a shell that starts the tests in its background has them ignore Ctrl-C
@@ -615,7 +655,7 @@ def is_told_to_end():
 
 
 @pytest.mark.parametrize(("name", "ends"), [("SIGINT", "KeyboardInterrupt"), ("SIGTERM", "")])
-def test_signals_are_left_to_python(screen, name, ends):
+def test_signals_are_left_to_python(screen: str, name: str, ends: str) -> None:
     child = in_child("is_told_to_end", screen, SIGNAL=name)
     assert "swallowed" not in child.stderr
     assert child.returncode == -getattr(signal, name)
@@ -623,7 +663,7 @@ def test_signals_are_left_to_python(screen, name, ends):
 
 
 @on_screen
-def test_the_cursor_is_hidden_in_fullscreen_and_after_a_rest(screen):
+def test_the_cursor_is_hidden_in_fullscreen_and_after_a_rest(screen: str) -> None:
     import pygame
 
     now_s = 0.0
@@ -642,14 +682,14 @@ def test_the_cursor_is_hidden_in_fullscreen_and_after_a_rest(screen):
 
 
 @on_screen
-def test_the_window_is_there_soon():
+def test_the_window_is_there_soon() -> None:
     start = time.monotonic()
     with Display("soon", False, 0, "fit", True, (80, 80)) as display:
         display.splash(["ember"], 0)
         assert time.monotonic() - start < 15  # 0.1 s on a quiet machine
 
 
-def raises_no_screen():
+def raises_no_screen() -> None:
     try:
         Display("nowhere", False, 0, "fit", True, (80, 80))
     except NoScreen as error:
@@ -660,7 +700,7 @@ def raises_no_screen():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a screen needs no DISPLAY")
 @pytest.mark.parametrize("driver", ["", "x11", "dummy", "offscreen"])
-def test_without_a_screen_a_sentence_says_so(driver):
+def test_without_a_screen_a_sentence_says_so(driver: str) -> None:
     if not driver and Path("/dev/dri").exists():
         pytest.skip("this machine has a graphics console, which SDL would open: a screen")
     child = in_child("raises_no_screen", None, **({"SDL_VIDEODRIVER": driver} if driver else {}))

@@ -22,7 +22,8 @@ from PIL import Image
 
 from lwlive import hub
 from lwlive.checkpoint import ModelError
-from lwlive.engine.keyframe import Keyframe, noise_of
+from lwlive.engine.keyframe import Cond, Keyframe, noise_of
+from lwlive.engine.walk import Walk
 from lwlive.render import command
 from lwlive.render.movie import write_movie
 from lwlive.render.plan import Plan
@@ -80,6 +81,12 @@ def shown(path: Path) -> list[np.ndarray]:
         return [frame.to_ndarray(format="rgb24").astype(int) for frame in movie.decode(video=0)]
 
 
+def length_s(stream: av.VideoStream | av.AudioStream) -> float:
+    assert stream.duration is not None
+    assert stream.time_base is not None
+    return float(stream.duration * stream.time_base)
+
+
 def change(frames: list[np.ndarray]) -> list[float]:
     """RMS change from each frame to the next."""
     return [float(np.sqrt(np.mean((b - a) ** 2))) for a, b in pairwise(frames)]
@@ -95,7 +102,7 @@ def test_a_walk_gives_exactly_its_frames_and_a_movie_of_them(room: Room) -> None
     with av.open(str(room.folder / "w.mp4")) as movie:
         stream = movie.streams.video[0]
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
-        assert float(stream.average_rate) == 12.5
+        assert stream.average_rate == 12.5
         assert json.loads(movie.metadata["comment"])["settings"]["frames"] == 13
     assert len(movie_frames) == 13
     assert all(np.abs(a - b).mean() < 12 for a, b in zip(movie_frames, frames, strict=True))
@@ -245,13 +252,14 @@ def test_a_blend_passes_through_its_keyframes_and_nowhere_jumps(room: Room) -> N
 
 def test_neighbouring_transitions_share_their_keyframe(room: Room) -> None:
     studio = room.studio("--prompt a --prompt b --prompt c --steps 4 --depth 0.5 --num-steps 6")
-    real, made = studio.sampler._trajectory, []
+    real = studio.sampler._trajectory
+    made: list[Keyframe] = []
 
-    def counted(keyframe: Keyframe, *rest: Any) -> torch.Tensor:
+    def counted(keyframe: Keyframe, walk: Walk, steps: int) -> torch.Tensor:
         made.append(keyframe)
-        return real(keyframe, *rest)
+        return real(keyframe, walk, steps)
 
-    studio.sampler._trajectory = counted  # type: ignore[method-assign]
+    studio.sampler._trajectory = counted  # type: ignore[method-assign] # counts and does the same
     studio.frames(list(range(12)))
     assert len(made) == 3
 
@@ -271,7 +279,12 @@ def test_a_budget_samples_where_most_changes_and_keeps_both_ends(room: Room) -> 
     full, placed = room.studio(f"{blend} --pace 0"), room.studio(f"{blend} --budget 5")
     asked: list[int] = []
     real = placed.model.denoise
-    placed.model.denoise = lambda x, *rest: asked.append(len(x)) or real(x, *rest)  # type: ignore
+
+    def counted(x: torch.Tensor, timestep: float, cond: Cond) -> torch.Tensor:
+        asked.append(len(x))
+        return real(x, timestep, cond)
+
+    placed.model.denoise = counted  # type: ignore[method-assign] # counts and does the same
     numbers = list(range(16))
     few, all_of_them = placed.frames(numbers), full.frames(numbers)
     assert sum(asked) <= 5 * 2 + 2 * 3
@@ -374,7 +387,7 @@ def test_the_walk_goes_with_the_drums_and_the_movie_carries_them(room: Room) -> 
     with av.open(str(room.folder / "a.mp4")) as movie:
         video, sound = movie.streams.video[0], movie.streams.audio[0]
         assert video.frames == 40
-        lengths = [float(s.duration * s.time_base) for s in (video, sound)]
+        lengths = [length_s(s) for s in (video, sound)]
     assert abs(lengths[0] - lengths[1]) <= 1 / 10
     plan = room.studio(words).places
     assert isinstance(plan, Plan)
@@ -393,7 +406,7 @@ def test_the_sound_of_a_movie_is_as_long_as_its_pictures(
     write_movie(tmp_path / "m.mp4", paths, fps, 20, {}, drums(tmp_path / "d.wav"))
     with av.open(str(tmp_path / "m.mp4")) as movie:
         video, sound = movie.streams.video[0], movie.streams.audio[0]
-        lengths = [float(s.duration * s.time_base) for s in (video, sound)]
+        lengths = [length_s(s) for s in (video, sound)]
         assert video.frames == count
     assert abs(lengths[0] - count / fps) < 1e-3
     assert abs(lengths[0] - lengths[1]) <= 1 / fps

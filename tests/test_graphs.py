@@ -122,7 +122,7 @@ class Graph(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call] # torch has no annotation there
         self._done: list[tuple[Any, Any, Any, Any]] = []
 
     def __torch_dispatch__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -235,7 +235,7 @@ def test_networks_replayed_give_what_they_give(gpu: Gpu, family: str, tmp_path: 
 class There(Tensor):
     """A tensor on a GPU."""
 
-    device = torch.device("cuda", 0)  # type: ignore[assignment]
+    device = torch.device("cuda", 0)
 
     def record_stream(self, stream: Any) -> None:
         stream.log.append("its memory is kept")

@@ -34,7 +34,7 @@ FILES = {
     "vae/config.json": {"_class_name": "AutoencoderKL"},
     "vae/diffusion_pytorch_model.safetensors": {},
 }
-DECODER = {"config.json": {}, "diffusion_pytorch_model.safetensors": {}}
+DECODER: dict[str, dict[str, Any]] = {"config.json": {}, "diffusion_pytorch_model.safetensors": {}}
 
 
 class FakeHub:

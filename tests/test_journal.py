@@ -14,7 +14,8 @@ from test_time import Storm
 
 from lwlive.config import Config
 from lwlive.controls import Fire
-from lwlive.engine.model import Eager, Kind, load
+from lwlive.engine.model import Eager, load
+from lwlive.engine.networks import Kind
 from lwlive.params import ControlError
 from lwlive.render import command, journal
 from lwlive.render.settings import RenderError

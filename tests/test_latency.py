@@ -28,7 +28,11 @@ def prompts(seed: int) -> Callable[[Machine], None]:
 
 
 def performed(
-    batch: int, seconds: float, steps: int = STEPS, denoise_s: float = DENOISE_S, decode_s=DECODE_S
+    batch: int,
+    seconds: float,
+    steps: int = STEPS,
+    denoise_s: float = DENOISE_S,
+    decode_s: float = DECODE_S,
 ) -> Machine:
     """A show of so many simulated seconds; seconds are those of a frame."""
     show = Machine(batch * denoise_s, batch * decode_s, batch, FPS, steps=steps, pace=0)

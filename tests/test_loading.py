@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import tiny
 import torch
+from test_producer import FakeModel, Timer
 
 from lwlive.checkpoint import ModelError
 from lwlive.config import Config
@@ -22,7 +23,7 @@ from lwlive.engine.model import PLAIN, NotFinite, load
 from lwlive.engine.networks import Kind
 from lwlive.engine.pieces import MOST_TRIES, Pieces
 from lwlive.engine.process import Engine
-from lwlive.engine.schedule import ScheduleError
+from lwlive.engine.schedule import Schedule, ScheduleError
 from lwlive.link import Note
 from lwlive.params import Params, Snapshot
 
@@ -116,7 +117,7 @@ def test_pieces_are_measured_where_nothing_can_be_kept(tmp_path: Path) -> None:
     assert Pieces(tmp_path / "file" / "x.json").get("a", lambda: (3.0, 4.0)) == (3.0, 4.0)
 
 
-SOUND = {
+SOUND: dict[str, Any] = {
     "kind": {"precision": "float32", "channels_last": True, "attention": "sdpa"},
     "threads": 2,
     "costs": {"1": [0.1, 0.1]},
@@ -131,10 +132,10 @@ SOUND = {
         {"threads": -1},
         {"threads": 10**9},
         {"threads": None},
-        {"kind": {**SOUND["kind"], "precision": "float99"}},  # type: ignore[dict-item]
-        {"kind": {**SOUND["kind"], "precision": 3}},  # type: ignore[dict-item]
-        {"kind": {**SOUND["kind"], "channels_last": "yes"}},  # type: ignore[dict-item]
-        {"kind": {**SOUND["kind"], "attention": "none"}},  # type: ignore[dict-item]
+        {"kind": {**SOUND["kind"], "precision": "float99"}},
+        {"kind": {**SOUND["kind"], "precision": 3}},
+        {"kind": {**SOUND["kind"], "channels_last": "yes"}},
+        {"kind": {**SOUND["kind"], "attention": "none"}},
         {"kind": None},
         {"costs": {}},
         {"costs": {"0": [1, 1]}},
@@ -155,7 +156,7 @@ def test_notes_with_odd_values_are_measured_again_and_said(
     notes.write_text(json.dumps({**SOUND, **odd}))
     assert recall(notes) is None
     fresh = Measured(KIND, 1, {1: (0.1, 0.1)})
-    monkeypatch.setattr(ready.measure, "measure", lambda *_: (fresh, None))
+    monkeypatch.setattr(module, "measure", lambda *_: (fresh, None))
     ready.plan(config, folder, PLAIN, (64, 64), tmp_path, Params(steps=1, guidance=1), said.append)
     assert "measured again" in said[0]
     assert recall(notes) == fresh
@@ -167,7 +168,7 @@ def test_while_a_room_waits_nothing_is_measured(
     def fail(*_: object) -> None:
         raise AssertionError("measured")
 
-    monkeypatch.setattr(ready.measure, "measure", fail)
+    monkeypatch.setattr(module, "measure", fail)
     config, said = Config(device="cpu"), list[str]()
     params = Params(steps=1, guidance=1)
 
@@ -179,7 +180,7 @@ def test_while_a_room_waits_nothing_is_measured(
     assert len(said) == 1
     notes = ready._notes(config, folder, PLAIN, (64, 64), tmp_path)
     remember(notes, Measured(KIND, 1, {1: (0.1, 0.1)}, busy=True))
-    monkeypatch.setattr(ready.measure, "busy", lambda: False)
+    monkeypatch.setattr(module, "busy", lambda: False)
     assert plan(True).kind == KIND  # though it was busy then and is not now
     with pytest.raises(AssertionError, match="measured"):
         plan(False)
@@ -189,7 +190,7 @@ def test_numbers_too_narrow_for_a_model_are_done_without(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "seconds", lambda *_: (0.1, 0.1))
-    real, said = module.load, list[str]()
+    real, said = load, list[str]()
     narrow = {"bfloat16"}
 
     def load_(folder: Path, size: Any, device: str, kind: Kind, *more: Any) -> Any:
@@ -253,17 +254,17 @@ def test_a_long_piece_gives_signs_as_long_as_there_is_work_at_it(
     assert len(told) < 6
 
 
-class Choosy:
+class Choosy(FakeModel):
     """A model whose scheduler has numbers for some numbers of steps."""
 
-    name, own = "x", {"steps": 4}
-
     def __init__(self, *fine: int) -> None:
-        self.fine = fine
+        super().__init__(Timer(), 0, 0)
+        self.own, self.fine = {"steps": 4}, fine
 
-    def schedule(self, steps: int, _: int) -> None:
+    def schedule(self, steps: int, begin: int) -> Schedule:
         if steps not in self.fine:
             raise ScheduleError(f"no {steps} steps")
+        return super().schedule(steps, begin)
 
 
 def engine(params: Params, waiting: bool = False) -> tuple[Engine, Any]:
@@ -278,9 +279,9 @@ def test_steps_without_numbers_are_refused_before_a_show_and_avoided_in_it() -> 
     for params in (Params(steps=2), Params()):
         unfit, _ = engine(params)
         with pytest.raises(ScheduleError, match=r"no [24] steps"):
-            unfit._inbox(Choosy(1, 3, 5))  # type: ignore[arg-type]
+            unfit._inbox(Choosy(1, 3, 5))
     playing, heard = engine(Params(steps=3))
-    newest = playing._inbox(Choosy(1, 3, 5))  # type: ignore[arg-type]
+    newest = playing._inbox(Choosy(1, 3, 5))
     assert newest() is playing.newest
     for steps, taken in ((2, 3), (2, 3), (8, 5), (4, 5)):
         playing.newest = Snapshot(9, Params(steps=steps))
@@ -293,7 +294,7 @@ def test_steps_without_numbers_are_refused_before_a_show_and_avoided_in_it() -> 
         said.append(message.text)
     assert said == ["no 2 steps; 3 are taken", "no 8 steps; 5 are taken", "no 4 steps; 5 are taken"]
     again, _ = engine(Params(steps=2), waiting=True)
-    assert again._inbox(Choosy(1, 3))().params.steps == 3  # type: ignore[arg-type]
+    assert again._inbox(Choosy(1, 3))().params.steps == 3
     for waiting in (False, True):
         with pytest.raises(ScheduleError):
-            engine(Params(steps=2), waiting)[0]._inbox(Choosy())  # type: ignore[arg-type]
+            engine(Params(steps=2), waiting)[0]._inbox(Choosy())

@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 import pytest
 from fakes import SPAWN, FakeEngine, FakeOsc, SimulatedClock
-from test_producer import FakeModel
+from test_producer import FakeModel, Timer
 
 from lwlive.config import Config
 from lwlive.controls import Command, Controls, Fire, Set
@@ -50,12 +50,16 @@ class Time(SimulatedClock):
 class Model(FakeModel):
     """A model whose evaluations take the show's time."""
 
+    def __init__(self, clock: "Time") -> None:
+        super().__init__(Timer(), 0, 0)
+        self.clock = clock
+
     def denoise(self, x: Any, _timestep: float, cond: Any) -> Any:
-        self._timer.time += 0.003 * len(x)  # type: ignore[attr-defined]
+        self.clock.time += 0.003 * len(x)
         return x + cond[0].view(-1, 1, 1, 1)
 
     def decode(self, latents: Any) -> Pixels:
-        self._timer.time += 0.005 * len(latents)  # type: ignore[attr-defined]
+        self.clock.time += 0.005 * len(latents)
         grey = (latents.mean(1) * 40 + 128).clamp(0, 255).byte().numpy()
         return np.repeat(np.repeat(grey, 8, 1), 8, 2)[..., None].repeat(3, 3)
 
@@ -76,7 +80,7 @@ class Engines:
             engine.hear()  # and wait for the model's own values, as the process does
             return engine.newest if engine.newest.params.complete else snapshot
 
-        model = Model(self.clock, 0, 0)  # type: ignore[arg-type]
+        model = Model(self.clock)
         engine.say(Loaded("fake", model.own))
         snapshot = Snapshot(snapshot.version, replace(snapshot.params, **model.own))
         engine.newest = snapshot

@@ -124,7 +124,8 @@ def test_before_anything_is_known_a_turn_is_made_and_nothing_changed() -> None:
 
 def test_one_outlier_changes_no_cost_and_a_trend_does() -> None:
     costs = Costs().learned(0.1, 0.02)
-    assert (costs.evaluation, costs.decode, costs.first_s(2)) == (0.1, 0.02, pytest.approx(0.22))
+    assert (costs.evaluation, costs.decode) == (0.1, 0.02)
+    assert costs.first_s(2) == pytest.approx(0.22)
     for _ in range(4):
         costs = costs.learned(0.1, 0.02)
     once = costs.learned(9.0, 9.0)

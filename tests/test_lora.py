@@ -142,5 +142,5 @@ def test_the_text_encoders_attention_is_read_from_both_kinds_of_files(tmp_path: 
     for written, weight in ((as_diffusers, 0.5), (as_kohya, 1.0)):  # alpha 2 of rank 4 is half
         save_file(written(parts), tmp_path / "x.safetensors")
         conds.append(opened(path, (str(tmp_path / "x.safetensors"), weight)).encode(["hello"])[0])
-    assert torch.allclose(*conds, atol=1e-5)
+    assert torch.allclose(conds[0], conds[1], atol=1e-5)
     assert not torch.allclose(conds[0], opened(path).encode(["hello"])[0], atol=1e-2)

@@ -221,11 +221,12 @@ def test_where_memory_runs_short_fewer_frames_are_made_at_once_and_none_is_lost(
 def test_memory_that_does_not_hold_one_frame_ends_the_engine(folder: Path) -> None:
     error = torch.OutOfMemoryError("CUDA out of memory")
     order: Any = SimpleNamespace(config=SimpleNamespace(compile=False), snapshot=None)
+    pipe: Any = None  # nothing is said
     producer: Any = SimpleNamespace(
         model=Eager(load(folder, (64, 64), "cpu", Kind("float32", True)), 1)
     )
     with pytest.raises(torch.OutOfMemoryError):
-        Engine(order, None)._fewer(producer, error)  # type: ignore[arg-type]
+        Engine(order, pipe)._fewer(producer, error)
 
 
 def test_a_package_that_cannot_be_used_is_an_error_when_it_is_opened(
@@ -235,7 +236,8 @@ def test_a_package_that_cannot_be_used_is_an_error_when_it_is_opened(
     with pytest.raises(packaged.Damaged, match="checksums"):
         packaged.opened(tmp_path)
     packaged.seal(tmp_path)
-    assert packaged.opened(tmp_path) is workshop.model
+    found: object = packaged.opened(tmp_path)
+    assert found is workshop.model
     assert workshop.model.tidied == 1
 
     def fail(*_: object) -> Tensor:
@@ -324,7 +326,7 @@ def test_a_read_only_cache_is_unpacked_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()  # no folder can be made in it, whoever asks
-    monkeypatch.setattr(packaged.tempfile, "gettempdir", lambda: str(tmp_path / "elsewhere"))
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path / "elsewhere"))
     before = os.environ.get("TMPDIR")
     with packaged._unpacking(tmp_path / "file" / "unpacked") as mine:
         assert os.environ["TMPDIR"] == str(mine)

@@ -92,7 +92,8 @@ def test_a_switch_takes_true_false_one_and_zero_and_nothing_else(name: str) -> N
     for value in (True, False, 1, 0, 1.0, 0.0):
         controls.do(Set(name, value))
         assert getattr(controls.params, name) is bool(value)
-    for wrong in (2, -1, 0.5, math.nan, math.inf, "on", "true", None, []):
+    wrongs: tuple[object, ...] = (2, -1, 0.5, math.nan, math.inf, "on", "true", None, [])
+    for wrong in wrongs:
         assert "on or off" in refused(controls, name, wrong)
 
 
@@ -140,7 +141,7 @@ def test_a_fader_refuses_what_is_no_number(name: str) -> None:
     controls = Controls(Params())
     for position in NOT_NUMBERS:
         with pytest.raises(ControlError, match="fader takes a number from 0 to 1"):
-            controls.do(Move(name, position))  # type: ignore[arg-type]
+            controls.do(Move(name, position))  # type: ignore[arg-type] # as a sender may
     assert controls.snapshot.version == 0
 
 
@@ -318,7 +319,7 @@ def test_a_snapshot_that_was_taken_never_changes() -> None:
     controls.do(Set("speed", 3))
     assert taken.params.speed == 0.25
     with pytest.raises(FrozenInstanceError):
-        taken.params.speed = 1  # type: ignore[misc]
+        taken.params.speed = 1  # type: ignore[misc] # what is refused
 
 
 def test_next_is_a_level_that_only_grows() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lwlive.config import Config
-from lwlive.engine import ready
+from lwlive.engine import measure, ready
 from lwlive.engine.loop import batch_for
 from lwlive.engine.measure import BATCHES, Costs, Measured, a_frame, remember
 from lwlive.engine.model import PLAIN
@@ -111,7 +111,7 @@ def test_what_was_measured_in_a_busy_moment_can_be_forgotten(
     quiet = {n: (n * 0.015, n * 0.008) for n in BATCHES}
     machine = Machine(folder, tmp_path, busy, quiet)
     found = Measured(Kind("float32", True), 1, quiet)
-    monkeypatch.setattr(ready.measure, "measure", lambda *_: (found, None))
+    monkeypatch.setattr(measure, "measure", lambda *_: (found, None))
     machine.build(machine.plan())
     assert machine.plan(thorough=True).batch == 1
     ready.forget(Config(device="cpu"), folder, PLAIN, (64, 64), tmp_path)
@@ -128,10 +128,10 @@ def test_what_was_measured_beside_other_programs_is_measured_anew_once_they_rest
     machine = Machine(folder, tmp_path, slow, {})
     remember(machine.notes, Measured(Kind("float32", True), 1, slow, busy=True))
     found = [Measured(Kind("float32", True), 1, quick)]
-    monkeypatch.setattr(ready.measure, "measure", lambda *_: (found.pop(), None))
+    monkeypatch.setattr(measure, "measure", lambda *_: (found.pop(), None))
     load = [1.9]
     monkeypatch.setattr(os, "getloadavg", lambda: (load[0], 0.0, 0.0), raising=False)
-    monkeypatch.setattr(ready.measure, "_cores", lambda: 2)
+    monkeypatch.setattr(measure, "_cores", lambda: 2)
     slowly = machine.plan().batch
     assert found, "others are still at work"
     load[0] = 0.3

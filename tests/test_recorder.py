@@ -67,7 +67,8 @@ def decode(path: Path) -> list[tuple[float, Pixels]]:
     import av
 
     with av.open(str(path)) as movie:
-        return [(float(f.time), f.to_ndarray(format="rgb24")) for f in movie.decode(video=0)]
+        frames = list(movie.decode(video=0))
+        return [(float(f.time), np.asarray(f.to_ndarray(format="rgb24"), np.uint8)) for f in frames]
 
 
 def test_every_frame_put_is_in_the_file_once_and_in_order(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from lwlive.config import Config
 from lwlive.controls import Command, Controls, Fire, Move, Nudge, Recall, Set, Toggle
 from lwlive.link import Loaded, Running
 from lwlive.params import SAMPLED, SPECS, TRIGGERS, Params
+from lwlive.ring import Frame
 from lwlive.stage import desk, takes
 from lwlive.stage.clock import WallClock
 from lwlive.stage.desk import Desk
@@ -67,7 +68,7 @@ class Run:
         self.show = Show(
             self.config,
             self.desk,
-            self.supply,  # type: ignore[arg-type]
+            self.supply,  # type: ignore[arg-type] # as far as a show looks at it
             (8, 8),
             self.clock,
             self.clock.now() - 0.5,
@@ -143,7 +144,11 @@ def test_ticks_that_are_always_a_little_slow_are_counted_for_what_they_cost(run:
 
 def test_slow_ticks_before_the_first_picture_are_not_late(run: Run) -> None:
     run.supply.plan.extend([None] * 2)
-    run.screen.splash = lambda *_: run.clock.sleep_until(run.clock.now() + 1)  # type: ignore[method-assign]
+
+    def splash(*_: object) -> None:
+        run.clock.sleep_until(run.clock.now() + 1)
+
+    run.screen.splash = splash  # type: ignore[method-assign,assignment] # one that takes long
     run.play(1)
     assert run.show.figures.late == 0
 
@@ -491,7 +496,7 @@ def test_a_slow_disk_that_closes_a_recording_does_not_hold_up_the_show(run: Run)
     def slow(recorder: FakeRecorder) -> None:
         recorder.closed = gate.wait(20)
 
-    run.Recorder.close = slow  # type: ignore[method-assign,assignment]
+    run.Recorder.close = slow  # type: ignore[method-assign,assignment] # of this run
     run.key(10, Toggle("record"))
     run.key(20, Toggle("record"))
     run.osc.happens[50] = lambda: gate.set()
@@ -519,7 +524,7 @@ def test_a_recording_that_fails_as_it_is_closed_is_said(run: Run) -> None:
     def fail(recorder: FakeRecorder) -> None:
         recorder.failed = "did not finish"
 
-    run.Recorder.close = fail  # type: ignore[method-assign,assignment]
+    run.Recorder.close = fail  # type: ignore[method-assign,assignment] # of this run
     run.key(10, Toggle("record"))
     run.key(40, Toggle("record"))
     run.play(8)
@@ -837,7 +842,7 @@ def test_closing_a_recording_does_not_count_into_the_frame_rate(run: Run) -> Non
     def slow(_: FakeRecorder) -> None:
         run.clock.time += 1.8
 
-    run.Recorder.close = slow  # type: ignore[method-assign,assignment]
+    run.Recorder.close = slow  # type: ignore[method-assign,assignment] # of this run
     run.play(2, record=run.folder / "a.mp4")
     assert run.show.statistics()["fps_shown"] == pytest.approx(30, abs=0.01)
 
@@ -845,7 +850,7 @@ def test_closing_a_recording_does_not_count_into_the_frame_rate(run: Run) -> Non
 def test_the_rates_are_those_of_the_last_second() -> None:
     figures = Figures(30)
     for n in range(300):
-        frame = None if n % 3 else FakeSupply(0).tick(1.0).frame  # type: ignore[union-attr]
+        frame = None if n % 3 else Frame(flat(0), n, 0, n / 30, True)
         figures.showed(Shown(flat(0), frame, late=False), n * PERIOD, n * PERIOD)
     assert figures.fps_shown == 30
     assert figures.fps_sampled == 10

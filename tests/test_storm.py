@@ -54,7 +54,7 @@ class Storm:
 
     def pictures(self, ticks: int) -> list[np.ndarray]:
         """The pictures of so many ticks."""
-        found = []
+        found: list[np.ndarray] = []
         while len(found) < ticks:
             frame = self.ring.take()
             if frame is None:

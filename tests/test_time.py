@@ -177,7 +177,7 @@ def test_the_evaluations_of_a_turn_are_known_before_it_is_made(machine: Make) ->
         make(frames)
         told.append((expected, show.model.calls - before))
 
-    show.producer._make = counted  # type: ignore[method-assign]
+    show.producer._make = counted  # type: ignore[method-assign] # counts and does the same
     show.play(30)
     assert all(expected >= came for expected, came in told)
     exact = sum(expected == came for expected, came in told) / len(told)
