@@ -682,11 +682,14 @@ def test_the_cursor_is_hidden_in_fullscreen_and_after_a_rest(screen: str) -> Non
 
 
 @on_screen
-def test_the_window_is_there_soon() -> None:
-    start = time.monotonic()
+def test_the_window_is_opened_with_little_work() -> None:
+    """Half a second of a processor at most, whatever else runs on it."""
+    start = time.process_time()
     with Display("soon", False, 0, "fit", True, (80, 80)) as display:
         display.splash(["ember"], 0)
-        assert time.monotonic() - start < 15  # 0.1 s on a quiet machine
+        spent_s = time.process_time() - start
+        print(f"{spent_s:.3f} s")
+        assert spent_s < 0.5
 
 
 def raises_no_screen() -> None:
