@@ -248,7 +248,7 @@ class FakeRecorder:
     refuses: str | None = None
 
     def __init__(self, path: Any, fps: float, width: int, height: int, about: Any) -> None:
-        from lwlive.stage.movie import RecordError
+        from lwlive.movie import RecordError
 
         if self.refuses:
             raise RecordError(self.refuses)
@@ -271,3 +271,6 @@ class FakeRecorder:
 
     def close(self) -> None:
         self.closed = True
+
+    def leave(self) -> None:
+        assert self.closed

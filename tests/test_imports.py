@@ -10,22 +10,23 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGE = ("lwlive.stage", "lwlive.params", "lwlive.preset", "lwlive.ring", "lwlive.link")
+STAGE += ("lwlive.movie", "lwlive.files")
 ONLY_IN = {  # library: the modules, or packages, that may import it
     "torch": ("lwlive.engine", "lwlive.render"),
     "diffusers": ("lwlive.engine",),
     "transformers": ("lwlive.engine",),
     "tokenizers": ("lwlive.engine",),
     "pygame": ("lwlive.stage.display", "lwlive.stage.keys", "lwlive.stage.hud"),
-    "av": ("lwlive.stage.movie", "lwlive.render"),
+    "av": ("lwlive.movie", "lwlive.render.sound"),
     "pythonosc": ("lwlive.stage.osc",),
     "PIL": ("lwlive.render",),
-    "scipy": ("lwlive.render.sound",),
+    "scipy": ("lwlive.render.drums",),
     "ray": ("lwlive.render.cluster",),
     "xformers": ("lwlive.engine.attention",),
     "lpips": ("lwlive.render.distance",),
 }
-WITHOUT_TORCH = ("settings", "timing", "frames", "movie", "picture", "sound", "journal", "command")
-WITHOUT_TORCH += ("distance",)
+WITHOUT_TORCH = ("settings", "timing", "frames", "picture", "sound", "journal", "command")
+WITHOUT_TORCH += ("distance", "drums")
 ARITHMETIC = ("lwlive.engine.walk", "lwlive.engine.sampler")
 WORLDLY = "threading _thread time datetime socket multiprocessing concurrent asyncio queue"
 WORLDLY += " subprocess pathlib io tempfile shutil"

@@ -14,6 +14,8 @@ from lwlive.checkpoint import FACTOR, Additions, ModelError, own_values, size_of
 from lwlive.params import Config, ControlError, Params, checked, live
 from lwlive.render import journal, timing
 from lwlive.render.distance import preferred
+from lwlive.render.frames import open_folder, place_of
+from lwlive.render.identity import weights
 from lwlive.render.picture import check
 from lwlive.render.settings import (
     FRAMES,
@@ -60,7 +62,6 @@ def main(args: Sequence[str]) -> int:
     try:
         settings, place = parse(args)
         from lwlive.render import work
-        from lwlive.render.frames import open_folder
 
         settings = work.budgeted(settings, place)
         work.run(open_folder(place, settings, settings.render.overwrite))
@@ -84,6 +85,7 @@ def parse(args: Sequence[str]) -> tuple[Settings, Path]:
     render = flags.filled(Render, given)
     defaults = {name: default for name, (default, _) in OTHERWISE.items()}
     config = flags.filled(Config, defaults | {n: v for n, v in given.items() if n in SHARED}, rows)
+    place = place_of(config.folder, render.name)
     values: dict[str, object] = {}
     if config.preset is not None:
         found = preset.find(config.preset, config.folder)
@@ -96,7 +98,7 @@ def parse(args: Sequence[str]) -> tuple[Settings, Path]:
         settings = _replayed(render, config, given, keyframes, values)
     else:
         settings = _settings(render, config, keyframes, values)
-    return settings, config.folder / render.name
+    return settings, place
 
 
 def ordered(args: Sequence[str]) -> tuple[list[dict[str, Any]], list[str]]:
@@ -208,12 +210,11 @@ def _machine(
 ) -> dict[str, Any]:
     """The part of the settings that tells model and machine."""
     from lwlive.engine.measure import device_of
-    from lwlive.engine.packages import key
 
     device = device_of(config.device)
     return {
         **{name: getattr(config, name) for name in (*SOURCES, "offline", "cache")},
-        "weights": key(str(folder), size, device, added),
+        "weights": weights(folder, added),
         "size": size,
         "device": device,
         "precision": "float32" if device == "cpu" else "float16",
@@ -253,9 +254,9 @@ def _timed(
     fps = Fraction(render.fps)
     loop, sound = params["loop"], None
     if render.audio is not None:
-        from lwlive.render.sound import length
+        from lwlive.render.drums import heard
 
-        sound = length(render.audio)
+        sound = heard(render.audio).seconds
     if render.num_steps is not None:
         per = Fraction(render.num_steps)
     elif render.seconds is not None:

@@ -24,7 +24,6 @@ log = logging.getLogger("lwlive")
 FRAMES = 10_000  # of a walk without an end, where no number is given
 SOURCES = ("model", "lora", "decoder", "scheduler")  # of Config: what makes the pictures
 PER_KEYFRAME = 200  # frames from one keyframe to the next, where nothing else tells
-TOLD = 5  # differences from earlier settings
 
 
 Measure = Literal["pyramid", "lpips"]
@@ -56,7 +55,10 @@ class Render(BaseModel):
     output: Literal["both", "frames", "movie"] = Field("both", description="what is kept")
     format: Literal["jpg", "png"] = Field("jpg", description="of the frames")
     quality: int = Field(90, ge=1, le=100, description="of JPEG frames")
-    crf: int = Field(10, ge=0, le=51, description="of the movie (x264): 0 is without loss")
+    crf: int = Field(10, ge=0, le=51, description="of the movie (x264): 0 is the finest")
+    all_intra: bool = Field(
+        False, description="make every frame of the movie a key frame, to scrub and reverse it live"
+    )
     budget: int | None = Field(
         None, ge=2, description="pictures sampled from one keyframe to the next, where most changes"
     )
@@ -90,12 +92,6 @@ class Render(BaseModel):
     overwrite: bool = Field(False, description="start anew, whatever is there")
 
 
-# These change no frame, or are told by the joints.
-MADE_BY = {"name", "max_frames", "fps", "num_steps", "seconds", "output", "crf", "overwrite"}
-RUN_BY = {"overwrite", "ray", "workers"}  # these do not even change what is made
-MADE_BY |= RUN_BY
-
-
 class Key(BaseModel):
     """One keyframe of a blend, complete."""
 
@@ -124,7 +120,7 @@ class Settings(BaseModel):
     scheduler: str | None = None
     offline: bool = False
     cache: Path | None = None
-    weights: str  # digest of the checkpoint's files, and of what is added to it
+    weights: dict[str, str]  # digests of what the model's files bring in, as identity.py has them
     size: tuple[int, int]  # width, height
     device: str
     precision: str
@@ -173,44 +169,20 @@ def told(settings: Settings) -> str:
 
     The same for whatever gives the same frames and movie.
     """
-    without: Any = {"offline": True, "cache": True, "render": RUN_BY}
+    without: Any = {"offline": True, "cache": True, "render": {"overwrite", "ray", "workers"}}
     both = {"settings": settings.model_dump(mode="json", exclude=without), "versions": versions()}
     return json.dumps(both, indent=2)
 
 
-def identity(settings: dict[str, Any]) -> dict[str, Any]:
-    """What frames depend on, flat and by the names that people use, of told settings."""
-    open_ended = not settings["keys"] and not settings["render"]["journal"]
-    apart = ("params", "render", "keys", "files", "offline", "cache")
-    flat = {k: v for k, v in settings.items() if k not in apart}
-    if open_ended:  # further frames change none of those before
-        flat["frames a keyframe"] = flat.pop("joints")[1]
-        flat.pop("frames")
-    flat |= {k: v for k, v in settings["render"].items() if k not in MADE_BY}
-    if settings["render"]["audio"]:
-        flat["fps"] = settings["render"]["fps"]
-    flat |= settings["params"] | settings["files"]
-    for i, key in enumerate(settings["keys"]):
-        flat |= {f"keyframe {i + 1}: {name}": value for name, value in key.items()}
-    return flat
-
-
-def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What differs between two told settings, each in a few words, what was given first."""
-    before, after = identity(old), identity(new)
-    found = [n for n in {**before, **after} if before.get(n) != after.get(n)]
-    found.sort(key=lambda n: n not in {*Params.model_fields, *Render.model_fields, *SOURCES})
-    told_of = [f"{n} was {_short(before.get(n))} and is {_short(after.get(n))}" for n in found]
-    return told_of if len(found) <= TOLD else [*told_of[:TOLD], f"and {len(found) - TOLD} more"]
-
-
-def _short(value: object) -> str:
-    text = "not given" if value is None else repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def regular(path: Path) -> None:
+    """Raises RenderError for what is no plain file: a folder, a pipe or a device has no end."""
+    if path.exists() and not path.is_file():
+        raise RenderError(f"{path} is no file; give one that can be read from begin to end")
 
 
 def digest(path: Path) -> str:
     """What a file holds, in a few letters. Raises RenderError."""
+    regular(path)
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]

@@ -2,12 +2,16 @@
 
 | thread | runs | may wait for |
 |---|---|---|
-| the show's | `Recorder(...)`, `put`, `close` | `close`: two seconds at most, nothing else |
+| the show's | `Recorder(...)`, `put` | nothing |
+| one that may wait | `close` | two seconds, and until the file is ordinary |
 | recorder | `Movie`: choosing an encoder, encoding, the file | its queue, the encoder, the disk |
+| any | `leave` | nothing |
 
 Frames are copied into preallocated slots; slot numbers travel through two lists, `_free` and
 `_filled`, and a slot belongs to whoever took its number. When no slot is free the frame is counted
 and its time kept: a frame's time stamp is its number, so a gap is shown as a longer frame.
+While it runs the file is in fragments, which a killed process leaves playable. At a proper end it
+is made an ordinary one, with its length in front; where that fails it stays as it is, and plays.
 The recorder knows nothing of parameters, windows or the walk, and nothing it meets ends the show.
 """
 
@@ -26,8 +30,8 @@ from typing import Self
 
 import numpy as np
 
+from lwlive.movie import LIVE, Movie, RecordError, rate_of
 from lwlive.ring import Pixels
-from lwlive.stage.movie import Movie, RecordError, rate_of
 
 _log = logging.getLogger(__name__)
 
@@ -69,7 +73,13 @@ class Recorder:
         self._rate = rate_of(fps)
         self._metadata = dict(metadata)
         count = max(4, min(math.ceil(fps * _QUEUE_S), _QUEUE_BYTES // (height * width * 3)))
-        self._slots = np.empty((count, height, width, 3), np.uint8)
+        try:
+            self._slots = np.empty((count, height, width, 3), np.uint8)
+        except MemoryError:
+            raise RecordError(
+                f"there is no memory to record {width}x{height}: {count} pictures take "
+                f"{count * height * width * 3 / 2**20:.0f} MB; choose a smaller size"
+            ) from None
         self._free = list(range(count))  # last in, first out: an idle queue touches one slot
         self._filled: queue.SimpleQueue[tuple[int, int] | None] = queue.SimpleQueue()
         self._missed = 0  # no free slot; counted by the show's thread
@@ -79,9 +89,14 @@ class Recorder:
         self._closed = False
         self._deadline = math.inf  # written once by `close`, a float is read whole
         self._opened = threading.Event()
+        self._whole = threading.Event()  # everything is in the file, which may still be made over
+        self._left_as_it_is = threading.Event()
         _check_writable(path)
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # no memory for it, or too many
+            raise RecordError(f"cannot record to {path}: {error}") from None
 
     def __enter__(self) -> Self:
         return self
@@ -136,18 +151,27 @@ class Recorder:
         self._filled.put((slot, pts))
 
     def close(self) -> None:
-        """End the recording within two seconds; frames that take longer are dropped, counted."""
+        """End the recording within two seconds; frames that take longer are dropped, counted.
+
+        Then wait until the file is an ordinary one, which takes as long as copying it, or `leave`.
+        """
         if self._closed:
             return
         self._closed = True
         self._deadline = time.monotonic() + _CLOSE_S
         self._filled.put(None)
-        self._thread.join(_CLOSE_S + _JOIN_S)
-        if self._thread.is_alive() and self.failed is None:
+        self._whole.wait(_CLOSE_S + _JOIN_S)
+        if self._whole.is_set():
+            self._thread.join()
+        elif self._thread.is_alive() and self.failed is None:
             self._end(
                 f"the disk or the encoder did not finish {self.path} in time; the file is left "
                 "as it is and should play up to its last seconds"
             )
+
+    def leave(self) -> None:
+        """Leave the file in fragments where it is not ordinary yet; `close` then returns."""
+        self._left_as_it_is.set()
 
     def _end(self, sentence: str) -> None:
         self.failed = sentence
@@ -156,7 +180,7 @@ class Recorder:
 
     def _run(self) -> None:
         try:
-            movie = Movie(self.path, self._rate, *self._slots.shape[2:0:-1], self._metadata)
+            movie = Movie(self.path, self._rate, *self._slots.shape[2:0:-1], self._metadata, LIVE)
             try:
                 self.encoder = movie.encoder
                 _log.info("recording %s with %s", self.path, movie.encoder)
@@ -168,11 +192,33 @@ class Recorder:
                     movie.close()
                 raise
             movie.close()
+            self._whole.set()
+            self._make_ordinary(movie)
         except Exception as error:  # whatever an encoder or a disk does, the show goes on
             self._end(_sentence(self.path, error, self.frames))
             self._left += sum(item is not None for item in self._drain())
         finally:
             self._opened.set()
+            self._whole.set()
+
+    def _make_ordinary(self, movie: Movie) -> None:
+        """What goes wrong here loses nothing: the file in fragments is complete, and plays."""
+        try:
+            movie.made_ordinary(lambda: not self._left_as_it_is.is_set())
+        except FileNotFoundError:
+            self._end(
+                f"the recording {self.path} is gone: its file or its folder was removed meanwhile"
+            )
+        except Exception as error:
+            why = getattr(error, "strerror", None) or error
+            _log.warning(
+                "%s stays in fragments, which most players play: it could not be made an ordinary "
+                "file (%s)",
+                self.path,
+                why,
+            )
+        if self._left_as_it_is.is_set():
+            _log.warning("%s stays in fragments, which most players play", self.path)
 
     def _encode(self, movie: Movie) -> None:
         while (item := self._filled.get()) is not None:

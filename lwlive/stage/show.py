@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lwlive import __version__, preset
+from lwlive.movie import RecordError
 from lwlive.params import SAMPLED, Config, ControlError, Controls, bounds, kind
 from lwlive.ring import Pixels
 from lwlive.stage import hud, memory
 from lwlive.stage.figures import Figures
 from lwlive.stage.journal import Journal
 from lwlive.stage.master import Master, dimmed
-from lwlive.stage.movie import RecordError
 from lwlive.stage.osc import Osc, OscError
 from lwlive.stage.recorder import free_path
 from lwlive.stage.supply import EngineFailure, Shown, Supply

@@ -7,6 +7,7 @@ does not fill the folder with files. This file knows nothing of windows, paramet
 
 import math
 import threading
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from lwlive.ring import Pixels
 from lwlive.stage.recorder import Recorder, free_path
 
+ORDINARY_S = 60.0  # at the end of a show, for files to become ordinary; systemd kills after 90
 STANDS_S = 0.3  # a level that changed before it stood so long is not followed until it does
 
 
@@ -72,9 +74,15 @@ class Takes:
             thread.start()
 
     def close(self) -> None:
-        """End the recording and wait for every file to be closed."""
+        """End the recording and wait for every file to be closed.
+
+        One that takes longer than ORDINARY_S to become ordinary is left in fragments.
+        """
         self.end()
-        for _, thread in self._closing:
+        until = time.monotonic() + ORDINARY_S
+        for recorder, thread in self._closing:
+            thread.join(max(0.0, until - time.monotonic()))
+            recorder.leave()
             thread.join()
 
     def summary(self) -> dict[str, Any] | None:
