@@ -12,13 +12,13 @@ from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
-from scipy.ndimage import median_filter
+from scipy.ndimage import rank_filter
 
 from lwlive.render.sound import Numbers, blocks
 
 RATE = 22_050  # samples a second
 WINDOW, HOP = 2048, 512  # samples
-ROWS = 2048  # of the spectrogram taken together
+ROWS = 512  # of the spectrogram taken together
 SPAN = 31  # bins of both medians
 STILL = 0.1  # the walk's share of its mean speed where nothing is heard
 
@@ -84,10 +84,23 @@ def _spectrogram(sound: Iterable[Numbers]) -> Iterator[Numbers]:
 
 
 def _energy(rows: Numbers) -> Numbers:
-    steady = median_filter(rows, (SPAN, 1)) ** 2
-    sudden = median_filter(rows, (1, SPAN)) ** 2
+    steady = _medians(rows.T).T ** 2
+    sudden = _medians(rows) ** 2
     share = sudden / np.maximum(steady + sudden, 1e-12)
     found: Numbers = np.sqrt(np.mean((rows * share) ** 2, axis=1))
+    return found
+
+
+def _medians(rows: Numbers) -> Numbers:
+    """Medians along each row, which is ten times as fast in scipy as along an axis of all.
+
+    Mirrored at its ends here, since scipy is wrong about rows of two.
+    """
+    edge = SPAN // 2
+    padded = np.pad(rows, ((0, 0), (edge, edge)), mode="symmetric")
+    found = np.empty_like(rows, order="C")
+    for row, into in zip(padded, found, strict=True):
+        into[:] = rank_filter(row, edge, size=SPAN)[edge:-edge]
     return found
 
 
