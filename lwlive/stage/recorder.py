@@ -238,6 +238,8 @@ class Recorder:
 
 
 def _check_writable(path: Path) -> None:
+    if path.is_fifo():  # opening it would wait for a reader, and the recorder for the next
+        raise RecordError(f"cannot record to {path}: it is a pipe; give the name of a file")
     try:
         with path.open("ab"):
             pass
