@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from lwlive.engine.loop import Costs
@@ -270,6 +273,104 @@ def test_what_is_no_journal_gets_a_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "j").write_text(text)
     with pytest.raises(RenderError, match="j "):
         journal.read(tmp_path / "j")
+
+
+HEAD = {"config": {"fps": 30}, "size": [8, 8]}
+FIRST = {"tick": 0, "begin": 0.0, "nexts": 0, "params": {"seed": 1}}
+HOSTILE: list[tuple[str, str]] = [
+    (json.dumps({**HEAD, "size": size}), "line 1")
+    for size in ([0, 7], [8], [8, 12], [-8, 8], [8, 1e9], ["8", 8], None, [True, 8], [8, 2**40])
+]
+HOSTILE += [
+    (json.dumps({**HEAD, "config": config}), "line 1")
+    for config in (None, [], {"fps": 0}, {"fps": "x"}, {"fps": 1e9}, {"model": 3}, {"lora": "x"})
+]
+HOSTILE += [
+    (f"{json.dumps(HEAD)}\n{json.dumps({**FIRST, **line})}", "line 2")
+    for line in (
+        {"tick": 1e12},
+        {"tick": 10**12},
+        {"tick": -1},
+        {"tick": 0.5},
+        {"tick": None},
+        {"tick": float("nan")},
+        {"begin": float("nan")},
+        {"begin": float("inf")},
+        {"begin": -1},
+        {"begin": "0"},
+        {"begin": True},
+        {"repeat": 10**12},
+        {"repeat": -1},
+        {"repeat": "1"},
+        {"back": -1},
+        {"back": 1e300},
+        {"nexts": -1},
+        {"nexts": "many"},
+        {"params": []},
+        {"params": {"speed": float("nan")}},
+        {"params": {"prompt": None}},
+        {"params": {"nothing": 1}},
+        {"between": [0, 0]},
+        {"between": [2, 1]},
+        {"between": 3},
+        {"between": [0, 10**12]},
+        {"paced": "yes"},
+        {"eased": 1},
+        {"dtype": "float99"},
+        {"dtype": []},
+        {"master": {"fade": float("inf")}},
+        {"master": None},
+    )
+]
+HOSTILE += [
+    (f'{json.dumps(HEAD)}\n{{"tick": 0, "begin": 1e999, "nexts": 0, "params": {{}}}}', "line 2"),
+    ("[" * 100_000, "line 1"),
+    ("9" * 10_000, "line 1"),
+    ("x" * 2_000_000, "line 1"),
+]
+
+
+@pytest.mark.parametrize(("text", "where"), HOSTILE)
+def test_a_hostile_journal_gets_a_sentence_quickly(tmp_path: Path, text: str, where: str) -> None:
+    (tmp_path / "j").write_text(f"{text}\n")
+    started = time.process_time()
+    with pytest.raises(RenderError, match=f"j is no journal of lwlive: {where}: ") as caught:
+        journal.read(tmp_path / "j")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400 + len(str(tmp_path))
+    assert time.process_time() - started < 2
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=6,
+)
+KEYS = ("tick", "begin", "nexts", "params", "back", "between", "repeat", "master", "dtype", "paced")
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(KEYS), JSON, max_size=5), max_size=4), st.binary())
+def test_any_line_is_taken_or_told(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[dict[str, Any]], end: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "j"
+    whole = [HEAD, FIRST, *({"tick": 0, **line} for line in lines)]
+    path.write_bytes("".join(json.dumps(line) + "\n" for line in whole).encode() + end)
+    try:
+        played = journal.read(path)
+    except RenderError as error:
+        sentence = str(error)
+    else:
+        sentence = f"{path} has {played.ticks} pictures"
+        assert 1 <= played.ticks <= journal.MOST
+    assert str(path) in sentence
+    assert "\n" not in sentence
+
+
+def test_what_is_no_file_is_no_journal(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(RenderError, match=str(path)):
+            journal.read(path)
 
 
 def test_a_journal_holds_only_what_parameters_take(tmp_path: Path) -> None:

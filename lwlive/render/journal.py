@@ -1,6 +1,7 @@
 """A journal read: what took effect on which tick.
 
-The format is told in lwlive/stage/journal.py. This file knows nothing of torch.
+The format is told in lwlive/stage/journal.py. A journal may come from anybody, so each line is held
+against what the show writes. This file knows nothing of torch.
 """
 
 import json
@@ -8,9 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lwlive.params import Config, ControlError, checked
-from lwlive.render.settings import SOURCES, RenderError
+from pydantic import ValidationError
+
+from lwlive.checkpoint import FACTOR
+from lwlive.params import Config, Params, checked
+from lwlive.render.settings import SOURCES, RenderError, regular
 from lwlive.stage.journal import Between
+
+LONGEST_LINE = 2**20  # bytes
+LEAP_S = 60.0  # between two lines; what is repeated for longer says so
+MOST = 10_000_000  # pictures: ninety hours at 30 a second
+FAR = 1e9  # keyframes
+LARGEST = 16_384  # pixels
+DTYPES = ("float32", "bfloat16", "float16")
+OWN = tuple(n for n, field in Params.model_fields.items() if field.default is None)
 
 
 @dataclass
@@ -41,52 +53,109 @@ class Performance:
 
 def read(path: Path) -> Performance:
     """Read a journal up to its last whole line. Raises RenderError."""
+    regular(path)
+    number, found = 0, None
+    params: dict[str, Any] = {}
     try:
-        text = path.read_bytes()
+        with path.open("rb") as file:
+            while (line := file.readline(LONGEST_LINE)).endswith(b"\n"):  # else it is not whole
+                number += 1
+                told = json.loads(line, parse_constant=_no_number)
+                if found is None:
+                    found = _begun(told)
+                else:
+                    _take(found, told, params)
+            if len(line) == LONGEST_LINE:
+                raise ValueError("it is longer than any that a show writes")
     except OSError as error:
         raise RenderError(f"cannot read the journal {path}: {error.strerror}") from None
-    lines = text.split(b"\n")[:-1]  # what follows the last line's end is not whole
-    if not lines:
+    except ValueError as error:
+        raise _refused(path, number, _first_line(error)) from None
+    except (KeyError, TypeError, IndexError, AttributeError, RecursionError):
+        raise _refused(path, number, "it has another form than those that a show writes") from None
+    if found is None:
         raise RenderError(f"{path} is no journal of lwlive: there is no whole line in it")
-    number = 0
-    try:
-        head = json.loads(lines[0])
-        width, height = head["size"]
-        config = {n: v for n, v in head["config"].items() if n in (*SOURCES, "fps")}
-        found = Performance(Config(**config), (int(width), int(height)))
-        params: dict[str, Any] = {}
-        for line in lines[1:]:
-            number += 1
-            _take(found, json.loads(line), params)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, ControlError) as error:
-        raise RenderError(f"{path} is no journal of lwlive: line {number + 1}: {error}") from None
     if 0 not in found.changes or found.changes[0].begin is None:
         raise RenderError(f"{path} ends before the first picture; there is nothing to render")
     return found
 
 
+def _refused(path: Path, number: int, why: str) -> RenderError:
+    return RenderError(f"{path} is no journal of lwlive: line {max(1, number)}: {why}")
+
+
+def _first_line(error: Exception) -> str:
+    """What is wrong, in one line: pydantic has several."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return " ".join(str(error).splitlines())
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number that a show writes")
+
+
+def _whole(value: Any, low: int, high: int, what: str) -> int:
+    """A whole number in its range. Raises ValueError."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ValueError(f"{what} is a whole number from {low} to {high}, not {str(value)[:40]}")
+    return value
+
+
+def _switch(value: Any, what: str) -> bool | None:
+    if value is not None and not isinstance(value, bool):
+        raise ValueError(f"{what} is true or false, not {str(value)[:40]}")
+    return value
+
+
+def _begun(head: dict[str, Any]) -> Performance:
+    """A performance of which only the first line is known."""
+    sides = head["size"]
+    if not isinstance(sides, list) or len(sides) != 2:
+        raise ValueError(f"size is a width and a height, not {str(sides)[:40]}")
+    width, height = (_whole(side, FACTOR, LARGEST, "a side in pixels") for side in sides)
+    if width % FACTOR or height % FACTOR:
+        raise ValueError(f"the sides of a picture are multiples of {FACTOR}, not {width}x{height}")
+    config = {n: v for n, v in head["config"].items() if n in (*SOURCES, "fps")}
+    return Performance(Config(**config), (width, height))
+
+
 def _take(found: Performance, line: dict[str, Any], params: dict[str, Any]) -> None:
     """One line into the performance. `params`: those in effect, brought up to date."""
-    tick = int(line["tick"])
-    found.ticks = max(found.ticks, tick + int(line.get("repeat", 1)))
+    fps = found.config.fps
+    tick = _whole(line["tick"], 0, MOST, "tick")
+    if tick > found.ticks + LEAP_S * fps:  # it writes a line a second
+        raise ValueError(f"tick {tick} does not follow {found.ticks}")
     if "repeat" in line:
-        found.repeats |= set(range(tick, tick + int(line["repeat"])))
+        repeat = _whole(line["repeat"], 1, MOST - tick, "repeat")
+        found.repeats |= set(range(tick, tick + repeat))
+        found.ticks = max(found.ticks, tick + repeat)
+    found.ticks = max(found.ticks, tick + 1)
+    if line.get("dtype", found.dtype) not in (None, *DTYPES):
+        raise ValueError(f"dtype is one of {', '.join(DTYPES)}, not {str(line['dtype'])[:40]}")
     found.dtype = line.get("dtype", found.dtype)
     if not {"begin", "back", "params", "master", "between", "paced", "eased"} & set(line):
         return
     change = found.changes.setdefault(tick, Tick())
-    change.begin = line.get("begin", change.begin)
-    change.back += int(line.get("back", 0))
+    if "begin" in line:
+        begin = line["begin"]
+        if isinstance(begin, bool) or not isinstance(begin, int | float) or not 0 <= begin <= FAR:
+            raise ValueError(f"a phase is a number from 0 to {FAR:g}, not {str(begin)[:40]}")
+        change.begin = float(begin)
+        if "params" not in line and change.params is None:
+            raise ValueError("a walk begins without params")
+    change.back += _whole(line.get("back", 0), 0, MOST, "back")
     if "params" in line:
         for name, value in line["params"].items():
-            params[name] = None if value is None else checked(name, value)
-        change.params, change.nexts = dict(params), int(line["nexts"])
+            params[name] = None if value is None and name in OWN else checked(name, value)
+        change.params = dict(params)
+        change.nexts = _whole(line["nexts"], 0, 2**53, "nexts")
     if "between" in line:
         which, stride = line["between"]
-        if not 0 <= which < stride:
-            raise ValueError("there is no such in-between")
-        change.between = int(which), int(stride)
-    change.paced = line.get("paced", change.paced)
-    change.eased = line.get("eased", change.eased)
+        stride = _whole(stride, 1, 2**16, "the stride of an in-between")
+        change.between = _whole(which, 0, stride - 1, "the number of an in-between"), stride
+    change.paced = _switch(line.get("paced", change.paced), "paced")
+    change.eased = _switch(line.get("eased", change.eased), "eased")
     if "master" in line:
         change.master = {n: checked(n, value) for n, value in line["master"].items()}
