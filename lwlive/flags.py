@@ -110,5 +110,5 @@ def _sentences(error: ValidationError, rows: Rows) -> str:
         what = f"{one['msg'][0].lower()}{one['msg'][1:]}"
         if one["type"] == "string_pattern_mismatch":
             what = f"this takes {(rows[name][1].description or '').split(';')[0]}"
-        lines.append(f"--{name.replace('_', '-')}: {what}, not {one['input']!r}")
+        lines.append(f"--{name.replace('_', '-')}: {what}, not {one['input']!r:.60}")
     return "; ".join(lines)

@@ -21,6 +21,8 @@ from lwlive.params import Config, ControlError, Params, bounds, checked
 
 log = logging.getLogger("lwlive")
 
+MOST = 10_000_000  # frames of one render
+DAY_S = 86_400.0
 FRAMES = 10_000  # of a walk without an end, where no number is given
 SOURCES = ("model", "lora", "decoder", "scheduler")  # of Config: what makes the pictures
 PER_KEYFRAME = 200  # frames from one keyframe to the next, where nothing else tells
@@ -42,13 +44,13 @@ class Render(BaseModel):
         "walk", min_length=1, description="the folder of the frames and, with .mp4, the movie"
     )
     num_steps: int | None = Field(
-        None, ge=1, description="frames from one keyframe to the next; default: 200"
+        None, ge=1, le=MOST, description="frames from one keyframe to the next; default: 200"
     )
     seconds: float | None = Field(
-        None, gt=0, description="seconds from one keyframe to the next, in place of --num-steps"
+        None, gt=0, le=DAY_S, description="seconds from one keyframe to the next, in place of --num-steps"
     )
     max_frames: int | None = Field(
-        None, ge=1, description="frames in all; default: to the end, 10000 where there is none"
+        None, ge=1, le=MOST, description="frames in all; default: to the end, 10000 where there is none"
     )
     fps: float = Field(10.0, ge=1, le=240, description="frames in a second of the movie")
     eta: float = Field(0.0, ge=0, le=1, description="share of noise in the steps of ddim")
@@ -60,7 +62,7 @@ class Render(BaseModel):
         False, description="make every frame of the movie a key frame, to scrub and reverse it live"
     )
     budget: int | None = Field(
-        None, ge=2, description="pictures sampled from one keyframe to the next, where most changes"
+        None, ge=2, le=MOST, description="pictures sampled from one keyframe to the next, where most changes"
     )
     budget_seconds: float | None = Field(
         None, gt=0, description="the same, as time for the whole render"
@@ -87,7 +89,7 @@ class Render(BaseModel):
         None, description="spread over a Ray cluster at this address; without one: this machine's"
     )
     workers: int | None = Field(
-        None, ge=1, description="of the cluster; default: one a GPU, or one for every four cores"
+        None, ge=1, le=10_000, description="of the cluster; default: one a GPU, or one for every four cores"
     )
     overwrite: bool = Field(False, description="start anew, whatever is there")
 
@@ -201,8 +203,13 @@ def key_of(number: int, given: dict[str, Any], params: dict[str, Any]) -> Key:
             raise RenderError(f"keyframe {number + 1} has no {name!r}; it takes {', '.join(known)}")
     values = {n: checked(n, given[n], offline=True) for n in KEY_VALUES if n in given}
     seconds = given.get("seconds")
-    if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
-        raise RenderError(f"a keyframe's seconds are a number above 0, not {seconds!r}")
+    numbers = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if seconds is not None and not (numbers and 0 < seconds <= DAY_S):
+        raise RenderError(
+            f"a keyframe's seconds are a number above 0, up to {DAY_S:.0f}, not {seconds!r:.60}"
+        )
+    if not isinstance(given.get("picture"), Path | None):
+        raise RenderError(f"a keyframe's picture is a file's name, not {given['picture']!r:.60}")
     index = 0 if "seed" in values else number
     complete = {n: params[n] for n in KEY_VALUES} | values
     return Key(**complete, index=index, seconds=seconds, picture=given.get("picture"))
