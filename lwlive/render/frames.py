@@ -86,7 +86,7 @@ class Frames:
 def place_of(folder: Path, name: str) -> Path:
     """The folder for the frames. Raises RenderError for a name that files cannot have."""
     place = folder / name
-    if place.name in ("", ".."):
+    if Path(name).name in ("", ".."):
         raise RenderError(f"--name {name!r} is the name of no new folder; give one such as walk")
     room = _longest_name(folder) - len(os.fsencode(f"..mp4.{2**22}"))  # of the longest, a draft
     length = len(os.fsencode(place.name))
@@ -111,13 +111,16 @@ def open_folder(folder: Path, settings: Settings, overwrite: bool) -> Frames:
     """
     if folder.exists() and not folder.is_dir():
         raise RenderError(f"{folder} is a file and no folder; choose another --name")
+    frames = Frames(folder, settings)
+    alone = settings.render.output == "movie" and not overwrite and not folder.exists()
+    if alone and frames.movie_is_made():
+        return frames
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RenderError(
             f"the folder {folder} cannot be made: {error.strerror}; choose another --folder"
         ) from None
-    frames = Frames(folder, settings)
     if frames.movie.is_dir():
         raise RenderError(
             f"{frames.movie} is a folder, where the movie is to be; choose another --name"

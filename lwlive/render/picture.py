@@ -169,6 +169,8 @@ def is_whole(path: Path, size: tuple[int, int]) -> bool:
             end = file.read()
             file.seek(0)
             with Image.open(file) as image:
+                if image.format == "PNG":
+                    image.verify()  # its sums; a JPEG has none
                 ended = end.endswith(END_OF_PNG if image.format == "PNG" else END_OF_JPEG)
                 return image.size == size and ended
     except Exception:  # as above: a spoilt file can raise anything

@@ -47,10 +47,16 @@ class Render(BaseModel):
         None, ge=1, le=MOST, description="frames from one keyframe to the next; default: 200"
     )
     seconds: float | None = Field(
-        None, gt=0, le=DAY_S, description="seconds from one keyframe to the next, in place of --num-steps"
+        None,
+        gt=0,
+        le=DAY_S,
+        description="seconds from one keyframe to the next, in place of --num-steps",
     )
     max_frames: int | None = Field(
-        None, ge=1, le=MOST, description="frames in all; default: to the end, 10000 where there is none"
+        None,
+        ge=1,
+        le=MOST,
+        description="frames in all; default: to the end, 10000 where there is none",
     )
     fps: float = Field(10.0, ge=1, le=240, description="frames in a second of the movie")
     eta: float = Field(0.0, ge=0, le=1, description="share of noise in the steps of ddim")
@@ -62,7 +68,10 @@ class Render(BaseModel):
         False, description="make every frame of the movie a key frame, to scrub and reverse it live"
     )
     budget: int | None = Field(
-        None, ge=2, le=MOST, description="pictures sampled from one keyframe to the next, where most changes"
+        None,
+        ge=2,
+        le=MOST,
+        description="pictures sampled from one keyframe to the next, where most changes",
     )
     budget_seconds: float | None = Field(
         None, gt=0, description="the same, as time for the whole render"
@@ -89,7 +98,10 @@ class Render(BaseModel):
         None, description="spread over a Ray cluster at this address; without one: this machine's"
     )
     workers: int | None = Field(
-        None, ge=1, le=10_000, description="of the cluster; default: one a GPU, or one for every four cores"
+        None,
+        ge=1,
+        le=10_000,
+        description="of the cluster; default: one a GPU, or one for every four cores",
     )
     overwrite: bool = Field(False, description="start anew, whatever is there")
 

@@ -39,7 +39,7 @@ def run(frames: Frames) -> None:
         log.info(f"{settings.frames} frames are in {frames.movie} already")
     else:
         _make_movie(frames)
-    if only_movie:
+    if only_movie and frames.folder.exists():
         frames.remove()
 
 
