@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -265,6 +266,17 @@ def test_settings_reach_the_disk_before_the_first_frame(
     monkeypatch.setattr(files, "settle_names", lambda folder: (names(folder), done.append("names")))
     assert room.render("--output", "frames") == 0
     assert done[:3] == ["settings.json", "names", "frame000000.jpg"]
+
+
+def test_a_render_without_memory_is_told(
+    room: Room, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(work.Studio, "files", lambda *_: torch.empty(2**50))
+    assert room.render("--batch", "3") == 1
+    assert "no memory for frames of 64x64, 3 together" in caplog.messages[-1]
+    assert room.render("--overwrite", "--batch", "3") == 1
+    monkeypatch.undo()
+    assert room.render("--batch", "3") == 0
 
 
 def test_a_movie_that_fails_leaves_frames_and_names_itself(

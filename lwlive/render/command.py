@@ -2,7 +2,8 @@
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,9 @@ def main(args: Sequence[str]) -> int:
         settings, place = parse(args)
         from lwlive.render import work
 
-        settings = work.budgeted(settings, place)
-        work.run(open_folder(place, settings, settings.render.overwrite))
+        with _enough_memory(settings):
+            settings = work.budgeted(settings, place)
+            work.run(open_folder(place, settings, settings.render.overwrite))
     except (ControlError, ModelError) as error:
         log.error(error)
         return 1
@@ -72,6 +74,21 @@ def main(args: Sequence[str]) -> int:
         log.error(f"{error.filename or 'the render'}: {error.strerror or error}")
         return 1
     return 0
+
+
+@contextmanager
+def _enough_memory(settings: Settings) -> Iterator[None]:
+    """Raises RenderError where memory runs out, which torch says by an error of its own kind."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        width, height = settings.size
+        raise RenderError(
+            f"there is no memory for frames of {width}x{height}, {settings.batch} together; "
+            "give --batch 1, --tiled or a smaller --size"
+        ) from error
 
 
 def parse(args: Sequence[str]) -> tuple[Settings, Path]:
