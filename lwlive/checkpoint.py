@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lwlive.params import ControlError, checked
+from lwlive.params import ControlError, spec
 
 EMBER = Path(__file__).parent / "ember"
 OWN = "lwlive.json"  # in a checkpoint's folder: its own values of live parameters
@@ -100,7 +100,7 @@ def own_values(folder: Path, additions: Additions = Additions()) -> dict[str, An
     """Steps and guidance that suit a checkpoint, as its own files tell. Raises ModelError."""
     if (folder / OWN).is_file() and additions.scheduler is None:
         try:
-            return {name: checked(name, value) for name, value in _json(folder / OWN).items()}
+            return {name: spec(name).checked(value) for name, value in _json(folder / OWN).items()}
         except ControlError as error:
             raise ModelError(f"the checkpoint's file {folder / OWN}: {error}") from None
     if additions.own:

@@ -1,7 +1,8 @@
-"""The command line: flags from the declarations; builds the parts and joins them.
+"""The command line: the first word says what to do; builds the parts of a show and joins them.
 
-The only file that sees everything. Imports are inside functions, since the engine's child imports
-this file again when it is spawned, and the window should not wait for what it does not need.
+The only file that sees everything. Imports are inside functions: the engine's child imports this
+file again when it is spawned, the window should not wait for what it does not need, and Ctrl-C in
+the first tenth of a second finds `main` ready for it.
 """
 
 import contextlib
@@ -9,15 +10,18 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from lwlive import __version__
-from lwlive.checkpoint import Additions, ModelError, size_of
-from lwlive.params import Config, ControlError, Controls, Params, Snapshot, live
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lwlive.checkpoint import Additions
+    from lwlive.config import Config
+    from lwlive.controls import Controls
+    from lwlive.params import Params
     from lwlive.stage.display import Display
     from lwlive.stage.osc import Osc
     from lwlive.stage.supply import Supply
@@ -26,11 +30,16 @@ log = logging.getLogger("lwlive")
 
 LONE_S = 30.0  # a headless show that was not told how long lasts so many seconds
 ABOUT = """A live instrument that walks through an image diffusion model without stopping.
-
-Without a command it starts the show. `lwlive render` writes a walk to disk, `lwlive osc` lists the
-OSC addresses, `lwlive presets` the presets, `lwlive keys` the keys of the window, `lwlive ember`
-the words of the model in the box, `lwlive models` the models known by name; `lwlive models pull
-NAME` fetches one, `lwlive models build NAME` compiles it ahead of the show."""
+Without a command it starts the show."""
+COMMANDS = {
+    "render": "write a walk to disk: frames, a movie, or both",
+    "models": "list the models known by name; fetch one, compile one",
+    "presets": "list the presets",
+    "keys": "list the keys of the window",
+    "osc": "list the OSC addresses",
+    "ember": "list the words that the built-in model knows",
+    "config": "print a file for --config, with every default and its help",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,109 +47,120 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Ctrl-C before the show has begun gives 130, as shells have it.
     """
-    args = list(sys.argv[1:] if argv is None else argv)
     try:
-        if args[:1] == ["osc"]:
-            from lwlive.stage.packet import describe
-
-            print(describe())
-        elif args[:1] == ["presets"]:
-            print(_presets())
-        elif args[:1] == ["keys"]:
-            from lwlive.stage.keys import keys_table
-
-            print(keys_table())
-        elif args[:1] == ["ember"]:
-            from lwlive.vocabulary import table
-
-            print(table())
-        elif args[:1] == ["models"]:
-            from lwlive.models import main as models
-
-            models(args[1:], parse)
-        elif args[:1] == ["render"]:
-            from lwlive.render import command
-
-            return command.main(args[1:])
-        elif args[:1] == ["--version"]:
-            print(f"lwlive {__version__}")
-        else:
-            config, params = parse(args)
-            return perform(config, params)
-    except (ControlError, ModelError) as error:
-        print(f"lwlive: {error}", file=sys.stderr)
-        return 1
+        return _told(list(sys.argv[1:] if argv is None else argv))
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # of a list, when `head` has read enough of it
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the interpreter's last flush
+        return 1
+
+
+def _told(args: list[str]) -> int:
+    from lwlive.checkpoint import ModelError
+    from lwlive.params import ControlError
+
+    try:
+        return _do(args)
+    except (ControlError, ModelError) as error:
+        sentence = str(error)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        sentence = _of_system(error, "this")
+    except ImportError as error:
+        sentence = _of_import(error)
+    from lwlive.logs import one_line
+
+    print(f"lwlive: {one_line(sentence)}", file=sys.stderr)
+    return 1
+
+
+def _do(args: list[str]) -> int:
+    """What the first word asks for. Raises ControlError and ModelError."""
+    from lwlive import arguments, flags, lists
+    from lwlive.params import ControlError
+
+    word, rest = (args[0], args[1:]) if args else ("", [])
+    if word == "--version":
+        print(f"lwlive {__version__}")
+    elif word == "render":
+        from lwlive.render import command
+
+        return command.main(rest)
+    elif word == "models":
+        from lwlive.models import main as models
+
+        models(rest, arguments.parse)
+    elif word in lists.LISTS:
+        flags.read(
+            f"lwlive {word}", COMMANDS[word][:1].upper() + COMMANDS[word][1:] + ".", {}, rest
+        )
+        print(lists.LISTS[word]())
+    elif word and not word.startswith("-"):
+        near = flags.did_you_mean(word, COMMANDS)
+        known = ", ".join(COMMANDS)
+        raise ControlError(f"there is no command {flags.short(word)}{near}; there are {known}")
+    else:
+        return perform(*arguments.parse(args, arguments.PROGRAM, ABOUT, commands=COMMANDS))
     return 0
 
 
-def parse(args: Sequence[str]) -> tuple[Config, Params]:
-    """Config and first values of a show. Raises ControlError; ends the process for --help."""
-    from lwlive import flags, preset
-
-    rows = flags.of_params(name for name in Params.model_fields if live(name).flag)
-    rows |= flags.of_model(Config)
-    given = flags.read("lwlive", ABOUT, rows, args)
-    config = flags.filled(Config, given)
-    values: dict[str, object] = {}
-    if config.preset is not None:
-        values |= preset.load(preset.find(config.preset, config.folder))
-    for name in Params.model_fields:
-        if name in given and live(name).flag:
-            values[name] = flags.value(name, given[name])
-    controls = Controls(Params())
-    controls.load(values)
-    return config, controls.params
-
-
-def _presets() -> str:
-    from lwlive import preset
-
-    rows = [f"{i + 1 if i < 9 else ' '}  {path.stem}" for i, path in enumerate(preset.bundled())]
-    return "\n".join(["Presets, with their keys in the window:", *rows])
-
-
-def perform(config: Config, params: Params) -> int:
+def perform(config: "Config", params: "Params") -> int:
     """The show, from launch to end; returns the exit code."""
-    from lwlive import hub
-    from lwlive.stage.display import NoMonitor
-    from lwlive.stage.packet import OscError
-    from lwlive.stage.show import Show, WallClock, write_statistics
+    from lwlive import destinations, logs
+
+    destinations.check(config)
+    with logs.opened(config.log):
+        return _perform(config, params)
+
+
+def _perform(config: "Config", params: "Params") -> int:
+    from lwlive import destinations, hub
+    from lwlive.checkpoint import ModelError, size_of
+    from lwlive.controls import Controls
+    from lwlive.params import ControlError
+    from lwlive.stage.clock import WallClock
+    from lwlive.stage.sockets import OscError
     from lwlive.stage.supply import EngineFailure
 
-    _check_folders(config)
-    logging.basicConfig(level=logging.INFO, format="lwlive: %(message)s")
-    config = _sparing(config)
     clock = WallClock()
     started = clock.now() - _age_s()
     controls = Controls(params)
-    show: Show | None = None
     try:
+        config = destinations.sparing(config)
         folder, additions = hub.opened(config, log.info)
         size = size_of(folder, config.size)
+        cache = hub.cache_of(config)
         with contextlib.ExitStack() as stack:
+            # The engine takes seconds to load: it starts before the window and its libraries.
             supply = stack.enter_context(
-                _supply(
-                    config, size, folder, additions, hub.cache_of(config), controls, clock.now()
-                )
+                _supply(config, size, folder, additions, cache, controls, clock.now())
             )
             screen = _screen(config, size, stack)
-            config = _alone(config) if screen is None else config
-            osc = _osc(config, stack)
-            show = Show(config, controls, supply, size, clock, started, screen, osc)
-            with _signals(show.end):
+            from lwlive.stage.desk import Desk
+            from lwlive.stage.rig import lone, rigged
+            from lwlive.stage.show import Show
+
+            config = _alone(config) if lone(config, screen) else config
+            desk = Desk(config.folder, controls)
+            osc = _osc(config, stack, desk.say)
+            sources, outputs = rigged(config, size, desk, screen, osc)
+            show = Show(config, desk, supply, size, clock, started, sources, outputs)
+            with _signals(desk.end) as came:
                 try:
                     show.run()
                 finally:
+                    if came:
+                        log.info(f"ended by {came[0]}")
                     if config.stats is not None:
-                        write_statistics(config.stats, show.statistics())
-    except (ModelError, EngineFailure, NoMonitor, OscError, ControlError) as error:
-        log.error(error)
-        return 1
+                        destinations.write_statistics(config.stats, show.statistics())
+    except (ControlError, ModelError, EngineFailure, OscError) as error:
+        return _failed(str(error))
     except OSError as error:
-        log.error(f"{error.filename or 'the show'}: {error.strerror or error}")
-        return 1
+        return _failed(_of_system(error, "the show"))
+    except ImportError as error:
+        return _failed(_of_import(error))
     recording = show.statistics()["recording"]
     if recording is not None and recording["frames"]:
         log.info(f"recorded {recording['frames']} frames in {recording['file']}")
@@ -148,28 +168,28 @@ def perform(config: Config, params: Params) -> int:
     return int(config.record is not None and not done)
 
 
-def _sparing(config: Config) -> Config:
-    """What an earlier show recorded is kept: other names where those given are taken."""
-    from lwlive.stage.recorder import free
+def _failed(sentence: str) -> int:
+    from lwlive.logs import one_line
 
-    taken = {
-        name: path
-        for name in ("record", "journal")
-        if (path := getattr(config, name)) is not None and path.is_file()
-    }
-    others = {name: free(path) for name, path in taken.items()}
-    for name, path in taken.items():
-        log.info(f"--{name}: {path} is there already, so this show's is {others[name]}")
-    return config.model_copy(update=others)
+    log.error(one_line(sentence))
+    return 1
 
 
-def _check_folders(config: Config) -> None:
-    """Say at the start what would fail at the end. A recording that fails is told in the show."""
-    stats, journal = (path and path.parent for path in (config.stats, config.journal))
-    folders = {"--folder": config.folder, "--stats": stats, "--journal": journal}
-    for flag, folder in folders.items():
-        if folder is not None and not folder.is_dir():
-            raise ControlError(f"{flag}: there is no folder {folder}; make it or choose another")
+def _of_system(error: OSError, what: str) -> str:
+    """What the system says, as a sentence."""
+    name = str(error.filename) if error.filename is not None else what
+    name = name if len(name) <= 200 else f"{name[:197]}..."
+    return f"{name}: {error.strerror or error}"
+
+
+def _of_import(error: ImportError) -> str:
+    """What is missing, as a sentence; some of our own errors are one already."""
+    if error.name is None:
+        return str(error)
+    return (
+        f"{error}: the installation is not complete; install lwlive again, in this Python: "
+        f"{sys.executable}"
+    )
 
 
 def _age_s() -> float:
@@ -177,31 +197,40 @@ def _age_s() -> float:
 
     Where the process had installed lwlive before, it says when it began with the show itself.
     """
+    if launched := os.environ.get("LWLIVE_LAUNCHED"):
+        with contextlib.suppress(ValueError):
+            return max(0.0, time.time() - float(launched))
+    if sys.platform == "linux":  # elsewhere as well, but there in whole seconds since the boot
+        with open("/proc/self/stat", encoding="utf-8", errors="replace") as file:
+            ticks = int(file.read().rpartition(")")[2].split()[19])
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
     import psutil
 
-    began = float(os.environ.get("LWLIVE_LAUNCHED") or psutil.Process().create_time())
-    return max(0.0, time.time() - began)
+    return max(0.0, time.time() - psutil.Process().create_time())
 
 
 def _supply(
-    config: Config,
+    config: "Config",
     size: tuple[int, int],
-    folder: Path,
-    additions: Additions,
-    cache: Path,
-    controls: Controls,
+    folder: "Path",
+    additions: "Additions",
+    cache: "Path",
+    controls: "Controls",
     now: float,
 ) -> "Supply":
     import multiprocessing
 
     from lwlive.engine.process import Order, run
+    from lwlive.openmp import spin_briefly
+    from lwlive.params import Snapshot
     from lwlive.ring import Ring, slots
     from lwlive.stage.supply import Supply, starter
 
     context = multiprocessing.get_context("spawn")
+    spin_briefly(os.environ)  # every engine inherits it
 
-    def order(ring: Ring, snapshot: Snapshot, at: float) -> Order:
-        return Order(config, size, cache, ring.handle, snapshot, at, folder, additions)
+    def order(ring: Ring, snapshot: Snapshot, phase: float, since: float | None) -> Order:
+        return Order(config, size, cache, ring.handle, snapshot, phase, since, folder, additions)
 
     return Supply(
         starter(order, run),
@@ -212,16 +241,21 @@ def _supply(
     )
 
 
-def _screen(config: Config, size: tuple[int, int], stack: contextlib.ExitStack) -> "Display | None":
-    """The window, or None where there is no screen or none is wanted."""
+def _screen(
+    config: "Config", size: tuple[int, int], stack: contextlib.ExitStack
+) -> "Display | None":
+    """The window, or None where there is no screen or none is wanted. Raises ControlError."""
     if config.headless:
         return None
-    from lwlive.stage.display import Display, NoScreen
+    from lwlive.params import ControlError
+    from lwlive.stage.display import Display, NoMonitor, NoScreen
 
     try:
         display = Display(
             "lwlive", config.fullscreen, config.monitor, config.fit, config.vsync, size
         )
+    except NoMonitor as error:
+        raise ControlError(f"--monitor: {error}") from error
     except NoScreen as error:
         if config.fullscreen:  # an installation's, whose screen may come: whoever starts it retries
             raise ControlError(f"{error}; without --fullscreen the show runs headless") from error
@@ -230,44 +264,48 @@ def _screen(config: Config, size: tuple[int, int], stack: contextlib.ExitStack) 
     return stack.enter_context(display)
 
 
-def _alone(config: Config) -> Config:
-    """A headless show that nobody would see: half a minute into a recording."""
-    if config.duration is not None or config.record is not None:
-        return config
+def _alone(config: "Config") -> "Config":
+    """A headless show whose pictures nothing takes: half a minute into a recording."""
     from datetime import datetime
 
-    from lwlive.stage.recorder import free_path
+    from lwlive.stage.recorder import free, stamped
 
-    path = free_path(config.folder, datetime.now())
+    path = free(config.folder / stamped(datetime.now()))
     log.info(f"recording {LONE_S:.0f} seconds into {path.absolute()}")
     return config.model_copy(update={"duration": LONE_S, "record": path})
 
 
-def _osc(config: Config, stack: contextlib.ExitStack) -> "Osc | None":
+def _osc(config: "Config", stack: contextlib.ExitStack, say: Callable[[str], None]) -> "Osc | None":
     if not config.osc:
         return None
     from lwlive.stage.osc import Osc
 
-    osc = stack.enter_context(Osc(config.osc_host, config.osc_port, config.osc_allow))
+    osc = stack.enter_context(Osc(config.osc_host, config.osc_port, config.osc_allow, say))
     log.info(f"OSC on {config.osc_host}:{osc.port}; `lwlive osc` lists the addresses")
     return osc
 
 
 @contextlib.contextmanager
-def _signals(end: Any) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the show properly."""
+def _signals(end: Callable[[], None]) -> Iterator[list[str]]:
+    """Ctrl-C, SIGTERM and a terminal that closes end the show properly. Yields those that came."""
     import signal
 
-    previous = {
-        number: signal.signal(number, lambda *_: end())
-        for number in (signal.SIGINT, signal.SIGTERM)
+    came: list[str] = []
+
+    def ending(number: int, _: object) -> None:
+        came.append(signal.Signals(number).name)
+        end()
+
+    numbers = {
+        number
+        for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+        if (number := getattr(signal, name, None)) is not None
     }
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        numbers.discard(signal.SIGHUP)  # nohup: the show is to outlive its terminal
+    previous = {number: signal.signal(number, ending) for number in numbers}
     try:
-        yield
+        yield came
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lwlive.checkpoint import EMBER, TEXTS, Additions, ModelError, check, family, folder_of
-from lwlive.params import Config
+from lwlive.config import Config
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,29 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Turn:
+    """How the engine made some frames together, as far as the controls do not tell.
+
+    Every frame carries it, so that a journal can tell and a render repeat how it was made.
+    """
+
+    frames: int = 1  # of the walk, as planned; the first ones may have come too late
+    stride: int = 1  # every how many frames one is sampled, the ones between are in-betweens
+    step_s: float = 1 / 30  # from frame to frame on the walk: a walk that is late catches up
+    joined: int = 0  # the first of the frames that came in time; those before it were not shown
+    behind: bool = False  # the frame before had not caught up with the walk
+    paced: bool = False  # a segment that begins here has its pace
+    free: bool = False  # it inherits nothing, since trajectories were not there yet
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The engine has these controls: the next ones may be sent."""
+
+    version: int
+
+
+@dataclass(frozen=True)
 class Doing:
     """What the engine loads, in words for the window. Frames may be long in coming."""
 

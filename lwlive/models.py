@@ -4,38 +4,65 @@ Apart from the show; torch is imported only where something is compiled.
 """
 
 import json
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
-from lwlive import hub
+from lwlive import flags, hub
 from lwlive.checkpoint import ModelError, check, size_of
-from lwlive.params import Config, ControlError, Params
+from lwlive.config import Config
+from lwlive.openmp import spin_briefly
+from lwlive.params import ControlError, Params
 
-USAGE = (
-    "say `lwlive models`, `lwlive models pull NAME`, `lwlive models build NAME [flags]`, or "
-    "`lwlive models build` for what is built"
-)
+PROGRAM = "lwlive models"
+ABOUT = "List the models known by name."
+COMMANDS = {
+    "pull": "fetch a model and what it needs",
+    "build": "compile a model for this machine, ahead of the show",
+}
+PULL = "Fetch a model by its name in `lwlive models`, or a repository of the hub."
+BUILD = """Compile a model for this machine, ahead of the show, as a show with these flags would.
+Without a NAME: list what is built."""
 
 
-def main(args: Sequence[str], parse: Callable[[Sequence[str]], tuple[Config, Params]]) -> None:
+class Parse(Protocol):
+    """Reads the flags of a show; `arguments.parse` is one."""
+
+    def __call__(
+        self, args: Sequence[str], program: str, about: str, words: Sequence[str]
+    ) -> tuple[Config, Params]: ...
+
+
+def main(args: Sequence[str], parse: Parse) -> None:
     """Do what follows `lwlive models`. Raises ControlError and ModelError."""
-    if not args:
-        print(hub.table())
-    elif args[0] == "pull" and len(args) == 2:
-        print(f"{args[1]} is in {_pull(args[1])}")
-    elif args[0] == "build" and (len(args) == 1 or args[1].startswith("-")):
-        print(_built(hub.cache_of(parse(args[1:])[0])))
-    elif args[0] == "build":
-        _build(*parse(["--model", args[1], *args[2:]]))
+    word, rest = (args[0], args[1:]) if args else ("", ())
+    if word == "pull":
+        name = flags.read(f"{PROGRAM} pull", PULL, {}, rest, ["NAME"])["name"]
+        print(f"{name} is in {_pull(name)}")
+    elif word == "build":
+        named = bool(rest) and not rest[0].startswith("-")
+        helped = "--help" in rest or "-h" in rest
+        words = ["[NAME]"] if named or helped else []  # a name stands first, in front of all flags
+        config, params = parse(rest, f"{PROGRAM} build", BUILD, words)
+        if named:
+            _build(config, params)
+        else:
+            print(_built(hub.cache_of(config)))
+    elif word and not word.startswith("-"):
+        near = flags.did_you_mean(word, COMMANDS)
+        known = " and ".join(COMMANDS)
+        raise ControlError(f"there is no `{PROGRAM} {word[:60]}`{near}; there are {known}")
     else:
-        raise ControlError(f"there is no `lwlive models {' '.join(args)}`: {USAGE}")
+        flags.read(PROGRAM, ABOUT, {}, args, commands=COMMANDS)
+        print(hub.table())
 
 
 def _pull(name: str) -> Path:
     """Fetch a model and its tiny decoder, also where an older snapshot is here."""
     repo = hub.TABLE[name].repo if name in hub.TABLE else name
     if not hub.REPO.fullmatch(repo):
-        raise ModelError(f"{name} is no model of the hub: {hub.OTHERS}")
+        raise ModelError(f"{flags.short(name)} is not a model of the hub: {hub.OTHERS}")
     folder = hub.pull(repo, print)
     check(folder)
     hub.additions(Config(model=name), folder, print)
@@ -66,6 +93,7 @@ def _build(config: Config, params: Params) -> None:
     """
     import warnings
 
+    spin_briefly(os.environ)  # before torch is imported: measured as a show would play
     from lwlive.engine.builder import compiler
     from lwlive.engine.packages import build
     from lwlive.engine.ready import forget, plan

@@ -12,6 +12,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,11 +45,11 @@ def main() -> None:
     presets = {path.stem: path for path in preset.bundled()}
     for name in sys.argv[1:] or [*presets, STRIP.stem, BLEND.stem]:
         if name == STRIP.stem:
-            save(STRIP, [bending(model, Params.model_validate(own))])
+            save(STRIP, [bending(model, Params(**own))])
         elif name == BLEND.stem:
             save(BLEND, blended())
         else:
-            params = Params.model_validate({**own, **preset.load(presets[name])})
+            params = Params(**{**own, **preset.load(presets[name])})
             row = frames(model, params, [0, 60, 120, 180])
             save(presets[name].with_suffix(".jpg"), [row])
 
@@ -80,7 +81,7 @@ def bending(model: Eager, params: Params) -> list[Pixels]:
     walk = begin(Snapshot(0, params), encoded(model, params), model.shape, "cpu")
     for _ in range(40):
         walk = walk.after(1 / FPS)
-    other = params.model_copy(update={"prompt": "gold rings on black"})
+    other = replace(params, prompt="gold rings on black")
     bent = walk.steered(Snapshot(1, other), encoded(model, other))
     return pictures(model, bent, [0, 60, 78, 90, 102, 120])
 

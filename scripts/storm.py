@@ -82,7 +82,7 @@ def figures(
     """
     with tempfile.TemporaryDirectory() as folder:
         stats, port = Path(folder) / "stats.json", _free_port()
-        command = [sys.executable, "-m", "lwlive.cli", *flags, "--headless", "--folder", folder]
+        command = [sys.executable, "-m", "lwlive", *flags, "--headless", "--folder", folder]
         command += ["--fps", str(fps), "--duration", str(seconds)]
         command += ["--stats", str(stats), "--osc-port", str(port)]
         with tempfile.TemporaryFile("w+") as said:

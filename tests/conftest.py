@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -29,3 +30,19 @@ def screen() -> Iterator[str]:
     finally:
         server.terminate()
         server.wait(10)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A checkpoint as far as the stage looks at it: 64 pixels, no weights."""
+    folder = tmp_path / "model"
+    (folder / "unet").mkdir(parents=True)
+    (folder / "scheduler").mkdir()
+    (folder / "vae").mkdir()
+    (folder / "vae" / "config.json").write_text('{"_class_name": "AutoencoderTiny"}')
+    (folder / "model_index.json").write_text(
+        '{"unet": ["diffusers", "UNet2DConditionModel"], "text_encoder": ["t", "CLIPTextModel"]}'
+    )
+    (folder / "unet" / "config.json").write_text('{"sample_size": 8}')
+    (folder / "scheduler" / "scheduler_config.json").write_text("{}")
+    return folder

@@ -16,11 +16,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from lwlive.checkpoint import ModelError
+from lwlive.config import Config
 from lwlive.engine import attention, ready
 from lwlive.engine.measure import Measured, attended, recall, remember
 from lwlive.engine.model import PLAIN, Eager, Modules, attending, load
 from lwlive.engine.networks import Kind
-from lwlive.params import Config, Params
+from lwlive.params import Params
 
 SDPA = functional.scaled_dot_product_attention
 

@@ -20,10 +20,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from lwlive.params import TRIGGERS, Params, live
+from lwlive.controls import Controls, Fire, Nudge, Recall, Toggle
+from lwlive.params import SPECS, TRIGGERS, Params
 from lwlive.stage import hud
 from lwlive.stage.display import Display, NoMonitor, NoScreen, placements, start_size
-from lwlive.stage.keys import KEYS, Action, keys_table
+from lwlive.stage.keys import FULLSCREEN, KEYS, LIST, QUIT, keys_table
+from lwlive.stage.master import dimmed
+from lwlive.stage.monitor import Refresh
 
 SIDE = st.integers(1, 3000)
 SIZE = st.tuples(SIDE, SIDE)
@@ -97,42 +100,76 @@ def test_the_first_window_is_a_whole_multiple_within_the_monitor(monitor, pictur
 # The words
 
 
+def status(**values):
+    """How things stand in some show."""
+    from lwlive.stage.status import Status
+
+    given = {
+        "params": Params(guidance=7.5, steps=4),
+        "model": "ember",
+        "now": 100.0,
+        "since_start_s": 3.0,
+        "level": 1.0,
+        "notice": None,
+        "pictures": True,
+        "fps_target": 29.97,
+        "fps": 29,
+        "fps_sampled": 15,
+        "late": 3,
+        "latency_ms": 84.2,
+        "replaced": 0,
+        "queued": 6,
+        "stride": 2,
+        "engine": "compiled",
+        "doing": "",
+        "trouble": "",
+        "starts": 1,
+        "deaths": 0,
+        "phase": 1.5,
+        "dtype": "float32",
+        "parts": {},
+    }
+    return Status(**given | values)
+
+
 def test_the_hud_lists_every_live_value_with_its_unit():
-    params = Params(guidance=7.5, steps=4)
-    said = {line.split("\t")[0]: line.split("\t")[1:] for line in hud.lines(params, {})}
-    assert list(said) == list(Params.model_fields)
+    lines = hud.lines(status())
+    lines = lines[lines.index("") + 1 :]
+    said = {line.split("\t")[0]: line.split("\t")[1:] for line in lines}
+    assert list(said) == list(SPECS)
     assert said["speed"] == ["0.25", "keyframes/s"]
     assert said["guidance"] == ["7.50", ""]
     assert said["hold"] == ["off", ""]
-    for name in Params.model_fields:
-        assert live(name).unit in " ".join(said[name])
+    for name in SPECS:
+        assert SPECS[name].unit in " ".join(said[name])
 
 
-def test_the_hud_lists_every_figure_it_is_given():
-    figures = {
-        "fps_shown": 29.97,
-        "frames_late": 3,
-        "latency_ms": 84.2,
-        "ring": (6, 8),
-        "engine": "sampling",
-        "osc": {"received": 5, "refused": 1},
-        "recording": None,
-    }
-    said = hud.lines(Params(), figures)
-    end = said.index("")
-    assert end == len(figures)
-    assert said[:4] == [
-        "fps shown\t30.0\t",
-        "frames late\t3\t",
+def test_the_hud_lists_the_figures_and_what_is_not_known_yet():
+    lines = hud.lines(status())
+    assert lines[: lines.index("")] == [
+        "frames/s\t29 / 30.0",
+        "sampled/s\t15\t",
+        "late\t3\t",
         "latency\t84.2\tms",
-        "ring\t6 / 8",
+        "replaced\t0\t",
+        "ring\t6\t",
+        "in-betweens\t1 of 2",
+        "engine\tcompiled",
+        "engine deaths\t0\t",
+        "recording\toff",
     ]
-    assert said[5] == "osc\treceived 5, refused 1"
+    early = hud.lines(status(latency_ms=None, stride=None))
+    assert f"latency\t{hud.UNKNOWN}\tms" in early
+    recording = {"recording": {"frames": 12}}
+    on = status(params=Params(record=True), parts=recording)
+    assert "recording\t12 frames" in hud.lines(on)
+    assert "recording\toff" in hud.lines(status(parts=recording))  # the last take's
 
 
 @given(st.text(max_size=120))
 def test_any_prompt_is_one_short_printable_line(prompt):
-    line = next(one for one in hud.lines(Params(), {"said": prompt}) if one.startswith("said"))
+    lines = hud.lines(status(params=Params(prompt=prompt)))
+    line = next(one for one in lines if one.startswith("prompt"))
     text = line.partition("\t")[2]
     assert len(text) <= hud.TEXT_WIDTH
     assert text.isprintable()
@@ -143,8 +180,11 @@ def test_every_key_has_one_action_and_stands_in_the_table():
     assert len(codes) == len(set(codes))
     table = keys_table()
     assert all(f"| {key.label} | {key.help} |" in table for key in KEYS)
-    known = {*Params.model_fields, *TRIGGERS, "preset", "save", "fullscreen", "keys", "quit"}
-    assert {key.kind for key in KEYS} <= known
+    for command in (command for key in KEYS for command in key.codes.values()):
+        if isinstance(command, Fire):
+            assert command.name in {*TRIGGERS, "save"} or command in (FULLSCREEN, LIST, QUIT)
+        elif not isinstance(command, Recall):
+            Controls(Params(guidance=1.0)).do(command)
 
 
 @pytest.mark.parametrize("aspect", [0.4, 1, 1.8, 4])
@@ -212,11 +252,11 @@ def settled(display, screen, good, pixels=None, master=1.0, actions=None, **word
     until = time.monotonic() + 30
     while True:
         for _ in range(4):
-            got = display.events()
+            got = [command for command, _ in display.presses()]
             if actions is not None:
                 actions += got
             given = halves() if pixels is None else pixels
-            display.show(given, master, words.get("hud"), words.get("notice"))
+            display.show(dimmed(given, master), master, words.get("hud"), words.get("notice"))
             time.sleep(0.01)
         seen = screenshot(screen)
         if good(seen) or time.monotonic() > until:
@@ -287,7 +327,7 @@ def test_the_master_dims_the_picture(screen):
 @on_screen
 def test_words_lie_over_the_picture_and_go_away_again(screen):
     prompt = "漢字 \u202e\U0001f469 très long " * 20
-    lines = hud.lines(Params(prompt=prompt), {"fps_shown": 29.9, "engine": None})
+    lines = hud.lines(status(params=Params(prompt=prompt)))
 
     def dark(seen, y, x):  # the panel's ground where there was picture
         return seen[y, x].max() < 120
@@ -311,7 +351,7 @@ def test_before_the_first_picture_the_window_is_never_black(screen):
         start = time.monotonic()
         named = False
         while not named and time.monotonic() - start < 30:
-            display.events()
+            [command for command, _ in display.presses()]
             display.splash(["ember", "loading the text encoder"], time.monotonic() - start)
             seen = screenshot(screen)
             named = seen.max() > 200 and time.monotonic() - start > 0.6
@@ -329,25 +369,25 @@ def test_blackout_covers_the_splash_and_the_arrival_of_the_first_picture(screen)
     with Display("dark", True, 0, "fill", True, (80, 80)) as display:
         brightest, start = 0, time.monotonic()
         while time.monotonic() - start < 2:
-            display.events()
+            [command for command, _ in display.presses()]
             if time.monotonic() - start < 1:
                 display.splash(["ember"], time.monotonic() - start, 0.0)
             else:
-                display.show(halves(), 0.0, None, None)
+                display.show(dimmed(halves(), 0.0), 0.0, None, None)
             brightest = max(brightest, screenshot(screen).max())
         assert brightest == 0
 
 
 @on_screen
-def test_keys_arrive_as_actions(screen):
+def test_keys_arrive_as_commands(screen):
     with Display("keys", False, 0, "fit", True, (80, 80)) as display:
         settled(display, screen, lambda seen: near(seen[200, 300], RED))
         actions = []
         wanted = [
-            *(Action(kind) for kind in ("hold", "blackout", "hud", "next", "record", "save")),
-            *(Action("preset", 1), Action("preset", 9), Action("panic")),
-            *(Action("guidance", 1), Action("guidance", -1)),
-            *(Action("speed", 1), Action("speed", -1), Action("speed", 0.1), Action("quit")),
+            *(Toggle("hold"), Toggle("blackout"), Toggle("hud"), Fire("next"), Toggle("record")),
+            *(Fire("save"), Recall(1), Recall(9), Fire("panic")),
+            *(Nudge("guidance", 1), Nudge("guidance", -1)),
+            *(Nudge("speed", 1), Nudge("speed", -1), Nudge("speed", 0.1), QUIT),
         ]
         pressed = "space b h n r s 1 9 p Up Down Right Left shift+Right Escape"
         xdotool("key", "--delay", "30", *pressed.split(), "ctrl+b", "x")
@@ -364,11 +404,11 @@ def test_a_held_arrow_repeats_and_a_held_switch_does_not(screen):
         settled(display, screen, lambda _: bool(actions), actions=actions)
         until = time.monotonic() + 0.8
         settled(display, screen, lambda _: time.monotonic() > until, actions=actions)
-        assert actions == [Action("hold")]
+        assert actions == [Toggle("hold")]
         xdotool("keyup", "space", "keydown", "Up")
         settled(display, screen, lambda _: len(actions) > 4, actions=actions)
         xdotool("keyup", "Up")
-        assert actions[1:5] == [Action("guidance", 1)] * 4
+        assert actions[1:5] == [Nudge("guidance", 1)] * 4
 
 
 @on_screen
@@ -391,7 +431,7 @@ def test_question_mark_shows_the_keys_and_escape_closes_them_first(screen):
         assert actions == []
         xdotool("key", "Escape")
         settled(display, screen, lambda _: bool(actions), actions=actions)
-        assert actions == [Action("quit")]
+        assert actions == [QUIT]
 
 
 @on_screen
@@ -420,14 +460,138 @@ def test_resizing_and_fullscreen_go_on_showing_the_picture(screen):
         assert larger(settled(display, screen, larger))
 
 
+def xrandr(*arguments):
+    subprocess.run(["xrandr", *arguments], check=True, timeout=60)
+
+
+def small_monitor(width, height):
+    """Give the screen a mode of this size beside its own, and switch to it."""
+    if shutil.which("xrandr") is None:
+        pytest.skip("xrandr is not installed, so no resolution can be changed")
+    ends = [width, width + 16, width + 80, width + 160, height, height + 1, height + 4, height + 45]
+    xrandr("--newmode", "small", "30", *(str(end) for end in ends))
+    xrandr("--addmode", "screen", "small")
+    xrandr("--output", "screen", "--mode", "small")
+
+
+@on_screen
+def test_fullscreen_covers_the_monitor_also_when_its_resolution_changes(screen):
+    small_monitor(320, 200)
+    try:
+        with Display("covering", True, 0, "fill", True, (80, 80)) as display:
+
+            def covers(seen, width, height):
+                corners = seen[5, 5], seen[height - 6, 5], seen[5, width - 6], seen[-6, -6]
+                return (seen.shape[:2] == (height, width)) and all(
+                    near(pixel, colour)
+                    for pixel, colour in zip(corners, (RED, RED, BLUE, BLUE), strict=True)
+                )
+
+            for mode, size in (
+                ("small", (320, 200)),
+                ("640x400", (640, 400)),
+                ("small", (320, 200)),
+            ):
+                xrandr("--output", "screen", "--mode", mode)
+                seen = settled(display, screen, lambda s, z=size: covers(s, *z))
+                assert covers(seen, *size), (mode, seen.shape)
+            xdotool("key", "f")
+            seen = settled(display, screen, lambda s: not near(s[5, 5], RED))
+            assert near(seen[5, 5], (0, 0, 0))  # a window again, and no longer following
+    finally:
+        xrandr("--output", "screen", "--mode", "640x400")
+
+
+@on_screen
+def test_no_input_method_is_asked_for_a_key(screen):
+    import pygame
+
+    with Display("plain keys", False, 0, "fit", True, (80, 80)) as display:
+        settled(display, screen, lambda seen: near(seen[200, 300], RED))
+        seen = []
+        xdotool("key", "--delay", "30", "b", "question", "space")
+        until = time.monotonic() + 5
+        while len(seen) < 4 and time.monotonic() < until:
+            seen += pygame.event.get((pygame.KEYDOWN, pygame.TEXTINPUT, pygame.TEXTEDITING))
+            time.sleep(0.01)
+        assert {event.type for event in seen} == {pygame.KEYDOWN}
+        assert len(seen) == 4  # shift is a key of its own
+
+
+def measured(named_hz, periods):
+    """What a Refresh makes of pictures that take these seconds to show."""
+    now_s = 0.0
+    refresh = Refresh(named_hz, lambda: now_s)
+    for i, period in enumerate(periods):
+        now_s += period
+        refresh.shown(alone=i == 0)
+    return refresh
+
+
+def jittered(period_s, spread_s=0.0005):
+    random = np.random.default_rng(1)
+    return [max(0.0, period_s + float(random.normal(0, spread_s))) for _ in range(40)]
+
+
+@pytest.mark.parametrize(("named", "true"), [(60, 59.94), (59, 59.94), (144, 143.9), (24, 23.976)])
+def test_the_refresh_rate_is_measured_to_a_few_parts_in_a_thousand(named, true):
+    refresh = measured(named, jittered(1 / true))
+    assert refresh.known
+    assert refresh.hz == pytest.approx(true, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("named", "periods"),
+    [
+        (60, [0.0004] * 40),  # pictures do not wait
+        (60, [0.016] * 40),  # SDL imitates vsync
+        (0, jittered(1 / 60)),  # a virtual screen
+        (60, jittered(1 / 60, 0.006)),  # a processor that draws
+        (60, jittered(1 / 30)),
+        (60, jittered(1 / 60)[:20]),  # too few
+        (60, [0.0] * 40),
+    ],
+)
+def test_there_is_no_refresh_rate_where_pictures_do_not_wait_for_the_monitor(named, periods):
+    assert measured(named, periods).hz is None
+
+
+@on_screen
+def test_a_virtual_screen_has_no_refresh_rate():
+    with Display("virtual", False, 0, "fit", True, (80, 80)) as display:
+        for i in range(40):
+            [command for command, _ in display.presses()]
+            display.splash(["ember"], i / 30)
+        assert display.refresh_hz is None
+
+
+@pytest.mark.parametrize("pygame", ["", "IS_CE = 0", "def __getattr__(name): raise AttributeError"])
+def test_another_pygame_is_a_sentence_that_says_how_to_mend_it(tmp_path, pygame):
+    (tmp_path / "pygame").mkdir()
+    (tmp_path / "pygame" / "__init__.py").write_text(pygame)
+    root = Path(__file__).resolve().parent.parent
+    code = "import sys; from lwlive import cli; cli._told(['--duration', '1'])"
+    child = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=tmp_path,
+    )
+    assert "Traceback" not in child.stderr
+    assert child.stderr.splitlines()[-1].startswith("lwlive: lwlive's window needs pygame-ce, and")
+    assert "-m pip uninstall -y pygame pygame-ce" in child.stderr
+
+
 @on_screen
 def test_closing_the_window_asks_to_quit():
     import pygame
 
     with Display("closed", False, 0, "fit", True, (80, 80)) as display:
-        display.events()
+        [command for command, _ in display.presses()]
         pygame.event.post(pygame.event.Event(pygame.QUIT))
-        assert display.events() == [Action("quit")]
+        assert [command for command, _ in display.presses()] == [QUIT]
 
 
 @on_screen
@@ -435,17 +599,19 @@ def test_a_monitor_that_is_not_there_is_refused_with_their_number():
     with pytest.raises(NoMonitor, match="no monitor 2: there are 2, 0 to 1"):
         Display("third", False, 2, "fit", True, (80, 80))
     with Display("second", False, 1, "fit", True, (80, 80)) as display:
-        display.events()
+        [command for command, _ in display.presses()]
 
 
 def is_told_to_end():
     with Display("signals", False, 0, "fit", True, (80, 80)) as display:
-        display.events()
+        [command for command, _ in display.presses()]
         # a shell that starts the tests in its background has them ignore Ctrl-C
         if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.raise_signal(getattr(signal, os.environ["SIGNAL"]))
-        sys.exit(f"the signal was swallowed, and became {display.events()}")
+        sys.exit(
+            f"the signal was swallowed, and became {[command for command, _ in display.presses()]}"
+        )
 
 
 @pytest.mark.parametrize(("name", "ends"), [("SIGINT", "KeyboardInterrupt"), ("SIGTERM", "")])
@@ -465,7 +631,7 @@ def test_the_cursor_is_hidden_in_fullscreen_and_after_a_rest(screen):
         settled(display, screen, lambda seen: near(seen[200, 300], RED))
         assert pygame.mouse.get_visible()
         now_s = 3.0
-        display.events()
+        [command for command, _ in display.presses()]
         assert not pygame.mouse.get_visible()
         xdotool("mousemove", "300", "210")
         settled(display, screen, lambda _: pygame.mouse.get_visible())

@@ -27,7 +27,7 @@ from lwlive.engine.model import Eager, load
 from lwlive.engine.networks import Kind
 from lwlive.engine.packaged import Packaged
 from lwlive.engine.packages import Build
-from lwlive.params import Params
+from lwlive.params import SPECS
 
 POSIX = os.name == "posix"
 SHARED = Path("/dev/shm")
@@ -59,7 +59,7 @@ class Running:
         self.client.settimeout(0.2)
         self.port = _free_port()
         self.told: dict[str, Any] = {}
-        command = [sys.executable, "-m", "lwlive.cli", "--model", str(checkpoint)]
+        command = [sys.executable, "-m", "lwlive", "--model", str(checkpoint)]
         command += [] if screen else ["--headless"]
         command += ["--cache", str(cache), "--osc-port", str(self.port), "--stats", str(self.stats)]
         command += ["--size", "64", "--folder", str(folder), *flags]
@@ -344,7 +344,7 @@ def test_a_build_that_fails_says_why(tmp_path: Path) -> None:
 
 
 def test_an_sdxl_folder_runs_the_live_show_with_every_control(cache: Path, tmp_path: Path) -> None:
-    assert set(EVERY_CONTROL) == set(Params.model_fields)
+    assert set(EVERY_CONTROL) == set(SPECS)
     folder = tiny.folder(tmp_path / "sdxl", family="sdxl")
     running = Running(folder, cache, tmp_path, "--no-compile", "--offline", "--batch", "2")
     try:

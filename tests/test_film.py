@@ -196,7 +196,7 @@ def test_a_model_is_found_by_the_names_that_a_show_takes(
 
 def test_killed_at_any_moment_it_goes_on_with_the_same_bytes(room: Room) -> None:
     walk = "--num-steps 40 --max-frames 120 --output frames --steps 8"
-    program = [sys.executable, "-m", "lwlive.cli", "render"]
+    program = [sys.executable, "-m", "lwlive", "render"]
     for after in (1, 40):
         child = subprocess.Popen(
             [*program, *room.words(f"--name killed {walk}")], stderr=subprocess.DEVNULL

@@ -12,7 +12,7 @@ from huggingface_hub import errors
 
 from lwlive import cli, hub
 from lwlive.checkpoint import EMBER, Additions, ModelError, check, own_values
-from lwlive.params import Config
+from lwlive.config import Config
 
 COMMIT = "0" * 40
 INDEX = {
@@ -229,4 +229,4 @@ def test_words_after_models_that_mean_nothing_are_a_sentence(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert cli.main(["models", "burn"]) == 1
-    assert "say `lwlive models`" in capsys.readouterr().err
+    assert "there is no `lwlive models burn`" in capsys.readouterr().err

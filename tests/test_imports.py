@@ -9,21 +9,35 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-STAGE = ("lwlive.stage", "lwlive.params", "lwlive.preset", "lwlive.ring", "lwlive.link")
-STAGE += ("lwlive.movie", "lwlive.files")
+STAGE = (
+    "lwlive.stage",
+    "lwlive.params",
+    "lwlive.controls",
+    "lwlive.preset",
+    "lwlive.ring",
+    "lwlive.link",
+    "lwlive.config",
+    "lwlive.arguments",
+    "lwlive.destinations",
+    "lwlive.logs",
+    "lwlive.openmp",
+    "lwlive.movie",
+    "lwlive.files",
+)
 ONLY_IN = {  # library: the modules, or packages, that may import it
     "torch": ("lwlive.engine", "lwlive.render"),
     "diffusers": ("lwlive.engine",),
     "transformers": ("lwlive.engine",),
     "tokenizers": ("lwlive.engine",),
-    "pygame": ("lwlive.stage.display", "lwlive.stage.keys", "lwlive.stage.hud"),
+    "pygame": tuple(f"lwlive.stage.{name}" for name in ("display", "monitor", "keys", "hud")),
     "av": ("lwlive.movie", "lwlive.render.sound"),
-    "pythonosc": ("lwlive.stage.osc",),
+    "pythonosc": ("lwlive.stage.subscribers",),
     "PIL": ("lwlive.render",),
     "scipy": ("lwlive.render.drums",),
     "ray": ("lwlive.render.cluster",),
     "xformers": ("lwlive.engine.attention",),
     "lpips": ("lwlive.render.distance",),
+    "click": ("lwlive.flags",),
 }
 WITHOUT_TORCH = ("settings", "timing", "frames", "picture", "sound", "journal", "command")
 WITHOUT_TORCH += ("distance", "drums")
@@ -174,3 +188,11 @@ def test_importing_the_stage_and_the_command_line_loads_no_torch(package: Packag
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "set()"  # pygame greets on the lines before
+
+
+def test_the_command_line_waits_for_no_library_that_it_does_not_need() -> None:
+    slow = "asyncio numpy pygame av multiprocessing pydantic_settings huggingface_hub"
+    code = "import sys; from lwlive import arguments; arguments.parse(['--speed', '1']); "
+    code += f"print({{*{slow.split()}}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "set()\n", done.stderr

@@ -275,16 +275,26 @@ def test_a_link_stays_a_link_and_a_pipe_is_told(tmp_path: Path) -> None:
     assert (tmp_path / "link.mp4").is_symlink()
     assert is_ordinary(tmp_path / "real.mp4")
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(movie.RecordError, match="it is a pipe"):
-        Recorder(tmp_path / "pipe", 30, 96, 64, {})
+    with (
+        Recorder(tmp_path / "pipe", 30, 96, 64, {}) as recorder,
+        pytest.raises(movie.RecordError, match="it is a pipe"),
+    ):
+        recorder.wait_open(60)
 
 
+@pytest.mark.parametrize("where", ["numpy.empty", "threading.Thread.start"])
 def test_a_recording_without_memory_is_a_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     def full(*_: object) -> None:
-        raise MemoryError
+        raise MemoryError if where == "numpy.empty" else RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(np, "empty", full)
-    with pytest.raises(movie.RecordError, match="no memory to record 96x64"):
-        Recorder(tmp_path / "a.mp4", 30, 96, 64, {})
+    picture = moving(0)
+    with monkeypatch.context() as patched:
+        patched.setattr(where, full)
+        recorder = Recorder(tmp_path / "a.mp4", 30, 96, 64, {})
+        with pytest.raises(movie.RecordError, match=r"no memory to record 96x64|new thread"):
+            recorder.wait_open(60)
+        recorder.put(picture, 0)
+        recorder.close()
+    assert recorder.frames == 0

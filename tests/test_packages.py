@@ -178,7 +178,7 @@ def test_where_memory_runs_short_fewer_frames_are_made_at_once_and_none_is_lost(
     context = multiprocessing.get_context("spawn")
     ring = Ring.create(context, slots(30), 64, 64)
     ours, theirs = context.Pipe()
-    snapshot = Snapshot(0, Params(pace=0.0))
+    snapshot = Snapshot(0, Params(pace=0.0, steps=1, guidance=1.0))
     order: Any = SimpleNamespace(config=SimpleNamespace(compile=False), snapshot=snapshot)
     engine = Engine(order, theirs)
     modules = load(folder, (64, 64), "cpu", Kind("float32", True))

@@ -60,7 +60,7 @@ def test_the_wheel_holds_nothing_else(names: set[str]) -> None:
 def test_the_wheel_offers_the_command(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         points = next(name for name in archive.namelist() if name.endswith("entry_points.txt"))
-        assert "lwlive = lwlive.cli:main" in archive.read(points).decode()
+        assert "lwlive = lwlive.__main__:main" in archive.read(points).decode()
 
 
 def test_the_presets_are_found_in_the_wheel_too(wheel: Path, tmp_path: Path) -> None:

@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from lwlive.controls import Controls, Fire, Set
 from lwlive.engine.keyframe import Cond
 from lwlive.engine.model import LastGood
 from lwlive.engine.producer import Producer
 from lwlive.engine.prompt import parsed, weighted
 from lwlive.engine.sampler import evened
 from lwlive.engine.schedule import Schedule, Step
-from lwlive.params import Controls, Params
+from lwlive.params import Params
 from lwlive.ring import AHEAD_S, Frame, Pixels, Ring, slots
 
 FPS = 30.0
@@ -74,7 +75,7 @@ class Bench:
     def __init__(self, ring: Ring, denoise_s: float, decode_s: float, **values: Any) -> None:
         self.timer = Timer()
         self.model = FakeModel(self.timer, denoise_s, decode_s)
-        self.controls = Controls(Params(**values))
+        self.controls = Controls(Params(**{**self.model.own, **values}))
         self.ring = ring
         self.producer = Producer(
             model=self.model,
@@ -94,7 +95,7 @@ class Bench:
             while self.timer.now < due and self.producer.advance():
                 pass
             self.timer.now = max(self.timer.now, due)
-            frame = self.ring.take()
+            frame = self.ring.take(self.timer.now)
             if frame is None:
                 self.late += 1
             else:
@@ -157,7 +158,7 @@ def test_a_control_is_seen_soon_though_the_ring_was_full(
     bench = Bench(ring, denoise_s=denoise_s, decode_s=0.001)
     bench.run(60)
     assert ring.queued > 10
-    bench.controls.set("prompt", "something else")
+    bench.controls.do(Set("prompt", "something else"))
     bench.run(ticks)
     assert bench.frames[-1].version == bench.controls.snapshot.version
     assert bench.late <= 1
@@ -167,7 +168,7 @@ def test_a_fader_in_motion_never_makes_the_producer_wait_for_a_slot(ring: Ring) 
     bench = Bench(ring, denoise_s=0.0005, decode_s=0.0001)
     bench.run(60)
     for i in range(200):  # in one thread: a put that waited would wait for ever
-        bench.controls.set("crossfeed", i / 200)
+        bench.controls.do(Set("crossfeed", i / 200))
         bench.run(1)
     assert bench.late <= 1
     assert bench.controls.snapshot.version - bench.frames[-1].version <= 4
@@ -176,9 +177,9 @@ def test_a_fader_in_motion_never_makes_the_producer_wait_for_a_slot(ring: Ring) 
 def test_a_prompt_is_encoded_once(ring: Ring) -> None:
     bench = Bench(ring, denoise_s=0.004, decode_s=0.001, prompt="one")
     bench.run(50)
-    bench.controls.set("prompt", "two")
+    bench.controls.do(Set("prompt", "two"))
     bench.run(200)
-    bench.controls.set("prompt", "one")
+    bench.controls.do(Set("prompt", "one"))
     bench.run(200)
     assert bench.model.encoded.count("one") == 1
     assert bench.model.encoded.count("two") == 1
@@ -192,13 +193,13 @@ def test_no_frame_jumps_under_a_storm_of_controls(ring: Ring, denoise_s: float) 
     for _ in range(300):
         what = rng.choice(["prompt", "seed", "next", "negative", "crossfeed", "depth", "steps"])
         if what in ("prompt", "negative"):
-            bench.controls.set(what, "x" * int(rng.integers(1, 60)))
+            bench.controls.do(Set(what, "x" * int(rng.integers(1, 60))))
         elif what == "next":
-            bench.controls.trigger("next")
+            bench.controls.do(Fire("next"))
         elif what in ("crossfeed", "depth"):
-            bench.controls.set(what, float(rng.uniform(0, 0.9)))
+            bench.controls.do(Set(what, float(rng.uniform(0, 0.9))))
         else:
-            bench.controls.set(what, int(rng.integers(1, 5)))
+            bench.controls.do(Set(what, int(rng.integers(1, 5))))
         bench.run(int(rng.integers(1, 4)))
     numbers = [frame.number for frame in bench.frames]
     assert numbers == sorted(set(numbers))

@@ -11,13 +11,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lwlive.config import Config
 from lwlive.engine import ready
 from lwlive.engine.loop import batch_for
 from lwlive.engine.measure import BATCHES, Costs, Measured, a_frame, remember
 from lwlive.engine.model import PLAIN
 from lwlive.engine.networks import Kind
 from lwlive.engine.packages import COSTS, Build, key
-from lwlive.params import Config, Params
+from lwlive.params import Params
 
 SECONDS = st.floats(1e-3, 0.2)
 EACH = st.fixed_dictionaries({n: st.tuples(SECONDS, SECONDS) for n in BATCHES})

@@ -15,7 +15,7 @@ import pytest
 from lwlive.movie import Encoder, Movie, RecordError, rate_of
 from lwlive.ring import Pixels
 from lwlive.stage import recorder as module
-from lwlive.stage.recorder import Recorder, free_path
+from lwlive.stage.recorder import Recorder, claimed, free, stamped
 
 CLOSE_S, JOIN_S = module._CLOSE_S, module._JOIN_S
 COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (200, 30, 120)]
@@ -314,10 +314,52 @@ def test_an_encoder_that_does_not_open_is_passed_over(
 
 
 def test_a_path_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(RecordError, match=r"no folder .*nowhere"):
-        Recorder(tmp_path / "nowhere" / "a.mp4", 30, 96, 64, {})
-    with pytest.raises(RecordError, match="cannot record to"):
-        Recorder(tmp_path, 30, 96, 64, {})
+    for path, told in (
+        (tmp_path / "nowhere" / "a.mp4", r"no folder .*nowhere"),
+        (tmp_path, "cannot record to"),
+    ):
+        with Recorder(path, 30, 96, 64, {}) as recorder:
+            recorder.put(numbered(0), 0)
+            with pytest.raises(RecordError, match=told):
+                recorder.wait_open(60)
+            recorder.put(numbered(1), 1)
+        assert recorder.frames == 0
+
+
+def test_what_is_put_while_the_disk_has_not_answered_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+
+    def slow(path: Path) -> Path:
+        assert answers.wait(60)
+        return claimed(path)
+
+    monkeypatch.setattr(module, "claimed", slow)
+    begun = time.thread_time()
+    with Recorder(tmp_path / "a.mp4", 30, 96, 64, {}, fresh=True) as recorder:
+        for n in range(40):
+            recorder.put(numbered(n), n)
+        assert not recorder.opened
+        assert time.thread_time() - begun < 5
+        answers.set()
+        wait_for(recorder, 40)
+    assert (recorder.frames, recorder.dropped) == (40, 0)
+    assert [number_in(p) for _, p in decode(recorder.path)] == list(range(40))
+
+
+def test_no_memory_for_a_recording_is_a_sentence_and_the_show_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("lwlive.stage.outbox.np.empty", none)
+    with Recorder(tmp_path / "a.mp4", 30, 96, 64, {}) as recorder:
+        with pytest.raises(RecordError, match="memory"):
+            recorder.wait_open(60)
+        recorder.put(numbered(0), 0)
+    assert recorder.frames == 0
 
 
 def test_a_picture_of_another_size_ends_the_recording_with_what_it_has(tmp_path: Path) -> None:
@@ -346,14 +388,19 @@ def test_names_that_look_like_addresses_are_files(
     assert len(decode(tmp_path / name)) == 3
 
 
-def test_a_free_path_overwrites_nothing(tmp_path: Path) -> None:
-    when = datetime(2026, 2, 3, 4, 5, 6)
-    names = []
-    for _ in range(3):
-        path = free_path(tmp_path, when)
-        path.touch()
-        names.append(path.name)
-    assert names == [f"lwlive-20260203-040506{tail}.mp4" for tail in ("", "-2", "-3")]
+def test_a_name_that_is_claimed_overwrites_nothing(tmp_path: Path) -> None:
+    path = tmp_path / stamped(datetime(2026, 2, 3, 4, 5, 6))
+    names: list[str] = []
+    together = [threading.Thread(target=lambda: names.append(claimed(path).name)) for _ in range(3)]
+    for thread in together:
+        thread.start()
+    for thread in together:
+        thread.join()
+    assert sorted(names) == sorted(path.name for path in tmp_path.iterdir())
+    assert free(path).name == "lwlive-20260203-040506-4.mp4"
+    assert sorted(names, key=len) == [
+        f"lwlive-20260203-040506{tail}.mp4" for tail in ("", "-2", "-3")
+    ]
 
 
 def test_the_module_brings_in_neither_av_nor_torch() -> None:

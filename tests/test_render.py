@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lwlive import preset
-from lwlive.params import ControlError, Params, expected, live
+from lwlive.params import SPECS, ControlError
 from lwlive.render import command, picture, timing
 from lwlive.render.cluster import following
 from lwlive.render.distance import distance, preferred, pyramid
@@ -108,11 +108,11 @@ def test_the_published_command_line_says_what_it_said() -> None:
 
 def test_a_parameter_is_declared_once_for_show_render_and_preset() -> None:
     offered = set(command.OFFERED)
-    assert offered == {n for n in Params.model_fields if live(n).render and not live(n).stage}
+    assert offered == {n for n in SPECS if SPECS[n].render and not SPECS[n].stage}
     assert not offered & set(Render.model_fields)
     assert {"crossfeed", "crossfeed_range", "crossfeed_decay", "damping"} <= offered
-    assert expected("steps", offline=True) == "a whole number from 1 to 1000"
-    assert expected("steps") == "a whole number from 1 to 8"
+    assert SPECS["steps"].expected(offline=True) == "a whole number from 1 to 1000"
+    assert SPECS["steps"].expected() == "a whole number from 1 to 8"
 
 
 def test_prompts_and_pictures_are_keyframes_in_their_order() -> None:

@@ -142,20 +142,22 @@ def test_a_new_epoch_that_comes_too_late_does_not_repeat_what_was_shown():
 def test_whatever_the_interleaving_the_reader_sees_the_newest_plan_and_numbers_rise(
     count: int, schedule: list[tuple[str, int]]
 ):
-    plan: dict[int, int] = {}  # number -> epoch, as the writer now means the show to be
+    plan: dict[int, int] = {}  # number -> epoch, of what is still to be shown
+    arrived: list[tuple[int, int]] = []  # since the reader looked last
     last = -1
     with both_ends(count) as (writer, reader):
         for what, amount in schedule:
             if what == "rewind":
                 writer.rewind(max(0, writer.next - amount))
             elif what == "put":
-                for number, epoch in writer.put(amount):
-                    newer = any(epoch > other for other in plan.values())
-                    if newer and epoch not in plan.values():
-                        plan = {n: e for n, e in plan.items() if n < number}
-                    plan[number] = epoch
+                arrived += writer.put(amount)
             else:
                 for _ in range(amount):
+                    for number, epoch in arrived:
+                        if number > last:  # those that come too late replace none
+                            plan = {n: e for n, e in plan.items() if n < number}
+                            plan[number] = epoch
+                    arrived.clear()
                     frame = reader.take()
                     due = min((n for n in plan if n > last), default=None)
                     if due is None:
@@ -166,6 +168,40 @@ def test_whatever_the_interleaving_the_reader_sees_the_newest_plan_and_numbers_r
                     assert (frame.pixels == (7 * due + plan[due]) % 256).all()
                     last = due
                     del frame
+
+
+def test_replacing_a_whole_ring_takes_no_longer_than_replacing_a_few(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Counted in looks at a slot, since the machine that tests may be busy."""
+    looks, see = [0], Ring._see
+
+    def counted(ring: Ring, slot: int) -> None:
+        before = len(ring._queue)
+        see(ring, slot)
+        looks[0] += 1 + max(0, before - len(ring._queue))
+
+    monkeypatch.setattr(Ring, "_see", counted)
+    with both_ends(512) as (writer, reader):
+        writer.put(200)
+        for _ in range(40):
+            writer.rewind(reader.taken + 1)
+            writer.put(7)
+        reader.take()
+        assert looks[0] <= 2 * (200 + 7 * 40)
+
+
+def test_the_writer_knows_when_which_version_of_a_frame_was_taken() -> None:
+    with both_ends(8) as (writer, reader):
+        writer.put(3)
+        reader.take(10.0)
+        writer.rewind(2)
+        writer.put(1)
+        reader.take(11.0)
+        reader.take(12.5)
+        reader.tick_s = 1 / 50
+        assert [writer.ring.taking(n) for n in range(3)] == [(10.0, 0), (11.0, 0), (12.5, 1)]
+        assert writer.ring.tick_s == 1 / 50
 
 
 def test_no_slot_is_lost_in_ten_thousand_frames_with_rewinds():

@@ -10,10 +10,11 @@ import torch
 
 from lwlive import preset
 from lwlive.checkpoint import folder_of
+from lwlive.controls import Controls, Fire, Set
 from lwlive.engine.model import Eager, load
 from lwlive.engine.networks import Kind
 from lwlive.engine.producer import Producer
-from lwlive.params import Controls, Params
+from lwlive.params import Params
 from lwlive.ring import Ring, slots
 
 FPS = 30.0
@@ -41,7 +42,7 @@ class Storm:
 
     def __init__(self, model: Eager, **values: Any) -> None:
         self.ring = Ring.create(multiprocessing.get_context("spawn"), slots(FPS), 256, 256)
-        self.controls = Controls(Params(**values))
+        self.controls = Controls(Params(**{**model.own, **values}))
         self.producer = Producer(
             model=model,
             ring=self.ring,
@@ -79,20 +80,20 @@ def test_no_picture_jumps_under_hundreds_of_random_controls(ember: Eager) -> Non
         what = rng.choice(["prompt", "negative", "seed", "next", "guidance", "steps", "depth"])
         what = rng.choice([what, what, what, "crossfeed", "pace", "loop", "preset", "transition"])
         if what in ("prompt", "negative"):
-            storm.controls.set(what, str(rng.choice(PROMPTS)))
+            storm.controls.do(Set(what, str(rng.choice(PROMPTS))))
         elif what == "next":
-            storm.controls.trigger("next")
+            storm.controls.do(Fire("next"))
         elif what == "preset":
             values = preset.load(known[int(rng.integers(len(known)))])
             storm.controls.load({**values, "speed": speed, "transition": 4.0})
         elif what == "guidance":
-            storm.controls.set(what, float(rng.uniform(0, 6)))
+            storm.controls.do(Set(what, float(rng.uniform(0, 6))))
         elif what == "transition":
-            storm.controls.set(what, float(rng.uniform(4, 20)))
+            storm.controls.do(Set(what, float(rng.uniform(4, 20))))
         elif what in ("depth", "crossfeed", "pace"):
-            storm.controls.set(what, float(rng.uniform(0, 0.9)))
+            storm.controls.do(Set(what, float(rng.uniform(0, 0.9))))
         else:
-            storm.controls.set(what, int(rng.integers(1, 9)))
+            storm.controls.do(Set(what, int(rng.integers(1, 9))))
         asked.append((len(pictures), f"{what} {getattr(storm.controls.params, what, '')}"))
         pictures += storm.pictures(int(rng.integers(2, 6)))
     storm.ring.close()

@@ -10,11 +10,13 @@ import psutil
 import pytest
 from fakes import RUNNING, SPAWN, FakeEngine, FakeEngines, flat
 
+from lwlive.controls import Controls, Set
 from lwlive.link import Doing, Failed, Loaded, Note
-from lwlive.params import Controls, Params
+from lwlive.params import Params
 from lwlive.ring import Pixels, Ring
 from lwlive.stage.kept import KEPT_S
 from lwlive.stage.supply import (
+    FREEZE_S,
     LOADING_S,
     MINUTE_S,
     STALL_S,
@@ -159,18 +161,18 @@ def test_a_killed_engine_costs_no_late_frame_and_the_pictures_go_on_moving(stage
 def test_the_new_engine_starts_at_once_with_the_present_controls_and_phase(stage: Stage):
     stage.play(1)
     phase = stage.supply.phase
-    stage.controls.set("speed", 3)
-    stage.supply.send(stage.controls.snapshot)
+    stage.controls.do(Set("speed", 3))
+    stage.supply.send(stage.controls.snapshot, stage.time)
     stage.engine.die()
     stage.tick()
-    stage.controls.set("prompt", "rings")  # after its death was noticed, before the next start
-    stage.supply.send(stage.controls.snapshot)
+    stage.controls.do(Set("prompt", "rings"))  # after its death was noticed, before the next start
+    stage.supply.send(stage.controls.snapshot, stage.time)
     stage.tick()
     assert len(stage.engines.all) == 2
     assert stage.engine.first == stage.controls.snapshot
     assert stage.engine.phase == phase
-    stage.controls.set("prompt", "gold rings")  # while it is loading
-    stage.supply.send(stage.controls.snapshot)
+    stage.controls.do(Set("prompt", "gold rings"))  # while it is loading
+    stage.supply.send(stage.controls.snapshot, stage.time)
     stage.engine.make(1)
     assert stage.engine.newest == stage.controls.snapshot
 
@@ -351,7 +353,7 @@ def test_an_engine_that_does_not_read_never_makes_the_stage_wait(stage: Stage):
     stage.play(1)
     for i in range(3000):  # several times what the pipe holds
         stage.controls.load({"prompt": f"{i} " + "x" * 400, "negative": "\N{SNOWMAN}" * 500})
-        stage.supply.send(stage.controls.snapshot)
+        stage.supply.send(stage.controls.snapshot, stage.time)
     stage.play(1)
     assert stage.engine.newest == stage.controls.snapshot
 
@@ -359,8 +361,8 @@ def test_an_engine_that_does_not_read_never_makes_the_stage_wait(stage: Stage):
 def test_the_newest_controls_arrive_within_a_frame_of_being_sent(stage: Stage):
     stage.play(1)
     for i in range(200):
-        stage.controls.set("seed", i)
-        stage.supply.send(stage.controls.snapshot)
+        stage.controls.do(Set("seed", i))
+        stage.supply.send(stage.controls.snapshot, stage.time)
         stage.tick(frames=1)
         assert stage.engine.newest == stage.controls.snapshot
 
@@ -443,8 +445,8 @@ def test_a_storm_of_deaths_stalls_and_late_frames_never_blacks_out_and_never_jum
         elif chance < 0.7 and alive and stage.supply.queued < 4:
             stage.engine.make(draw.randint(1, 4))
         if draw.random() < 0.1:
-            stage.controls.set("seed", draw.randint(0, 99))
-            stage.supply.send(stage.controls.snapshot)
+            stage.controls.do(Set("seed", draw.randint(0, 99)))
+            stage.supply.send(stage.controls.snapshot, stage.time)
         before = len(stage.shown)
         stage.tick()
         assert len(stage.shown) == before + 1
@@ -462,3 +464,98 @@ def test_an_engine_that_pauses_leaves_no_picture_standing_still(stage: Stage) ->
     stage.play(2)
     assert stage.supply.deaths == 0
     assert stage.largest_jump() <= ORDINARY + STEP
+
+
+def test_an_engine_that_reads_slowly_gets_the_newest_controls_whenever_it_reads(
+    stage: Stage,
+) -> None:
+    """A turn takes longer than a second: what the hand did meanwhile is one snapshot, the last."""
+    stage.play(1)
+    heard = []
+    for turn in range(20):
+        for i in range(45):
+            stage.controls.do(Set("seed", turn * 100 + i))
+            stage.supply.send(stage.controls.snapshot, stage.time)
+            stage.tick()
+        stage.engine.hear()
+        heard.append(stage.engine.newest.params.seed)
+        stage.tick()
+        stage.engine.hear()
+        assert stage.engine.newest == stage.controls.snapshot
+        stage.engine.make(1)
+    assert heard == sorted(heard)
+
+
+def test_every_sign_of_life_counts_while_an_engine_loads(stage: Stage) -> None:
+    for part in range(200):
+        stage.engine.say(Doing(f"loading, part {part}"))
+        stage.wait(5)
+    assert len(stage.engines.all) == 1
+    stage.play(1)
+    assert stage.supply.deaths == 0
+
+
+def test_no_picture_stands_still_for_long_while_the_walk_fades_back(stage: Stage) -> None:
+    """An engine that pauses in the midst of its fade, over and over."""
+    stage.play(3)
+    stage.engine.die()
+    stage.wait(2)
+    for _ in range(6):
+        for _ in range(5):
+            stage.tick(frames=1)
+        stage.wait(4)
+    stage.play(3)
+    still = longest = 0
+    for before, after in itertools.pairwise(stage.shown):
+        still = still + 1 if np.array_equal(before.pixels, after.pixels) else 0
+        longest = max(longest, still)
+    assert longest <= 1.1 * FREEZE_S * FPS
+    assert stage.largest_jump() <= ORDINARY + STEP
+
+
+def test_a_frame_that_stands_for_several_ticks_is_shown_so_long_and_counted_late(
+    stage: Stage,
+) -> None:
+    stage.play(1)
+    before = len(stage.shown)
+    stage.engine.make(4, ticks=3)
+    stage.wait(12 / FPS)
+    new = stage.shown[before:]
+    assert [shown.frame is not None for shown in new] == [True, False, False] * 4
+    assert [shown.late for shown in new] == [False, True, True] * 4
+
+
+def test_a_picture_tells_what_it_was_made_with_and_when_that_was_asked_for(stage: Stage) -> None:
+    stage.play(1)
+    asked = []
+    for seed in (1, 2):
+        stage.controls.do(Set("seed", seed))
+        asked.append(stage.time - 0.004)
+        stage.supply.send(stage.controls.snapshot, asked[-1])
+    stage.engine.hear()  # the first: only one message is under way
+    stage.tick()
+    stage.tick(frames=2)  # the second
+    shown = stage.shown[-1]
+    assert shown.snapshot == stage.controls.snapshot
+    assert shown.asked == tuple(asked)
+    stage.tick()
+    assert stage.shown[-1].asked == ()
+
+
+def test_a_new_engine_is_told_since_when_the_walk_waits(stage: Stage) -> None:
+    assert stage.engine.since is None
+    stage.play(1)
+    last = stage.time - 1 / FPS
+    stage.engine.die()
+    stage.wait(1)
+    assert stage.engine.since == pytest.approx(last)
+
+
+def test_a_slower_monitor_is_told_to_this_engine_and_the_next(stage: Stage) -> None:
+    stage.play(0.5)
+    stage.supply.tick_s = 1 / 50
+    assert stage.rings[-1].tick_s == 1 / 50
+    stage.engine.die()
+    stage.wait(1)
+    assert len(stage.rings) == 2
+    assert stage.rings[-1].tick_s == 1 / 50

@@ -54,7 +54,7 @@ class Pace:
     def _key(self, walk: Walk, frames: float) -> object:
         """What the pace of a segment depends on."""
         p = walk.params
-        path = (walk.seed, walk.index, p.loop, p.prompt, p.negative)
+        path = (walk.seed, walk.index, walk.a.origin, walk.b.origin, p.prompt, p.negative)
         feed = (p.crossfeed, p.crossfeed_range, p.crossfeed_decay, p.damping)
         return (*path, walk.look, p.guidance, *feed, self._points(frames))
 

@@ -1,9 +1,9 @@
 """The engine's process: snapshots come down the pipe, frames go up through the ring.
 
-The main thread reads the pipe and may wait for it; when the stage is gone the pipe ends, and so
-does this process, at once and whatever the other thread is doing. The producer thread makes every
-torch call and may wait for a free slot. The newest snapshot is one attribute, swapped whole by
-main and read by the producer; the pipe's sending end is used by the producer alone.
+The main thread reads the pipe, may wait for it, and says what it has read; when the stage is gone
+the pipe ends, and so does this process, immediately and whatever the other thread is doing. The
+producer thread makes every torch call. The newest snapshot is one attribute, swapped whole by main
+and read by the producer; both threads send, one at a time under a lock.
 """
 
 import contextlib
@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lwlive.checkpoint import Additions, ModelError
+from lwlive.config import Config
 from lwlive.engine.loop import FULL_LOAD, SPARING_LOAD
-from lwlive.link import Doing, Failed, Loaded, Note
-from lwlive.params import Config, Snapshot
+from lwlive.link import Doing, Failed, Heard, Loaded, Note
+from lwlive.params import Snapshot
 from lwlive.ring import Ring, RingHandle
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Order:
     ring: RingHandle
     snapshot: Snapshot
     phase: float  # where on the walk to begin
+    since: float | None  # when that was due, by the stage's clock; None for a show's first engine
     folder: Path  # of the checkpoint
     additions: Additions
 
@@ -58,6 +60,7 @@ def run(order: Order, pipe: "Connection[Any, Any]") -> None:
     with contextlib.suppress(EOFError, OSError):
         while (message := pipe.recv()) is not None:
             engine.newest = message
+            engine.tell(Heard(message.version))
     os._exit(0)  # a thread deep in a compiled call cannot be joined; the builder ends by itself
 
 
@@ -67,8 +70,14 @@ class Engine:
     def __init__(self, order: Order, pipe: "Connection[Any, Any]") -> None:
         self.order, self.pipe = order, pipe
         self.newest = order.snapshot
+        self._sending = threading.Lock()
         self._builder: Builder | None = None
         self._settled = not order.config.compile  # nothing is to be compiled any more
+
+    def tell(self, message: object) -> None:
+        """Say something to the stage. Any thread may."""
+        with self._sending:
+            self.pipe.send(message)
 
     def work(self) -> None:
         """The producer thread, whole. What goes wrong is told to the stage and ends the child."""
@@ -78,16 +87,18 @@ class Engine:
             lasting = isinstance(error, ModelError | ImportError)
             text = str(error) if lasting else f"{type(error).__name__}: {error}"
             with contextlib.suppress(OSError):
-                self.pipe.send(Failed(text, traceback.format_exc(), lasting))
+                self.tell(Failed(text, traceback.format_exc(), lasting))
             os._exit(3)
 
     def _work(self) -> None:
-        self.pipe.send(Doing("starting torch"))
+        self.tell(Doing("starting torch"))
         from lwlive.engine.producer import Producer
 
         model, build = self._open()
-        self.pipe.send(Loaded(model.name, model.own))
+        self.tell(Loaded(model.name, model.own))
         order = self.order
+        while not self.newest.params.complete:  # the stage answers with the model's own values
+            time.sleep(IDLE_S)
         producer = Producer(
             model=model,
             ring=Ring.attach(order.ring),
@@ -95,6 +106,7 @@ class Engine:
             inbox=lambda: self.newest,
             timer=time.perf_counter,
             phase=order.phase,
+            since=order.since,
         )
         del model  # the producer goes over to another one, and this one's memory is given back
         told: object = None
@@ -103,11 +115,11 @@ class Engine:
             if not (self._settled or producer.model.compiled):
                 self._compile(producer, build)
             while producer.model.notes:
-                self.pipe.send(Note(producer.model.notes.pop(0)))
+                self.tell(Note(producer.model.notes.pop(0)))
             state = (producer.model.compiled, producer.stride)
             if state != told or now - reported > REPORT_S:
                 told, reported = state, now
-                self.pipe.send(producer.running)
+                self.tell(producer.running)
 
     def _turns(self, producer: "Producer") -> Iterator[float]:
         """The time after each batch, or after each look in vain for something to do."""
@@ -148,7 +160,7 @@ class Engine:
         from lwlive.engine.packaged import opened
 
         order, config = self.order, self.order.config
-        self.pipe.send(Doing(f"loading {config.model}"))
+        self.tell(Doing(f"loading {config.model}"))
         build, modules = ready.plan(
             config,
             order.folder,
@@ -163,7 +175,7 @@ class Engine:
             self._settled = True
             self._say(f"{trouble}, so pictures come uncompiled")
         elif config.compile and build.costs(order.cache):
-            self.pipe.send(Doing(f"loading {config.model}, compiled"))
+            self.tell(Doing(f"loading {config.model}, compiled"))
             try:
                 return opened(place), build
             except (OSError, RuntimeError, ValueError, KeyError) as error:
@@ -173,7 +185,7 @@ class Engine:
         return Eager(modules, build.batch), build
 
     def _say(self, text: str) -> None:
-        self.pipe.send(Note(text))
+        self.tell(Note(text))
 
     def _compile(self, producer: "Producer", build: "Build") -> None:
         """Start building packages, or go over to them once they are built; once in a life."""
@@ -184,7 +196,7 @@ class Engine:
         if self._builder is None:
             if compiler() is None:
                 self._settled = True
-                self.pipe.send(
+                self.tell(
                     Note("no C++ compiler here (g++ or clang++), so pictures come uncompiled")
                 )
                 return
@@ -201,10 +213,10 @@ class Engine:
         trouble = self._builder.trouble
         self._builder.close()
         if trouble is None:
-            self.pipe.send(Doing("going over to what was compiled"))
+            self.tell(Doing("going over to what was compiled"))
             try:
                 producer.use(opened(place))
                 return
             except (OSError, RuntimeError, ValueError, KeyError) as error:
                 trouble = str(error)
-        self.pipe.send(Note(f"compiling failed, pictures come uncompiled: {trouble}"))
+        self.tell(Note(f"compiling failed, pictures come uncompiled: {trouble}"))

@@ -1,18 +1,20 @@
 """`lwlive render`: flags and presets to settings, settings to frames and a movie."""
 
 import logging
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
 from lwlive import flags, hub, preset
 from lwlive.checkpoint import FACTOR, Additions, ModelError, own_values, size_of
-from lwlive.params import Config, ControlError, Params, checked, live
+from lwlive.config import PARTS, Config
+from lwlive.openmp import spin_briefly
+from lwlive.params import SPECS, ControlError, Params
 from lwlive.render import journal, timing
 from lwlive.render.distance import preferred
 from lwlive.render.frames import open_folder, place_of
@@ -41,7 +43,7 @@ A second run with the same settings goes on after the last whole frame."""
 SHARED = (*SOURCES, "offline", "size", "device", "batch", "cache", "preset", "folder")  # of Config
 OTHERWISE: dict[str, tuple[Any, str]] = {  # default, and what a render says of a show's flags
     "prompt": (
-        Params.model_fields["prompt"].default,
+        SPECS["prompt"].default,
         "what is pictured; `a :1 | b :0.4` mixes with weights; given again: the next keyframe",
     ),
     "speed": (None, "keyframes a second, 0 to 4, in place of --num-steps and --seconds"),
@@ -53,13 +55,14 @@ OTHERWISE: dict[str, tuple[Any, str]] = {  # default, and what a render says of 
     "batch": (None, "frames sampled at once; default: 4, on a GPU 8"),
     "folder": (Path("."), "where the frames and the movie go"),
 }
-OFFERED = tuple(n for n in Params.model_fields if live(n).render and not live(n).stage)
+OFFERED = tuple(n for n, spec in SPECS.items() if spec.render and not spec.stage)
 _ORDERED = re.compile(r"--(prompt|picture)(?:=(.*))?", re.DOTALL)
 
 
 def main(args: Sequence[str]) -> int:
     """Render; returns the exit code, 1 for anything that a sentence was printed for."""
     logging.basicConfig(level=logging.INFO, format="lwlive: %(message)s")
+    spin_briefly(os.environ)  # before torch is imported, and for the workers of a cluster
     try:
         settings, place = parse(args)
         from lwlive.render import work
@@ -94,11 +97,17 @@ def _enough_memory(settings: Settings) -> Iterator[None]:
 def parse(args: Sequence[str]) -> tuple[Settings, Path]:
     """Settings and the folder for the frames. Raises ControlError, ModelError; ends for --help."""
     keyframes, rest = ordered(args)
-    rows = flags.of_params(OFFERED, offline=True) | flags.of_model(Render)
-    rows |= {name: row for name, row in flags.of_model(Config).items() if name in SHARED}
-    for name, (default, description) in OTHERWISE.items():
-        rows[name] = (rows[name][0], Field(default, description=description))
-    given = flags.read(PROGRAM, ABOUT, rows, rest)
+    groups = {"What is shown": flags.of_params(OFFERED, offline=True)}
+    groups |= {"Render": flags.of_model(Render)}
+    for part in PARTS:
+        shared = {name: row for name, row in flags.of_model(part).items() if name in SHARED}
+        groups |= {part.title: shared} if shared else {}
+    rows = {name: row for group in groups.values() for name, row in group.items()}
+    for group in groups.values():
+        for name in set(group) & set(OTHERWISE):
+            default, description = OTHERWISE[name]
+            group[name] = rows[name] = flags.otherwise(rows[name], default, description)
+    given = flags.read(PROGRAM, ABOUT, groups, rest)
     render = flags.filled(Render, given)
     defaults = {name: default for name, (default, _) in OTHERWISE.items()}
     config = flags.filled(Config, defaults | {n: v for n, v in given.items() if n in SHARED}, rows)
@@ -110,7 +119,7 @@ def parse(args: Sequence[str]) -> tuple[Settings, Path]:
         keyframes = keyframes or of_preset
     for name in OFFERED:
         if name in given:
-            values[name] = checked(name, flags.value(name, given[name]), offline=True)
+            values[name] = SPECS[name].checked(flags.value(name, given[name]), offline=True)
     if render.journal is not None:
         settings = _replayed(render, config, given, keyframes, values)
     else:
@@ -155,7 +164,7 @@ def _settings(
     if render.budget is not None or render.budget_seconds is not None:
         render = render.model_copy(update={"distance": render.distance or preferred()})
     if len(keyframes) == 1 and "picture" not in keyframes[0]:
-        params |= {n: checked(n, v, True) for n, v in keyframes[0].items() if n in KEY_VALUES}
+        params |= {n: SPECS[n].checked(v, True) for n, v in keyframes[0].items() if n in KEY_VALUES}
         keyframes = []
     keys = tuple(_prompted(keyframes, params))
     _check(keys, params)
@@ -191,7 +200,7 @@ def _replayed(
             raise RenderError(f"--{flag} does not go together with --journal")
     if any("picture" in keyframe for keyframe in keyframes) or len(keyframes) > 1:
         raise RenderError("a journal has its own prompts: give one --prompt for all, or none")
-    values = values | {k: checked(k, v) for one in keyframes for k, v in one.items()}
+    values = values | {k: SPECS[k].checked(v) for one in keyframes for k, v in one.items()}
     played = journal.read(render.journal)
     if config.model == played.config.model or "model" not in given:
         shown = {n: getattr(played.config, n) for n in SOURCES if n not in given}
@@ -204,8 +213,8 @@ def _replayed(
     if same and played.dtype is not None:
         about |= {"precision": played.dtype, "again": True}
     frames = min(played.ticks, render.max_frames or played.ticks)
-    first = Params().model_copy(update=played.changes[0].params or {})
-    params = _complete(folder, added, {**first.model_dump(), **values})
+    first = Params(**(played.changes[0].params or {}))
+    params = _complete(folder, added, {**asdict(first), **values})
     return Settings(
         **about,
         params=params,
@@ -219,7 +228,7 @@ def _replayed(
 def _complete(folder: Path, added: Additions, values: dict[str, object]) -> dict[str, Any]:
     """Every live parameter: as given, else the model's own, else as declared."""
     given = {n: v for n, v in values.items() if v is not None}
-    return Params().model_copy(update={**own_values(folder, added), **given}).model_dump()
+    return asdict(Params(**{**own_values(folder, added), **given}))
 
 
 def _machine(

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lwlive.checkpoint import TEXTS, Additions, scheduler_name
-from lwlive.params import Params
+from lwlive.params import SPECS
 from lwlive.render.settings import SOURCES, Render, digest
 
 TOLD = 5  # differences from earlier settings
@@ -97,7 +97,7 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
         for name in {**before, **after}
         if before.get(name, nothing).compared != after.get(name, nothing).compared
     ]
-    given = {*Params.model_fields, *Render.model_fields, *SOURCES}
+    given = {*SPECS, *Render.model_fields, *SOURCES}
     found.sort(key=lambda row: row[0] not in given)
     told_of = [f"{n} was {_short(was.shown)} and is {_short(now.shown)}" for n, was, now in found]
     return told_of if len(found) <= TOLD else [*told_of[:TOLD], f"and {len(found) - TOLD} more"]

@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lwlive import __version__, hub
 from lwlive.checkpoint import Additions
-from lwlive.params import Config, ControlError, Params, bounds, checked
+from lwlive.config import Config
+from lwlive.params import SPECS, ControlError, Params
 
 log = logging.getLogger("lwlive")
 
@@ -155,7 +156,7 @@ class Settings(BaseModel):
 
     def live(self) -> Params:
         """The live parameters, offline ranges allowed."""
-        return Params().model_copy(update=self.params)
+        return Params(**self.params)
 
     def opened(self) -> tuple[Path, Additions]:
         """The model's folder, and what is added to it. Raises ModelError.
@@ -165,8 +166,7 @@ class Settings(BaseModel):
         names = (*SOURCES, "offline", "cache")
         config = Config(**{name: getattr(self, name) for name in names})
         folder, added = hub.opened(config, log.info, masks=True)
-        live = bounds("steps")
-        return folder, replace(added, spaced=live is None or self.params["steps"] <= live[1])
+        return folder, replace(added, spaced=self.params["steps"] <= SPECS["steps"].high)
 
 
 def versions() -> dict[str, str]:
@@ -213,7 +213,7 @@ def key_of(number: int, given: dict[str, Any], params: dict[str, Any]) -> Key:
     for name in given:
         if name not in known:
             raise RenderError(f"keyframe {number + 1} has no {name!r}; it takes {', '.join(known)}")
-    values = {n: checked(n, given[n], offline=True) for n in KEY_VALUES if n in given}
+    values = {n: SPECS[n].checked(given[n], offline=True) for n in KEY_VALUES if n in given}
     seconds = given.get("seconds")
     numbers = isinstance(seconds, int | float) and not isinstance(seconds, bool)
     if seconds is not None and not (numbers and 0 < seconds <= DAY_S):

@@ -1,15 +1,15 @@
-"""The window: shows one picture per tick, scaled by the GPU, and turns keys into actions.
+"""The window: shows one picture per tick, scaled by the GPU, and turns keys into commands.
 
 Everything here runs in the stage's main thread; `show` and `splash` wait for the monitor where
 vsync is on. The window and its renderer are made once: fullscreen is a state of the same window.
 This file knows nothing of the controls' values, the engine or the walk.
 """
 
-import ctypes
 import logging
 import math
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -23,10 +23,18 @@ os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 os.environ.setdefault("SDL_VIDEO_X11_WMCLASS", "lwlive")
 
 import pygame
+
+from lwlive import extras
+
+if not getattr(pygame, "IS_CE", False):  # the names below are in pygame-ce only
+    raise ImportError(extras.NO_PYGAME_CE)
+
 from pygame._sdl2 import video
 
+from lwlive.controls import Command
 from lwlive.stage import hud as paint
-from lwlive.stage.keys import BY_CODE, KEYS, Action, code
+from lwlive.stage.keys import BY_CODE, FULLSCREEN, KEYS, LIST, QUIT, code, fine
+from lwlive.stage.monitor import Bare, Refresh
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +51,13 @@ SHARE = 0.8  # of the monitor, for the window at its start
 CURSOR_S = 2.0  # a cursor this long at rest is hidden
 REPAINT_S = 0.2  # between two paintings of the HUD
 ARRIVAL_S = 0.6  # in which the first picture fades in over the splash
+FOLLOW_S = 0.5  # between two looks at the monitor's size, where nobody tells of a change
+BURST = 10  # pictures of the splash shown without a pause, until the refresh rate is known
+QUEUED = 2  # of these, after the first, that a driver may take in before any has to wait
+QUESTION = {  # keys whose letter with shift is a question mark on some keyboard
+    *(pygame.K_SLASH, pygame.K_QUESTION, pygame.K_COMMA, pygame.K_PLUS, pygame.K_QUOTE),
+    0xDF,  # the German sharp s
+}
 
 
 class NoScreen(RuntimeError):  # noqa: N818 - not a fault: many machines have no screen
@@ -102,11 +117,12 @@ class Display:
         fit: Fit,
         vsync: bool,
         picture: tuple[int, int],
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.perf_counter,  # the show's
     ) -> None:
         for hint, value in HINTS.items():
             os.environ.setdefault(hint, value)
         self._fit, self._clock = fit, clock
+        self._bare: Bare | None = None
         try:
             sizes = _monitors()
             if not 0 <= monitor < len(sizes):
@@ -119,18 +135,23 @@ class Display:
                 resizable=True,
                 allow_high_dpi=True,
             )
-            self._whole = (sizes[monitor], (centre, centre))  # size and place of the monitor
+            pygame.key.stop_text_input()  # else an input method takes the keys for itself
+            self._bare = Bare.found()
             self._windowed: tuple[tuple[int, int], tuple[int, int]] | None = None
             self._fullscreen = False
             if fullscreen:
                 self._toggle_fullscreen()
             self._renderer = video.Renderer(self._window, vsync=vsync)
+            rates = pygame.display.get_desktop_refresh_rates()
         except pygame.error as error:
-            pygame.quit()
+            self._let_go()
             raise NoScreen(f"no window can be opened here: {error}") from error
         except BaseException:
-            pygame.quit()
+            self._let_go()
             raise
+        self._refresh = Refresh(rates[monitor] if vsync and monitor < len(rates) else 0, clock)
+        self._looked_s = clock()  # when the monitor's size was last looked at
+        self._waiting: deque[tuple[Command, float]] = deque()  # asked for, with the time
         self._window.set_icon(_icon())
         pygame.display.set_allow_screensaver(False)
         pygame.key.set_repeat(350, 50)
@@ -157,67 +178,113 @@ class Display:
         self._forget()
         del self._words, self._renderer  # before their window
         self._window.destroy()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._bare is not None:
+            self._bare.close()
+            self._bare = None
         pygame.quit()
+
+    @property
+    def refresh_hz(self) -> float | None:
+        """The monitor's refresh rate, measured while the splash is shown.
+
+        None where it is not known yet, and where pictures do not wait for the monitor.
+        """
+        return self._refresh.hz
 
     def _forget(self) -> None:
         """Drop what lives in the GPU's memory; all of it is made anew when next needed."""
         self._textures: dict[str, video.Texture] = {}
         self._words = paint.Words(self._renderer, self._clock)
 
-    def events(self) -> list[Action]:
-        """What was asked for since the last call. Call it every tick: it keeps the window alive."""
-        actions = []
-        for event in pygame.event.get():
-            if event.type == pygame.QUIT:
-                actions.append(Action("quit"))
-            elif event.type == pygame.KEYDOWN:
-                action = self._pressed(event)
-                if action is not None:
-                    actions.append(action)
-            elif event.type == pygame.KEYUP:
-                self._held.discard(event.scancode)
-            elif event.type == pygame.WINDOWFOCUSLOST:
-                self._held.clear()
-            elif event.type == pygame.MOUSEMOTION:
-                self._moved_s = self._clock()
-            elif event.type == pygame.WINDOWMINIMIZED:
-                self._minimised = True
-            elif event.type in (pygame.WINDOWRESTORED, pygame.WINDOWSHOWN, pygame.WINDOWEXPOSED):
-                self._minimised = False
-            elif event.type in (pygame.RENDER_DEVICE_RESET, pygame.RENDER_TARGETS_RESET):
-                self._forget()
-        self._set_cursor()
-        return actions
+    def presses(self) -> list[tuple[Command, float]]:
+        """What was asked for since the last call, each with the time of the clock.
 
-    def _pressed(self, event: pygame.Event) -> Action | None:
+        Call it often: it keeps the window alive, and a press has the time at which it is read.
+        """
+        for event in pygame.event.get():
+            self._take(event)
+        self._set_cursor()
+        self._follow()
+        asked = list(self._waiting)
+        self._waiting.clear()
+        return asked
+
+    def _take(self, event: pygame.Event) -> None:
+        if event.type == pygame.QUIT:
+            self._waiting.append((QUIT, self._clock()))
+        elif event.type == pygame.KEYDOWN:
+            command = self._pressed(event)
+            if command is not None:
+                self._waiting.append((command, self._clock()))
+        elif event.type == pygame.KEYUP:
+            self._held.discard(event.scancode)
+        elif event.type == pygame.WINDOWFOCUSLOST:
+            self._held.clear()
+        elif event.type == pygame.MOUSEMOTION:
+            self._moved_s = self._clock()
+        elif event.type == pygame.WINDOWMINIMIZED:
+            self._minimised = True
+        elif event.type in (pygame.WINDOWRESTORED, pygame.WINDOWSHOWN, pygame.WINDOWEXPOSED):
+            self._minimised = False
+        elif event.type in (pygame.RENDER_DEVICE_RESET, pygame.RENDER_TARGETS_RESET):
+            self._forget()
+
+    def _pressed(self, event: pygame.Event) -> Command | None:
         again = event.scancode in self._held
         self._held.add(event.scancode)
         if event.mod & (pygame.KMOD_CTRL | pygame.KMOD_META | pygame.KMOD_LALT):
             return None
-        key, amount = BY_CODE.get(code(event.key, event.scancode, event.unicode), (None, 0.0))
-        if key is None or (again and not key.repeats):
+        asks = event.key in QUESTION and event.mod & pygame.KMOD_SHIFT
+        letter = "?" if asks else event.unicode
+        found = BY_CODE.get(code(event.key, event.scancode, letter))
+        if found is None or (again and not found[0].repeats):
             return None
-        if key.kind == "fullscreen":
+        command = found[1]
+        if command == FULLSCREEN:
             self._toggle_fullscreen()
-        elif key.kind == "keys" or (key.kind == "quit" and self._keys_shown):
+        elif command == LIST or (command == QUIT and self._keys_shown):
             self._keys_shown = not self._keys_shown
         else:
-            fine = key.repeats and event.mod & pygame.KMOD_SHIFT
-            return Action(key.kind, amount / 10 if fine else amount)
+            return fine(command) if event.mod & pygame.KMOD_SHIFT else command
         return None
 
     def _toggle_fullscreen(self) -> None:
         self._fullscreen = not self._fullscreen
         if self._fullscreen:
-            if _unmanaged():
+            if self._bare is not None:
                 self._windowed = self._window.size, self._window.position
-                self._window.size, self._window.position = self._whole
+                self._cover(self._bare)
             self._window.set_fullscreen(desktop=True)
             return
         self._window.set_windowed()
         if self._windowed is not None:
             self._window.size, self._window.position = self._windowed
             self._windowed = None
+
+    def _cover(self, bare: Bare) -> None:
+        """Give the window the place and size of the monitor that it is on."""
+        x, y = self._window.position
+        width, height = self._window.size
+        self._area = bare.monitor_at(x + width // 2, y + height // 2)
+        self._window.size = self._area.width, self._area.height
+        self._window.position = self._area.x, self._area.y
+
+    def _follow(self) -> None:
+        """Cover the monitor also when its resolution has changed; elsewhere a manager does."""
+        bare = self._bare
+        if bare is None or not self._fullscreen or self._clock() - self._looked_s < FOLLOW_S:
+            return
+        self._looked_s = self._clock()
+        if bare.managed:
+            bare.close()
+            self._bare = None
+        elif bare.monitor_at(self._area.x, self._area.y) != self._area:
+            self._window.set_windowed()
+            self._cover(bare)
+            self._window.set_fullscreen(desktop=True)
 
     def _set_cursor(self) -> None:
         wanted = not self._fullscreen and self._clock() - self._moved_s < CURSOR_S
@@ -232,7 +299,9 @@ class Display:
         hud: Sequence[str] | None,
         notice: str | None,
     ) -> None:
-        """Show one picture, bytes [H, W, 3], dimmed to `master` 0..1, with words over it.
+        """Show one picture, bytes [H, W, 3], with words over it.
+
+        It is dimmed already; `master`, 0 to 1, dims what is drawn beside it.
 
         Over a covered monitor, which an audience sees, a notice is shown beside the HUD only.
         """
@@ -245,7 +314,6 @@ class Display:
     def _draw(self, pixels: npt.NDArray[np.uint8], level: int, hud: Sequence[str] | None) -> None:
         height, width = pixels.shape[:2]
         texture = self._upload("picture", pixels)
-        texture.color = (level,) * 3
         self._renderer.clear()
         texture.alpha = self._arrival(level)
         for place in placements(self._size, (width, height), self._fit):
@@ -260,13 +328,20 @@ class Display:
             return
         self._splash_s = self._clock()
         with self._drawing():
-            width, height = self._size
-            self._renderer.clear()
-            glow = self._upload("glow", paint.glow(elapsed, width / height))
-            glow.color = (_level(master),) * 3
-            glow.draw(None, (0, 0, width, height))
-            self._words.title(lines, (width, height), _level(master))
-            self._finish(None if self._fullscreen else notice)
+            for i in range(1 if self._refresh.known else BURST):
+                self._draw_splash(lines, elapsed, master, None if self._fullscreen else notice)
+                self._refresh.shown(alone=i <= QUEUED)
+
+    def _draw_splash(
+        self, lines: Sequence[str], elapsed: float, master: float, notice: str | None
+    ) -> None:
+        width, height = self._size
+        self._renderer.clear()
+        glow = self._upload("glow", paint.glow(elapsed, width / height))
+        glow.color = (_level(master),) * 3
+        glow.draw(None, (0, 0, width, height))
+        self._words.title(lines, (width, height), _level(master))
+        self._finish(notice)
 
     @contextmanager
     def _drawing(self) -> Iterator[None]:
@@ -344,27 +419,6 @@ def _monitors() -> list[tuple[int, int]]:
 def _no_monitor(monitor: int, count: int) -> str:
     known = "the only monitor is 0" if count == 1 else f"there are {count}, 0 to {count - 1}"
     return f"there is no monitor {monitor}: {known}"
-
-
-def _unmanaged() -> bool:
-    """Whether this is an X server on which no window manager answers.
-
-    SDL asks the manager to cover the monitor and believes that it was done; on a bare server, as
-    on a machine that runs nothing but the show, the window has to be given its size by hand.
-    """
-    if pygame.display.get_driver() != "x11":
-        return False
-    try:
-        x11 = ctypes.CDLL("libX11.so.6")
-    except OSError:  # SDL brought its own, which cannot be asked
-        return False
-    x11.XOpenDisplay.restype = ctypes.c_void_p
-    x11.XInternAtom.restype = x11.XGetSelectionOwner.restype = ctypes.c_ulong
-    server = ctypes.c_void_p(x11.XOpenDisplay(None))
-    manager = ctypes.c_ulong(x11.XInternAtom(server, b"WM_S0", 0))  # a manager holds it (ICCCM)
-    owner = int(x11.XGetSelectionOwner(server, manager))
-    x11.XCloseDisplay(server)
-    return owner == 0
 
 
 def _icon() -> pygame.Surface:

@@ -5,7 +5,7 @@ its unit, which may be empty. An empty line parts two groups. `lines` and `glow`
 This file knows nothing of windows, keys or the show.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from lwlive.params import Params, kind, live
+from lwlive.params import SPECS
+from lwlive.stage.status import Status
 
 if TYPE_CHECKING:
     import pygame
@@ -29,29 +30,36 @@ LINE = 1.5  # line pitch, in letter heights
 UNKNOWN = "\N{EN DASH}"
 TEXT_WIDTH = 46  # characters of a prompt before it is cut
 
-_UNITS = {"ms": "ms", "s": "s", "mb": "MB"}  # a figure's name may end in its unit: latency_ms
 
-
-def lines(params: Params, figures: Mapping[str, object]) -> list[str]:
-    """The HUD's lines: each figure in the order given, then every live value with its unit.
-
-    A figure is a number, a text, a switch, a pair ("6 / 8"), a mapping, or None for not known yet.
-    """
-    rows = []
-    for name, value in figures.items():
-        label, _, unit = name.rpartition("_")
-        if not label or unit not in _UNITS:
-            label, unit = name, ""
-        rows.append(_line(label.replace("_", " "), value, _UNITS.get(unit, "")))
-    rows += [""] if rows else []
-    for name, value in params:
-        shown = f"{value:.2f}" if kind(name) is float and value is not None else _shown(value)
+def lines(status: Status) -> list[str]:
+    """The HUD's lines: figures, then every live value with its unit."""
+    stride = status.stride
+    recording = status.parts.get("recording") if status.params.record else None
+    rows = [
+        _line("frames/s", (status.fps, round(status.fps_target, 2))),
+        _line("sampled/s", status.fps_sampled),
+        _line("late", status.late),
+        _line("latency", status.latency_ms, "ms"),
+        _line("replaced", status.replaced),
+        _line("ring", status.queued),
+        _line("in-betweens", f"{stride - 1} of {stride}" if stride else None),
+        _line("engine", status.engine),
+        _line("engine deaths", status.deaths),
+        _line(
+            "recording",
+            f"{recording['frames']} frames" if recording and status.params.record else "off",
+        ),
+        "",
+    ]
+    for name, spec in SPECS.items():
+        value = getattr(status.params, name)
+        shown = f"{value:.2f}" if spec.kind is float and value is not None else _shown(value)
         own = "model's own" if value is None else shown
-        rows.append(_cells(name, own, live(name).unit, short=kind(name) is not str))
+        rows.append(_cells(name, own, spec.unit, short=spec.kind is not str))
     return rows
 
 
-def _line(label: str, value: object, unit: str) -> str:
+def _line(label: str, value: object, unit: str = "") -> str:
     return _cells(label, _shown(value), unit, short=value is None or isinstance(value, int | float))
 
 
@@ -69,8 +77,6 @@ def _shown(value: object) -> str:
         return "on" if value else "off"
     if isinstance(value, float):
         return f"{value:.{0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2}f}"
-    if isinstance(value, Mapping):
-        return shortened(", ".join(f"{name} {_shown(one)}" for name, one in value.items()))
     if isinstance(value, list | tuple):
         return shortened(" / ".join(_shown(one) for one in value))
     return shortened(str(value)) or UNKNOWN
@@ -184,7 +190,7 @@ class _Painted:
 
 
 class Words:
-    """Draws panels and titles with a renderer, painting one anew only when its words change."""
+    """Draws panels and titles with a renderer, painting one again only when its words change."""
 
     def __init__(self, renderer: "video.Renderer", clock: Callable[[], float]) -> None:
         self._renderer, self._clock = renderer, clock

@@ -2,69 +2,75 @@
 
 | thread | runs | may wait for |
 |---|---|---|
-| the show's | `Journal(...)`, `sent`, `tick`, `close` | `close`: a second at most, nothing else |
+| the show's | `Journal(...)`, `put`, `tick`, `close` | `close`: a second at most, nothing else |
 | journal | the file | its queue, the disk |
 
 A line tells what took effect on a tick, counted from the first picture:
 
-    {"lwlive": "0.1.0", "config": {...}, "size": [256, 256]}      once, first
-    {"tick": 0, "begin": 0.0, "nexts": 0, "params": {...}}        a walk begins at this phase
-    {"tick": 90, "nexts": 0, "params": {"prompt": "smoke"}}       only what differs
-    {"tick": 97, "back": 2, ...}                                  and two frames were taken back
-    {"tick": 98, "between": [1, 3], "paced": false, "eased": true}    see below
+    {"lwlive": "0.1.0", "journal": 2, "config": {...}, "size": [256, 256]}    once, first
+    {"tick": 0, "begin": 0.0, "at": 0, "nexts": 0, "params": {...}}     a walk begins at this phase
+    {"tick": 90, "at": 0, "nexts": 0, "params": {"prompt": "smoke"}}    only what differs
+    {"tick": 97, "at": 2, "turn": {"joined": 2}, ...}             see below
     {"tick": 99, "repeat": 1}                                     so many ticks repeat a picture
     {"tick": 120, "master": {"blackout": true}}                   what the stage does by itself
     {"tick": 4, "dtype": "float32"}                               what the engine computes in
     {"tick": 150}                                                 nothing, once a second
 
-`between` tells an in-between: which one it is, and every how many frames one is sampled; 0 is one
-that is sampled. It stands where it does not follow from the frame before (`follows`). `paced` tells
-whether the segment's pace had been measured in time, `eased` whether the change was limited, both
-where that changes.
+Frames are made in turns. `at` tells that the frame shown is the one of this number, from 0, of a
+turn that begins after as many pictures as were shown before those that it replaces; `turn` how it
+was made, as far as that differs from the turn before (`Turn`). A line without `at` belongs to the
+turn of the frame before or, after its last frame, to another one made in the same way.
 
 A file cut short is good up to its last whole line. The journal knows nothing of the walk.
 """
 
 import json
+import logging
 import queue
 import threading
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from lwlive import __version__
-from lwlive.params import SAMPLED, Config, ControlError, Params, Snapshot
+from lwlive.config import Config
+from lwlive.link import Turn
+from lwlive.params import SAMPLED, ControlError, Params
+from lwlive.stage.parts import Output, Picture
 from lwlive.stage.supply import Shown
 
-Between = tuple[int, int]  # which in-between, 0 for none, and the stride
+log = logging.getLogger(__name__)
 
+FORMAT = 2  # of the lines; 1 told frames without their turns
 MASTER = ("brightness", "blackout", "fade")
 CLOSE_S = 1.0
 
 
-def follows(before: Between) -> Between:
-    """What the frame after one is, if nothing is told."""
-    which, stride = before
-    return (which + 1) % stride, stride
-
-
-class Journal:
+class Journal(Output):
     """Writes the journal of one show. Raises ControlError where the file cannot be opened."""
 
-    def __init__(self, path: Path, config: Config, size: tuple[int, int], first: Snapshot) -> None:
+    name = "journal"
+
+    def __init__(
+        self,
+        path: Path,
+        config: Config,
+        size: tuple[int, int],
+        say: Callable[[str], None] = log.warning,
+    ) -> None:
+        self._say = say
         try:
             self._file = path.open("w", encoding="utf-8")
         except OSError as error:
             raise ControlError(f"--journal: cannot write {path}: {error.strerror}") from None
         self._path = path
-        self._known = {first.version: first}  # snapshots that a frame may still be made with
         self._params: dict[str, Any] = {}
         self._master: dict[str, Any] = {}
         self._version = -1
         self._engine = -1  # number of the engine whose walk this is
         self._dtype: str | None = None
-        self._place = -1
-        self._between: Between = (0, 1)
-        self._paced = self._eased = False
+        self._at, self._turn = 0, Turn()  # of the frame before
         self._first: int | None = None
         self._last = 0
         self._second = 0
@@ -72,11 +78,22 @@ class Journal:
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
-        self._put(lwlive=__version__, config=config.model_dump(mode="json"), size=size)
+        described = config.model_dump(mode="json")
+        self._put(lwlive=__version__, journal=FORMAT, config=described, size=size)
 
-    def sent(self, snapshot: Snapshot) -> None:
-        """New controls went to the engine; frames will tell when they took effect."""
-        self._known[snapshot.version] = snapshot
+    def put(self, picture: Picture) -> None:
+        """Write what was shown on a tick, and say where that has failed."""
+        status = picture.status
+        self.tick(
+            picture.tick,
+            picture.shown,
+            status.params,
+            status.starts,
+            status.dtype,
+            status.fps_target,
+        )
+        if failed := self.failed():
+            self._say(failed)
 
     def tick(
         self, n: int, shown: Shown, params: Params, engine: int, dtype: str | None, fps: float
@@ -104,37 +121,29 @@ class Journal:
             self._put(tick=now)
 
     def _frame(self, now: int, shown: Shown, engine: int) -> None:
-        frame = shown.frame
+        frame, snapshot = shown.frame, shown.snapshot
         assert frame is not None
+        assert snapshot is not None
         line: dict[str, Any] = {}
         if engine != self._engine:
-            self._engine, self._place, self._params = engine, frame.place - 1, {}
+            self._engine, self._params, self._at = engine, {}, -1
             line["begin"] = frame.phase
-            self._between = (0, 1)
-        back = self._place + 1 - frame.place
-        if back:
-            line["back"] = back
-        self._place = frame.place
+        last = self._at + 1 == self._turn.frames
+        if (frame.at, frame.turn) != (0 if last else self._at + 1, self._turn) or "begin" in line:
+            line["at"] = frame.at
+            old = asdict(self._turn)
+            line["turn"] = {n: v for n, v in asdict(frame.turn).items() if v != old[n]}
+        self._at, self._turn = frame.at, frame.turn
         if frame.version != self._version or "begin" in line:
             self._version = frame.version
-            snapshot = self._known[frame.version]
             values = {name: getattr(snapshot.params, name) for name in SAMPLED}
-            old = self._params
+            before = self._params
             line |= {
+                "at": frame.at,
                 "nexts": snapshot.nexts,
-                "params": {k: v for k, v in values.items() if k not in old or old[k] != v},
+                "params": {k: v for k, v in values.items() if k not in before or before[k] != v},
             }
             self._params = values
-            for version in [v for v in self._known if v < frame.version]:
-                del self._known[version]
-        between = (frame.between, frame.stride)
-        if between != follows(self._between):
-            line["between"] = between
-        if frame.paced != self._paced:
-            line["paced"] = frame.paced
-        if frame.eased != self._eased:
-            line["eased"] = frame.eased
-        self._between, self._paced, self._eased = between, frame.paced, frame.eased
         if line:
             self._put(tick=now, **line)
 

@@ -1,74 +1,74 @@
 """The keys of the window: one row each, and what the window, its list and the README make of it.
 
-Here a key becomes an action's name and amount; what an action does is not known here.
+Here a key becomes a command; what a command does is not known here.
 """
 
 import os
+from dataclasses import replace
 from typing import NamedTuple
 
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # read when pygame is imported
 
 import pygame
 
-from lwlive.params import TRIGGERS, Params
+from lwlive.controls import Command, Fire, Nudge, Recall, Toggle
+from lwlive.params import SPECS, TRIGGERS
 
-
-class Action(NamedTuple):
-    """What a key asks for: a live parameter or trigger by its name, or one of the words below.
-
-    `preset`: `amount` is its number, 1 to 9. `speed`, `guidance`: `amount` is +1 or -1 for a step
-    up or down, a tenth of that with shift. `save`, `quit`: as they say. Switches mean the opposite
-    of the present value.
-    """
-
-    kind: str
-    amount: float = 0
+FULLSCREEN, LIST, QUIT = (
+    Fire("fullscreen"),
+    Fire("keys"),
+    Fire("quit"),
+)  # the window's own, but quit
 
 
 class Key(NamedTuple):
     """One row of the table of keys."""
 
     label: str
-    kind: str
     help: str
-    codes: dict[int, float]  # pygame's key codes, each with its action's amount
-    repeats: bool = False  # again and again while held
+    codes: dict[int, Command]  # pygame's key codes, each with what it asks for
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it is pressed again and again while held."""
+        return all(isinstance(command, Nudge) for command in self.codes.values())
 
 
 def _help(name: str) -> str:
-    return TRIGGERS.get(name) or Params.model_fields[name].description or name
+    return TRIGGERS.get(name) or SPECS[name].help
 
 
 ONES = (pygame.K_1, pygame.K_KP_1)  # where the digits start, above the letters and beside
 
 KEYS = (
-    Key("space", "hold", _help("hold"), {pygame.K_SPACE: 0}),
-    Key("N", "next", _help("next"), {pygame.K_n: 0}),
+    Key("space", _help("hold"), {pygame.K_SPACE: Toggle("hold")}),
+    Key("N", _help("next"), {pygame.K_n: Fire("next")}),
     Key(
         "left, right",
-        "speed",
         "slower, faster; with shift in fine steps",
-        {pygame.K_LEFT: -1, pygame.K_RIGHT: 1},
-        repeats=True,
+        {pygame.K_LEFT: Nudge("speed", -1), pygame.K_RIGHT: Nudge("speed", 1)},
     ),
     Key(
         "down, up",
-        "guidance",
         "less, more guidance; with shift in fine steps",
-        {pygame.K_DOWN: -1, pygame.K_UP: 1},
-        repeats=True,
+        {pygame.K_DOWN: Nudge("guidance", -1), pygame.K_UP: Nudge("guidance", 1)},
     ),
-    Key("1 to 9", "preset", "bend to a preset", {one + n: n + 1 for one in ONES for n in range(9)}),
-    Key("S", "save", "save the present values as a preset", {pygame.K_s: 0}),
-    Key("B", "blackout", _help("blackout"), {pygame.K_b: 0}),
-    Key("R", "record", _help("record"), {pygame.K_r: 0}),
-    Key("P", "panic", _help("panic"), {pygame.K_p: 0}),
-    Key("F", "fullscreen", "cover the monitor, and back to a window", {pygame.K_f: 0}),
-    Key("H", "hud", _help("hud"), {pygame.K_h: 0}),
-    Key("?, F1", "keys", "show these keys", {pygame.K_QUESTION: 0, pygame.K_F1: 0}),
-    Key("Esc", "quit", "close this list, or end the show", {pygame.K_ESCAPE: 0}),
+    Key("1 to 9", "bend to a preset", {one + n: Recall(n + 1) for one in ONES for n in range(9)}),
+    Key("S", "save the present values as a preset", {pygame.K_s: Fire("save")}),
+    Key("B", _help("blackout"), {pygame.K_b: Toggle("blackout")}),
+    Key("R", _help("record"), {pygame.K_r: Toggle("record")}),
+    Key("P", _help("panic"), {pygame.K_p: Fire("panic")}),
+    Key("F", "cover the monitor, and back to a window", {pygame.K_f: FULLSCREEN}),
+    Key("H", _help("hud"), {pygame.K_h: Toggle("hud")}),
+    Key("?, F1", "show these keys", {pygame.K_QUESTION: LIST, pygame.K_F1: LIST}),
+    Key("Esc", "close this list, or end the show", {pygame.K_ESCAPE: QUIT}),
 )
-BY_CODE = {code: (key, amount) for key in KEYS for code, amount in key.codes.items()}
+BY_CODE = {code: (key, command) for key in KEYS for code, command in key.codes.items()}
+
+
+def fine(command: Command) -> Command:
+    """The same in fine steps, as with shift."""
+    return replace(command, steps=command.steps / 10) if isinstance(command, Nudge) else command
 
 
 def code(key: int, place: int, letter: str) -> int:

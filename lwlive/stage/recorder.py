@@ -4,23 +4,19 @@
 |---|---|---|
 | the show's | `Recorder(...)`, `put` | nothing |
 | one that may wait | `close` | two seconds, and until the file is ordinary |
-| recorder | `Movie`: choosing an encoder, encoding, the file | its queue, the encoder, the disk |
+| recorder | its name, `Movie`: choosing an encoder, encoding, the file | the outbox, the disk |
 | any | `leave` | nothing |
 
-Frames are copied into preallocated slots; slot numbers travel through two lists, `_free` and
-`_filled`, and a slot belongs to whoever took its number. When no slot is free the frame is counted
-and its time kept: a frame's time stamp is its number, so a gap is shown as a longer frame.
-While it runs the file is in fragments, which a killed process leaves playable. At a proper end it
-is made an ordinary one, with its length in front; where that fails it stays as it is, and plays.
-The recorder knows nothing of parameters, windows or the walk, and nothing it meets ends the show.
+A frame that finds no room in the outbox is counted and its time kept: a frame's time stamp is its
+number, so a gap is shown as a longer frame. While it runs the file is in fragments, which a killed
+process leaves playable. At a proper end it is made an ordinary one, with its length in front; where
+that fails it stays as it is, and plays. The recorder knows nothing of parameters, windows or the
+walk, and nothing it meets ends the show.
 """
 
 import errno
 import logging
-import math
-import queue
 import threading
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -28,22 +24,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-
 from lwlive.movie import LIVE, Movie, RecordError, rate_of
 from lwlive.ring import Pixels
+from lwlive.stage.outbox import Outbox, Pictures
 
 _log = logging.getLogger(__name__)
 
-_QUEUE_S = 1.5  # how long the encoder may stall before frames are dropped
-_QUEUE_BYTES = 256 * 2**20  # and how much memory that may take
 _CLOSE_S = 1.4  # after so long in `close`, frames that are still queued are dropped
 _JOIN_S = 0.4  # and so long the file then has to close
 
 
-def free_path(folder: Path, when: datetime, suffix: str = ".mp4") -> Path:
-    """`lwlive-YYYYMMDD-HHMMSS.mp4` in the folder; with -2, -3 ... where that name is taken."""
-    return free(folder / f"lwlive-{when:%Y%m%d-%H%M%S}{suffix}")
+def stamped(when: datetime, suffix: str = ".mp4") -> str:
+    """`lwlive-YYYYMMDD-HHMMSS.mp4`."""
+    return f"lwlive-{when:%Y%m%d-%H%M%S}{suffix}"
 
 
 def free(path: Path) -> Path:
@@ -55,48 +48,46 @@ def free(path: Path) -> Path:
     return found
 
 
+def claimed(path: Path) -> Path:
+    """The same, and an empty file is there now, so that nobody else takes it. Raises OSError."""
+    while True:
+        found = free(path)
+        with suppress(FileExistsError), found.open("xb"):
+            return found
+
+
 class Recorder:
     """Records what is put into it until `close`. An existing file is overwritten.
 
-    Raises RecordError where the path cannot be written. What happens later (no encoder, disk
-    full) is in `failed`, and `put` then does nothing. The other attributes are for reading:
-    each has one writing thread, and a reader sees the value of a moment ago.
+    fresh: the file gets another name where its own is taken. What goes wrong (no folder, no
+    memory, no encoder, disk full) is in `failed`, and `put` then does nothing. The other
+    attributes are for reading: each has one writing thread, and a reader sees the value of a
+    moment ago.
     """
 
     def __init__(
-        self, path: Path, fps: float, width: int, height: int, metadata: Mapping[str, str]
+        self,
+        path: Path,
+        fps: float,
+        width: int,
+        height: int,
+        metadata: Mapping[str, str],
+        fresh: bool = False,
     ) -> None:
         self.path = path
         self.encoder = ""  # empty until it is chosen, a moment after the start
         self.frames = 0  # encoded so far; after `close`, frames in the file
         self.failed: str | None = None  # why the recording ended early, as a sentence
-        self._rate = rate_of(fps)
+        self._rate, self._size, self._fresh = rate_of(fps), (width, height), fresh
         self._metadata = dict(metadata)
-        count = max(4, min(math.ceil(fps * _QUEUE_S), _QUEUE_BYTES // (height * width * 3)))
-        try:
-            self._slots = np.empty((count, height, width, 3), np.uint8)
-        except MemoryError:
-            raise RecordError(
-                f"there is no memory to record {width}x{height}: {count} pictures take "
-                f"{count * height * width * 3 / 2**20:.0f} MB; choose a smaller size"
-            ) from None
-        self._free = list(range(count))  # last in, first out: an idle queue touches one slot
-        self._filled: queue.SimpleQueue[tuple[int, int] | None] = queue.SimpleQueue()
-        self._missed = 0  # no free slot; counted by the show's thread
-        self._left = 0  # queued and never encoded; counted by the recorder's thread
         self._first: int | None = None
         self._last = -1
         self._closed = False
-        self._deadline = math.inf  # written once by `close`, a float is read whole
         self._opened = threading.Event()
         self._whole = threading.Event()  # everything is in the file, which may still be made over
         self._left_as_it_is = threading.Event()
-        _check_writable(path)
-        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
-        try:
-            self._thread.start()
-        except RuntimeError as error:  # no memory for it, or too many
-            raise RecordError(f"cannot record to {path}: {error}") from None
+        self._outbox = Outbox("recorder", self._run, self._fail, self._size, fps)
+        self._outbox.start()
 
     def __enter__(self) -> Self:
         return self
@@ -112,7 +103,12 @@ class Recorder:
     @property
     def dropped(self) -> int:
         """Frames put that are not in the file because encoder or disk were too slow."""
-        return self._missed + self._left
+        return self._outbox.dropped
+
+    @property
+    def opened(self) -> bool:
+        """Whether it has begun to write, or has failed to."""
+        return self._opened.is_set()
 
     def wait_open(self, timeout_s: float = 10) -> None:
         """Wait until the encoder takes frames; for the start of a run, not for mid-show.
@@ -132,8 +128,8 @@ class Recorder:
         """
         if self._closed or self.failed is not None:
             return
-        height, width = self._slots.shape[1:3]
-        if pixels.shape != (height, width, 3) or pixels.dtype != np.uint8:
+        if not self._outbox.fits(pixels):
+            width, height = self._size
             self._end(
                 f"the recording {self.path} takes pictures of {width}x{height}, got "
                 f"{pixels.dtype} {list(pixels.shape)}; it ends here, the show goes on"
@@ -142,13 +138,10 @@ class Recorder:
         if self._first is None:
             self._first = number
         pts = number - self._first
-        if pts <= self._last or not self._free:
-            self._missed += 1
-            return
-        slot = self._free.pop()
-        np.copyto(self._slots[slot], pixels)
-        self._last = pts
-        self._filled.put((slot, pts))
+        if pts <= self._last:
+            self._outbox.miss()
+        elif self._outbox.put(pixels, pts):
+            self._last = pts
 
     def close(self) -> None:
         """End the recording within two seconds; frames that take longer are dropped, counted.
@@ -158,12 +151,10 @@ class Recorder:
         if self._closed:
             return
         self._closed = True
-        self._deadline = time.monotonic() + _CLOSE_S
-        self._filled.put(None)
-        self._whole.wait(_CLOSE_S + _JOIN_S)
-        if self._whole.is_set():
-            self._thread.join()
-        elif self._thread.is_alive() and self.failed is None:
+        self._outbox.end(_CLOSE_S)
+        if self._whole.wait(_CLOSE_S + _JOIN_S):
+            self._outbox.join()
+        elif self.failed is None:
             self._end(
                 f"the disk or the encoder did not finish {self.path} in time; the file is left "
                 "as it is and should play up to its last seconds"
@@ -175,31 +166,26 @@ class Recorder:
 
     def _end(self, sentence: str) -> None:
         self.failed = sentence
-        _log.error("%s", sentence)
-        self._filled.put(None)
+        self._outbox.end()
 
-    def _run(self) -> None:
+    def _run(self, pictures: Pictures) -> None:
+        """In the outbox's thread."""
+        self.path = _opened(self.path, self._fresh)
+        movie = Movie(self.path, self._rate, *self._size, self._metadata, LIVE)
         try:
-            movie = Movie(self.path, self._rate, *self._slots.shape[2:0:-1], self._metadata, LIVE)
-            try:
-                self.encoder = movie.encoder
-                _log.info("recording %s with %s", self.path, movie.encoder)
-                self._opened.set()
-                self._encode(movie)
-                self.frames += movie.finish()
-            except BaseException:
-                with suppress(Exception):  # the first error is the one to tell
-                    movie.close()
-                raise
-            movie.close()
-            self._whole.set()
-            self._make_ordinary(movie)
-        except Exception as error:  # whatever an encoder or a disk does, the show goes on
-            self._end(_sentence(self.path, error, self.frames))
-            self._left += sum(item is not None for item in self._drain())
-        finally:
+            self.encoder = movie.encoder
+            _log.debug("recording %s with %s", self.path, movie.encoder)
             self._opened.set()
-            self._whole.set()
+            for pixels, pts in pictures:
+                self.frames += movie.write(pixels, pts)
+            self.frames += movie.finish()
+        except BaseException:
+            with suppress(Exception):  # the first error is the one to tell
+                movie.close()
+            raise
+        movie.close()
+        self._whole.set()
+        self._make_ordinary(movie)
 
     def _make_ordinary(self, movie: Movie) -> None:
         """What goes wrong here loses nothing: the file in fragments is complete, and plays."""
@@ -220,29 +206,22 @@ class Recorder:
         if self._left_as_it_is.is_set():
             _log.warning("%s stays in fragments, which most players play", self.path)
 
-    def _encode(self, movie: Movie) -> None:
-        while (item := self._filled.get()) is not None:
-            slot, pts = item
-            if time.monotonic() > self._deadline:
-                self._left += 1
-                continue
-            self.frames += movie.write(self._slots[slot], pts)
-            self._free.append(slot)
-
-    def _drain(self) -> list[tuple[int, int] | None]:
-        items = []
-        with suppress(queue.Empty):
-            while True:
-                items.append(self._filled.get_nowait())
-        return items
+    def _fail(self, error: Exception) -> None:
+        """Mostly in the outbox's thread: whatever an encoder or a disk does, the show goes on."""
+        self._end(_sentence(self.path, error, self.frames, self._size))
+        self._opened.set()
+        self._whole.set()
 
 
-def _check_writable(path: Path) -> None:
-    if path.is_fifo():  # opening it would wait for a reader, and the recorder for the next
-        raise RecordError(f"cannot record to {path}: it is a pipe; give the name of a file")
+def _opened(path: Path, fresh: bool) -> Path:
+    """The path that is written to, which exists now. Raises RecordError."""
     try:
+        if fresh:
+            return claimed(path)
+        if path.is_fifo():  # opening it would wait for a reader, and the recorder for the next
+            raise RecordError(f"cannot record to {path}: it is a pipe; give the name of a file")
         with path.open("ab"):
-            pass
+            return path
     except FileNotFoundError:
         raise RecordError(
             f"cannot record to {path}: there is no folder {path.parent}; make it or choose another"
@@ -253,11 +232,14 @@ def _check_writable(path: Path) -> None:
         ) from None
 
 
-def _sentence(path: Path, error: Exception, frames: int) -> str:
+def _sentence(path: Path, error: Exception, frames: int, size: tuple[int, int]) -> str:
     if isinstance(error, RecordError):
         return str(error)
     end = f"the recording ends after {frames} frames, the show goes on"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", -1)):
         return f"the disk is full: cannot write {path}; {end}; make room and record again"
+    if isinstance(error, MemoryError):
+        width, height = size
+        return f"there is no memory to record {width}x{height} into {path}; {end}"
     what = error.strerror if isinstance(error, OSError) and error.strerror else repr(error)
     return f"cannot write {path}: {what}; {end}"
