@@ -75,6 +75,11 @@ class ModelPart(Part):
         description="how steps are taken: a scheduler of diffusers by name, such as lcm for "
         "LCM-LoRAs, tcd, ddim, euler or lms; default: the model's own",
     )
+    prediction: Literal["epsilon", "v_prediction", "sample"] | None = Field(
+        None,
+        description="what the model's UNet was trained to give, where its files do not say it or "
+        "say something else; default: as the files say",
+    )
     size: Annotated[str | None, Metavar("PIXELS")] = Field(
         None,
         pattern=r"^[0-9]{2,4}(x[0-9]{2,4})?$",

@@ -75,13 +75,17 @@ def _built(cache: Path) -> str:
 
     lines = []
     for place in sorted((cache / "packages").glob("*/about.json")):
-        about = json.loads(place.read_text("utf-8"))["about"]
-        one, decoding = json.loads((place.parent / "costs.json").read_text("utf-8"))
-        rate, (width, height) = about["batch"] / (one + decoding), about["size"]
-        told = f"{about['name']}, {width}x{height}, batch {about['batch']}"
-        told += f", {about['kind']['precision']} on {about['device']}: {rate:.0f} frames/s"
-        told += f" in one step, {hub.size(place.parent) / 2**20:.0f} MB"
-        other = about["torch"] != version("torch")
+        try:
+            about = json.loads(place.read_bytes())["about"]
+            one, decoding = json.loads((place.parent / "costs.json").read_bytes())
+            rate, (width, height) = about["batch"] / (one + decoding), about["size"]
+            told = f"{about['name']}, {width}x{height}, batch {about['batch']}"
+            told += f", {about['kind']['precision']} on {about['device']}: {rate:.0f} frames/s"
+            told += f" in one step, {hub.size(place.parent) / 2**20:.0f} MB"
+            other = about["torch"] != version("torch")
+        except (OSError, ValueError, TypeError, KeyError, ArithmeticError, RecursionError):
+            lines.append(f"{place.parent} is damaged; the next show or build makes it again")
+            continue
         lines.append(told + (f", of torch {about['torch']}, which is not here" if other else ""))
     return "\n".join(lines or [f"nothing is built in {cache}"])
 

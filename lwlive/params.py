@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, get_args
 
+from lwlive import mix
+
 Value = str | int | float | bool
 
 
@@ -41,6 +43,8 @@ class Spec:
         low, high = (self.offline or (self.low, self.high)) if offline else (self.low, self.high)
         if self.kind is str:
             if isinstance(value, str) and len(value) <= high and _is_unicode(value):
+                if trouble := mix.trouble(value):
+                    raise ControlError(f"{self.name}: {trouble}")
                 return value
         elif isinstance(value, bool):
             if self.kind is bool:

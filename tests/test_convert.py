@@ -3,6 +3,7 @@
 The small files that describe a family are put into a hub's cache of its own; nobody is asked.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from transformers import CLIPTextModelWithProjection
 
 from lwlive import hub
 from lwlive.checkpoint import ModelError, own_values
-from lwlive.engine.convert import ZERO_SNR, convert, told
+from lwlive.engine.convert import ZERO_SNR, beside, convert, told
 from lwlive.engine.model import Eager, load
 from lwlive.engine.networks import Kind
 
@@ -144,6 +145,52 @@ def test_what_it_says_reaches_the_pictures(cache: Cache, tmp_path: Path) -> None
     found = test_parity.ours(model, 2, 1.0, "hello", "bad")
     expected = test_parity.theirs(pipe, 2, 1.0, "hello", "bad")
     assert np.abs(found - expected).max() <= test_parity.TOLERANCE
+
+
+V = "model: {params: {parameterization: v}}"
+SGM = "model: {params: {denoiser_config: {params: {scaling_config: {target: sgm.x.VScaling}}}}}"
+
+
+@pytest.mark.parametrize(
+    ("text", "prediction"),
+    [
+        (V, "v_prediction"),
+        (SGM, "v_prediction"),
+        (V.replace("v}", "eps}"), "epsilon"),
+        (V.replace("v}", "x0}"), "sample"),
+        ("model: {params: {}}", None),
+        ("", None),
+        ("[1]", None),
+    ],
+)
+def test_the_yaml_beside_a_file_is_believed(
+    text: str, prediction: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / "x.yaml").write_text(text)
+    assert beside(tmp_path / "x.safetensors").get("prediction_type") == prediction
+    assert beside(tmp_path / "y.safetensors") == {}
+
+
+@pytest.mark.parametrize("text", ["a: [", V.replace("v}", "w}"), V.replace("v}", "[v]}")])
+def test_a_yaml_that_cannot_be_read_is_a_sentence(text: str, tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(text)
+    with pytest.raises(ValueError, match=re.escape(str(tmp_path / "x.yaml"))):
+        beside(tmp_path / "x.safetensors")
+
+
+def test_a_yaml_put_beside_a_file_later_counts(cache: Cache, tmp_path: Path) -> None:
+    pipe = pipeline("sd1")
+    pipe.scheduler.register_to_config(prediction_type="epsilon")  # it is shared by these tests
+    cache.describe("v1", pipe)
+    ldm.write(pipe, tmp_path / "x.safetensors")
+
+    def prediction() -> Any:
+        folder = hub.find(str(tmp_path / "x.safetensors"), True, tmp_path, lambda _: None)
+        return load(folder, (64, 64), "cpu", Kind("float32", True)).scheduler.config.prediction_type
+
+    assert prediction() == "epsilon"
+    (tmp_path / "x.yaml").write_text(V)
+    assert prediction() == "v_prediction"
 
 
 @pytest.mark.parametrize("what", ["unet", "rubbish"])

@@ -21,6 +21,7 @@ STAGE = (
     "lwlive.destinations",
     "lwlive.logs",
     "lwlive.openmp",
+    "lwlive.mix",
     "lwlive.movie",
     "lwlive.files",
 )
@@ -36,6 +37,7 @@ ONLY_IN = {  # library: the modules, or packages, that may import it
     "scipy": ("lwlive.render.drums",),
     "ray": ("lwlive.render.cluster",),
     "xformers": ("lwlive.engine.attention",),
+    "yaml": ("lwlive.engine.convert",),
     "lpips": ("lwlive.render.distance",),
     "click": ("lwlive.flags",),
 }

@@ -107,7 +107,8 @@ def test_weight_zero_is_no_lora(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tensors", "said"),
     [
-        ({"unet.mid_block.x.lora_A.weight": 4}, "no pairs of down and up"),
+        ({f"unet.{LAYERS[0]}.lora_A.weight": 4}, "no pairs of down and up"),
+        ({"unet.mid_block.x.lora_A.weight": 4}, "another kind"),
         ({f"unet.{LAYERS[0]}.lora_{half}.weight": 7 for half in "AB"}, "another kind"),
         (
             {f"text_encoder_2.{WORDS[0]}.lora_{half}.weight": 4 for half in "AB"},

@@ -3,6 +3,11 @@
 import itertools
 import json
 import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
@@ -15,8 +20,9 @@ import tiny
 import torch
 from torch import Tensor
 
-from lwlive import cli
+from lwlive import cli, models
 from lwlive.engine import packaged, packages, trial
+from lwlive.engine.folders import sweep
 from lwlive.engine.keyframe import Cond
 from lwlive.engine.model import Eager, load
 from lwlive.engine.networks import Kind
@@ -42,6 +48,10 @@ class Compiled(Eager):
 
     output: Change = staticmethod(lambda x: x)
     picture: Change = staticmethod(lambda x: x)
+    tidied = 0
+
+    def tidy(self) -> None:
+        self.tidied += 1
 
     def denoise(self, x: Tensor, timestep: float, cond: Cond) -> Tensor:
         return self.output(super().denoise(x, timestep, cond))
@@ -222,7 +232,11 @@ def test_a_package_that_cannot_be_used_is_an_error_when_it_is_opened(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(packaged, "Packaged", lambda _: workshop.model)
+    with pytest.raises(packaged.Damaged, match="checksums"):
+        packaged.opened(tmp_path)
+    packaged.seal(tmp_path)
     assert packaged.opened(tmp_path) is workshop.model
+    assert workshop.model.tidied == 1
 
     def fail(*_: object) -> Tensor:
         raise RuntimeError("API call failed")
@@ -237,6 +251,124 @@ def test_costs_that_cannot_be_read_are_none(workshop: Workshop) -> None:
     assert workshop.build() == ""
     (place / "costs.json").write_text(json.dumps([1]))
     assert workshop.want.costs(workshop.cache) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "[1, 2", "[0, 1]", "[-1, 1]", "[NaN, 1]"])
+def test_costs_that_are_none_are_not_used(text: str, workshop: Workshop) -> None:
+    assert workshop.build() == ""
+    (workshop.want.place(workshop.cache) / "costs.json").write_text(text)
+    assert workshop.want.costs(workshop.cache) is None
+
+
+def test_trouble_is_read_whatever_its_bytes(workshop: Workshop) -> None:
+    workshop.model.output = lambda x: x * torch.nan
+    said = workshop.build()
+    place = workshop.want.place(workshop.cache)
+    (place / "trouble.txt").write_bytes(b"\xff\xfe" + said.encode())
+    assert said in (workshop.want.trouble(workshop.cache) or "")
+
+
+def sealed(folder: Path) -> Path:
+    """A folder of packages, as far as checksums see them."""
+    folder.mkdir()
+    for name in ("denoiser.pt2", "about.json", "costs.json"):
+        (folder / name).write_bytes(name.encode() * 100)
+    packaged.seal(folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["denoiser.pt2", "about.json", "costs.json", "sums.json"])
+@pytest.mark.parametrize("how", ["flipped", "cut", "empty", "gone", "null"])
+def test_damaged_packages_are_known_before_their_code_is_loaded(
+    name: str, how: str, tmp_path: Path
+) -> None:
+    place = sealed(tmp_path / "x")
+    packaged.check_seal(place)
+    path = place / name
+    data = path.read_bytes()
+    if how == "gone":
+        path.unlink()
+    else:
+        ways = {"flipped": data[:7] + bytes([data[7] ^ 1]) + data[8:], "cut": data[:-1]}
+        path.write_bytes({**ways, "empty": b"", "null": b"null"}[how])
+    with pytest.raises(packaged.Damaged):
+        packaged.check_seal(place)
+
+
+def crash(place: Path) -> None:
+    """What an engine does that is ended by its own code."""
+    packaged.watch(place)
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_an_engine_that_its_own_code_ends_leaves_a_trace_and_one_that_is_killed_does_not(
+    tmp_path: Path,
+) -> None:
+    place = tmp_path / "x"
+    context = multiprocessing.get_context("spawn")
+    assert packaged.faults(place) == 0
+    for count in (1, 2):
+        child = context.Process(target=crash, args=(place,))
+        child.start()
+        child.join()
+        assert child.exitcode == -signal.SIGSEGV
+        assert packaged.faults(place) == count
+    code = "from lwlive.engine import packaged; import os, pathlib; "
+    code += f"packaged.watch(pathlib.Path({str(place)!r})); os.kill(os.getpid(), 9)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+    assert packaged.faults(place) == 2
+
+
+def test_a_read_only_cache_is_unpacked_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()  # no folder can be made in it, whoever asks
+    monkeypatch.setattr(packaged.tempfile, "gettempdir", lambda: str(tmp_path / "elsewhere"))
+    before = os.environ.get("TMPDIR")
+    with packaged._unpacking(tmp_path / "file" / "unpacked") as mine:
+        assert os.environ["TMPDIR"] == str(mine)
+        assert mine.is_dir()
+        assert tmp_path / "elsewhere" in mine.parents
+    assert os.environ.get("TMPDIR") == before
+
+
+def test_what_ended_processes_have_left_is_removed(tmp_path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    names = [f"{child.pid}", f"a-1.{child.pid}", f"a.work.{child.pid}"]
+    kept = [f"{os.getpid()}", f"a.{os.getpid()}", "a.aside", "v1.5-abc"]
+    for name in (*names, *kept):
+        (tmp_path / name / "deep").mkdir(parents=True)
+    sweep(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
+
+
+def test_a_compiler_leaves_nothing_in_the_folder_for_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(packages.COMPILERS, raising=False)
+    with packages._compiler_in(tmp_path / "work"):
+        assert tempfile.gettempdir() == str(tmp_path / "work")
+        assert os.environ[packages.COMPILERS] == str(tmp_path / "work")
+        Path(tempfile.mkdtemp(), "x").touch()
+    assert list(tmp_path.iterdir()) == []
+    assert packages.COMPILERS not in os.environ
+    monkeypatch.setenv(packages.COMPILERS, "mine")
+    with packages._compiler_in(tmp_path / "work"):
+        assert os.environ[packages.COMPILERS] == "mine"
+    assert os.environ[packages.COMPILERS] == "mine"
+
+
+def test_a_listing_names_what_is_damaged(tmp_path: Path) -> None:
+    for number, text in enumerate(("", "null", "[]", '{"about": null}', "[" * 5000)):
+        place = tmp_path / "packages" / f"x{number}"
+        place.mkdir(parents=True)
+        (place / "about.json").write_text(text)
+        (place / "costs.json").write_text("[1, 1]")
+    lines = models._built(tmp_path).splitlines()
+    assert len(lines) == 5
+    assert all("damaged" in line for line in lines)
 
 
 def test_what_is_built_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,6 @@ from lwlive.controls import Controls, Fire, Set
 from lwlive.engine.keyframe import Cond
 from lwlive.engine.model import LastGood
 from lwlive.engine.producer import Producer
-from lwlive.engine.prompt import parsed, weighted
 from lwlive.engine.sampler import evened
 from lwlive.engine.schedule import Schedule, Step
 from lwlive.params import Params
@@ -221,34 +220,6 @@ def test_the_same_controls_give_the_same_frames_whatever_the_batch() -> None:
     one = shown(1)
     for batch in (2, 4, 7):
         assert np.abs(shown(batch) - one).max() <= 1
-
-
-@pytest.mark.parametrize(
-    ("part", "text", "weight"),
-    [
-        ("gold rings", "gold rings", 1.0),
-        ("a :2", "a", 2.0),
-        (" a b : 0.4 ", "a b", 0.4),
-        ("ratio 4:3", "ratio 4", 3.0),
-        ("time: now", "time: now", 1.0),
-        ("a :nan", "a :nan", 1.0),
-        ("a :-1", "a :-1", 1.0),
-        ("", "", 1.0),
-    ],
-)
-def test_a_part_of_a_mix_is_a_text_and_a_weight(part: str, text: str, weight: float) -> None:
-    assert parsed(part) == (text, weight)
-
-
-def test_a_mix_is_weighted() -> None:
-    model = FakeModel(Timer(), 0, 0)
-    mixed = weighted(model.encode, "aaaa :3 | bbbbbbbb :1")[0]
-    assert float(mixed) == pytest.approx((3 * 0.01 + 0.02) / 4)
-
-
-def test_weights_of_zero_alone_do_no_harm() -> None:
-    mixed = weighted(FakeModel(Timer(), 0, 0).encode, "a :0 | b :0")[0]
-    assert bool(torch.isfinite(mixed).all())
 
 
 def test_pictures_that_are_no_numbers_are_replaced_by_the_last_good_one_and_counted() -> None:

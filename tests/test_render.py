@@ -2,8 +2,10 @@
 
 import json
 import random
+import re
 import shlex
 import sys
+import time
 from fractions import Fraction
 from importlib.machinery import ModuleSpec
 from itertools import pairwise
@@ -213,6 +215,32 @@ def test_a_render_that_made_no_frame_binds_nobody(tmp_path: Path) -> None:
     frames = open_folder(tmp_path, settings_for(steps=4), overwrite=False)
     assert json.loads((tmp_path / "settings.json").read_text())["settings"]["params"]["steps"] == 4
     assert frames.missing() == [0, 1, 2, 3]
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="/dev/zero is not Windows's")
+@pytest.mark.parametrize("flag", ["preset", "picture", "audio", "journal"])
+def test_a_file_without_an_end_is_refused_and_not_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, flag: str
+) -> None:
+    (tmp_path / "endless.toml").symlink_to("/dev/zero")
+    for path in ("/dev/zero", str(tmp_path / "endless.toml")):
+        caplog.clear()
+        begun = time.process_time()
+        words = ["--folder", str(tmp_path), f"--{flag}", path, "--prompt", "a", "--depth", "0.5"]
+        assert command.main([*words, "--steps", "4"] if flag == "picture" else words) == 1
+        assert time.process_time() - begun < 20
+        assert path in caplog.text
+        assert re.search("is no file|not an ordinary file", caplog.text)
+
+
+def test_a_film_that_is_too_large_is_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (film := tmp_path / "film.toml").write_text(
+        '[[keyframes]]\nprompt = "a"\n' + "#" * preset.MAX_BYTES
+    )
+    assert command.main(["--folder", str(tmp_path), "--preset", str(film)]) == 1
+    assert "a preset has 1 MB at most" in caplog.text
 
 
 def test_what_cannot_be_rendered_leaves_what_was_there(tmp_path: Path) -> None:

@@ -6,23 +6,30 @@ walks or processes; the timer is passed in.
 """
 
 import json
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 
+from lwlive import files
 from lwlive.checkpoint import Additions, ModelError
-from lwlive.engine.attention import SDPA
+from lwlive.engine.attention import SDPA, XFORMERS
 from lwlive.engine.graphs import Timer, waited
 from lwlive.engine.keyframe import Cond
 from lwlive.engine.loop import LATENCY_S
-from lwlive.engine.model import PLAIN, Eager, Modules, attending, load
+from lwlive.engine.model import PLAIN, Eager, Modules, NotFinite, attending, load
 from lwlive.engine.networks import Kind
+from lwlive.engine.pieces import Pieces
 from lwlive.engine.sampler import Model
 
 BATCHES = (1, 2, 4, 8)
+PRECISIONS = ("float32", "bfloat16", "float16")
+SPARE = Kind("bfloat16", True)  # for models that float16 is too narrow for
+MOST_THREADS, MOST_BATCH = 1024, 64  # that notes may ask for
 SMALLER = "choose a smaller --size, a smaller model or --device cpu"
 ENOUGH_S = 0.25  # of measuring one candidate
 SLOW_S = 2.0  # where a candidate takes so long, twice must do
@@ -76,27 +83,30 @@ def measure(
     additions: Additions = PLAIN,
     say: Callable[[str], None] = print,
     ways: Sequence[str] = (SDPA,),
+    pieces: Pieces | None = None,
+    doing: Callable[[str], None] = lambda _: None,
 ) -> tuple[Measured, Modules]:
     """Measure; returns what was found, and the networks loaded that way.
 
     `ways` of attention are tried. A batch too large for the device's memory is said, and those
-    up to it are taken.
+    up to it are taken. `pieces` known from before are not measured again; doing hears of each piece
+    that is loaded or measured.
     """
     timer, crowded = waited(timer, device), busy()
-    best: tuple[float, Modules] | None = None
-    for kind in kinds(device):
-        modules = load(folder, size, device, kind, additions)
-        spent = sum(_fitting(modules, timer, best[0] if best else None))
-        if best is None or spent < best[0]:
-            best = spent, modules
-    assert best is not None
-    modules = attended(best[1], ways, timer, say)
-    threads = _threads(modules, timer) if device == "cpu" else torch.get_num_threads()
+    pieces = pieces or Pieces(None, doing)
+
+    def opened(kind: Kind) -> Modules:
+        return load(folder, size, device, kind, additions, doing)
+
+    modules = attended(_quickest(device, opened, timer, pieces, say), ways, timer, say)
+    threads = torch.get_num_threads()
+    if device == "cpu":
+        threads = _threads(modules, timer, pieces)
     torch.set_num_threads(threads)
     costs: Costs = {}
     for n in BATCHES:
         try:
-            costs[n] = _eager(modules, n, timer)
+            found = pieces.get(f"batch {n}", partial(_eager, modules, n, timer))
         except torch.OutOfMemoryError:
             if not costs:
                 raise _too_little(device) from None
@@ -104,9 +114,63 @@ def measure(
             say(f"too little memory on {device} for {n} frames at once, so {most} are the most")
             torch.cuda.empty_cache()
             break
+        if found is None:
+            break
+        costs[n] = found
         if sum(costs[n]) > LATENCY_S:  # larger ones answer controls later still
             break
+    if lost := pieces.left_out():
+        say(f"engines did not come back from measuring {', '.join(lost)}: done without")
+    if not costs:
+        raise _too_little(device)
     return Measured(modules.kind, threads, costs, crowded), modules
+
+
+def _quickest(
+    device: str,
+    opened: Callable[[Kind], Modules],
+    timer: Timer,
+    pieces: Pieces,
+    say: Callable[[str], None],
+) -> Modules:
+    """The networks in the kind of numbers that is fastest. Raises ModelError."""
+    best: tuple[float, Kind] | None = None
+    kept: Modules | None = None  # the networks of the best kind, where they had to be loaded
+    loaded: Modules | None = None
+    failed: ModelError | None = None
+    candidates = kinds(device)
+    for kind in candidates:
+        limit = best[0] if best else None
+
+        def spent(kind: Kind = kind, limit: float | None = limit) -> tuple[float, float]:
+            nonlocal loaded
+            loaded = opened(kind)
+            return _fitting(loaded, timer, limit)
+
+        try:
+            found = pieces.get(_named(kind), spent)
+        except NotFinite as error:
+            failed = error
+            say(f"{error}; tried without {kind.precision}")
+            if kind == candidates[-1] and best is None and kind.precision == "float16":
+                candidates.append(SPARE)
+            continue
+        if found is not None and (best is None or sum(found) < best[0]):
+            best, kept = (sum(found), kind), loaded
+        loaded = None  # its memory is needed
+    if best is None:
+        raise failed or ModelError(f"no kind of numbers can be used on {device} for this model")
+    return kept or opened(best[1])
+
+
+def _named(kind: Kind) -> str:
+    return f"{kind.precision}, {'channels last' if kind.channels_last else 'channels first'}"
+
+
+def guess(device: str) -> Measured:
+    """What to take on a machine where nothing is known and a room waits."""
+    kind = Kind("float16" if device != "cpu" else "float32", True)
+    return Measured(kind, _cores(), {1: (1.0, 1.0)}, busy=True)
 
 
 def attended(
@@ -134,13 +198,15 @@ def attended(
     return attending(modules, best)
 
 
-def _threads(modules: Modules, timer: Timer) -> int:
+def _threads(modules: Modules, timer: Timer, pieces: Pieces) -> int:
     """All cores, or one less where that is faster."""
-    spent = {}
-    for n in {max(1, _cores() - 1), _cores()}:
+    spent: dict[int, float] = {}
+    for n in sorted({max(1, _cores() - 1), _cores()}):
         torch.set_num_threads(n)
-        spent[n] = sum(_fitting(modules, timer))
-    return min(spent, key=lambda n: spent[n])
+        found = pieces.get(f"{n} threads", lambda: _fitting(modules, timer))
+        if found is not None:
+            spent[n] = sum(found)
+    return min(spent, key=lambda n: spent[n], default=_cores())
 
 
 def busy() -> bool:
@@ -205,19 +271,27 @@ def _enough(spent: list[tuple[float, float]]) -> bool:
 
 
 def recall(path: Path) -> Measured | None:
-    """What was measured earlier, None where there is nothing that can be read."""
+    """What was measured earlier, None where there is nothing that can be used."""
     try:
-        found = json.loads(path.read_text("utf-8"))
+        found = json.loads(path.read_bytes())
         costs = {int(n): (float(one), float(other)) for n, (one, other) in found["costs"].items()}
         kind, threads = Kind(**found["kind"]), int(found["threads"])
-        return Measured(kind, threads, costs, bool(found["busy"]))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        crowded = bool(found["busy"])
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
+    usable = (
+        kind.precision in PRECISIONS
+        and kind.attention in (SDPA, XFORMERS)
+        and isinstance(kind.channels_last, bool)
+        and 1 <= threads <= MOST_THREADS
+        and costs
+        and all(1 <= n <= MOST_BATCH for n in costs)
+        and all(0 < x < math.inf for pair in costs.values() for x in pair)
+    )
+    return Measured(kind, threads, costs, crowded) if usable else None
 
 
 def remember(path: Path, measured: Measured) -> None:
     """Write down what was measured. Raises OSError where that cannot be done."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    making = path.with_suffix(f".{os.getpid()}")
-    making.write_text(json.dumps(asdict(measured)), "utf-8")
-    making.replace(path)
+    files.write(path, json.dumps(asdict(measured)).encode())

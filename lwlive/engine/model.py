@@ -5,9 +5,6 @@ modules with static signatures, which eager code calls and `packages.py` compile
 asks them directly. This file knows nothing of walks, rings or processes.
 """
 
-import importlib
-import json
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -18,13 +15,34 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lwlive.checkpoint import FACTOR, TEXTS, Additions, ModelError, name_of, own_values
+from lwlive.checkpoint import (
+    FACTOR,
+    GRID,
+    TEXTS,
+    Additions,
+    ModelError,
+    name_of,
+    own_values,
+    part_of,
+    read_json,
+)
 from lwlive.engine.graphs import filled, records, replayed, to_host
 from lwlive.engine.keyframe import Cond
 from lwlive.engine.lora import fuse
 from lwlive.engine.networks import Decoder, Denoiser, Kind, TextEncoder
+from lwlive.engine.parts import (
+    autoencoder,
+    check_memory,
+    check_numbers,
+    hush,
+    network,
+    scheduler,
+    sentences,
+)
 from lwlive.engine.prompt import Encoder
-from lwlive.engine.schedule import Schedule, named, read
+from lwlive.engine.schedule import Schedule, read
+from lwlive.engine.tokens import Word
+from lwlive.engine.words import Words, taught
 from lwlive.ring import Pixels
 
 PLAIN = Additions()
@@ -48,11 +66,16 @@ class LastGood:
         return shown[0] if len(shown) == 1 else np.concatenate(shown)
 
     def decoded(self, decoder: Any, latents: Tensor, batch: int, rows: int) -> Pixels:
-        """Pictures of clean latents [n, C, H, W], a batch at a time, filled up to so many rows."""
+        """Pictures of clean latents [n, C, H, W], a batch at a time, filled up to so many rows.
+
+        The latents are looked at too: compiled code may make a dark picture of NaN, and call it
+        good.
+        """
 
         def pictures(part: Tensor) -> tuple[Tensor, Tensor]:
             found, good = decoder(filled(part, rows))
-            return found[: len(part)], good[: len(part)]
+            n = len(part)
+            return found[:n], good[:n] & part.isfinite().flatten(1).all(1)
 
         return self(pictures(part) for part in latents.split(batch))
 
@@ -84,47 +107,104 @@ class Modules:
     device: str
     kind: Kind
     additions: Additions = PLAIN
+    words: tuple[Word, ...] = ()  # that additions bring
+    notes: tuple[str, ...] = ()  # sentences for the person at the desk
+
+
+class NotFinite(ModelError):  # noqa: N818 - what the numbers are
+    """A checkpoint gives NaN with this kind of numbers; another kind may serve."""
 
 
 def load(
-    folder: Path, size: tuple[int, int], device: str, kind: Kind, additions: Additions = PLAIN
+    folder: Path,
+    size: tuple[int, int],
+    device: str,
+    kind: Kind,
+    additions: Additions = PLAIN,
+    doing: Callable[[str], None] = lambda _: None,
 ) -> Modules:
-    """Load a checkpoint for pictures of (width, height). Raises ModelError with a sentence."""
-    _hush()
-    index = json.loads((folder / "model_index.json").read_text("utf-8"))
+    """Load a checkpoint for pictures of (width, height). Raises ModelError with a sentence.
+
+    doing: hears of each piece before it is loaded.
+    """
+    hush()
+    index = read_json(folder / "model_index.json")
     words = torch.float32 if device == "cpu" else kind.dtype
-    texts = [part for part in TEXTS if index.get(part, [None])[0]]
+    texts = [part for part in TEXTS if part_of(index, part)[0]]
+    pieces = iter(("scheduler", "unet", "vae", *texts, *(Path(p).name for p, _ in additions.loras)))
+    count = 3 + len(texts) + len(additions.loras)
+
+    def next_piece(number: int) -> None:
+        doing(f"loading {name_of(folder)}: {next(pieces)}, {number} of {count}")
+
     if device == "cuda":
-        _check_memory(folder)
-    try:
-        unet = _part(folder, index, "unet", dtype=kind.dtype, low_cpu_mem_usage=False)
-        vae = _decoder(folder, index, additions.decoder, kind.dtype)
-        clips = [_part(folder, index, part, dtype=words) for part in texts]
-        scheduler = _scheduler(folder, index, additions)
-    except (OSError, KeyError, ValueError, AttributeError) as error:
-        raise ModelError(f"the checkpoint in {folder} cannot be loaded: {error}") from error
-    for path, weight in additions.loras:
-        fuse(Path(path), weight, {"unet": unet, **dict(zip(texts, clips, strict=True))})
+        check_memory(folder)
+    next_piece(1)
+    sampler, notes = scheduler(folder, index, additions)
+    next_piece(2)
+    unet = network(folder, index, "unet", dtype=kind.dtype, low_cpu_mem_usage=False)
+    next_piece(3)
+    vae = autoencoder(folder, index, additions.decoder, kind.dtype)
+    clips = {}
+    for number, part in enumerate(texts, 4):
+        next_piece(number)
+        clips[part] = network(folder, index, part, dtype=words)
+    for part, net in {"unet": unet, "vae": vae, **clips}.items():
+        check_numbers(part, net.requires_grad_(False).eval(), folder)
+    known: Words = {}
+    for number, (path, weight) in enumerate(additions.loras, 4 + len(texts)):
+        next_piece(number)
+        brought, said = fuse(Path(path), weight, {"unet": unet, **clips})
+        known, notes = brought | known, notes + said
+    learnt = taught(folder, known, clips)
     coded = kind
     if kind.precision == "float16" and vae.config.get("force_upcast"):  # its numbers grow too large
         coded = replace(kind, precision="float32")
-    for net in (unet, vae, *clips):
-        net.requires_grad_(False).eval()
     unet.to(device, memory_format=kind.layout)
     vae.to(device, coded.dtype, memory_format=kind.layout)
-    for clip in clips:
+    for clip in clips.values():
         clip.to(device)
-    return Modules(
+    with sentences("configuration", folder):
+        denoiser, decoder = Denoiser(unet, kind, size), Decoder(vae, coded)
+    made = Modules(
         folder=folder,
-        text=TextEncoder(clips),
-        denoiser=Denoiser(unet, kind, size),
-        decoder=Decoder(vae, coded),
-        scheduler=scheduler,
+        text=TextEncoder(list(clips.values())),
+        denoiser=denoiser,
+        decoder=decoder,
+        scheduler=sampler,
         shape=(vae.config.latent_channels, size[1] // FACTOR, size[0] // FACTOR),
         device=device,
         kind=kind,
         additions=additions,
+        words=learnt,
+        notes=tuple(notes),
     )
+    _tried(made)
+    return made
+
+
+@torch.inference_mode()
+def _tried(modules: Modules) -> None:
+    """Use a checkpoint once, in the smallest size. Raises ModelError where its parts do not fit."""
+    with sentences("networks do not fit each other; they", modules.folder):
+        encode = Encoder(modules.folder, modules.text, modules.device, modules.words)
+        cond = encode([""])
+        unet, side = modules.denoiser.unet, GRID // FACTOR
+        x = torch.randn(1, unet.config.in_channels, side, side, device=modules.device)
+        one = torch.ones(1, device=modules.device)
+        more = (one,) if modules.denoiser.embedding else ()
+        out = modules.denoiser(x, 500 * one, *cond, *more)
+        _, good = modules.decoder(x[:, : modules.shape[0]])
+    finite = {
+        "text encoder": all(bool(part.isfinite().all()) for part in cond),
+        "unet": bool(out.isfinite().all()),
+        "vae": bool(good.all()),
+    }
+    if bad := [part for part, fine in finite.items() if not fine]:
+        raise NotFinite(
+            f"the checkpoint's {bad[0]} in {modules.folder} gives NaN in {modules.kind.precision}: "
+            "it is damaged, or made for other numbers"
+        )
 
 
 def attending(modules: Modules, way: str) -> Modules:
@@ -132,65 +212,6 @@ def attending(modules: Modules, way: str) -> Modules:
     kind, (_, height, width) = replace(modules.kind, attention=way), modules.shape
     denoiser = Denoiser(modules.denoiser.unet, kind, (width * FACTOR, height * FACTOR))
     return replace(modules, kind=kind, denoiser=denoiser)
-
-
-def _hush() -> None:
-    """No progress bars, no advice: the show's log is for the person at the desk."""
-    import diffusers
-    import transformers
-    from tqdm import tqdm
-
-    tqdm.set_lock(threading.RLock())  # its own lock is left behind by a process that is killed
-    for library in (diffusers, transformers):
-        library.utils.logging.set_verbosity_error()
-        library.utils.logging.disable_progress_bar()
-
-
-def _check_memory(folder: Path) -> None:
-    """Raises ModelError where a GPU cannot hold the weights, before they are loaded."""
-    free, _ = torch.cuda.mem_get_info()
-    parts = ("unet", "vae", *TEXTS)
-    needed = sum(_weights(folder / part) for part in parts if (folder / part).is_dir())
-    if needed > free:
-        raise ModelError(
-            f"the GPU has {free / 2**30:.1f} GB free and {folder.name} needs {needed / 2**30:.1f}: "
-            "close what else uses the GPU, or choose a smaller model or --device cpu"
-        )
-
-
-def _weights(folder: Path) -> int:
-    """Bytes of a network in float16, whatever its file has."""
-    files = list(folder.glob("*.safetensors"))
-    half = [file for file in files if ".fp16." in file.name]
-    return sum(file.stat().st_size for file in half) or sum(f.stat().st_size for f in files) // 2
-
-
-def _scheduler(folder: Path, index: dict[str, Any], additions: Additions) -> Any:
-    """The checkpoint's own scheduler, or another one with its numbers. Raises ScheduleError."""
-    library, name = index["scheduler"]
-    own = getattr(importlib.import_module(library), name).from_pretrained(folder / "scheduler")
-    if additions.scheduler is None:
-        return own
-    return named(additions.scheduler, own, additions.spaced)
-
-
-def _decoder(folder: Path, index: dict[str, Any], other: str | None, dtype: torch.dtype) -> Any:
-    """The checkpoint's own autoencoder, or another one from a folder of its own."""
-    options = {"dtype": dtype, "low_cpu_mem_usage": False}
-    if other is None:
-        return _part(folder, index, "vae", **options)
-    config = json.loads((Path(other) / "config.json").read_text("utf-8"))
-    where = {Path(other).name: ["diffusers", config["_class_name"]]}
-    return _part(Path(other).parent, where, Path(other).name, **options)
-
-
-def _part(folder: Path, index: dict[str, Any], part: str, **options: Any) -> Any:
-    library, name = index[part]
-    loader = getattr(importlib.import_module(library), name)
-    files = [path.name for path in (folder / part).glob("*.safetensors")]
-    if files and all(".fp16." in file for file in files):
-        options["variant"] = "fp16"
-    return loader.from_pretrained(folder / part, **options)
 
 
 class Eager:
@@ -207,8 +228,9 @@ class Eager:
         self.schedule: Callable[[int, int], Schedule] = cache(
             lambda steps, begin: read(modules.scheduler, steps, begin, eta)
         )
-        self.encode = Encoder(modules.folder, modules.text, modules.device)
+        self.encode = Encoder(modules.folder, modules.text, modules.device, modules.words)
         self.notes = self.encode.notes
+        self.notes.extend(modules.notes)
         self.good = LastGood()
         self._denoiser, self._decoder = (
             replayed(net, modules.device, self.notes.append)

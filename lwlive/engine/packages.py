@@ -12,33 +12,37 @@ instead, and they are asked uncompiled.
 import contextlib
 import hashlib
 import json
+import math
 import os
 import platform
 import shutil
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
 from lwlive.checkpoint import Additions, name_of
 from lwlive.engine.attention import SDPA
+from lwlive.engine.folders import keep, sweep
 from lwlive.engine.graphs import waited
 from lwlive.engine.measure import seconds
 from lwlive.engine.model import PLAIN, Eager, Modules, load
 from lwlive.engine.networks import Kind
-from lwlive.engine.packaged import PROMPTS, Packaged
-from lwlive.engine.schedule import MOST_STEPS
+from lwlive.engine.packaged import PROMPTS, TEMPORARY, Packaged, seal
+from lwlive.engine.schedule import MOST_STEPS, ScheduleError
 from lwlive.engine.trial import Trial
 
-FORMAT = 5  # one up whenever what is written changes
+FORMAT = 6  # one up whenever what is written changes
 COSTS = "costs.json"  # written last
+COMPILERS = "TORCHINDUCTOR_CACHE_DIR"  # what names the folder of the compiler; the user may
 TROUBLE = "trouble.txt"  # written in the place of packages that are of no use
 
 
@@ -71,15 +75,15 @@ class Build:
     def costs(self, cache_folder: Path) -> tuple[float, float] | None:
         """Seconds of one evaluation and one decoding of a batch, None where nothing is built."""
         try:
-            one, other = json.loads((self.place(cache_folder) / COSTS).read_text("utf-8"))
-            return float(one), float(other)
+            one, other = map(float, json.loads((self.place(cache_folder) / COSTS).read_bytes()))
         except (OSError, ValueError, TypeError):
             return None
+        return (one, other) if 0 < one < math.inf and 0 <= other < math.inf else None
 
     def trouble(self, cache_folder: Path) -> str | None:
         """Why these networks are not to be compiled, None where nothing is known against it."""
         with contextlib.suppress(OSError):
-            return (self.place(cache_folder) / TROUBLE).read_text("utf-8")
+            return (self.place(cache_folder) / TROUBLE).read_text("utf-8", "replace")
         return None
 
 
@@ -128,14 +132,14 @@ def build(want: Build, to: Path) -> None:
     """
     torch.set_num_threads(want.threads)
     making = to.with_name(f"{to.name}.{os.getpid()}")
-    for left in to.parent.glob(f"{to.name}.*"):  # by a build that was killed
-        if not psutil.pid_exists(int(left.suffix[1:])):
-            shutil.rmtree(left, ignore_errors=True)
+    sweep(to.parent)  # of builds that were killed
     making.mkdir(parents=True)
     try:
-        trial = _compile_any(want, making)
+        with _compiler_in(to.with_name(f"{to.name}.work.{os.getpid()}")):
+            trial = _compile_any(want, making)
         packaged = Packaged(making)
         found = seconds(packaged, trial.cond, waited(time.perf_counter, want.device))
+        packaged.tidy()
         if trouble := trial.wrong(packaged):
             _emptied(making)
             (making / TROUBLE).write_text(trouble, "utf-8")
@@ -143,8 +147,8 @@ def build(want: Build, to: Path) -> None:
             raise RuntimeError(slow)
         else:
             (making / COSTS).write_text(json.dumps(found), "utf-8")
-        shutil.rmtree(to, ignore_errors=True)
-        making.rename(to)
+            seal(making)
+        keep(making, to)
     finally:
         shutil.rmtree(making, ignore_errors=True)
     if trouble:
@@ -168,6 +172,30 @@ def _emptied(folder: Path) -> None:
     folder.mkdir()
 
 
+@contextlib.contextmanager
+def _compiler_in(folder: Path) -> Iterator[None]:
+    """What the compiler writes meanwhile goes into a folder of its own, removed at the end.
+
+    It keeps all of it in the system's folder for temporary files otherwise, for ever.
+    """
+    names = [
+        name for name in (COMPILERS, *TEMPORARY) if name not in os.environ or name != COMPILERS
+    ]
+    before = {name: os.environ.get(name) for name in names}
+    folder.mkdir(exist_ok=True)
+    os.environ.update(dict.fromkeys(names, str(folder)))
+    tempfile.tempdir = None  # where it was found before
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+        tempfile.tempdir = None
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _compile(want: Build, making: Path, note: str | None = None) -> Trial:
     """Write all but the costs, and what is to be said whenever the packages are opened.
 
@@ -187,11 +215,18 @@ def _compile(want: Build, making: Path, note: str | None = None) -> Trial:
                 inductor_configs={"freezing": want.device == "cpu"},
             )
     eager.encode.save(making, folder)
-    steps = range(1, MOST_STEPS + 1)
-    schedules = [asdict(eager.schedule(n, begin)) for n in steps for begin in range(n)]
+    schedules, refused = [], {}
+    for steps in range(1, MOST_STEPS + 1):
+        try:
+            made = [eager.schedule(steps, begin) for begin in range(steps)]
+        except ScheduleError as error:
+            refused[steps] = str(error)
+        else:
+            schedules += [{"of": steps, **asdict(one)} for one in made]
     about = {"name": eager.name, "shape": eager.shape, "own": eager.own, **asdict(want)}
-    about |= {"embeds_guidance": eager.embeds_guidance, "note": note, "torch": version("torch")}
-    text = json.dumps({"about": about, "schedules": schedules})
+    notes = [*modules.notes, *([note] if note else [])]
+    about |= {"embeds_guidance": eager.embeds_guidance, "notes": notes, "torch": version("torch")}
+    text = json.dumps({"about": about, "schedules": schedules, "refused": refused})
     (making / "about.json").write_text(text, "utf-8")
     return trial
 

@@ -3,23 +3,26 @@
 The main thread reads the pipe, may wait for it, and says what it has read; when the stage is gone
 the pipe ends, and so does this process, immediately and whatever the other thread is doing. The
 producer thread makes every torch call. The newest snapshot is one attribute, swapped whole by main
-and read by the producer; both threads send, one at a time under a lock.
+and read by the producer; threads send one at a time, under a lock.
+While a model is loaded or measured, a third thread tells that there is work at it (alive.py).
 """
 
 import contextlib
 import os
+import shutil
 import signal
 import threading
 import time
 import traceback
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lwlive.checkpoint import Additions, ModelError
 from lwlive.config import Config
+from lwlive.engine.alive import Alive
 from lwlive.engine.loop import FULL_LOAD, SPARING_LOAD
 from lwlive.link import Doing, Failed, Heard, Loaded, Note
 from lwlive.params import Snapshot
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
 IDLE_S = 0.002  # pause of the producer with nothing to do
 REPORT_S = 1.0  # how often costs are told to the stage
+MOST_FAULTS = 2  # engines that crashed in compiled code, until it is given up for good
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,11 @@ class Order:
     folder: Path  # of the checkpoint
     additions: Additions
 
+    @property
+    def waiting(self) -> bool:
+        """Whether pictures were shown before: a room waits, so nothing is measured."""
+        return self.since is not None
+
 
 def run(order: Order, pipe: "Connection[Any, Any]") -> None:
     """Entry of the spawned child. Ends when the stage says so, or is gone."""
@@ -61,6 +70,7 @@ def run(order: Order, pipe: "Connection[Any, Any]") -> None:
         while (message := pipe.recv()) is not None:
             engine.newest = message
             engine.tell(Heard(message.version))
+    engine.tidy()
     os._exit(0)  # a thread deep in a compiled call cannot be joined; the builder ends by itself
 
 
@@ -88,13 +98,19 @@ class Engine:
             text = str(error) if lasting else f"{type(error).__name__}: {error}"
             with contextlib.suppress(OSError):
                 self.tell(Failed(text, traceback.format_exc(), lasting))
+            self.tidy()
             os._exit(3)
 
-    def _work(self) -> None:
-        self.tell(Doing("starting torch"))
-        from lwlive.engine.producer import Producer
+    def tidy(self) -> None:
+        """Remove what this process alone has in the cache. Asked by either thread, at the end."""
+        shutil.rmtree(self.order.cache / "unpacked" / str(os.getpid()), ignore_errors=True)
 
-        model, build = self._open()
+    def _work(self) -> None:
+        with Alive(lambda text: self.tell(Doing(text))) as alive:
+            alive("starting torch")
+            from lwlive.engine.producer import Producer
+
+            model, build = self._open(alive)
         self.tell(Loaded(model.name, model.own))
         order = self.order
         while not self.newest.params.complete:  # the stage answers with the model's own values
@@ -103,7 +119,7 @@ class Engine:
             model=model,
             ring=Ring.attach(order.ring),
             fps=order.config.fps,
-            inbox=lambda: self.newest,
+            inbox=self._inbox(model),
             timer=time.perf_counter,
             phase=order.phase,
             since=order.since,
@@ -153,14 +169,47 @@ class Engine:
         torch.cuda.empty_cache()
         producer.recover(Eager(model.modules, batch))
 
-    def _open(self) -> tuple["Model", "Build"]:
+    def _inbox(self, model: "Model") -> Callable[[], Snapshot]:
+        """What gives the newest controls, with a number of steps that the model has.
+
+        Raises ScheduleError where that is not the one a show begins with.
+        """
+        from lwlive.engine.schedule import MOST_STEPS, ScheduleError
+
+        refused: dict[int, str] = {}
+        for steps in range(1, MOST_STEPS + 1):
+            try:
+                model.schedule(steps, 0)
+            except ScheduleError as error:
+                refused[steps] = str(error)
+        own = int(model.own["steps"])
+        begun = self.order.snapshot.params.steps or own
+        if begun in refused and (not self.order.waiting or len(refused) == MOST_STEPS):
+            raise ScheduleError(refused[begun])
+        told: set[int] = set()
+
+        def newest() -> Snapshot:
+            snapshot = self.newest
+            steps = snapshot.params.steps or own
+            if steps not in refused:
+                return snapshot
+            fine = [n for n in range(1, MOST_STEPS + 1) if n not in refused]
+            nearest = min(fine, key=lambda n: (abs(n - steps), -n))
+            if steps not in told:
+                told.add(steps)
+                self._say(f"{refused[steps]}; {nearest} are taken")
+            return replace(snapshot, params=replace(snapshot.params, steps=nearest))
+
+        return newest
+
+    def _open(self, alive: "Alive") -> tuple["Model", "Build"]:
         """The model, from its packages where they are built, and what to build where not."""
         from lwlive.engine import ready
         from lwlive.engine.model import Eager, load
-        from lwlive.engine.packaged import opened
+        from lwlive.engine.packaged import faults, opened, watch
 
         order, config = self.order, self.order.config
-        self.tell(Doing(f"loading {config.model}"))
+        alive(f"loading {config.model}")
         build, modules = ready.plan(
             config,
             order.folder,
@@ -169,20 +218,42 @@ class Engine:
             order.cache,
             order.snapshot.params,
             self._say,
+            waiting=order.waiting,
+            doing=alive,
         )
         place = build.place(order.cache)
+        count = faults(place) if config.compile else 0
         if config.compile and (trouble := build.trouble(order.cache)):
             self._settled = True
             self._say(f"{trouble}, so pictures come uncompiled")
+        elif count >= MOST_FAULTS:
+            self._settled = True
+            self._say(f"{count} engines crashed in compiled code, so pictures come uncompiled")
         elif config.compile and build.costs(order.cache):
-            self.tell(Doing(f"loading {config.model}, compiled"))
-            try:
-                return opened(place), build
-            except (OSError, RuntimeError, ValueError, KeyError) as error:
-                self._say(f"the compiled package in {place} is not usable: {error}")
+            if count and self._put_aside(place):
+                self._say("an engine crashed in compiled code, so it is compiled again")
+            else:
+                alive(f"loading {config.model}, compiled")
+                try:
+                    watch(place)
+                    return opened(place), build
+                except (OSError, RuntimeError, ValueError, KeyError) as error:
+                    self._say(f"the compiled package in {place} is not usable: {error}")
         if modules is None:
-            modules = load(order.folder, order.size, build.device, build.kind, order.additions)
+            modules = load(
+                order.folder, order.size, build.device, build.kind, order.additions, alive
+            )
         return Eager(modules, build.batch), build
+
+    def _put_aside(self, place: Path) -> bool:
+        """Move packages away. False where they were moved before, or cannot be."""
+        aside = place.with_name(f"{place.name}.aside")
+        if aside.exists():
+            return False
+        with contextlib.suppress(OSError):
+            place.rename(aside)
+            return True
+        return False
 
     def _say(self, text: str) -> None:
         self.tell(Note(text))
@@ -190,7 +261,7 @@ class Engine:
     def _compile(self, producer: "Producer", build: "Build") -> None:
         """Start building packages, or go over to them once they are built; once in a life."""
         from lwlive.engine.builder import Builder, compiler
-        from lwlive.engine.packaged import opened
+        from lwlive.engine.packaged import opened, watch
 
         place = build.place(self.order.cache)
         if self._builder is None:
@@ -215,6 +286,7 @@ class Engine:
         if trouble is None:
             self.tell(Doing("going over to what was compiled"))
             try:
+                watch(place)
                 producer.use(opened(place))
                 return
             except (OSError, RuntimeError, ValueError, KeyError) as error:

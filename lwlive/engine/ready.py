@@ -16,6 +16,7 @@ from lwlive.engine.builder import compiler
 from lwlive.engine.loop import batch_for
 from lwlive.engine.model import Modules
 from lwlive.engine.packages import Build, key
+from lwlive.engine.pieces import Pieces
 from lwlive.params import Params
 
 
@@ -28,26 +29,36 @@ def plan(
     params: Params,
     say: Callable[[str], None],
     thorough: bool = False,
+    waiting: bool = False,
+    doing: Callable[[str], None] = lambda _: None,
 ) -> tuple[Build, Modules | None]:
     """The packages that suit, and the networks where they had to be loaded for measuring.
 
     Where some are built, a show takes the best of those, so as to be at full speed soon;
-    `thorough` also hopes for what is not built yet. Sets torch's threads to what was found
-    best. Raises ModelError.
+    `thorough` also hopes for what is not built yet. `waiting`: a room waits for pictures, so
+    nothing is measured; what was measured earlier is taken as it is, or a guess. Sets torch's
+    threads to what was found best. Raises ModelError.
     """
     device = measure.device_of(config.device)
     ways = attention.ways(config.attention, device)
     notes = _notes(config, folder, additions, size, cache)
     measured, modules = measure.recall(notes), None
-    if measured and measured.busy and not measure.busy():
-        say("this machine is quieter than when it was measured, so it is measured anew")
+    if measured is None and waiting:
+        say("nothing is known about this machine yet, and it is not measured during a show")
+        measured = measure.guess(device)
+    elif measured is None and notes.exists():
+        say(f"what was measured earlier cannot be used, so this machine is measured again: {notes}")
+    elif measured and measured.busy and not measure.busy() and not waiting:
+        say("this machine is quieter than when it was measured, so it is measured again")
         measured = None
     if measured is None:
+        pieces = Pieces(_pieces(notes), doing)
         measured, modules = measure.measure(
-            folder, size, device, time.perf_counter, additions, say, ways
+            folder, size, device, time.perf_counter, additions, say, ways, pieces, doing
         )
         try:
             measure.remember(notes, measured)
+            pieces.forget()
         except OSError as error:
             say(f"what was measured cannot be kept in {notes}: {error}")
     torch.set_num_threads(measured.threads)
@@ -72,8 +83,15 @@ def plan(
 def forget(
     config: Config, folder: Path, additions: Additions, size: tuple[int, int], cache: Path
 ) -> None:
-    """Measure anew at the next plan: the machine may have been busy when it was measured."""
-    _notes(config, folder, additions, size, cache).unlink(missing_ok=True)
+    """Measure again at the next plan: the machine may have been busy when it was measured."""
+    notes = _notes(config, folder, additions, size, cache)
+    for path in (notes, _pieces(notes)):
+        path.unlink(missing_ok=True)
+
+
+def _pieces(notes: Path) -> Path:
+    """Where a measurement that is not complete is kept."""
+    return notes.with_suffix(".part.json")
 
 
 def _notes(

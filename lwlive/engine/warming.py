@@ -5,11 +5,12 @@ of a shape. This file knows no rings or clocks; whoever has time to spare takes 
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from torch import Tensor
 
 from lwlive.engine.sampler import Model
-from lwlive.engine.schedule import MOST_STEPS
+from lwlive.engine.schedule import MOST_STEPS, ScheduleError
 from lwlive.engine.walk import Walk
 
 
@@ -21,7 +22,8 @@ def first_uses(model: Model, walk: Walk, latents: Tensor) -> Iterator[None]:
     """
     for steps in range(1, MOST_STEPS + 1):
         for begin in range(steps):
-            model.schedule(steps, begin)
+            with suppress(ScheduleError):  # a number of steps that is refused when it is asked for
+                model.schedule(steps, begin)
             yield
     wanted = [part[:1] for part in walk.cond()]
     if model.embeds_guidance:

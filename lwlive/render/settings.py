@@ -25,7 +25,13 @@ log = logging.getLogger("lwlive")
 MOST = 10_000_000  # frames of one render
 DAY_S = 86_400.0
 FRAMES = 10_000  # of a walk without an end, where no number is given
-SOURCES = ("model", "lora", "decoder", "scheduler")  # of Config: what makes the pictures
+SOURCES = (
+    "model",
+    "lora",
+    "decoder",
+    "scheduler",
+    "prediction",
+)  # of Config: what makes the pictures
 PER_KEYFRAME = 200  # frames from one keyframe to the next, where nothing else tells
 
 
@@ -133,6 +139,7 @@ class Settings(BaseModel):
     lora: tuple[str, ...] = ()
     decoder: str
     scheduler: str | None = None
+    prediction: str | None = None
     offline: bool = False
     cache: Path | None = None
     weights: dict[str, str]  # digests of what the model's files bring in, as identity.py has them
