@@ -22,6 +22,8 @@ STAGE = (
     "lwlive.logs",
     "lwlive.openmp",
     "lwlive.mix",
+    "lwlive.movie",
+    "lwlive.files",
 )
 ONLY_IN: dict[str, tuple[str, ...]] = {  # library: the modules, or packages, that may import it
     "torch": ("lwlive.engine", "lwlive.render"),
@@ -29,17 +31,17 @@ ONLY_IN: dict[str, tuple[str, ...]] = {  # library: the modules, or packages, th
     "transformers": ("lwlive.engine",),
     "tokenizers": ("lwlive.engine",),
     "pygame": tuple(f"lwlive.stage.{name}" for name in ("display", "monitor", "keys", "hud")),
-    "av": ("lwlive.stage.movie", "lwlive.render"),
+    "av": ("lwlive.movie", "lwlive.render.sound"),
     "pythonosc": ("lwlive.stage.subscribers",),
     "PIL": ("lwlive.render",),
-    "scipy": ("lwlive.render.sound",),
+    "scipy": ("lwlive.render.drums",),
     "ray": ("lwlive.render.cluster",),
     "xformers": ("lwlive.engine.attention",),
     "yaml": ("lwlive.engine.convert",),
     "lpips": ("lwlive.render.distance",),
     "click": ("lwlive.flags",),
 }
-WITHOUT_TORCH = "settings timing frames movie picture sound journal command distance"  # of render
+WITHOUT_TORCH = "settings timing frames picture sound journal command distance drums"  # of render
 ARITHMETIC = ("lwlive.engine.walk", "lwlive.engine.sampler")
 WORLDLY = "threading _thread time datetime socket multiprocessing concurrent asyncio queue"
 WORLDLY += " subprocess pathlib io tempfile shutil"
