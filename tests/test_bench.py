@@ -17,6 +17,9 @@ SCRIPT = Path(__file__).parents[1] / "scripts" / "bench.py"
 sys.path.insert(0, str(SCRIPT.parent))
 import machine  # noqa: E402 - lies beside the script
 
+# One after another: two shows beside each other would need four cores.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("shows")]
+
 
 def test_the_bench_ends_with_a_line_of_json(tmp_path: Path) -> None:
     folder = tiny.folder(tmp_path / "tiny")

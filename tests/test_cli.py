@@ -624,7 +624,12 @@ HOSTILE = (
 )
 
 
-@pytest.mark.parametrize("name", [*FLAGS, *Config.model_fields, "config"])
+# One of the values plays for ten seconds.
+PLAYS = pytest.param("duration", marks=pytest.mark.slow)
+NAMES = [*FLAGS, *(PLAYS if name == "duration" else name for name in Config.model_fields), "config"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_no_value_of_any_flag_is_a_traceback(
     name: str, hall: Hall, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:

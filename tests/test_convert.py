@@ -101,6 +101,7 @@ def test_a_single_file_gives_the_pictures_of_its_pipeline(
     assert expected.std() > 0.01
 
 
+@pytest.mark.slow
 def test_a_file_is_made_into_a_folder_once_and_offline_asks_nobody(
     cache: Cache, tmp_path: Path
 ) -> None:

@@ -47,6 +47,7 @@ def test_folder_is_small_and_half_precision() -> None:
             assert {file.get_tensor(key).dtype for key in file.keys()} == {torch.float16}  # noqa: SIM118 (no dict)
 
 
+@pytest.mark.slow
 def test_stock_pipeline_draws_a_picture() -> None:
     pipe = StableDiffusionPipeline.from_pretrained(EMBER)
     pipe.set_progress_bar_config(disable=True)
@@ -252,6 +253,7 @@ def test_a_field_read_from_noise_has_unit_variance_at_every_pixel(cells: float) 
     assert torch.allclose(canvas.spread(cells).norm(dim=1), torch.ones(canvas.SIZE), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_training_pairs_each_picture_with_the_noise_it_was_drawn_from(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for module in (gather, latents):
@@ -305,6 +307,7 @@ def toy_store(count: int = 8) -> latents.Store:
     )
 
 
+@pytest.mark.slow
 def test_training_resumed_is_training_uninterrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,9 @@ from lwlive.engine.packaged import Packaged
 from lwlive.engine.packages import Build
 from lwlive.params import SPECS
 
+# One after another: two shows beside each other would need four cores.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("shows")]
+
 POSIX = os.name == "posix"
 SHARED = Path("/dev/shm")
 FULL_SPEED_S = 10.0  # of a launch after the first

@@ -107,6 +107,7 @@ def test_a_walk_gives_exactly_its_frames_and_a_movie_of_them(room: Room) -> None
     assert all(np.abs(a - b).mean() < 12 for a, b in zip(movie_frames, frames, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scheduler", "steps"), [("lms", 50), ("ddim", 4), ("euler", 20)])
 def test_depth_zero_equals_the_stock_pipeline(room: Room, scheduler: str, steps: int) -> None:
     studio = room.studio(
@@ -127,6 +128,7 @@ def test_depth_zero_equals_the_stock_pipeline(room: Room, scheduler: str, steps:
         assert theirs.std() > 0.01
 
 
+@pytest.mark.slow
 def test_a_thousand_steps_and_noisy_ones_are_rendered(room: Room) -> None:
     assert len(room.studio("--steps 1000 --scheduler ddim --pace 0").frames([0])) == 1
     noisy = "--steps 12 --scheduler ddim --max-frames 4 --num-steps 3 --eta"
@@ -200,6 +202,7 @@ def test_a_model_is_found_by_the_names_that_a_show_takes(
         assert sentence in caplog.text
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on_with_the_same_bytes(room: Room) -> None:
     walk = "--num-steps 40 --max-frames 120 --output frames --steps 8"
     program = [sys.executable, "-m", "lwlive", "render"]
@@ -427,6 +430,7 @@ def test_sizes_are_multiples_of_eight_and_decoded_in_tiles_too(room: Room) -> No
         assert frame.shape == (int(height), int(width), 3)
 
 
+@pytest.mark.slow
 def test_the_same_frames_come_from_a_cluster_with_a_killed_worker(
     room: Room, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

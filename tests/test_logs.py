@@ -141,6 +141,7 @@ def stopped_terminal() -> tuple[int, int]:
     return ours, theirs
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="these signals and terminals are POSIX's")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
 @pytest.mark.parametrize("place", [full_pipe, stopped_terminal])
@@ -200,6 +201,7 @@ def test_a_show_that_is_to_outlive_its_terminal_does(model: Path, tmp_path: Path
         show.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send so early")
 def test_ctrl_c_at_any_moment_of_the_start_leaves_no_traceback(tmp_path: Path) -> None:
     # it says that it has begun when the first of the libraries is looked for

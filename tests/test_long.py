@@ -25,6 +25,8 @@ from lwlive.stage.rig import rigged
 from lwlive.stage.show import Show
 from lwlive.stage.supply import Supply
 
+pytestmark = pytest.mark.slow
+
 FPS = 2.0
 HOUR_S = 3600.0
 OFTEN_S = 4  # between controls

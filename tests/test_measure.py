@@ -110,6 +110,7 @@ def measured_with_room_for(
     return measured, said
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize(("most", "next_one"), [(1, 2), (2, 4), (5, 8)])
 def test_a_batch_too_large_for_memory_is_said_and_the_smaller_ones_serve(

@@ -579,6 +579,7 @@ while sent < int(sys.argv[2]):
 """
 
 
+@pytest.mark.slow
 def test_ten_thousand_messages_a_second_cost_no_late_tick_more_than_a_quiet_run(
     desk: Desk,
 ) -> None:

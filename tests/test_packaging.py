@@ -34,6 +34,7 @@ def names(wheel: Path) -> set[str]:
         return set(archive.namelist())
 
 
+@pytest.mark.slow
 def test_the_wheel_is_under_40_megabytes(wheel: Path) -> None:
     assert wheel.stat().st_size < LIMIT_BYTES
 

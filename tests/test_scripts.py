@@ -142,6 +142,7 @@ def test_a_package_that_was_being_written_is_not_taken_for_whole(clone: Clone) -
     assert not torn.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", ["pip", "python"])
 def test_a_broken_environment_is_made_anew(clone: Clone, lost: str) -> None:
     python = next(path for path in clone.venv.glob("*/python*") if path.stem == "python")

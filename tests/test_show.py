@@ -856,6 +856,7 @@ def test_the_rates_are_those_of_the_last_second() -> None:
     assert figures.fps_sampled == 10
 
 
+@pytest.mark.slow
 def test_twenty_minutes_of_storm_leave_no_more_memory_behind_than_two(run: Run) -> None:
     """At 2 frames a second, a control with each, an engine that never answers, and a recording
     started and ended every ten seconds; hours are played in test_long.py."""

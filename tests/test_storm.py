@@ -15,6 +15,8 @@ from lwlive.engine.producer import Producer
 from lwlive.params import Params
 from lwlive.ring import Ring, slots
 
+pytestmark = pytest.mark.slow
+
 FPS = 30.0
 PROMPTS = [
     "gold rings on black",

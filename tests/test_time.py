@@ -88,6 +88,7 @@ def test_no_turn_is_larger_than_the_ring_holds(machine: Make) -> None:
     assert len(show.frames) > 400
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overload", [8.0, 20.0])
 def test_a_walk_is_as_long_as_the_show_whatever_was_late(machine: Make, overload: float) -> None:
     """Half a keyframe a second at 60 frames/s, on a machine that is overloaded for 20 s."""
