@@ -179,6 +179,7 @@ def test_a_yaml_that_cannot_be_read_is_a_sentence(text: str, tmp_path: Path) -> 
         beside(tmp_path / "x.safetensors")
 
 
+@pytest.mark.slow
 def test_a_yaml_put_beside_a_file_later_counts(cache: Cache, tmp_path: Path) -> None:
     pipe = pipeline("sd1")
     pipe.scheduler.register_to_config(prediction_type="epsilon")  # it is shared by these tests

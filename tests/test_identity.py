@@ -254,6 +254,7 @@ sys.exit(command.main(sys.argv[2:]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of files are Linux's")
 @pytest.mark.parametrize(("limit", "file"), [(100, "settings.json"), (3500, "frame000000.png")])
 def test_a_file_that_cannot_be_written_is_named(room: Room, limit: int, file: str) -> None:

@@ -133,6 +133,7 @@ def gaps(show: Performance, folder: Path) -> list[int]:
     return [int(np.abs(a.astype(int) - b).max()) for a, b in pairs]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [0.0, 0.5])
 def test_the_same_model_gives_the_recorded_frames_themselves(
     model: Path, tmp_path: Path, depth: float
@@ -143,6 +144,7 @@ def test_the_same_model_gives_the_recorded_frames_themselves(
     assert max(np.abs(p.astype(int) - show.pictures[0]).max() for p in show.pictures) > 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seed", "frame_s"), [(1, 0.006), (2, 0.02), (3, 0.05)])
 def test_a_storm_on_a_busy_machine_comes_out_as_it_was_shown(
     model: Path, tmp_path: Path, seed: int, frame_s: float

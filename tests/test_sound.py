@@ -239,6 +239,7 @@ print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in other units elsewhere")
 def test_a_long_sound_needs_no_more_memory_than_a_short_one(tmp_path: Path) -> None:
     peaks = []

@@ -124,6 +124,7 @@ def test_a_monitor_slower_than_the_frame_rate_does_not_slow_the_walk(machine: Ma
     assert show.late <= 1
 
 
+@pytest.mark.slow
 def test_an_engine_that_was_lost_for_a_while_catches_up(machine: Make) -> None:
     show = machine(0.004, 0.002, 1, 30.0, since=-5.0, speed=0.5, pace=0.0)
     show.play(120)
@@ -150,6 +151,7 @@ def test_a_moving_fader_costs_at_most_three_sampled_frames_for_two_shown(
     assert np.percentile(show.latencies_s[5:], 95) <= 0.25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("per_second", "kinds", "most_s"),
     [(107, ALL, 0.101), (60, EASY, 0.101), (30, EASY, 0.2)],
