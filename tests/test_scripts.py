@@ -122,6 +122,16 @@ def test_every_installation_is_held_to_the_constraints(clone: Clone) -> None:
     assert all(f"--constraint {constraints}" in call for call in calls)
 
 
+def test_the_tests_run_two_at_a_time_unless_a_flag_says_otherwise(clone: Clone) -> None:
+    (clone.site / "pytest").mkdir()
+    (clone.site / "pytest" / "__init__.py").touch()
+    (clone.site / "pytest" / "__main__.py").write_text("import sys; print(*sys.argv[1:])")
+    usual = clone.run("test.py").stdout.split()
+    assert usual[0] == "-n"
+    assert usual[1] == str(min(2, os.cpu_count() or 1))
+    assert clone.run("test.py", "-n", "0").stdout.split() == [*usual, "-n", "0"]  # the last counts
+
+
 def test_a_failed_installation_is_tried_again(clone: Clone) -> None:
     (clone.fake / "fails").write_text("anything")
     assert clone.run("live.py").returncode == 1
