@@ -1,7 +1,7 @@
 """Every live parameter, a row each: Spec; their values at one moment: Params, Snapshot.
 
-Flags, OSC addresses, preset keys, HUD labels and the README's
-tables are derived from these rows. This file knows nothing of torch, windows, sockets or files.
+Flags, OSC addresses, preset keys, HUD labels and the tables of lwlive/stage/README.md are derived
+from these rows. This file knows nothing of torch, windows, sockets or files.
 """
 
 from collections.abc import Mapping
@@ -228,7 +228,7 @@ class Snapshot:
 
 
 def table() -> str:
-    """The live parameters as a Markdown table, for the README."""
+    """The live parameters as a Markdown table, for lwlive/stage/README.md."""
     rows = ["| parameter | accepts | default | meaning |", "|---|---|---|---|"]
     for spec in SPECS.values():
         default = spec.default
