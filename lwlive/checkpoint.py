@@ -151,7 +151,7 @@ def size_of(folder: Path, wanted: str | None, grid: int = GRID) -> tuple[int, in
         if len(sides) != 2 or not all(isinstance(n, int) and 0 < n <= LARGEST for n in sides):
             raise ModelError(
                 f"the checkpoint in {folder} says that its pictures are {told!r} latents large, "
-                f"which is no size: say one with --size"
+                f"which is not a size: say one with --size"
             )
         return sides[1] * FACTOR, sides[0] * FACTOR
     numbers = [int(part) for part in wanted.split("x")]
@@ -166,7 +166,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text("utf-8"))
         if not isinstance(found, dict):
-            raise ValueError("it is no JSON object")
+            raise ValueError("it is not a JSON object")
     except (OSError, ValueError, RecursionError) as error:
         told = error.strerror if isinstance(error, OSError) else error
         raise ModelError(f"the checkpoint's file {path} cannot be read: {told}") from error

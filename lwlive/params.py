@@ -159,7 +159,7 @@ class Params:
     loop: int = _row(
         0, "0 walks without end, n closes a loop of n keyframes", high=64, unit="keyframes"
     )
-    hold: bool = _row(False, "the walk stands still, the show goes on", look=False, render=False)
+    hold: bool = _row(False, "the walk stands still, the show continues", look=False, render=False)
     brightness: float = _row(1.0, "master brightness", look=False, stage=True)
     blackout: bool = _row(
         False, "fades the master to black and back over `fade`", look=False, stage=True

@@ -200,6 +200,6 @@ def test_a_file_that_is_no_whole_checkpoint_gets_a_sentence(what: str, tmp_path:
         save_file({"model.diffusion_model.input_blocks.0.0.weight": torch.ones(4, 4)}, file)
     else:
         file.write_bytes(b"not at all")
-    with pytest.raises(ValueError, match=r"no checkpoint that lwlive can walk|cannot be read"):
+    with pytest.raises(ValueError, match=r"not a checkpoint that lwlive can walk|cannot be read"):
         convert(file, tmp_path / "x")
     assert not (tmp_path / "x").exists()

@@ -111,7 +111,7 @@ def measure(
             if not costs:
                 raise _too_little(device) from None
             most = max(costs)
-            say(f"too little memory on {device} for {n} frames at once, so {most} are the most")
+            say(f"too little memory on {device} for {n} frames together, so {most} are the most")
             torch.cuda.empty_cache()
             break
         if found is None:

@@ -93,7 +93,7 @@ class Decoder(nn.Module):
         rows = torch.tensor([std or [1.0], mean or [shift]], dtype=torch.float32)
         factors = torch.stack([rows[0] / scale, rows[1]])[:, None, :, None, None]
         if not factors.isfinite().all():
-            raise ValueError(f"its scaling_factor is {scale:g}, or its latents_mean is no number")
+            raise ValueError(f"its scaling_factor is {scale:g}, or its latents_mean is NaN")
         self.register_buffer("factors", factors.to(vae.device), persistent=False)
 
     def forward(self, latents: Tensor) -> tuple[Tensor, Tensor]:

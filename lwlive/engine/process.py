@@ -163,7 +163,7 @@ class Engine:
             raise error
         batch = model.batch // 2
         self._say(
-            f"too little memory on {model.device} for {model.batch} frames at once, so {batch} "
+            f"too little memory on {model.device} for {model.batch} frames together, so {batch} "
             "are made from now on"
         )
         torch.cuda.empty_cache()
