@@ -134,14 +134,14 @@ def own_values(folder: Path, additions: Additions = Additions()) -> dict[str, An
 
 
 def knows_guidance(folder: Path) -> bool:
-    """Whether a checkpoint's UNet is told the guidance, and asked once a step (Meng 2023)."""
+    """Whether a checkpoint's UNet takes the guidance as an input, one call a step (Meng 2023)."""
     return bool(read_json(folder / "unet" / "config.json").get("time_cond_proj_dim"))
 
 
 def size_of(folder: Path, wanted: str | None, grid: int = GRID) -> tuple[int, int]:
     """Width and height of pictures: as wanted, '512' or '768x512', else the model's own.
 
-    Raises ModelError for sizes that are no multiples of the grid.
+    Raises ModelError for sizes that are not multiples of the grid.
     """
     if wanted is None:
         told = read_json(folder / "unet" / "config.json").get("sample_size") or 64

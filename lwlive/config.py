@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field
 
 DEFAULT_PORT = 7770
-LONGEST_S = 366 * 86400.0  # of a show that is told how long it lasts
+LONGEST_S = 366 * 86400.0  # of a show whose length is given
 
 
 class Metavar(str):

@@ -83,7 +83,7 @@ class Told:
     rooted: bool = False  # alpha is divided by the rank's root
 
     def alpha(self, layer: Layer) -> float | None:
-        """That of a layer, None where nothing is told."""
+        """That of a layer, None where nothing is given."""
         net, name = layer
         for end, alpha in self.patterns.items():
             if name.endswith(end):

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from lwlive.engine.sampler import Model
 
 IDLE_S = 0.002  # pause of the producer with nothing to do
-REPORT_S = 1.0  # how often costs are told to the stage
+REPORT_S = 1.0  # how often the stage learns the costs
 MOST_FAULTS = 2  # engines that crashed in compiled code, until it is given up for good
 
 
@@ -90,7 +90,7 @@ class Engine:
             self.pipe.send(message)
 
     def work(self) -> None:
-        """The producer thread, whole. What goes wrong is told to the stage and ends the child."""
+        """The producer thread, whole. The stage hears what goes wrong, which ends the child."""
         try:
             self._work()
         except Exception as error:
@@ -150,7 +150,7 @@ class Engine:
             yield time.monotonic()
 
     def _fewer(self, producer: "Producer", error: RuntimeError) -> None:
-        """Go on with half as many frames at once, where memory no longer holds so many.
+        """Continue with half as many frames together, where memory no longer holds so many.
 
         Raises the error where that cannot be: a new engine may find more memory.
         """

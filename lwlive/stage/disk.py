@@ -17,7 +17,7 @@ from typing import Any
 
 from lwlive.params import ControlError
 
-SLOW_S = 3.0  # after so long the person at the desk is told
+SLOW_S = 3.0  # after so long the person at the desk hears of it
 MOST = 8  # jobs under way
 
 Start = Callable[[Callable[[], None]], None]
@@ -67,7 +67,7 @@ class Disk:
         def run() -> None:
             try:
                 self._results.put((number, job(), None))
-            except Exception as error:  # whatever a file system does, the show goes on
+            except Exception as error:  # whatever a file system does, the show continues
                 self._results.put((number, None, _sentence(about, error)))
 
         self._start(run)

@@ -112,7 +112,7 @@ class Outbox:
             self._free = list(range(self._count))
             self._slots = slots
             self._work(self._pictures())
-        except Exception as error:  # whatever it meets, the show goes on
+        except Exception as error:  # whatever it meets, the show continues
             self._over = True
             self._failed(error)
         finally:
