@@ -322,3 +322,6 @@ class FakeRecorder:
 
     def close(self) -> None:
         self.closed = True
+
+    def leave(self) -> None:
+        """Nothing is left to be made of it."""

@@ -490,7 +490,7 @@ def test_the_printed_file_loads_back_unchanged(tmp_path: Path, capsys: pytest.Ca
     path.write_text(printed, "utf-8")
     assert arguments.parse(["--config", str(path)]) == (Config(), Params())
     fixed, values = showfile.read(path)
-    commented = re.findall(r"^# ([a-z-]+) = [A-Z]", printed, re.MULTILINE)
+    commented = re.findall(r"^# ([a-z-]+) = [A-Za-z]", printed, re.MULTILINE)
     said = {name.replace("_", "-") for name in (*fixed, *values)}
     assert said.isdisjoint(commented)
     assert said | set(commented) == {flag(n)[2:] for n in (*Config.model_fields, *FLAGS)}

@@ -23,8 +23,8 @@ from PIL import Image
 from lwlive import hub
 from lwlive.checkpoint import ModelError
 from lwlive.engine.keyframe import Keyframe, noise_of
-from lwlive.render import command
-from lwlive.render.movie import write_movie
+from lwlive.movie import SOUND_RATE, unhurried, write_movie
+from lwlive.render import command, sound
 from lwlive.render.plan import Plan
 from lwlive.render.studio import Studio
 
@@ -372,9 +372,9 @@ def test_the_walk_goes_with_the_drums_and_the_movie_carries_them(room: Room) -> 
     words = f"--name a --audio {file} --num-steps 20 --pace 0"
     assert room.render(words) == 0
     with av.open(str(room.folder / "a.mp4")) as movie:
-        video, sound = movie.streams.video[0], movie.streams.audio[0]
+        video, audio = movie.streams.video[0], movie.streams.audio[0]
         assert video.frames == 40
-        lengths = [float(s.duration * s.time_base) for s in (video, sound)]
+        lengths = [float(s.duration * s.time_base) for s in (video, audio)]
     assert abs(lengths[0] - lengths[1]) <= 1 / 10
     plan = room.studio(words).places
     assert isinstance(plan, Plan)
@@ -388,12 +388,12 @@ def test_the_sound_of_a_movie_is_as_long_as_its_pictures(
     tmp_path: Path, fps: float, count: int
 ) -> None:
     """Cut short where it is longer, followed by silence where it is shorter."""
-    Image.new("RGB", (16, 16), (90, 0, 0)).save(tmp_path / "frame.png")
-    paths = [tmp_path / "frame.png"] * count
-    write_movie(tmp_path / "m.mp4", paths, fps, 20, {}, drums(tmp_path / "d.wav"))
+    pictures = [np.full((16, 16, 3), (90, 0, 0), np.uint8)] * count
+    played = sound.blocks(drums(tmp_path / "d.wav"), SOUND_RATE, 2)
+    write_movie(tmp_path / "m.mp4", pictures, fps, unhurried(20), {}, sound=played)
     with av.open(str(tmp_path / "m.mp4")) as movie:
-        video, sound = movie.streams.video[0], movie.streams.audio[0]
-        lengths = [float(s.duration * s.time_base) for s in (video, sound)]
+        video, audio = movie.streams.video[0], movie.streams.audio[0]
+        lengths = [float(s.duration * s.time_base) for s in (video, audio)]
         assert video.frames == count
     assert abs(lengths[0] - count / fps) < 1e-3
     assert abs(lengths[0] - lengths[1]) <= 1 / fps

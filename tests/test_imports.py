@@ -22,6 +22,8 @@ STAGE = (
     "lwlive.logs",
     "lwlive.openmp",
     "lwlive.mix",
+    "lwlive.movie",
+    "lwlive.files",
 )
 ONLY_IN = {  # library: the modules, or packages, that may import it
     "torch": ("lwlive.engine", "lwlive.render"),
@@ -29,18 +31,18 @@ ONLY_IN = {  # library: the modules, or packages, that may import it
     "transformers": ("lwlive.engine",),
     "tokenizers": ("lwlive.engine",),
     "pygame": tuple(f"lwlive.stage.{name}" for name in ("display", "monitor", "keys", "hud")),
-    "av": ("lwlive.stage.movie", "lwlive.render"),
+    "av": ("lwlive.movie", "lwlive.render.sound"),
     "pythonosc": ("lwlive.stage.subscribers",),
     "PIL": ("lwlive.render",),
-    "scipy": ("lwlive.render.sound",),
+    "scipy": ("lwlive.render.drums",),
     "ray": ("lwlive.render.cluster",),
     "xformers": ("lwlive.engine.attention",),
     "yaml": ("lwlive.engine.convert",),
     "lpips": ("lwlive.render.distance",),
     "click": ("lwlive.flags",),
 }
-WITHOUT_TORCH = ("settings", "timing", "frames", "movie", "picture", "sound", "journal", "command")
-WITHOUT_TORCH += ("distance",)
+WITHOUT_TORCH = ("settings", "timing", "frames", "picture", "sound", "journal", "command")
+WITHOUT_TORCH += ("distance", "drums")
 ARITHMETIC = ("lwlive.engine.walk", "lwlive.engine.sampler")
 WORLDLY = "threading _thread time datetime socket multiprocessing concurrent asyncio queue"
 WORLDLY += " subprocess pathlib io tempfile shutil"

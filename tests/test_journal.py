@@ -2,12 +2,15 @@
 
 import json
 import multiprocessing
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tiny
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from simulated import Machine
 from test_time import Storm
@@ -244,6 +247,142 @@ def test_what_is_no_journal_gets_a_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "j").write_text(text)
     with pytest.raises(RenderError, match="j "):
         journal.read(tmp_path / "j")
+
+
+HEAD = {"config": {"fps": 30}, "size": [8, 8]}
+FIRST = {"tick": 0, "at": 0, "begin": 0.0, "nexts": 0, "params": {"seed": 1}}
+HOSTILE: list[tuple[str, str]] = [
+    (json.dumps({**HEAD, "size": size}), "line 1")
+    for size in ([0, 7], [8], [8, 12], [-8, 8], [8, 1e9], ["8", 8], None, [True, 8], [8, 2**40])
+]
+HOSTILE += [
+    (json.dumps({**HEAD, "config": config}), "line 1")
+    for config in (None, [], {"fps": 0}, {"fps": "x"}, {"fps": 1e9}, {"model": 3}, {"lora": "x"})
+]
+HOSTILE += [
+    (f"{json.dumps(HEAD)}\n{json.dumps({**FIRST, **line})}", "line 2")
+    for line in (
+        {"tick": 1e12},
+        {"tick": 10**12},
+        {"tick": -1},
+        {"tick": 0.5},
+        {"tick": None},
+        {"tick": float("nan")},
+        {"begin": float("nan")},
+        {"begin": float("inf")},
+        {"begin": -1},
+        {"begin": "0"},
+        {"begin": True},
+        {"repeat": 10**12},
+        {"repeat": -1},
+        {"repeat": "1"},
+        {"at": -1},
+        {"at": 1},
+        {"at": 1e300},
+        {"at": False},
+        {"at": None},
+        {"turn": []},
+        {"turn": {"nothing": 1}},
+        {"turn": {"frames": 0}},
+        {"turn": {"frames": 10**12}},
+        {"turn": {"frames": "4"}},
+        {"turn": {"frames": 4, "stride": 3}},
+        {"turn": {"frames": 4, "stride": 2}},
+        {"turn": {"frames": 4, "stride": 8}},
+        {"turn": {"frames": 4, "joined": 4}},
+        {"turn": {"frames": 4, "joined": 2}},
+        {"turn": {"frames": 4, "joined": -1}},
+        {"turn": {"step_s": float("nan")}},
+        {"turn": {"step_s": -1}},
+        {"turn": {"step_s": 1e300}},
+        {"turn": {"step_s": "1"}},
+        {"turn": {"behind": 1}},
+        {"turn": {"paced": "yes"}},
+        {"turn": {"free": None}},
+        {"nexts": -1},
+        {"nexts": "many"},
+        {"params": []},
+        {"params": {"speed": float("nan")}},
+        {"params": {"prompt": None}},
+        {"params": {"nothing": 1}},
+        {"params": {"x" * 100_000: 1}},
+        {"params": {"prompt": 9 * [100_000 * "x"]}},
+        {"dtype": "float99"},
+        {"dtype": []},
+        {"master": {"fade": float("inf")}},
+        {"master": None},
+    )
+]
+HOSTILE += [
+    (f"{json.dumps(HEAD)}\n{json.dumps({'tick': 0, **line})}", "line 2")  # not on a turn's frame
+    for line in (
+        {"begin": 0.0, "nexts": 0, "params": {}},
+        {"nexts": 0, "params": {}},
+        {"turn": {}},
+        {"at": 0, "begin": 0.0},
+        {"at": 0, "begin": 0.0, "params": {}},
+    )
+]
+HOSTILE += [
+    (
+        f'{json.dumps(HEAD)}\n{{"tick": 0, "at": 0, "begin": 1e999, "nexts": 0, "params": {{}}}}',
+        "line 2",
+    ),
+    ("[" * 100_000, "line 1"),
+    ("9" * 10_000, "line 1"),
+    ("x" * 2_000_000, "line 1"),
+]
+
+
+@pytest.mark.parametrize(("text", "where"), HOSTILE)
+def test_a_hostile_journal_gets_a_sentence_quickly(tmp_path: Path, text: str, where: str) -> None:
+    (tmp_path / "j").write_text(f"{text}\n")
+    started = time.process_time()
+    with pytest.raises(RenderError, match=f"j is no journal of lwlive: {where}: ") as caught:
+        journal.read(tmp_path / "j")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400 + len(str(tmp_path))
+    assert time.process_time() - started < 2
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=6,
+)
+KEYS = ("tick", "begin", "at", "turn", "nexts", "params", "repeat", "master", "dtype")
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(KEYS), JSON, max_size=5), max_size=4), st.binary())
+def test_any_line_is_taken_or_told(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[dict[str, Any]], end: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "j"
+    whole = [HEAD, FIRST, *({"tick": 0, **line} for line in lines)]
+    path.write_bytes("".join(json.dumps(line) + "\n" for line in whole).encode() + end)
+    try:
+        played = journal.read(path)
+    except RenderError as error:
+        sentence = str(error)
+    else:
+        sentence = f"{path} has {played.ticks} pictures"
+        assert 1 <= played.ticks <= journal.MOST
+    assert str(path) in sentence
+    assert "\n" not in sentence
+
+
+@pytest.mark.parametrize("format_of", [1, 3, "2", None, 10**3000])
+def test_a_journal_of_another_version_is_told_apart(tmp_path: Path, format_of: object) -> None:
+    head = {"lwlive": "0.0.9", "journal": format_of, **HEAD}
+    (tmp_path / "j").write_text(f"{json.dumps(head)}\n{json.dumps(FIRST)}\n")
+    with pytest.raises(RenderError, match=r"written by another version of lwlive .*0\.0\.9"):
+        journal.read(tmp_path / "j")
+
+
+def test_what_is_no_file_is_no_journal(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(RenderError, match=str(path)):
+            journal.read(path)
 
 
 def test_a_journal_holds_only_what_parameters_take(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 import json
 import random
+import re
 import shlex
 import sys
+import time
 from fractions import Fraction
 from importlib.machinery import ModuleSpec
 from itertools import pairwise
@@ -23,8 +25,9 @@ from lwlive.params import SPECS, ControlError
 from lwlive.render import command, picture, timing
 from lwlive.render.cluster import following
 from lwlive.render.distance import distance, preferred, pyramid
-from lwlive.render.frames import open_folder
-from lwlive.render.settings import Render, RenderError, Settings, differences, told
+from lwlive.render.frames import Frames, open_folder
+from lwlive.render.identity import differences
+from lwlive.render.settings import Render, RenderError, Settings, told
 
 FPS = st.sampled_from([1.0, 10.0, 23.976, 24.0, 29.97, 30.0, 60.0, 12.5])
 
@@ -187,13 +190,23 @@ def settings_for(**render: Any) -> Settings:
     return command.parse(words)[0]
 
 
+def made(folder: Path, settings: Settings, count: int) -> Frames:
+    """A folder with so many frames in it."""
+    frames = open_folder(folder, settings, overwrite=False)
+    width, height = settings.size
+    picture_of = np.full((height, width, 3), 90, np.uint8)
+    for n in range(count):
+        frames.write(n, picture.written(picture_of, settings.render.format, 90))
+    return frames
+
+
 def test_frames_of_other_settings_are_refused_with_the_difference(tmp_path: Path) -> None:
-    open_folder(tmp_path, settings_for(steps=3), overwrite=False).write(0, b"x")
+    made(tmp_path, settings_for(steps=3), 1)
     open_folder(tmp_path, settings_for(steps=3), overwrite=False)
     with pytest.raises(RenderError, match="steps was 3 and is 4"):
         open_folder(tmp_path, settings_for(steps=4), overwrite=False)
     many = settings_for(steps=4, seed=2, depth=0.5, pace=0, quality=7, eta=1, size=64)
-    with pytest.raises(RenderError, match=r"steps was 3 .*; and 3 more; give the same"):
+    with pytest.raises(RenderError, match=r"steps was 3 .*; and 2 more; give the same"):
         open_folder(tmp_path, many, overwrite=False)
 
 
@@ -202,6 +215,32 @@ def test_a_render_that_made_no_frame_binds_nobody(tmp_path: Path) -> None:
     frames = open_folder(tmp_path, settings_for(steps=4), overwrite=False)
     assert json.loads((tmp_path / "settings.json").read_text())["settings"]["params"]["steps"] == 4
     assert frames.missing() == [0, 1, 2, 3]
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="/dev/zero is not Windows's")
+@pytest.mark.parametrize("flag", ["preset", "picture", "audio", "journal"])
+def test_a_file_without_an_end_is_refused_and_not_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, flag: str
+) -> None:
+    (tmp_path / "endless.toml").symlink_to("/dev/zero")
+    for path in ("/dev/zero", str(tmp_path / "endless.toml")):
+        caplog.clear()
+        begun = time.process_time()
+        words = ["--folder", str(tmp_path), f"--{flag}", path, "--prompt", "a", "--depth", "0.5"]
+        assert command.main([*words, "--steps", "4"] if flag == "picture" else words) == 1
+        assert time.process_time() - begun < 20
+        assert path in caplog.text
+        assert re.search("is no file|not an ordinary file", caplog.text)
+
+
+def test_a_film_that_is_too_large_is_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (film := tmp_path / "film.toml").write_text(
+        '[[keyframes]]\nprompt = "a"\n' + "#" * preset.MAX_BYTES
+    )
+    assert command.main(["--folder", str(tmp_path), "--preset", str(film)]) == 1
+    assert "a preset has 1 MB at most" in caplog.text
 
 
 def test_what_cannot_be_rendered_leaves_what_was_there(tmp_path: Path) -> None:
@@ -219,9 +258,7 @@ def test_what_cannot_be_rendered_leaves_what_was_there(tmp_path: Path) -> None:
 
 
 def test_more_frames_are_a_continuation_and_fewer_are_refused(tmp_path: Path) -> None:
-    frames = open_folder(tmp_path, settings_for(), overwrite=False)
-    for n in frames.missing():
-        frames.write(n, b"x")
+    made(tmp_path, settings_for(), 4)
     more = open_folder(tmp_path, settings_for(max_frames=6), overwrite=False)
     assert more.missing() == [4, 5]
     with pytest.raises(RenderError, match="holds 4 frames, more than the 3"):
@@ -229,9 +266,7 @@ def test_more_frames_are_a_continuation_and_fewer_are_refused(tmp_path: Path) ->
 
 
 def test_overwriting_leaves_nothing_stale_and_nothing_of_others_is_lost(tmp_path: Path) -> None:
-    frames = open_folder(tmp_path, settings_for(), overwrite=False)
-    for n in range(4):
-        frames.write(n, b"x")
+    made(tmp_path, settings_for(), 4)
     (tmp_path / ".frame000004.jpg.77").write_bytes(b"half")
     (tmp_path / "mine.jpg").write_bytes(b"mine")
     frames = open_folder(tmp_path, settings_for(format="png"), overwrite=True)

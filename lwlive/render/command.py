@@ -3,7 +3,8 @@
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +17,8 @@ from lwlive.openmp import spin_briefly
 from lwlive.params import SPECS, ControlError, Params
 from lwlive.render import journal, timing
 from lwlive.render.distance import preferred
+from lwlive.render.frames import open_folder, place_of
+from lwlive.render.identity import weights
 from lwlive.render.picture import check
 from lwlive.render.settings import (
     FRAMES,
@@ -63,10 +66,10 @@ def main(args: Sequence[str]) -> int:
     try:
         settings, place = parse(args)
         from lwlive.render import work
-        from lwlive.render.frames import open_folder
 
-        settings = work.budgeted(settings, place)
-        work.run(open_folder(place, settings, settings.render.overwrite))
+        with _enough_memory(settings):
+            settings = work.budgeted(settings, place)
+            work.run(open_folder(place, settings, settings.render.overwrite))
     except (ControlError, ModelError) as error:
         log.error(error)
         return 1
@@ -74,6 +77,21 @@ def main(args: Sequence[str]) -> int:
         log.error(f"{error.filename or 'the render'}: {error.strerror or error}")
         return 1
     return 0
+
+
+@contextmanager
+def _enough_memory(settings: Settings) -> Iterator[None]:
+    """Raises RenderError where memory runs out, which torch says by an error of its own kind."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        width, height = settings.size
+        raise RenderError(
+            f"there is no memory for frames of {width}x{height}, {settings.batch} together; "
+            "give --batch 1, --tiled or a smaller --size"
+        ) from error
 
 
 def parse(args: Sequence[str]) -> tuple[Settings, Path]:
@@ -93,6 +111,7 @@ def parse(args: Sequence[str]) -> tuple[Settings, Path]:
     render = flags.filled(Render, given)
     defaults = {name: default for name, (default, _) in OTHERWISE.items()}
     config = flags.filled(Config, defaults | {n: v for n, v in given.items() if n in SHARED}, rows)
+    place = place_of(config.folder, render.name)
     values: dict[str, object] = {}
     if config.preset is not None:
         found = preset.find(config.preset, config.folder)
@@ -105,7 +124,7 @@ def parse(args: Sequence[str]) -> tuple[Settings, Path]:
         settings = _replayed(render, config, given, keyframes, values)
     else:
         settings = _settings(render, config, keyframes, values)
-    return settings, config.folder / render.name
+    return settings, place
 
 
 def ordered(args: Sequence[str]) -> tuple[list[dict[str, Any]], list[str]]:
@@ -217,12 +236,11 @@ def _machine(
 ) -> dict[str, Any]:
     """The part of the settings that tells model and machine."""
     from lwlive.engine.measure import device_of
-    from lwlive.engine.packages import key
 
     device = device_of(config.device)
     return {
         **{name: getattr(config, name) for name in (*SOURCES, "offline", "cache")},
-        "weights": key(str(folder), size, device, added),
+        "weights": weights(folder, added),
         "size": size,
         "device": device,
         "precision": "float32" if device == "cpu" else "float16",
@@ -262,9 +280,9 @@ def _timed(
     fps = Fraction(render.fps)
     loop, sound = params["loop"], None
     if render.audio is not None:
-        from lwlive.render.sound import length
+        from lwlive.render.drums import heard
 
-        sound = length(render.audio)
+        sound = heard(render.audio).seconds
     if render.num_steps is not None:
         per = Fraction(render.num_steps)
     elif render.seconds is not None:

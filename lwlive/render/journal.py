@@ -1,20 +1,32 @@
 """A journal read: what took effect on which tick.
 
-The format is told in lwlive/stage/journal.py. This file knows nothing of torch.
+The format is told in lwlive/stage/journal.py. A journal may come from anybody, so each line is held
+against what the show writes. This file knows nothing of torch.
 """
 
 import json
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from lwlive.checkpoint import FACTOR
 from lwlive.config import Config
 from lwlive.link import Turn
-from lwlive.params import ControlError, spec
-from lwlive.render.settings import SOURCES, RenderError
+from lwlive.params import SPECS, spec
+from lwlive.render.settings import SOURCES, RenderError, regular
 from lwlive.stage.journal import FORMAT
 
+LONGEST_LINE = 2**20  # bytes
+LEAP_S = 60.0  # between two lines; what is repeated for longer says so
+MOST = 10_000_000  # pictures: ninety hours at 30 a second
+FAR = 1e9  # keyframes
+LARGEST = 16_384  # pixels
+DTYPES = ("float32", "bfloat16", "float16")
 MOST_FRAMES = 4096  # of a turn
+LONGEST_STEP_S = 1e3  # from frame to frame
+OWN = tuple(name for name, each in SPECS.items() if each.default is None)
 
 
 @dataclass
@@ -43,35 +55,60 @@ class Performance:
 
 def read(path: Path) -> Performance:
     """Read a journal up to its last whole line. Raises RenderError."""
+    regular(path)
+    number, found, reading = 0, None, _Reading()
     try:
-        text = path.read_bytes()
+        with path.open("rb") as file:
+            while (line := file.readline(LONGEST_LINE)).endswith(b"\n"):  # else it is not whole
+                number += 1
+                told = json.loads(line, parse_constant=_no_number)
+                if found is None:
+                    found = _begun(path, told)
+                else:
+                    _take(found, told, reading)
+            if len(line) == LONGEST_LINE:
+                raise ValueError("it is longer than any that a show writes")
     except OSError as error:
         raise RenderError(f"cannot read the journal {path}: {error.strerror}") from None
-    lines = text.split(b"\n")[:-1]  # what follows the last line's end is not whole
-    if not lines:
-        raise RenderError(f"{path} is no journal of lwlive: there is no whole line in it")
-    number = 0
-    try:
-        head = json.loads(lines[0])
-        width, height = head["size"]
-        if "lwlive" in head and head.get("journal") != FORMAT:
-            raise RenderError(
-                f"{path} was written by another version of lwlive ({head.get('lwlive')}), which "
-                "can render it; this one cannot"
-            )
-        config = {n: v for n, v in head["config"].items() if n in (*SOURCES, "fps")}
-        found = Performance(Config(**config), (int(width), int(height)))
-        reading = _Reading()
-        for line in lines[1:]:
-            number += 1
-            _take(found, json.loads(line), reading)
     except RenderError:
         raise
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, ControlError) as error:
-        raise RenderError(f"{path} is no journal of lwlive: line {number + 1}: {error}") from None
-    if 0 not in found.changes or found.changes[0].begin is None:
+    except ValueError as error:
+        raise _refused(path, number, _first_line(error)) from None
+    except (KeyError, TypeError, IndexError, AttributeError, RecursionError):
+        raise _refused(path, number, "it has another form than those that a show writes") from None
+    if found is None:
+        raise RenderError(f"{path} is no journal of lwlive: there is no whole line in it")
+    if 0 not in found.changes or found.changes[0].begin is None or 0 in found.repeats:
         raise RenderError(f"{path} ends before the first picture; there is nothing to render")
     return found
+
+
+def _refused(path: Path, number: int, why: str) -> RenderError:
+    return RenderError(f"{path} is no journal of lwlive: line {max(1, number)}: {why}")
+
+
+def _first_line(error: Exception) -> str:
+    """What is wrong, in one line: pydantic has several."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return _short(f"{'.'.join(map(str, first['loc']))}: {first['msg']}", 300)
+    return _short(" ".join(str(error).splitlines()), 300)
+
+
+def _short(value: object, most: int = 40) -> str:
+    text = str(value)
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number that a show writes")
+
+
+def _whole(value: Any, low: int, high: int, what: str) -> int:
+    """A whole number in its range. Raises ValueError."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ValueError(f"{what} is a whole number from {low} to {high}, not {_short(value)}")
+    return value
 
 
 @dataclass
@@ -82,35 +119,78 @@ class _Reading:
     turn: Turn = field(default_factory=Turn)
 
 
+def _begun(path: Path, head: dict[str, Any]) -> Performance:
+    """A performance of which only the first line is known."""
+    if "lwlive" in head and head.get("journal") != FORMAT:
+        raise RenderError(
+            f"{path} was written by another version of lwlive ({_short(head['lwlive'])!r}), which "
+            "can render it; this one cannot"
+        )
+    sides = head["size"]
+    if not isinstance(sides, list) or len(sides) != 2:
+        raise ValueError(f"size is a width and a height, not {_short(sides)}")
+    width, height = (_whole(side, FACTOR, LARGEST, "a side in pixels") for side in sides)
+    if width % FACTOR or height % FACTOR:
+        raise ValueError(f"the sides of a picture are multiples of {FACTOR}, not {width}x{height}")
+    config = {n: v for n, v in head["config"].items() if n in (*SOURCES, "fps")}
+    return Performance(Config(**config), (width, height))
+
+
 def _take(found: Performance, line: dict[str, Any], reading: _Reading) -> None:
     """One line into the performance, and what is in effect brought up to date."""
-    tick = int(line["tick"])
-    found.ticks = max(found.ticks, tick + int(line.get("repeat", 1)))
+    fps = found.config.fps
+    tick = _whole(line["tick"], 0, MOST, "tick")
+    if tick > found.ticks + LEAP_S * fps:  # it writes a line a second
+        raise ValueError(f"tick {tick} does not follow {found.ticks}")
     if "repeat" in line:
-        found.repeats |= set(range(tick, tick + int(line["repeat"])))
+        repeat = _whole(line["repeat"], 1, MOST - tick, "repeat")
+        found.repeats |= set(range(tick, tick + repeat))
+        found.ticks = max(found.ticks, tick + repeat)
+    found.ticks = max(found.ticks, tick + 1)
+    if line.get("dtype", found.dtype) not in (None, *DTYPES):
+        raise ValueError(f"dtype is one of {', '.join(DTYPES)}, not {_short(line['dtype'])}")
     found.dtype = line.get("dtype", found.dtype)
-    if not {"begin", "at", "params", "master"} & set(line):
+    if not {"begin", "at", "turn", "params", "master"} & set(line):
         return
     change = found.changes.setdefault(tick, Tick())
-    change.begin = line.get("begin", change.begin)
     if "at" in line:
         reading.turn = _turn(reading.turn, line.get("turn", {}))
-        change.at, change.turn = int(line["at"]), reading.turn
-        if not reading.turn.joined <= change.at < reading.turn.frames:
-            raise ValueError(f"there is no frame {change.at} in that turn")
+        change.turn = reading.turn
+        change.at = _whole(line["at"], reading.turn.joined, reading.turn.frames - 1, "at")
+    elif {"begin", "turn", "params"} & set(line):
+        raise ValueError("it does not say at which frame of a turn it is")
     if "params" in line:
         for name, value in line["params"].items():
-            reading.params[name] = None if value is None else spec(name).checked(value)
-        change.params, change.nexts = dict(reading.params), int(line["nexts"])
+            own = value is None and name in OWN
+            reading.params[name] = None if own else spec(name).checked(value)
+        change.params = dict(reading.params)
+        change.nexts = _whole(line["nexts"], 0, 2**53, "nexts")
+    if "begin" in line:
+        change.begin = _number(line["begin"], FAR, "a phase")
+        if change.params is None:
+            raise ValueError("a walk begins without params")
+        if (reading.turn.joined + 1) % reading.turn.stride:
+            raise ValueError("a walk begins with an in-between")
     if "master" in line:
         change.master = {n: spec(n).checked(value) for n, value in line["master"].items()}
 
 
+def _number(value: Any, high: float, what: str) -> float:
+    """A number from 0. Raises ValueError."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= high:
+        raise ValueError(f"{what} is a number from 0 to {high:g}, not {_short(value)}")
+    return float(value)
+
+
 def _turn(before: Turn, told: dict[str, Any]) -> Turn:
     """How a turn was made, from what differs from the one before. Raises ValueError, TypeError."""
-    kinds: dict[str, Any] = {each.name: each.type for each in fields(Turn)}
-    turn = replace(before, **{name: kinds[name](value) for name, value in told.items()})
-    whole = 1 <= turn.stride <= turn.frames <= MOST_FRAMES and turn.frames % turn.stride == 0
-    if not whole or not 0 <= turn.step_s < 1e3 or not 0 <= turn.joined < turn.frames:
-        raise ValueError(f"there is no such turn: {told}")
-    return turn
+    turn = replace(before, **told)
+    frames = _whole(turn.frames, 1, MOST_FRAMES, "frames of a turn")
+    stride = _whole(turn.stride, 1, frames, "the stride of a turn")
+    if frames % stride:
+        raise ValueError(f"a turn of {frames} frames has no stride of {stride}")
+    _whole(turn.joined, 0, frames - 1, "joined")
+    for name in ("behind", "paced", "free"):
+        if not isinstance(getattr(turn, name), bool):
+            raise ValueError(f"{name} is true or false, not {_short(getattr(turn, name))}")
+    return replace(turn, step_s=_number(turn.step_s, LONGEST_STEP_S, "step_s"))

@@ -114,9 +114,9 @@ class Studio:
         pictures = {path: self._encoded(modules, path) for path in sorted(files)}
         shares: Sequence[float] = ()
         if settings.render.audio is not None:
-            from lwlive.render.sound import shares as heard
+            from lwlive.render import drums
 
-            shares = heard(settings.render.audio, settings.joints, settings.render.fps)
+            shares = drums.shares(settings.render.audio, settings.joints, settings.render.fps)
         return Plan(settings, self.sampler, pictures, self._levels, shares)
 
     def _encoded(self, modules: Modules, path: Path) -> Tensor:

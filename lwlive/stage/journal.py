@@ -8,7 +8,7 @@
 A line tells what took effect on a tick, counted from the first picture:
 
     {"lwlive": "0.1.0", "journal": 2, "config": {...}, "size": [256, 256]}    once, first
-    {"tick": 0, "begin": 0.0, "nexts": 0, "params": {...}}        a walk begins at this phase
+    {"tick": 0, "begin": 0.0, "at": 0, "nexts": 0, "params": {...}}     a walk begins at this phase
     {"tick": 90, "at": 0, "nexts": 0, "params": {"prompt": "smoke"}}    only what differs
     {"tick": 97, "at": 2, "turn": {"joined": 2}, ...}             see below
     {"tick": 99, "repeat": 1}                                     so many ticks repeat a picture

@@ -2,7 +2,8 @@
 
 | thread | runs | may wait for |
 |---|---|---|
-| the show's | `put`; `close` | `put`: nothing; `close`: as long as it is given |
+| the show's | `put`, `end` | nothing |
+| one that may wait | `close`; `join` | as long as it is given; until the work is over |
 | the outbox's | `work`, which draws pictures from an iterator | the queue, and whatever it likes |
 
 Pictures are copied into slots, which the outbox's thread allocates before it works; what is put
@@ -60,7 +61,11 @@ class Outbox:
 
     def start(self) -> None:
         """Begin to work. Pictures may be put before."""
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # no memory for a thread, or too many: the show goes on
+            self._over = True
+            self._failed(error)
 
     @property
     def dropped(self) -> int:
@@ -91,8 +96,10 @@ class Outbox:
         """Count a picture that is not put at all."""
         self._missed += 1
 
-    def end(self) -> None:
-        """No picture comes any more; does not wait for those that have."""
+    def end(self, work_s: float = math.inf) -> None:
+        """No picture comes any more, and what is not drawn after `work_s` is dropped."""
+        if work_s < math.inf:
+            self._deadline = time.monotonic() + work_s
         self._closed = True
         self._queue.put(None)
 
@@ -101,10 +108,14 @@ class Outbox:
 
         False where the work still hangs `end_s` later.
         """
-        self._deadline = time.monotonic() + work_s
-        self.end()
-        self._thread.join(work_s + end_s)
+        self.end(work_s)
+        self.join(work_s + end_s)
         return not self._thread.is_alive()
+
+    def join(self, timeout_s: float | None = None) -> None:
+        """Wait until the work is over, however long that takes where nothing is said."""
+        if self._thread.ident is not None:  # it was started
+            self._thread.join(timeout_s)
 
     def _run(self) -> None:
         try:

@@ -2,12 +2,16 @@
 
 | thread | runs | may wait for |
 |---|---|---|
-| the show's | `Recorder(...)`, `put`, `close` | `close`: two seconds at most, nothing else |
+| the show's | `Recorder(...)`, `put` | nothing |
+| one that may wait | `close` | two seconds, and until the file is ordinary |
 | recorder | its name, `Movie`: choosing an encoder, encoding, the file | the outbox, the disk |
+| any | `leave` | nothing |
 
 A frame that finds no room in the outbox is counted and its time kept: a frame's time stamp is its
-number, so a gap is shown as a longer frame. The recorder knows nothing of parameters, windows or
-the walk, and nothing it meets ends the show.
+number, so a gap is shown as a longer frame. While it runs the file is in fragments, which a killed
+process leaves playable. At a proper end it is made an ordinary one, with its length in front; where
+that fails it stays as it is, and plays. The recorder knows nothing of parameters, windows or the
+walk, and nothing it meets ends the show.
 """
 
 import errno
@@ -20,8 +24,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from lwlive.movie import LIVE, Movie, RecordError, rate_of
 from lwlive.ring import Pixels
-from lwlive.stage.movie import Movie, RecordError, rate_of
 from lwlive.stage.outbox import Outbox, Pictures
 
 _log = logging.getLogger(__name__)
@@ -80,6 +84,8 @@ class Recorder:
         self._last = -1
         self._closed = False
         self._opened = threading.Event()
+        self._whole = threading.Event()  # everything is in the file, which may still be made over
+        self._left_as_it_is = threading.Event()
         self._outbox = Outbox("recorder", self._run, self._fail, self._size, fps)
         self._outbox.start()
 
@@ -138,15 +144,25 @@ class Recorder:
             self._last = pts
 
     def close(self) -> None:
-        """End the recording within two seconds; frames that take longer are dropped, counted."""
+        """End the recording within two seconds; frames that take longer are dropped, counted.
+
+        Then wait until the file is an ordinary one, which takes as long as copying it, or `leave`.
+        """
         if self._closed:
             return
         self._closed = True
-        if not self._outbox.close(_CLOSE_S, _JOIN_S) and self.failed is None:
+        self._outbox.end(_CLOSE_S)
+        if self._whole.wait(_CLOSE_S + _JOIN_S):
+            self._outbox.join()
+        elif self.failed is None:
             self._end(
                 f"the disk or the encoder did not finish {self.path} in time; the file is left "
                 "as it is and should play up to its last seconds"
             )
+
+    def leave(self) -> None:
+        """Leave the file in fragments where it is not ordinary yet; `close` then returns."""
+        self._left_as_it_is.set()
 
     def _end(self, sentence: str) -> None:
         self.failed = sentence
@@ -155,7 +171,7 @@ class Recorder:
     def _run(self, pictures: Pictures) -> None:
         """In the outbox's thread."""
         self.path = _opened(self.path, self._fresh)
-        movie = Movie(self.path, self._rate, *self._size, self._metadata)
+        movie = Movie(self.path, self._rate, *self._size, self._metadata, LIVE)
         try:
             self.encoder = movie.encoder
             _log.debug("recording %s with %s", self.path, movie.encoder)
@@ -168,11 +184,33 @@ class Recorder:
                 movie.close()
             raise
         movie.close()
+        self._whole.set()
+        self._make_ordinary(movie)
+
+    def _make_ordinary(self, movie: Movie) -> None:
+        """What goes wrong here loses nothing: the file in fragments is complete, and plays."""
+        try:
+            movie.made_ordinary(lambda: not self._left_as_it_is.is_set())
+        except FileNotFoundError:
+            self._end(
+                f"the recording {self.path} is gone: its file or its folder was removed meanwhile"
+            )
+        except Exception as error:
+            why = getattr(error, "strerror", None) or error
+            _log.warning(
+                "%s stays in fragments, which most players play: it could not be made an ordinary "
+                "file (%s)",
+                self.path,
+                why,
+            )
+        if self._left_as_it_is.is_set():
+            _log.warning("%s stays in fragments, which most players play", self.path)
 
     def _fail(self, error: Exception) -> None:
-        """In the outbox's thread: whatever an encoder or a disk does, the show goes on."""
-        self._end(_sentence(self.path, error, self.frames))
+        """Mostly in the outbox's thread: whatever an encoder or a disk does, the show goes on."""
+        self._end(_sentence(self.path, error, self.frames, self._size))
         self._opened.set()
+        self._whole.set()
 
 
 def _opened(path: Path, fresh: bool) -> Path:
@@ -180,6 +218,8 @@ def _opened(path: Path, fresh: bool) -> Path:
     try:
         if fresh:
             return claimed(path)
+        if path.is_fifo():  # opening it would wait for a reader, and the recorder for the next
+            raise RecordError(f"cannot record to {path}: it is a pipe; give the name of a file")
         with path.open("ab"):
             return path
     except FileNotFoundError:
@@ -192,13 +232,14 @@ def _opened(path: Path, fresh: bool) -> Path:
         ) from None
 
 
-def _sentence(path: Path, error: Exception, frames: int) -> str:
+def _sentence(path: Path, error: Exception, frames: int, size: tuple[int, int]) -> str:
     if isinstance(error, RecordError):
         return str(error)
     end = f"the recording ends after {frames} frames, the show goes on"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", -1)):
         return f"the disk is full: cannot write {path}; {end}; make room and record again"
     if isinstance(error, MemoryError):
-        return f"there is no memory for recording {path}; {end}"
+        width, height = size
+        return f"there is no memory to record {width}x{height} into {path}; {end}"
     what = error.strerror if isinstance(error, OSError) and error.strerror else repr(error)
     return f"cannot write {path}: {what}; {end}"

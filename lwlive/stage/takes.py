@@ -9,6 +9,7 @@ This file knows nothing of windows or the walk.
 
 import math
 import threading
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from lwlive.controls import Set
 from lwlive.stage.parts import Arrived, Output, Picture, Source
 from lwlive.stage.recorder import Recorder, stamped
 
+ORDINARY_S = 60.0  # at the end of a show, for files to become ordinary; systemd kills after 90
 STANDS_S = 0.3  # a level that changed before it stood so long is not followed until it does
 SLOW_S = 3.0  # a take that has not begun for so long is told of
 
@@ -119,8 +121,15 @@ class Takes(Source, Output):
             thread.start()
 
     def close(self) -> None:
-        """End the recording and wait for every file to be closed."""
+        """End the recording and wait for every file to be closed.
+
+        One that takes longer than ORDINARY_S to become ordinary is left in fragments.
+        """
         self._end()
+        until = time.monotonic() + ORDINARY_S
+        for recorder, thread, _ in self._closing:
+            thread.join(max(0.0, until - time.monotonic()))
+            recorder.leave()
         while self._closing:
             self._finish()
 
