@@ -307,7 +307,7 @@ def _converted(path: Path, offline: bool, cache: Path, say: Say) -> Path:
     text = f"{path.absolute()} " + " ".join(f"{one.st_size} {one.st_mtime_ns}" for one in stats)
     folder = cache / "converted" / f"{path.stem}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     if not (folder / "model_index.json").is_file():
-        say(f"making a folder of {path.name}, once")
+        say(f"converting {path.name} into a folder, once")
         done = subprocess.run(
             [sys.executable, "-m", "lwlive.engine.convert", str(path), str(folder)],
             capture_output=True,

@@ -63,7 +63,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Note:
-    """A sentence for the log and the HUD: something was refused or done without."""
+    """A sentence for the log and the HUD: something was refused or left out."""
 
     text: str
 

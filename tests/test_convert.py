@@ -115,7 +115,8 @@ def test_a_file_is_made_into_a_folder_once_and_offline_asks_nobody(
     assert "offline" in str(caught.value).lower()
     cache.describe("v1", pipe)
     assert found() == found()
-    assert said == ["making a folder of x.safetensors, once"] * 2  # for the one that failed, too
+    # for the one that failed, too
+    assert said == ["converting x.safetensors into a folder, once"] * 2
     assert own_values(found()) == {"steps": 8, "guidance": 7.5}
 
 

@@ -197,7 +197,7 @@ class Engine:
             nearest = min(fine, key=lambda n: (abs(n - steps), -n))
             if steps not in told:
                 told.add(steps)
-                self._say(f"{refused[steps]}; {nearest} are taken")
+                self._say(f"{refused[steps]}; {nearest} are used")
             return replace(snapshot, params=replace(snapshot.params, steps=nearest))
 
         return newest
@@ -284,7 +284,7 @@ class Engine:
         trouble = self._builder.trouble
         self._builder.close()
         if trouble is None:
-            self.tell(Doing("going over to what was compiled"))
+            self.tell(Doing("switching to the compiled networks"))
             try:
                 watch(place)
                 producer.use(opened(place))

@@ -48,7 +48,7 @@ class Tokens:
     def _id(self, token: str) -> int:
         found = self.tokenizer.token_to_id(token)
         if found is None:
-            raise ValueError(f"it has no token {token}, which texts are filled up with")
+            raise ValueError(f"it has no token {token}, which pads short texts")
         return found
 
     def save(self, path: Path) -> None:

@@ -85,7 +85,7 @@ class Disk:
             job.since = now if job.since is None else job.since
             if not job.told and now - job.since >= SLOW_S:
                 job.told = True
-                self._say(f"{job.about}: the disk has not answered for {SLOW_S:.0f} s; it may yet")
+                self._say(f"{job.about}: the disk has not answered for {SLOW_S:.0f} s yet")
 
 
 def _sentence(about: str, error: Exception) -> str:
