@@ -1,5 +1,6 @@
 """What the READMEs say is what the code says: tables, the tree of files, links, pictures."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -90,6 +91,13 @@ def test_the_presets_have_a_row_each_in_the_order_of_their_keys() -> None:
         name = path.stem
         wanted.append(f"| {key} | **{name}**: {about} | ![{name}](presets/{name}.jpg) |")
     assert rows == wanted
+
+
+def test_the_words_of_ember_are_counted() -> None:
+    kinds = json.loads((ROOT / "lwlive" / "ember" / "words.json").read_text("utf-8")).values()
+    count = sum(len(words) for kind in kinds for words in kind.values())
+    for readme in (FIRST, INSIDE):
+        assert re.findall(r"(\d+) words", readme.read_text("utf-8")) == [str(count)]
 
 
 @pytest.mark.parametrize("readme", ALL, ids=lambda path: path.relative_to(ROOT).as_posix())
