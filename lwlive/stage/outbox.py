@@ -63,7 +63,7 @@ class Outbox:
         """Begin to work. Pictures may be put before."""
         try:
             self._thread.start()
-        except RuntimeError as error:  # no memory for a thread, or too many: the show goes on
+        except RuntimeError as error:  # no memory for a thread, or too many: the show continues
             self._over = True
             self._failed(error)
 
