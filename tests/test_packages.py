@@ -210,7 +210,7 @@ def test_where_memory_runs_short_fewer_frames_are_made_at_once_and_none_is_lost(
         said.append(message.text)
     assert producer.model.batch == most
     assert said == [
-        f"too little memory on cpu for {n} frames at once, so {n // 2} are made from now on"
+        f"too little memory on cpu for {n} frames together, so {n // 2} are made from now on"
         for n in (4, 2)
         if n > most
     ]
