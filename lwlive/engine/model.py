@@ -215,7 +215,7 @@ def attending(modules: Modules, way: str) -> Modules:
 
 
 class Eager:
-    """A checkpoint's networks asked directly, in any number at once."""
+    """A checkpoint's networks asked directly, any number together."""
 
     compiled = False
 
