@@ -180,6 +180,7 @@ def test_a_lost_engine_is_in_the_journal(model: Path, tmp_path: Path) -> None:
     assert lost_at <= begins[1] <= lost_at + 2
 
 
+@pytest.mark.slow
 def test_pictures_that_were_mixed_or_not_paced_come_out_as_they_were(
     model: Path, tmp_path: Path
 ) -> None:
@@ -215,6 +216,7 @@ def test_a_performance_is_rendered_with_what_it_was_shown_with(model: Path, tmp_
     assert (settings.scheduler, settings.decoder, settings.again) == (None, "full", False)
 
 
+@pytest.mark.slow
 def test_more_steps_another_size_and_prompt_are_taken_in_its_place(
     model: Path, tmp_path: Path
 ) -> None:

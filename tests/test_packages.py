@@ -304,6 +304,7 @@ def crash(place: Path) -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_an_engine_that_its_own_code_ends_leaves_a_trace_and_one_that_is_killed_does_not(
     tmp_path: Path,
