@@ -242,16 +242,18 @@ def test_a_long_piece_gives_signs_as_long_as_there_is_work_at_it(
     work: Callable[[], None], signs: bool
 ) -> None:
     told: list[str] = []
+    began = time.monotonic()
     with Alive(told.append, every_s=0.4) as alive:
         alive("loading it")
         work()
+    signs_at_most = (time.monotonic() - began) / 0.4  # a busy machine takes longer
     assert told[0] == "loading it"
     assert bool(told[1:]) == signs, told
     assert all(text.startswith("loading it, ") for text in told[1:])
     count = threading.active_count()
     time.sleep(0.5)
     assert threading.active_count() <= count
-    assert len(told) < 6
+    assert len(told[1:]) <= signs_at_most
 
 
 class Choosy(FakeModel):
