@@ -15,7 +15,7 @@ STAGE = (
     "lwlive.controls",
     "lwlive.preset",
     "lwlive.ring",
-    "lwlive.link",
+    "lwlive.messages",
     "lwlive.config",
     "lwlive.arguments",
     "lwlive.destinations",
@@ -162,8 +162,8 @@ def test_walk_and_sampler_hold_no_threads_clocks_or_files(package: Package) -> N
 def test_a_forbidden_import_is_found_behind_another_module(tmp_path: Path) -> None:
     files = {
         "lwlive/__init__.py": "",
-        "lwlive/params.py": "from . import link",
-        "lwlive/link.py": "from lwlive.engine import walk",
+        "lwlive/params.py": "from . import messages",
+        "lwlive/messages.py": "from lwlive.engine import walk",
         "lwlive/engine/__init__.py": "",
         "lwlive/engine/walk.py": "try:\n    import torch.nn\nexcept ImportError:\n    pass",
         "lwlive/stage/__init__.py": "",

@@ -23,7 +23,7 @@ from lwlive.engine.networks import Kind
 from lwlive.engine.pieces import MOST_TRIES, Pieces
 from lwlive.engine.process import Engine
 from lwlive.engine.schedule import ScheduleError
-from lwlive.link import Note
+from lwlive.messages import Note
 from lwlive.params import Params, Snapshot
 
 KIND = Kind("float32", True)

@@ -30,7 +30,7 @@ from lwlive.engine.packages import Build, build
 from lwlive.engine.process import Engine
 from lwlive.engine.producer import Producer
 from lwlive.engine.trial import SLOW, Trial
-from lwlive.link import Note
+from lwlive.messages import Note
 from lwlive.params import Params, Snapshot
 from lwlive.ring import Pixels, Ring, slots
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from lwlive import preset
 from lwlive.config import Config
 from lwlive.controls import Command, Controls, Fire, Move, Nudge, Recall, Set, Toggle
-from lwlive.link import Loaded, Running
+from lwlive.messages import Loaded, Running
 from lwlive.params import SAMPLED, SPECS, TRIGGERS, Params
 from lwlive.stage import desk, takes
 from lwlive.stage.clock import WallClock

@@ -11,7 +11,7 @@ import pytest
 from fakes import RUNNING, SPAWN, FakeEngine, FakeEngines, flat
 
 from lwlive.controls import Controls, Set
-from lwlive.link import Doing, Failed, Loaded, Note
+from lwlive.messages import Doing, Failed, Loaded, Note
 from lwlive.params import Params
 from lwlive.ring import Pixels, Ring
 from lwlive.stage.kept import KEPT_S

@@ -24,7 +24,7 @@ from lwlive.checkpoint import Additions, ModelError
 from lwlive.config import Config
 from lwlive.engine.alive import Alive
 from lwlive.engine.loop import FULL_LOAD, SPARING_LOAD
-from lwlive.link import Doing, Failed, Heard, Loaded, Note
+from lwlive.messages import Doing, Failed, Heard, Loaded, Note
 from lwlive.params import Snapshot
 from lwlive.ring import Ring, RingHandle
 

@@ -27,7 +27,7 @@ from lwlive.engine.sampler import Model, Sampler
 from lwlive.engine.turn import Made, made, onward, places, sampled, steered
 from lwlive.engine.walk import Look, Walk, begin
 from lwlive.engine.warming import first_uses
-from lwlive.link import Running, Turn
+from lwlive.messages import Running, Turn
 from lwlive.params import Snapshot
 from lwlive.ring import Frame, Pixels, Ring
 

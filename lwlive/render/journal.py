@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from lwlive.checkpoint import FACTOR
 from lwlive.config import Config
-from lwlive.link import Turn
+from lwlive.messages import Turn
 from lwlive.params import SPECS, spec
 from lwlive.render.settings import SOURCES, RenderError, regular
 from lwlive.stage.journal import FORMAT

@@ -35,7 +35,7 @@ from typing import Any
 
 from lwlive import __version__
 from lwlive.config import Config
-from lwlive.link import Turn
+from lwlive.messages import Turn
 from lwlive.params import SAMPLED, ControlError, Params
 from lwlive.stage.parts import Output, Picture
 from lwlive.stage.supply import Shown

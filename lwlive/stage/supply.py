@@ -19,7 +19,7 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, Protocol
 
-from lwlive.link import Doing, Failed, Heard, Loaded, Note, Running
+from lwlive.messages import Doing, Failed, Heard, Loaded, Note, Running
 from lwlive.params import Snapshot
 from lwlive.ring import Frame, Pixels, Ring
 from lwlive.stage.kept import Kept, mixed
