@@ -36,8 +36,8 @@ import torch
 
 from lwlive.checkpoint import folder_of, own_values, size_of
 from lwlive.engine import attention, measure
-from lwlive.engine.graphs import Timer, waited
-from lwlive.engine.loop import batch_for
+from lwlive.engine.cuda import Timer, waited
+from lwlive.engine.governor import batch_for
 from lwlive.engine.model import PLAIN, Eager, load
 from lwlive.engine.packaged import Packaged
 from lwlive.engine.packages import Build, build

@@ -307,7 +307,7 @@ def test_a_picture_is_hit_within_the_autoencoders_own_error(room: Room, schedule
         f"--prompt a --picture {file} --prompt c --depth 0.5 --steps 6 --num-steps 8 "
         f"--scheduler {scheduler}"
     )
-    from lwlive.engine.encoder import encoded
+    from lwlive.engine.latents import encoded
     from lwlive.render import picture
 
     clean = encoded(studio.model.modules, picture.read(file, (64, 64)))

@@ -7,7 +7,7 @@ import pytest
 from simulated import Machine
 
 from lwlive.controls import Set
-from lwlive.engine.loop import LATENCY_S, batch_for
+from lwlive.engine.governor import LATENCY_S, batch_for
 from lwlive.engine.measure import a_frame
 
 FPS = 30.0

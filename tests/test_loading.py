@@ -16,7 +16,7 @@ from lwlive.checkpoint import ModelError
 from lwlive.config import Config
 from lwlive.engine import measure as module
 from lwlive.engine import ready
-from lwlive.engine.alive import Alive
+from lwlive.engine.heartbeat import Alive
 from lwlive.engine.measure import Measured, guess, measure, recall, remember
 from lwlive.engine.model import PLAIN, NotFinite, load
 from lwlive.engine.networks import Kind

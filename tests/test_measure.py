@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lwlive.checkpoint import ModelError
 from lwlive.engine import measure as module
-from lwlive.engine.loop import BATCH_LOAD, LATENCY_S, batch_for
+from lwlive.engine.governor import BATCH_LOAD, LATENCY_S, batch_for
 from lwlive.engine.measure import BATCHES, Measured, a_frame, measure, recall, remember
 from lwlive.engine.model import Eager, load
 from lwlive.engine.networks import Kind

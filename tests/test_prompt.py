@@ -15,7 +15,7 @@ from lwlive.checkpoint import ModelError
 from lwlive.engine.model import Eager, load
 from lwlive.engine.networks import Kind
 from lwlive.engine.prompt import MORE, STRONGEST, Conds, emphasis, weighted
-from lwlive.engine.tokens import Tokens
+from lwlive.engine.tokenizer import Tokens
 
 FAMILIES = ("sd1", "sd2", "sdxl", "lcm")
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lwlive.config import Config
 from lwlive.engine import ready
-from lwlive.engine.loop import batch_for
+from lwlive.engine.governor import batch_for
 from lwlive.engine.measure import BATCHES, Costs, Measured, a_frame, remember
 from lwlive.engine.model import PLAIN
 from lwlive.engine.networks import Kind

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from lwlive.checkpoint import MASKED
-from lwlive.engine.encoder import encoded
 from lwlive.engine.keyframe import Cond
+from lwlive.engine.latents import encoded
 from lwlive.engine.model import Eager, Modules
 from lwlive.ring import Pixels
 

@@ -18,9 +18,9 @@ import torch
 from lwlive import files
 from lwlive.checkpoint import Additions, ModelError
 from lwlive.engine.attention import SDPA, XFORMERS
-from lwlive.engine.graphs import Timer, waited
+from lwlive.engine.cuda import Timer, waited
+from lwlive.engine.governor import LATENCY_S
 from lwlive.engine.keyframe import Cond
-from lwlive.engine.loop import LATENCY_S
 from lwlive.engine.model import PLAIN, Eager, Modules, NotFinite, attending, load
 from lwlive.engine.networks import Kind
 from lwlive.engine.pieces import Pieces

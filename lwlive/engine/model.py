@@ -26,11 +26,7 @@ from lwlive.checkpoint import (
     part_of,
     read_json,
 )
-from lwlive.engine.graphs import filled, records, replayed, to_host
-from lwlive.engine.keyframe import Cond
-from lwlive.engine.lora import fuse
-from lwlive.engine.networks import Decoder, Denoiser, Kind, TextEncoder
-from lwlive.engine.parts import (
+from lwlive.engine.components import (
     autoencoder,
     check_memory,
     check_numbers,
@@ -39,9 +35,13 @@ from lwlive.engine.parts import (
     scheduler,
     sentences,
 )
+from lwlive.engine.cuda import filled, records, replayed, to_host
+from lwlive.engine.keyframe import Cond
+from lwlive.engine.lora import fuse
+from lwlive.engine.networks import Decoder, Denoiser, Kind, TextEncoder
 from lwlive.engine.prompt import Encoder
 from lwlive.engine.schedule import Schedule, read
-from lwlive.engine.tokens import Word
+from lwlive.engine.tokenizer import Word
 from lwlive.engine.words import Words, taught
 from lwlive.ring import Pixels
 

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from lwlive.checkpoint import why
 from lwlive.engine.attention import prepare
+from lwlive.engine.cuda import filled, replayed
 from lwlive.engine.folders import sweep
-from lwlive.engine.graphs import filled, replayed
 from lwlive.engine.keyframe import Cond
 from lwlive.engine.model import LastGood
 from lwlive.engine.prompt import Encoder

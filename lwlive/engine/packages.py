@@ -31,8 +31,8 @@ import torch
 
 from lwlive.checkpoint import Additions, name_of
 from lwlive.engine.attention import SDPA
+from lwlive.engine.cuda import waited
 from lwlive.engine.folders import keep, sweep
-from lwlive.engine.graphs import waited
 from lwlive.engine.measure import seconds
 from lwlive.engine.model import PLAIN, Eager, Modules, load
 from lwlive.engine.networks import Kind

@@ -4,7 +4,7 @@ The main thread reads the pipe, may wait for it, and says what it has read; when
 the pipe ends, and so does this process, immediately and whatever the other thread is doing. The
 producer thread makes every torch call. The newest snapshot is one attribute, swapped whole by main
 and read by the producer; threads send one at a time, under a lock.
-While a model is loaded or measured, a third thread tells that there is work at it (alive.py).
+While a model is loaded or measured, a third thread tells that there is work at it (heartbeat.py).
 """
 
 import contextlib
@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from lwlive.checkpoint import Additions, ModelError
 from lwlive.config import Config
-from lwlive.engine.alive import Alive
-from lwlive.engine.loop import FULL_LOAD, SPARING_LOAD
+from lwlive.engine.governor import FULL_LOAD, SPARING_LOAD
+from lwlive.engine.heartbeat import Alive
 from lwlive.messages import Doing, Failed, Heard, Loaded, Note
 from lwlive.params import Snapshot
 from lwlive.ring import Ring, RingHandle

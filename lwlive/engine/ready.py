@@ -13,7 +13,7 @@ from lwlive.checkpoint import Additions, knows_guidance, own_values
 from lwlive.config import Config
 from lwlive.engine import attention, measure
 from lwlive.engine.builder import compiler
-from lwlive.engine.loop import batch_for
+from lwlive.engine.governor import batch_for
 from lwlive.engine.model import Modules
 from lwlive.engine.packages import Build, key
 from lwlive.engine.pieces import Pieces

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lwlive.engine.graphs import Timer
+from lwlive.engine.cuda import Timer
 from lwlive.engine.keyframe import Cond
 from lwlive.engine.measure import seconds
 from lwlive.engine.sampler import Model

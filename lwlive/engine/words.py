@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lwlive.engine.tokens import END, Tokens, Word
+from lwlive.engine.tokenizer import END, Tokens, Word
 
 Words = dict[str, dict[str, Tensor]]  # a word -> its vectors [n, D], by text encoder
 

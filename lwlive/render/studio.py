@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lwlive.engine.encoder import encoded
 from lwlive.engine.inpainting import Inpainting, grown, wants_mask
+from lwlive.engine.latents import encoded
 from lwlive.engine.model import Eager, Modules, load
 from lwlive.engine.networks import Kind
 from lwlive.engine.sampler import Held, Sampler

@@ -1,4 +1,4 @@
-"""The control loop: from what calls of the model take and what is ready, what to do next.
+"""The governor: from what calls of the model take and what is ready, what to do next.
 
 Pure arithmetic, asked again at every turn. It knows no tensors, rings or clocks: what the model
 takes is measured elsewhere and comes in as seconds a call, and how many calls a batch needs is

@@ -1,4 +1,4 @@
-"""The encoder: pictures to clean latents, with the autoencoder that decodes them again."""
+"""Latents: pictures to clean latents, with the autoencoder that decodes them again."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""Warming: a model's first uses, which take longer than later ones, one at a time.
+"""Warm-up: a model's first uses, which take longer than later ones, one at a time.
 
 Code is loaded, kernels are chosen and graphs recorded when a function is first called with inputs
 of a shape. This file knows no rings or clocks; whoever has time to spare takes the next one.

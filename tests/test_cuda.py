@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lwlive.engine import model
-from lwlive.engine.graphs import MOST, Recorded, replayed, to_host, waited
+from lwlive.engine.cuda import MOST, Recorded, replayed, to_host, waited
 from lwlive.engine.model import Eager, LastGood, load
 from lwlive.engine.networks import Kind
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from simulated import Machine
 
-from lwlive.engine.loop import (
+from lwlive.engine.governor import (
     CATCH_UP,
     FULL_LOAD,
     MOST_STRIDE,
