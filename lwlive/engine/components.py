@@ -1,4 +1,4 @@
-"""A checkpoint's components, read from its folder: whole and made of numbers, or refused by a sentence.
+"""A checkpoint's components, read from its folder: whole and of numbers, or refused by a sentence.
 
 What diffusers and transformers would mend by themselves, such as a tensor that is missing and made
 up at random, is an error here. How parts are put together is model.py's to know.

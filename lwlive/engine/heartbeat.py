@@ -1,4 +1,4 @@
-"""The heartbeat: signs of life while something long is loaded or measured, from a thread of its own.
+"""The heartbeat: signs of life while something long is loaded or measured, from its own thread.
 
 A piece is told when it begins. After that a sign is given as long as the process works at it: it
 reads, its memory grows, or it computes; a process that only waits gives none, and no piece may
