@@ -26,6 +26,8 @@ from lwlive.checkpoint import (
     part_of,
     read_json,
 )
+from lwlive.engine.adapters.embeddings import Words, taught
+from lwlive.engine.adapters.lora import fuse
 from lwlive.engine.components import (
     autoencoder,
     check_memory,
@@ -37,12 +39,10 @@ from lwlive.engine.components import (
 )
 from lwlive.engine.cuda import filled, records, replayed, to_host
 from lwlive.engine.keyframe import Cond
-from lwlive.engine.lora import fuse
 from lwlive.engine.networks import Decoder, Denoiser, Kind, TextEncoder
 from lwlive.engine.prompt import Encoder
 from lwlive.engine.schedule import Schedule, read
 from lwlive.engine.tokenizer import Word
-from lwlive.engine.words import Words, taught
 from lwlive.ring import Pixels
 
 PLAIN = Additions()

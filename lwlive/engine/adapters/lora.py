@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from lwlive.checkpoint import ModelError
-from lwlive.engine.factors import change, decomposed
-from lwlive.engine.layers import Layer, prefix_of, spellings
-from lwlive.engine.words import Words
+from lwlive.engine.adapters.embeddings import Words
+from lwlive.engine.adapters.factors import change, decomposed
+from lwlive.engine.adapters.layers import Layer, prefix_of, spellings
 
 HALVES = {"A": "down", "B": "up"}
 LORA = re.compile(
