@@ -98,9 +98,9 @@ def _build(config: Config, params: Params) -> None:
     import warnings
 
     spin_briefly(os.environ)  # before torch is imported: measured as a show would play
-    from lwlive.engine.builder import compiler
-    from lwlive.engine.packages import build
-    from lwlive.engine.ready import forget, plan
+    from lwlive.engine.compiled.build import build
+    from lwlive.engine.compiled.child import compiler
+    from lwlive.engine.tuning.choose import forget, plan
 
     if compiler() is None:
         raise ModelError("there is no C++ compiler here: install g++ or clang++, then build again")

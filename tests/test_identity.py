@@ -67,7 +67,7 @@ def test_another_torch_and_processor_are_the_same_render(
 ) -> None:
     one = stored(settings_of(model))
     monkeypatch.setattr("torch.__version__", "99.0")
-    monkeypatch.setattr("lwlive.engine.packages._processor", lambda _: "another one")
+    monkeypatch.setattr("lwlive.engine.compiled.build._processor", lambda _: "another one")
     assert differences(one, stored(settings_of(model))) == []
 
 

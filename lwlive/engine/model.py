@@ -1,7 +1,7 @@
 """Checkpoints: a diffusers folder in, text encoder, denoiser and decoder out.
 
 What a checkpoint is, is read from its own files. `Modules` holds its networks as plain torch
-modules with static signatures, which eager code calls and `packages.py` compiles ahead; `Eager`
+modules with static signatures, which eager code calls and compiled/build.py compiles ahead; `Eager`
 asks them directly. This file knows nothing of walks, rings or processes.
 """
 

@@ -29,8 +29,8 @@ from lwlive.params import Snapshot
 from lwlive.ring import Ring, RingHandle
 
 if TYPE_CHECKING:
-    from lwlive.engine.builder import Builder
-    from lwlive.engine.packages import Build
+    from lwlive.engine.compiled.build import Build
+    from lwlive.engine.compiled.child import Builder
     from lwlive.engine.producer import Producer
     from lwlive.engine.sampler import Model
 
@@ -204,13 +204,13 @@ class Engine:
 
     def _open(self, alive: "Alive") -> tuple["Model", "Build"]:
         """The model, from its packages where they are built, and what to build where not."""
-        from lwlive.engine import ready
+        from lwlive.engine.compiled.package import faults, opened, watch
         from lwlive.engine.model import Eager, load
-        from lwlive.engine.packaged import faults, opened, watch
+        from lwlive.engine.tuning import choose
 
         order, config = self.order, self.order.config
         alive(f"loading {config.model}")
-        build, modules = ready.plan(
+        build, modules = choose.plan(
             config,
             order.folder,
             order.additions,
@@ -260,8 +260,8 @@ class Engine:
 
     def _compile(self, producer: "Producer", build: "Build") -> None:
         """Start building packages, or go over to them once they are built; once in a life."""
-        from lwlive.engine.builder import Builder, compiler
-        from lwlive.engine.packaged import opened, watch
+        from lwlive.engine.compiled.child import Builder, compiler
+        from lwlive.engine.compiled.package import opened, watch
 
         place = build.place(self.order.cache)
         if self._builder is None:

@@ -235,7 +235,7 @@ def _machine(
     folder: Path, added: Additions, config: Config, size: tuple[int, int]
 ) -> dict[str, Any]:
     """The part of the settings that tells model and machine."""
-    from lwlive.engine.measure import device_of
+    from lwlive.engine.tuning.measure import device_of
 
     device = device_of(config.device)
     return {

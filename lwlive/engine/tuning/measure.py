@@ -23,8 +23,8 @@ from lwlive.engine.governor import LATENCY_S
 from lwlive.engine.keyframe import Cond
 from lwlive.engine.model import PLAIN, Eager, Modules, NotFinite, attending, load
 from lwlive.engine.networks import Kind
-from lwlive.engine.pieces import Pieces
 from lwlive.engine.sampler import Model
+from lwlive.engine.tuning.pieces import Pieces
 
 BATCHES = (1, 2, 4, 8)
 PRECISIONS = ("float32", "bfloat16", "float16")

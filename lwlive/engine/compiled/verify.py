@@ -1,4 +1,4 @@
-"""The trial: compiled networks held against the same ones uncompiled, before they are used.
+"""Verifying: compiled networks held against the same ones uncompiled, before they are used.
 
 Some torch versions compile some networks so that they are wrong, or slower than before.
 """
@@ -11,8 +11,8 @@ from torch import Tensor
 
 from lwlive.engine.cuda import Timer
 from lwlive.engine.keyframe import Cond
-from lwlive.engine.measure import seconds
 from lwlive.engine.sampler import Model
+from lwlive.engine.tuning.measure import seconds
 from lwlive.ring import Pixels
 
 WRONG, DIFFERENT = 0.05, 3.0  # share of an output, and mean levels of 255, that may differ

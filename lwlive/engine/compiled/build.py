@@ -1,7 +1,7 @@
 """Packages: a checkpoint's networks compiled ahead of time (AOTInductor) and cached on disk.
 
-Building takes a minute and holds the interpreter, so `python -m lwlive.engine.packages` does it
-in a child of low priority; the engine loads the finished packages in a tenth of a second, and
+Building takes a minute and holds the interpreter, so `python -m lwlive.engine.compiled.build` does
+it in a child of low priority; the engine loads the finished packages in a tenth of a second, and
 needs neither diffusers nor transformers from then on. A package serves one model, size, batch,
 dtype, processor and torch version; anything else has a place of its own in the cache.
 
@@ -31,14 +31,14 @@ import torch
 
 from lwlive.checkpoint import Additions, name_of
 from lwlive.engine.attention import SDPA
+from lwlive.engine.compiled.package import PROMPTS, TEMPORARY, Packaged, seal
+from lwlive.engine.compiled.verify import Trial
 from lwlive.engine.cuda import waited
 from lwlive.engine.folders import keep, sweep
-from lwlive.engine.measure import seconds
 from lwlive.engine.model import PLAIN, Eager, Modules, load
 from lwlive.engine.networks import Kind
-from lwlive.engine.packaged import PROMPTS, TEMPORARY, Packaged, seal
 from lwlive.engine.schedule import MOST_STEPS, ScheduleError
-from lwlive.engine.trial import Trial
+from lwlive.engine.tuning.measure import seconds
 
 FORMAT = 6  # one up whenever what is written changes
 COSTS = "costs.json"  # written last

@@ -1,7 +1,7 @@
 """A checkpoint asked through its packages, which compiled code lies in.
 
 Neither diffusers nor transformers is needed here, nor the compiler. How packages come to be is in
-packages.py. Code that is damaged would end the process, so what was written is known by its
+build.py. Code that is damaged would end the process, so what was written is known by its
 checksums, and whatever ends a process all the same leaves a trace beside the packages.
 """
 

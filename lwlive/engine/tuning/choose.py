@@ -11,12 +11,13 @@ import torch
 
 from lwlive.checkpoint import Additions, knows_guidance, own_values
 from lwlive.config import Config
-from lwlive.engine import attention, measure
-from lwlive.engine.builder import compiler
+from lwlive.engine import attention
+from lwlive.engine.compiled.build import Build, key
+from lwlive.engine.compiled.child import compiler
 from lwlive.engine.governor import batch_for
 from lwlive.engine.model import Modules
-from lwlive.engine.packages import Build, key
-from lwlive.engine.pieces import Pieces
+from lwlive.engine.tuning import measure
+from lwlive.engine.tuning.pieces import Pieces
 from lwlive.params import Params
 
 

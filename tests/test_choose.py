@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lwlive.config import Config
-from lwlive.engine import ready
+from lwlive.engine.compiled.build import COSTS, Build, key
 from lwlive.engine.governor import batch_for
-from lwlive.engine.measure import BATCHES, Costs, Measured, a_frame, remember
 from lwlive.engine.model import PLAIN
 from lwlive.engine.networks import Kind
-from lwlive.engine.packages import COSTS, Build, key
+from lwlive.engine.tuning import choose
+from lwlive.engine.tuning.measure import BATCHES, Costs, Measured, a_frame, remember
 from lwlive.params import Params
 
 SECONDS = st.floats(1e-3, 0.2)
@@ -40,7 +40,7 @@ class Machine:
         """What is planned for a show of 30 frames/s and one step."""
         config = Config(device="cpu", batch=batch)
         params = Params(steps=1, guidance=guidance)
-        plan = ready.plan
+        plan = choose.plan
         return plan(config, self.folder, PLAIN, (64, 64), self.cache, params, print, thorough)[0]
 
     def build(self, want: Build) -> None:
@@ -59,7 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A compiler is there; torch's threads, which planning sets, are put back."""
-    monkeypatch.setattr(ready, "compiler", lambda: "c++")
+    monkeypatch.setattr(choose, "compiler", lambda: "c++")
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -94,7 +94,7 @@ def test_without_a_compiler_the_batch_suits_what_is_not_compiled(
 ) -> None:
     machine = Machine(folder, tmp_path, {n: (0.03 * n, 0.004 * n) for n in BATCHES}, {})
     assert machine.plan().batch == 2
-    monkeypatch.setattr(ready, "compiler", lambda: None)
+    monkeypatch.setattr(choose, "compiler", lambda: None)
     assert machine.plan().batch == 1
 
 
@@ -111,10 +111,10 @@ def test_what_was_measured_in_a_busy_moment_can_be_forgotten(
     quiet = {n: (n * 0.015, n * 0.008) for n in BATCHES}
     machine = Machine(folder, tmp_path, busy, quiet)
     found = Measured(Kind("float32", True), 1, quiet)
-    monkeypatch.setattr(ready.measure, "measure", lambda *_: (found, None))
+    monkeypatch.setattr(choose.measure, "measure", lambda *_: (found, None))
     machine.build(machine.plan())
     assert machine.plan(thorough=True).batch == 1
-    ready.forget(Config(device="cpu"), folder, PLAIN, (64, 64), tmp_path)
+    choose.forget(Config(device="cpu"), folder, PLAIN, (64, 64), tmp_path)
     assert machine.plan(thorough=True).batch == batch_for(
         {n: sum(machine.compiled[1]) if n == 1 else sum(found.expected[n]) / n for n in BATCHES}, 30
     )
@@ -128,10 +128,10 @@ def test_what_was_measured_beside_other_programs_is_measured_anew_once_they_rest
     machine = Machine(folder, tmp_path, slow, {})
     remember(machine.notes, Measured(Kind("float32", True), 1, slow, busy=True))
     found = [Measured(Kind("float32", True), 1, quick)]
-    monkeypatch.setattr(ready.measure, "measure", lambda *_: (found.pop(), None))
+    monkeypatch.setattr(choose.measure, "measure", lambda *_: (found.pop(), None))
     load = [1.9]
     monkeypatch.setattr(os, "getloadavg", lambda: (load[0], 0.0, 0.0), raising=False)
-    monkeypatch.setattr(ready.measure, "_cores", lambda: 2)
+    monkeypatch.setattr(choose.measure, "_cores", lambda: 2)
     slowly = machine.plan().batch
     assert found, "others are still at work"
     load[0] = 0.3

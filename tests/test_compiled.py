@@ -21,15 +21,16 @@ import torch
 from torch import Tensor
 
 from lwlive import cli, models
-from lwlive.engine import packaged, packages, trial
+from lwlive.engine.compiled import build as building
+from lwlive.engine.compiled import package, verify
+from lwlive.engine.compiled.build import Build, build
+from lwlive.engine.compiled.verify import SLOW, Trial
 from lwlive.engine.folders import sweep
 from lwlive.engine.keyframe import Cond
 from lwlive.engine.model import Eager, load
 from lwlive.engine.networks import Kind
-from lwlive.engine.packages import Build, build
 from lwlive.engine.process import Engine
 from lwlive.engine.producer import Producer
-from lwlive.engine.trial import SLOW, Trial
 from lwlive.messages import Note
 from lwlive.params import Params, Snapshot
 from lwlive.ring import Pixels, Ring, slots
@@ -68,8 +69,8 @@ class Workshop:
         self.cache, self._patch = cache, monkeypatch
         self.want = Build(str(folder), (64, 64), "cpu", Kind("float32", True), 2, 1)
         self.model = Compiled(load(folder, (64, 64), "cpu", Kind("float32", True)), 2)
-        monkeypatch.setattr(packages, "_compile", self._compile)
-        monkeypatch.setattr(packages, "Packaged", lambda _: self.model)
+        monkeypatch.setattr(building, "_compile", self._compile)
+        monkeypatch.setattr(building, "Packaged", lambda _: self.model)
         self.times(1.0, 1.0)
         self.notes: list[str | None] = []
 
@@ -79,7 +80,7 @@ class Workshop:
         def seconds(model: Any, *_: object) -> tuple[float, float]:
             return (compiled_s if isinstance(model, Compiled) else eager_s), 0.0
 
-        for module in (packages, trial):
+        for module in (building, verify):
             self._patch.setattr(module, "seconds", seconds)
 
     def _compile(self, want: Build, making: Path, note: str | None = None) -> Trial:
@@ -162,7 +163,7 @@ def test_a_failed_build_leaves_nothing(workshop: Workshop, monkeypatch: pytest.M
     def fail(*_: object) -> Trial:
         raise RuntimeError("no space")
 
-    monkeypatch.setattr(packages, "_compile", fail)
+    monkeypatch.setattr(building, "_compile", fail)
     assert workshop.build() == "no space"
     assert list(workshop.want.place(workshop.cache).parent.iterdir()) == []
     assert workshop.want.trouble(workshop.cache) is None
@@ -231,11 +232,11 @@ def test_memory_that_does_not_hold_one_frame_ends_the_engine(folder: Path) -> No
 def test_a_package_that_cannot_be_used_is_an_error_when_it_is_opened(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(packaged, "Packaged", lambda _: workshop.model)
-    with pytest.raises(packaged.Damaged, match="checksums"):
-        packaged.opened(tmp_path)
-    packaged.seal(tmp_path)
-    assert packaged.opened(tmp_path) is workshop.model
+    monkeypatch.setattr(package, "Packaged", lambda _: workshop.model)
+    with pytest.raises(package.Damaged, match="checksums"):
+        package.opened(tmp_path)
+    package.seal(tmp_path)
+    assert package.opened(tmp_path) is workshop.model
     assert workshop.model.tidied == 1
 
     def fail(*_: object) -> Tensor:
@@ -243,7 +244,7 @@ def test_a_package_that_cannot_be_used_is_an_error_when_it_is_opened(
 
     monkeypatch.setattr(workshop.model, "denoise", fail)
     with pytest.raises(RuntimeError, match="API call failed"):
-        packaged.opened(tmp_path)
+        package.opened(tmp_path)
 
 
 def test_costs_that_cannot_be_read_are_none(workshop: Workshop) -> None:
@@ -273,7 +274,7 @@ def sealed(folder: Path) -> Path:
     folder.mkdir()
     for name in ("denoiser.pt2", "about.json", "costs.json"):
         (folder / name).write_bytes(name.encode() * 100)
-    packaged.seal(folder)
+    package.seal(folder)
     return folder
 
 
@@ -283,7 +284,7 @@ def test_damaged_packages_are_known_before_their_code_is_loaded(
     name: str, how: str, tmp_path: Path
 ) -> None:
     place = sealed(tmp_path / "x")
-    packaged.check_seal(place)
+    package.check_seal(place)
     path = place / name
     data = path.read_bytes()
     if how == "gone":
@@ -291,13 +292,13 @@ def test_damaged_packages_are_known_before_their_code_is_loaded(
     else:
         ways = {"flipped": data[:7] + bytes([data[7] ^ 1]) + data[8:], "cut": data[:-1]}
         path.write_bytes({**ways, "empty": b"", "null": b"null"}[how])
-    with pytest.raises(packaged.Damaged):
-        packaged.check_seal(place)
+    with pytest.raises(package.Damaged):
+        package.check_seal(place)
 
 
 def crash(place: Path) -> None:
     """What an engine does that is ended by its own code."""
-    packaged.watch(place)
+    package.watch(place)
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
@@ -307,26 +308,26 @@ def test_an_engine_that_its_own_code_ends_leaves_a_trace_and_one_that_is_killed_
 ) -> None:
     place = tmp_path / "x"
     context = multiprocessing.get_context("spawn")
-    assert packaged.faults(place) == 0
+    assert package.faults(place) == 0
     for count in (1, 2):
         child = context.Process(target=crash, args=(place,))
         child.start()
         child.join()
         assert child.exitcode == -signal.SIGSEGV
-        assert packaged.faults(place) == count
-    code = "from lwlive.engine import packaged; import os, pathlib; "
-    code += f"packaged.watch(pathlib.Path({str(place)!r})); os.kill(os.getpid(), 9)"
+        assert package.faults(place) == count
+    code = "from lwlive.engine.compiled import package; import os, pathlib; "
+    code += f"package.watch(pathlib.Path({str(place)!r})); os.kill(os.getpid(), 9)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
-    assert packaged.faults(place) == 2
+    assert package.faults(place) == 2
 
 
 def test_a_read_only_cache_is_unpacked_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()  # no folder can be made in it, whoever asks
-    monkeypatch.setattr(packaged.tempfile, "gettempdir", lambda: str(tmp_path / "elsewhere"))
+    monkeypatch.setattr(package.tempfile, "gettempdir", lambda: str(tmp_path / "elsewhere"))
     before = os.environ.get("TMPDIR")
-    with packaged._unpacking(tmp_path / "file" / "unpacked") as mine:
+    with package._unpacking(tmp_path / "file" / "unpacked") as mine:
         assert os.environ["TMPDIR"] == str(mine)
         assert mine.is_dir()
         assert tmp_path / "elsewhere" in mine.parents
@@ -347,17 +348,17 @@ def test_what_ended_processes_have_left_is_removed(tmp_path: Path) -> None:
 def test_a_compiler_leaves_nothing_in_the_folder_for_temporary_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(packages.COMPILERS, raising=False)
-    with packages._compiler_in(tmp_path / "work"):
+    monkeypatch.delenv(building.COMPILERS, raising=False)
+    with building._compiler_in(tmp_path / "work"):
         assert tempfile.gettempdir() == str(tmp_path / "work")
-        assert os.environ[packages.COMPILERS] == str(tmp_path / "work")
+        assert os.environ[building.COMPILERS] == str(tmp_path / "work")
         Path(tempfile.mkdtemp(), "x").touch()
     assert list(tmp_path.iterdir()) == []
-    assert packages.COMPILERS not in os.environ
-    monkeypatch.setenv(packages.COMPILERS, "mine")
-    with packages._compiler_in(tmp_path / "work"):
-        assert os.environ[packages.COMPILERS] == "mine"
-    assert os.environ[packages.COMPILERS] == "mine"
+    assert building.COMPILERS not in os.environ
+    monkeypatch.setenv(building.COMPILERS, "mine")
+    with building._compiler_in(tmp_path / "work"):
+        assert os.environ[building.COMPILERS] == "mine"
+    assert os.environ[building.COMPILERS] == "mine"
 
 
 def test_a_listing_names_what_is_damaged(tmp_path: Path) -> None:

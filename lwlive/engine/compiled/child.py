@@ -1,4 +1,4 @@
-"""The builder: a child of low priority that compiles packages while the show goes on.
+"""The child: a process of low priority that compiles packages while the show goes on.
 
 It knows nothing of frames. The child ends with the process that started it, since it watches its
 standard input, which is that process's to keep open.
@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from shutil import which
 
-from lwlive.engine.packages import Build
+from lwlive.engine.compiled.build import Build
 
 
 class Builder:
@@ -24,7 +24,7 @@ class Builder:
         environment = {**os.environ, "TORCHINDUCTOR_COMPILE_THREADS": "1"}
         lowest = getattr(subprocess, "IDLE_PRIORITY_CLASS", 0)  # Windows; elsewhere it is nice
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "lwlive.engine.packages"],
+            [sys.executable, "-m", "lwlive.engine.compiled.build"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=self._log,
