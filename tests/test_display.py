@@ -570,7 +570,7 @@ def test_another_pygame_is_a_sentence_that_says_how_to_mend_it(tmp_path, pygame)
     (tmp_path / "pygame").mkdir()
     (tmp_path / "pygame" / "__init__.py").write_text(pygame)
     root = Path(__file__).resolve().parent.parent
-    code = "import sys; from lwlive import cli; cli._told(['--duration', '1'])"
+    code = "import sys; from lwlive.cli import commands; commands._told(['--duration', '1'])"
     child = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"},

@@ -15,11 +15,12 @@ from PIL import Image
 from simulated import Machine
 from test_time import Storm
 
+from lwlive.cli import render
 from lwlive.config import Config
 from lwlive.controls import Fire
 from lwlive.engine.model import Eager, Kind, load
 from lwlive.params import ControlError
-from lwlive.render import command, journal
+from lwlive.render import journal
 from lwlive.render.settings import RenderError
 from lwlive.ring import Frame, Pixels, Ring
 from lwlive.stage.journal import Journal
@@ -103,7 +104,7 @@ class Performance:
 def rendered(performance: Performance, folder: Path, *more: str) -> list[np.ndarray]:
     """The performance's frames, rendered from its journal."""
     words = ["--journal", str(performance.file), "--folder", str(folder), "--name", "again"]
-    assert command.main([*words, "--format", "png", "--output", "frames", *more]) == 0
+    assert render.main([*words, "--format", "png", "--output", "frames", *more]) == 0
     return [np.asarray(Image.open(path)) for path in sorted((folder / "again").glob("*.png"))]
 
 
@@ -204,11 +205,11 @@ def test_a_performance_is_rendered_with_what_it_was_shown_with(model: Path, tmp_
     show.play(5)
     show.end()
     words = ["--journal", str(show.file)]
-    settings, _ = command.parse(words)
+    settings, _ = render.parse(words)
     assert (settings.scheduler, settings.decoder, settings.again) == ("euler", "tiny", True)
-    settings, _ = command.parse([*words, "--decoder", "full"])
+    settings, _ = render.parse([*words, "--decoder", "full"])
     assert (settings.scheduler, settings.decoder, settings.again) == ("euler", "full", False)
-    settings, _ = command.parse([*words, "--model", "ember"])
+    settings, _ = render.parse([*words, "--model", "ember"])
     assert (settings.scheduler, settings.decoder, settings.again) == (None, "full", False)
 
 

@@ -31,7 +31,7 @@ class Spy:
             print(os.environ.get("GOMP_SPINCOUNT"), os.environ.get("KMP_BLOCKTIME"), flush=True)
             os._exit(0)
 sys.meta_path.insert(0, Spy())
-from lwlive import cli
+from lwlive.cli import commands
 """
 
 
@@ -53,7 +53,7 @@ def test_it_is_set_before_torch_is_imported(words: list[str], tmp_path: Path) ->
 ENGINE = """
 import os, sys
 
-from lwlive import cli
+from lwlive.cli import commands
 from lwlive.config import Config
 from lwlive.controls import Controls
 from lwlive.params import Params
@@ -63,7 +63,7 @@ def said(order, run):
     print(os.environ.get("GOMP_SPINCOUNT"), os.environ.get("KMP_BLOCKTIME"))
     sys.exit()
 supply.starter = said
-cli._supply(Config(), (64, 64), None, None, None, Controls(Params()), 0.0)
+commands._supply(Config(), (64, 64), None, None, None, Controls(Params()), 0.0)
 """
 
 

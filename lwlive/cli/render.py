@@ -10,8 +10,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from lwlive import flags, hub, preset
+from lwlive import hub, preset
 from lwlive.checkpoint import FACTOR, Additions, ModelError, own_values, size_of
+from lwlive.cli import flags
 from lwlive.config import PARTS, Config
 from lwlive.openmp import spin_briefly
 from lwlive.params import SPECS, ControlError, Params

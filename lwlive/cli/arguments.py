@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field
 
-from lwlive import flags
+from lwlive.cli import flags
 from lwlive.config import PARTS, Config
 from lwlive.controls import Controls
 from lwlive.params import SPECS, ControlError, Params
@@ -40,7 +40,8 @@ def parse(
 
     Of `words`, as in flags.read, the one NAME is the model's.
     """
-    from lwlive import preset, showfile
+    from lwlive import preset
+    from lwlive.cli import showfile
 
     given = flags.read(program, about, groups(), args, words, commands)
     if "name" in given:
@@ -61,7 +62,7 @@ def parse(
 
 def _file(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, object]]:
     """What the file of --config says. It may not be what the show writes. Raises ControlError."""
-    from lwlive import showfile
+    from lwlive.cli import showfile
 
     if "config" not in given:
         return {}, {}

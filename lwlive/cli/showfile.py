@@ -12,8 +12,8 @@ from typing import Any, Literal, get_origin
 import tomli_w
 from pydantic import ValidationError
 
+from lwlive.cli.flags import Rows, accepts, did_you_mean, metavar, of_model, plain, refusal, short
 from lwlive.config import PARTS, Config
-from lwlive.flags import Rows, accepts, did_you_mean, metavar, of_model, plain, refusal, short
 from lwlive.params import SPECS, ControlError
 
 LIVE = "live"  # the table of live parameters

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lwlive.cli.flags import short
 from lwlive.config import Config
-from lwlive.flags import short
 from lwlive.params import ControlError
 
 log = logging.getLogger("lwlive")

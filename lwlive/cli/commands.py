@@ -78,18 +78,18 @@ def _told(args: list[str]) -> int:
 
 def _do(args: list[str]) -> int:
     """What the first word asks for. Raises ControlError and ModelError."""
-    from lwlive import arguments, flags, lists
+    from lwlive.cli import arguments, flags, lists
     from lwlive.params import ControlError
 
     word, rest = (args[0], args[1:]) if args else ("", [])
     if word == "--version":
         print(f"lwlive {__version__}")
     elif word == "render":
-        from lwlive.render import command
+        from lwlive.cli import render
 
-        return command.main(rest)
+        return render.main(rest)
     elif word == "models":
-        from lwlive.models import main as models
+        from lwlive.cli.models import main as models
 
         models(rest, arguments.parse)
     elif word in lists.LISTS:
@@ -108,7 +108,8 @@ def _do(args: list[str]) -> int:
 
 def perform(config: "Config", params: "Params") -> int:
     """The show, from launch to end; returns the exit code."""
-    from lwlive import destinations, logs
+    from lwlive import logs
+    from lwlive.cli import destinations
 
     destinations.check(config)
     with logs.opened(config.log):
@@ -116,8 +117,9 @@ def perform(config: "Config", params: "Params") -> int:
 
 
 def _perform(config: "Config", params: "Params") -> int:
-    from lwlive import destinations, hub
+    from lwlive import hub
     from lwlive.checkpoint import ModelError, size_of
+    from lwlive.cli import destinations
     from lwlive.controls import Controls
     from lwlive.params import ControlError
     from lwlive.stage.clock import WallClock

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from lwlive import flags, hub
+from lwlive import hub
 from lwlive.checkpoint import ModelError, check, size_of
+from lwlive.cli import flags
 from lwlive.config import Config
 from lwlive.openmp import spin_briefly
 from lwlive.params import ControlError, Params

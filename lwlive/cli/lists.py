@@ -30,13 +30,13 @@ def _osc_addresses() -> str:
 
 
 def _ember() -> str:
-    from lwlive.vocabulary import table
+    from lwlive.cli.vocabulary import table
 
     return table()
 
 
 def _config() -> str:
-    from lwlive.showfile import written
+    from lwlive.cli.showfile import written
 
     return written()
 
