@@ -24,9 +24,9 @@ from lwlive.controls import Controls, Fire, Nudge, Recall, Toggle
 from lwlive.params import SPECS, TRIGGERS, Params
 from lwlive.stage import hud
 from lwlive.stage.display import Display, NoMonitor, NoScreen, placements, start_size
-from lwlive.stage.keys import FULLSCREEN, KEYS, LIST, QUIT, keys_table
 from lwlive.stage.master import dimmed
 from lwlive.stage.monitor import Refresh
+from lwlive.stage.sources.keys import FULLSCREEN, KEYS, LIST, QUIT, keys_table
 
 SIDE = st.integers(1, 3000)
 SIZE = st.tuples(SIDE, SIDE)

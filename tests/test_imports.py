@@ -29,9 +29,11 @@ ONLY_IN = {  # library: the modules, or packages, that may import it
     "diffusers": ("lwlive.engine",),
     "transformers": ("lwlive.engine",),
     "tokenizers": ("lwlive.engine",),
-    "pygame": tuple(f"lwlive.stage.{name}" for name in ("display", "monitor", "keys", "hud")),
+    "pygame": tuple(
+        f"lwlive.stage.{name}" for name in ("display", "monitor", "sources.keys", "hud")
+    ),
     "av": ("lwlive.movie", "lwlive.render.sound"),
-    "pythonosc": ("lwlive.stage.subscribers",),
+    "pythonosc": ("lwlive.stage.sources.osc.subscribers",),
     "PIL": ("lwlive.render",),
     "scipy": ("lwlive.render.drums",),
     "ray": ("lwlive.render.cluster",),

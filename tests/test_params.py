@@ -399,6 +399,6 @@ def test_the_readme_has_the_parameters_as_they_are_declared() -> None:
 
 
 def test_the_readme_has_the_keys_as_they_are_declared() -> None:
-    from lwlive.stage.keys import keys_table
+    from lwlive.stage.sources.keys import keys_table
 
     assert between("keys") == keys_table()

@@ -25,13 +25,13 @@ from lwlive.stage.clock import WallClock
 from lwlive.stage.desk import Desk
 from lwlive.stage.disk import Disk
 from lwlive.stage.figures import LATENCIES, Figures
-from lwlive.stage.keys import FULLSCREEN, KEYS, LIST, QUIT
 from lwlive.stage.master import Master, dimmed
 from lwlive.stage.notices import WAITING, Notices
 from lwlive.stage.outbox import Outbox, Pictures
 from lwlive.stage.parts import Arrived, Output, Picture, Source
 from lwlive.stage.rig import rigged
 from lwlive.stage.show import Show
+from lwlive.stage.sources.keys import FULLSCREEN, KEYS, LIST, QUIT
 from lwlive.stage.status import Status, write_statistics
 from lwlive.stage.supply import EngineFailure, Shown
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lwlive.controls import Controls
     from lwlive.params import Params
     from lwlive.stage.display import Display
-    from lwlive.stage.osc import Osc
+    from lwlive.stage.sources.osc.server import Osc
     from lwlive.stage.supply import Supply
 
 log = logging.getLogger("lwlive")
@@ -123,7 +123,7 @@ def _perform(config: "Config", params: "Params") -> int:
     from lwlive.controls import Controls
     from lwlive.params import ControlError
     from lwlive.stage.clock import WallClock
-    from lwlive.stage.sockets import OscError
+    from lwlive.stage.sources.osc.sockets import OscError
     from lwlive.stage.supply import EngineFailure
 
     clock = WallClock()
@@ -280,7 +280,7 @@ def _alone(config: "Config") -> "Config":
 def _osc(config: "Config", stack: contextlib.ExitStack, say: Callable[[str], None]) -> "Osc | None":
     if not config.osc:
         return None
-    from lwlive.stage.osc import Osc
+    from lwlive.stage.sources.osc.server import Osc
 
     osc = stack.enter_context(Osc(config.osc_host, config.osc_port, config.osc_allow, say))
     log.info(f"OSC on {config.osc_host}:{osc.port}; `lwlive osc` lists the addresses")

@@ -16,7 +16,7 @@ def _presets() -> str:
 
 
 def _keys() -> str:
-    from lwlive.stage.keys import KEYS
+    from lwlive.stage.sources.keys import KEYS
 
     wide = max(len(key.label) for key in KEYS)
     rows = [f"  {key.label:<{wide}}  {key.help.replace('`', '')}" for key in KEYS]
@@ -24,7 +24,7 @@ def _keys() -> str:
 
 
 def _osc_addresses() -> str:
-    from lwlive.stage.addresses import describe
+    from lwlive.stage.sources.osc.addresses import describe
 
     return describe()
 

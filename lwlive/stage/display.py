@@ -33,8 +33,8 @@ from pygame._sdl2 import video
 
 from lwlive.controls import Command
 from lwlive.stage import hud as paint
-from lwlive.stage.keys import BY_CODE, FULLSCREEN, KEYS, LIST, QUIT, code, fine
 from lwlive.stage.monitor import Bare, Refresh
+from lwlive.stage.sources.keys import BY_CODE, FULLSCREEN, KEYS, LIST, QUIT, code, fine
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@
 from lwlive.config import Config
 from lwlive.stage.desk import Desk
 from lwlive.stage.journal import Journal
-from lwlive.stage.osc import Osc
 from lwlive.stage.parts import Output, Source
+from lwlive.stage.sources.osc.server import Osc
 from lwlive.stage.takes import Takes
 from lwlive.stage.window import Screen, Window
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from lwlive.config import DEFAULT_PORT
 from lwlive.controls import Command, Fire, Move, Recall, Set
 from lwlive.params import SPECS, TRIGGERS, ControlError, Spec, Value
-from lwlive.stage.packet import Argument, Foreign
+from lwlive.stage.sources.osc.packet import Argument, Foreign
 
 ROOT = "/lwlive/"
 STATUS = ROOT + "status/"

@@ -11,7 +11,7 @@ from typing import Any
 from pythonosc.osc_message_builder import BuildError, build_msg
 
 from lwlive.params import SPECS
-from lwlive.stage.addresses import FADER, LEASE_S, STATUS, STATUS_PERIOD_S
+from lwlive.stage.sources.osc.addresses import FADER, LEASE_S, STATUS, STATUS_PERIOD_S
 
 MOST = 16
 

@@ -25,13 +25,13 @@ from typing import NamedTuple, Self
 
 from lwlive.controls import Command, Fire, Move, Set
 from lwlive.params import SPECS, ControlError
-from lwlive.stage.addresses import Row, addresses, heard, port
-from lwlive.stage.packet import MAX_BYTES, Message, check
 from lwlive.stage.parts import Arrived, Source
-from lwlive.stage.sockets import OscError, allowed, networks, opened
+from lwlive.stage.sources.osc.addresses import Row, addresses, heard, port
+from lwlive.stage.sources.osc.packet import MAX_BYTES, Message, check
+from lwlive.stage.sources.osc.sockets import OscError, allowed, networks, opened
+from lwlive.stage.sources.osc.subscribers import MOST, Sender, Subscribers, called
+from lwlive.stage.sources.osc.tally import Counts, Tally
 from lwlive.stage.status import Status
-from lwlive.stage.subscribers import MOST, Sender, Subscribers, called
-from lwlive.stage.tally import Counts, Tally
 
 PAUSES_S = (0.0, 1.0, 5.0, 15.0, 60.0)  # before a new start, by failures in a row
 MINUTE_S = 60.0  # one that listened for so long ends the row
