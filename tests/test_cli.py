@@ -25,7 +25,7 @@ from lwlive.checkpoint import ModelError, folder_of, own_values, size_of
 from lwlive.cli import arguments, commands, flags, showfile
 from lwlive.config import PARTS, Config
 from lwlive.params import SPECS, ControlError, Params
-from lwlive.stage import takes
+from lwlive.stage.outputs import takes
 from lwlive.stage.rig import lone
 from lwlive.stage.supply import EngineFailure
 
@@ -393,7 +393,7 @@ def test_what_an_earlier_show_recorded_is_not_written_over(
 def test_a_recording_that_cannot_be_written_is_told_and_the_show_goes_on(
     hall: Hall, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
-    from lwlive.stage.recorder import Recorder
+    from lwlive.stage.outputs.recorder import Recorder
 
     monkeypatch.setattr(takes, "Recorder", Recorder)
     words = ("--headless", "--duration", "0.05", "--record", "nowhere/a.mp4", "--stats", "s.json")

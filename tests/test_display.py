@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 
 from lwlive.controls import Controls, Fire, Nudge, Recall, Toggle
 from lwlive.params import SPECS, TRIGGERS, Params
-from lwlive.stage import hud
-from lwlive.stage.display import Display, NoMonitor, NoScreen, placements, start_size
 from lwlive.stage.master import dimmed
-from lwlive.stage.monitor import Refresh
+from lwlive.stage.outputs.window import hud
+from lwlive.stage.outputs.window.display import Display, NoMonitor, NoScreen, placements, start_size
+from lwlive.stage.outputs.window.monitor import Refresh
 from lwlive.stage.sources.keys import FULLSCREEN, KEYS, LIST, QUIT, keys_table
 
 SIDE = st.integers(1, 3000)

@@ -23,8 +23,8 @@ from lwlive.params import ControlError
 from lwlive.render import journal
 from lwlive.render.settings import RenderError
 from lwlive.ring import Frame, Pixels, Ring
-from lwlive.stage.journal import Journal
 from lwlive.stage.master import Master, dimmed
+from lwlive.stage.outputs.journal import Journal
 from lwlive.stage.supply import Shown
 
 FPS = 30.0

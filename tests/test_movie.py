@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from lwlive import files, movie
 from lwlive.movie import LIVE, Movie, metadata_of, rate_of, unhurried, write_movie
 from lwlive.ring import Pixels
-from lwlive.stage import recorder as recording
-from lwlive.stage.recorder import Recorder
+from lwlive.stage.outputs import recorder as recording
+from lwlive.stage.outputs.recorder import Recorder
 
 X264 = [encoder for encoder in LIVE if encoder.name == "libx264"]
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lwlive.config import Config
     from lwlive.controls import Controls
     from lwlive.params import Params
-    from lwlive.stage.display import Display
+    from lwlive.stage.outputs.window.display import Display
     from lwlive.stage.sources.osc.server import Osc
     from lwlive.stage.supply import Supply
 
@@ -250,7 +250,7 @@ def _screen(
     if config.headless:
         return None
     from lwlive.params import ControlError
-    from lwlive.stage.display import Display, NoMonitor, NoScreen
+    from lwlive.stage.outputs.window.display import Display, NoMonitor, NoScreen
 
     try:
         display = Display(
@@ -270,7 +270,7 @@ def _alone(config: "Config") -> "Config":
     """A headless show whose pictures nothing takes: half a minute into a recording."""
     from datetime import datetime
 
-    from lwlive.stage.recorder import free, stamped
+    from lwlive.stage.outputs.recorder import free, stamped
 
     path = free(config.folder / stamped(datetime.now()))
     log.info(f"recording {LONE_S:.0f} seconds into {path.absolute()}")

@@ -43,7 +43,7 @@ def check(config: Config) -> None:
 
 def sparing(config: Config) -> Config:
     """What an earlier show recorded is kept: other names where those given are taken."""
-    from lwlive.stage.recorder import free
+    from lwlive.stage.outputs.recorder import free
 
     taken = {
         name: path

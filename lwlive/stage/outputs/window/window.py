@@ -8,7 +8,7 @@ from typing import Protocol
 
 from lwlive.controls import Command
 from lwlive.ring import Pixels
-from lwlive.stage import hud
+from lwlive.stage.outputs.window import hud
 from lwlive.stage.parts import Arrived, Output, Picture, Source
 from lwlive.stage.status import Status
 

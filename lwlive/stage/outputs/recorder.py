@@ -26,7 +26,7 @@ from typing import Self
 
 from lwlive.movie import LIVE, Movie, RecordError, rate_of
 from lwlive.ring import Pixels
-from lwlive.stage.outbox import Outbox, Pictures
+from lwlive.stage.outputs.outbox import Outbox, Pictures
 
 _log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from typing import Any
 
 from lwlive import __version__
 from lwlive.controls import Set
+from lwlive.stage.outputs.recorder import Recorder, stamped
 from lwlive.stage.parts import Arrived, Output, Picture, Source
-from lwlive.stage.recorder import Recorder, stamped
 
 ORDINARY_S = 60.0  # at the end of a show, for files to become ordinary; systemd kills after 90
 STANDS_S = 0.3  # a level that changed before it stood so long is not followed until it does

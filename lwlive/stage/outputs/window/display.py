@@ -32,8 +32,8 @@ if not getattr(pygame, "IS_CE", False):  # the names below are in pygame-ce only
 from pygame._sdl2 import video
 
 from lwlive.controls import Command
-from lwlive.stage import hud as paint
-from lwlive.stage.monitor import Bare, Refresh
+from lwlive.stage.outputs.window import hud as paint
+from lwlive.stage.outputs.window.monitor import Bare, Refresh
 from lwlive.stage.sources.keys import BY_CODE, FULLSCREEN, KEYS, LIST, QUIT, code, fine
 
 log = logging.getLogger(__name__)
