@@ -29,8 +29,11 @@ ONLY_IN = {  # library: the modules, or packages, that may import it
     "diffusers": ("lwlive.engine",),
     "transformers": ("lwlive.engine",),
     "tokenizers": ("lwlive.engine",),
-    "pygame": tuple(
-        f"lwlive.stage.{name}" for name in ("display", "monitor", "sources.keys", "hud")
+    "pygame": (
+        "lwlive.stage.outputs.window.display",
+        "lwlive.stage.outputs.window.monitor",
+        "lwlive.stage.outputs.window.hud",
+        "lwlive.stage.sources.keys",
     ),
     "av": ("lwlive.movie", "lwlive.render.sound"),
     "pythonosc": ("lwlive.stage.sources.osc.subscribers",),
@@ -46,7 +49,7 @@ ONLY_IN = {  # library: the modules, or packages, that may import it
     "lwlive.stage": ("lwlive.stage", "lwlive.render", "lwlive.cli"),
     "lwlive.engine": ("lwlive.engine", "lwlive.render", "lwlive.cli"),
 }
-WITHOUT_TORCH = ("settings", "timing", "frames", "picture", "sound", "journal")
+WITHOUT_TORCH = ("settings", "timing", "frames", "picture", "sound", "performance")
 WITHOUT_TORCH += ("distance", "drums")
 ARITHMETIC = ("lwlive.engine.walk", "lwlive.engine.sampler")
 WORLDLY = "threading _thread time datetime socket multiprocessing concurrent asyncio queue"

@@ -14,7 +14,7 @@ from lwlive.controls import Controls, Set
 from lwlive.messages import Doing, Failed, Loaded, Note
 from lwlive.params import Params
 from lwlive.ring import Pixels, Ring
-from lwlive.stage.kept import KEPT_S
+from lwlive.stage.standby import KEPT_S
 from lwlive.stage.supply import (
     FREEZE_S,
     LOADING_S,

@@ -16,7 +16,7 @@ from lwlive.cli import flags
 from lwlive.config import PARTS, Config
 from lwlive.openmp import spin_briefly
 from lwlive.params import SPECS, ControlError, Params
-from lwlive.render import journal, timing
+from lwlive.render import performance, timing
 from lwlive.render.distance import preferred
 from lwlive.render.frames import open_folder, place_of
 from lwlive.render.identity import weights
@@ -202,7 +202,7 @@ def _replayed(
     if any("picture" in keyframe for keyframe in keyframes) or len(keyframes) > 1:
         raise RenderError("a journal has its own prompts: give one --prompt for all, or none")
     values = values | {k: SPECS[k].checked(v) for one in keyframes for k, v in one.items()}
-    played = journal.read(render.journal)
+    played = performance.read(render.journal)
     if config.model == played.config.model or "model" not in given:
         shown = {n: getattr(played.config, n) for n in SOURCES if n not in given}
         config = config.model_copy(update=shown)

@@ -18,7 +18,7 @@ from lwlive.engine.turn import Made, made, onward, places, sampled, steered
 from lwlive.engine.walk import Walk, begin
 from lwlive.messages import Turn
 from lwlive.params import Params, Snapshot
-from lwlive.render.journal import Tick, read
+from lwlive.render.performance import Tick, read
 from lwlive.render.plan import noises
 from lwlive.render.settings import RenderError, Settings
 from lwlive.stage.master import Master

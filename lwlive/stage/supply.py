@@ -22,7 +22,7 @@ from typing import Any, Protocol
 from lwlive.messages import Doing, Failed, Heard, Loaded, Note, Running
 from lwlive.params import Snapshot
 from lwlive.ring import Frame, Pixels, Ring
-from lwlive.stage.kept import Kept, mixed
+from lwlive.stage.standby import Kept, mixed
 
 log = logging.getLogger(__name__)
 

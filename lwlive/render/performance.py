@@ -1,4 +1,4 @@
-"""A journal read: what took effect on which tick.
+"""A performance: its journal read, and what took effect on which tick.
 
 The format is told in lwlive/stage/outputs/journal.py. A journal may come from anybody, so each line
 is held against what the show writes. This file knows nothing of torch.
