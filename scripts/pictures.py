@@ -21,8 +21,9 @@ from PIL import Image
 from lwlive import preset
 from lwlive.checkpoint import folder_of, own_values
 from lwlive.cli import render
+from lwlive.engine.eager import Eager
 from lwlive.engine.keyframe import Cond
-from lwlive.engine.model import Eager, load
+from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
 from lwlive.engine.prompt import Conds
 from lwlive.engine.sampler import Sampler

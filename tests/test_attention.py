@@ -18,7 +18,8 @@ from torch.nn import functional
 from lwlive.checkpoint import ModelError
 from lwlive.config import Config
 from lwlive.engine import attention
-from lwlive.engine.model import PLAIN, Eager, Modules, attending, load
+from lwlive.engine.eager import Eager
+from lwlive.engine.load import PLAIN, Modules, attending, load
 from lwlive.engine.networks import Kind
 from lwlive.engine.tuning import choose
 from lwlive.engine.tuning.measure import Measured, attended, recall, remember

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lwlive.config import Config
 from lwlive.engine.compiled.build import COSTS, Build, key
 from lwlive.engine.governor import batch_for
-from lwlive.engine.model import PLAIN
+from lwlive.engine.load import PLAIN
 from lwlive.engine.networks import Kind
 from lwlive.engine.tuning import choose
 from lwlive.engine.tuning.measure import BATCHES, Costs, Measured, a_frame, remember

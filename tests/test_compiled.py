@@ -25,9 +25,10 @@ from lwlive.engine.compiled import build as building
 from lwlive.engine.compiled import package, verify
 from lwlive.engine.compiled.build import Build, build
 from lwlive.engine.compiled.verify import SLOW, Trial
+from lwlive.engine.eager import Eager
 from lwlive.engine.folders import sweep
 from lwlive.engine.keyframe import Cond
-from lwlive.engine.model import Eager, load
+from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
 from lwlive.engine.process import Engine
 from lwlive.engine.producer import Producer
@@ -184,7 +185,7 @@ class Narrow(Eager):
 def test_where_memory_runs_short_fewer_frames_are_made_at_once_and_none_is_lost(
     most: int, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lwlive.engine.model.Eager", Narrow)
+    monkeypatch.setattr("lwlive.engine.eager.Eager", Narrow)
     monkeypatch.setattr(Narrow, "most", 4)
     context = multiprocessing.get_context("spawn")
     ring = Ring.create(context, slots(30), 64, 64)

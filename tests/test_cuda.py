@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lwlive.engine import model
+from lwlive.engine import lastgood
 from lwlive.engine.cuda import MOST, Recorded, replayed, to_host, waited
-from lwlive.engine.model import Eager, LastGood, load
+from lwlive.engine.eager import Eager
+from lwlive.engine.lastgood import LastGood
+from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
 
 
@@ -108,7 +110,7 @@ def test_all_pictures_are_asked_for_before_the_first_is_waited_for(
 
         return arrived
 
-    monkeypatch.setattr(model, "to_host", slow)
+    monkeypatch.setattr(lastgood, "to_host", slow)
     parts = [torch.full((2, 1, 1, 3), n, dtype=torch.uint8) for n in range(3)]
     shown = LastGood()((part, torch.ones(2, dtype=torch.bool)) for part in parts)
     assert shown[:, 0, 0, 0].tolist() == [0, 0, 1, 1, 2, 2]

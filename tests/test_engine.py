@@ -25,7 +25,8 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 from lwlive.engine.compiled.build import Build
 from lwlive.engine.compiled.child import Builder
 from lwlive.engine.compiled.package import Packaged
-from lwlive.engine.model import Eager, load
+from lwlive.engine.eager import Eager
+from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
 from lwlive.params import SPECS
 

@@ -18,7 +18,9 @@ from test_time import Storm
 from lwlive.cli import render
 from lwlive.config import Config
 from lwlive.controls import Fire
-from lwlive.engine.model import Eager, Kind, load
+from lwlive.engine.eager import Eager
+from lwlive.engine.load import load
+from lwlive.engine.model import Kind
 from lwlive.params import ControlError
 from lwlive.render import performance
 from lwlive.render.settings import RenderError

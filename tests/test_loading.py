@@ -15,7 +15,7 @@ import torch
 from lwlive.checkpoint import ModelError
 from lwlive.config import Config
 from lwlive.engine.heartbeat import Alive
-from lwlive.engine.model import PLAIN, NotFinite, load
+from lwlive.engine.load import PLAIN, NotFinite, load
 from lwlive.engine.networks import Kind
 from lwlive.engine.process import Engine
 from lwlive.engine.schedule import ScheduleError

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lwlive.checkpoint import ModelError
+from lwlive.engine.eager import Eager
 from lwlive.engine.governor import BATCH_LOAD, LATENCY_S, batch_for
-from lwlive.engine.model import Eager, load
+from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
 from lwlive.engine.tuning import measure as module
 from lwlive.engine.tuning.measure import BATCHES, Measured, a_frame, measure, recall, remember

@@ -12,10 +12,11 @@ import torch
 from test_producer import FPS, Bench, FakeModel
 from torch import Tensor
 
-from lwlive.engine import model as module
+from lwlive.engine import eager as module
 from lwlive.engine import producer
+from lwlive.engine.eager import Eager
 from lwlive.engine.keyframe import Cond
-from lwlive.engine.model import Eager, load
+from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
 from lwlive.engine.schedule import Schedule
 from lwlive.ring import Pixels, Ring, slots

@@ -1,7 +1,7 @@
 """A checkpoint's components, read from its folder: whole and of numbers, or refused by a sentence.
 
 What diffusers and transformers would mend by themselves, such as a tensor that is missing and made
-up at random, is an error here. How parts are put together is model.py's to know.
+up at random, is an error here. How parts are put together is load.py's to know.
 """
 
 import contextlib

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lwlive.engine.model import Modules
+from lwlive.engine.load import Modules
 from lwlive.ring import Pixels
 
 

@@ -31,8 +31,8 @@ from lwlive.ring import Ring, RingHandle
 if TYPE_CHECKING:
     from lwlive.engine.compiled.build import Build
     from lwlive.engine.compiled.child import Builder
+    from lwlive.engine.model import Model
     from lwlive.engine.producer import Producer
-    from lwlive.engine.sampler import Model
 
 IDLE_S = 0.002  # pause of the producer with nothing to do
 REPORT_S = 1.0  # how often costs are told to the stage
@@ -156,7 +156,7 @@ class Engine:
         """
         import torch
 
-        from lwlive.engine.model import Eager
+        from lwlive.engine.eager import Eager
 
         model = producer.model
         if not isinstance(model, Eager) or model.batch == 1:
@@ -205,7 +205,8 @@ class Engine:
     def _open(self, alive: "Alive") -> tuple["Model", "Build"]:
         """The model, from its packages where they are built, and what to build where not."""
         from lwlive.engine.compiled.package import faults, opened, watch
-        from lwlive.engine.model import Eager, load
+        from lwlive.engine.eager import Eager
+        from lwlive.engine.load import load
         from lwlive.engine.tuning import choose
 
         order, config = self.order, self.order.config

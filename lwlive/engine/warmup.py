@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from torch import Tensor
 
-from lwlive.engine.sampler import Model
+from lwlive.engine.model import Model
 from lwlive.engine.schedule import MOST_STEPS, ScheduleError
 from lwlive.engine.walk import Walk
 

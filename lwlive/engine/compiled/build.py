@@ -34,8 +34,9 @@ from lwlive.engine.attention import SDPA
 from lwlive.engine.compiled.package import PROMPTS, TEMPORARY, Packaged, seal
 from lwlive.engine.compiled.verify import Trial
 from lwlive.engine.cuda import waited
+from lwlive.engine.eager import Eager
 from lwlive.engine.folders import keep, sweep
-from lwlive.engine.model import PLAIN, Eager, Modules, load
+from lwlive.engine.load import PLAIN, Modules, load
 from lwlive.engine.networks import Kind
 from lwlive.engine.schedule import MOST_STEPS, ScheduleError
 from lwlive.engine.tuning.measure import seconds

@@ -24,7 +24,7 @@ from lwlive.engine.attention import prepare
 from lwlive.engine.cuda import filled, replayed
 from lwlive.engine.folders import sweep
 from lwlive.engine.keyframe import Cond
-from lwlive.engine.model import LastGood
+from lwlive.engine.lastgood import LastGood
 from lwlive.engine.prompt import Encoder
 from lwlive.engine.schedule import Schedule, ScheduleError, Step
 from lwlive.ring import Pixels

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lwlive.engine.cuda import Timer
 from lwlive.engine.keyframe import Cond
-from lwlive.engine.sampler import Model
+from lwlive.engine.model import Model
 from lwlive.engine.tuning.measure import seconds
 from lwlive.ring import Pixels
 

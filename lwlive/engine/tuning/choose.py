@@ -15,7 +15,7 @@ from lwlive.engine import attention
 from lwlive.engine.compiled.build import Build, key
 from lwlive.engine.compiled.child import compiler
 from lwlive.engine.governor import batch_for
-from lwlive.engine.model import Modules
+from lwlive.engine.load import Modules
 from lwlive.engine.tuning import measure
 from lwlive.engine.tuning.pieces import Pieces
 from lwlive.params import Params

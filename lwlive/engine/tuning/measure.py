@@ -19,11 +19,12 @@ from lwlive import files
 from lwlive.checkpoint import Additions, ModelError
 from lwlive.engine.attention import SDPA, XFORMERS
 from lwlive.engine.cuda import Timer, waited
+from lwlive.engine.eager import Eager
 from lwlive.engine.governor import LATENCY_S
 from lwlive.engine.keyframe import Cond
-from lwlive.engine.model import PLAIN, Eager, Modules, NotFinite, attending, load
+from lwlive.engine.load import PLAIN, Modules, NotFinite, attending, load
+from lwlive.engine.model import Model
 from lwlive.engine.networks import Kind
-from lwlive.engine.sampler import Model
 from lwlive.engine.tuning.pieces import Pieces
 
 BATCHES = (1, 2, 4, 8)
