@@ -20,7 +20,7 @@ from lwlive.config import Config
 from lwlive.controls import Fire
 from lwlive.engine.eager import Eager
 from lwlive.engine.load import load
-from lwlive.engine.model import Kind
+from lwlive.engine.networks import Kind
 from lwlive.params import ControlError
 from lwlive.render import performance
 from lwlive.render.settings import RenderError
