@@ -40,7 +40,7 @@ from lwlive.cli import commands
 )
 def test_it_is_set_before_torch_is_imported(words: list[str], tmp_path: Path) -> None:
     child = subprocess.run(
-        [sys.executable, "-c", f"{PROBE}cli.main({[*words, '--cache', str(tmp_path)]})"],
+        [sys.executable, "-c", f"{PROBE}commands.main({[*words, '--cache', str(tmp_path)]})"],
         env={name: value for name, value in os.environ.items() if name not in CHOSEN},
         cwd=tmp_path,
         capture_output=True,
@@ -53,7 +53,7 @@ def test_it_is_set_before_torch_is_imported(words: list[str], tmp_path: Path) ->
 ENGINE = """
 import os, sys
 
-from lwlive.cli import commands
+from lwlive.cli import show
 from lwlive.config import Config
 from lwlive.controls import Controls
 from lwlive.params import Params
@@ -63,7 +63,7 @@ def said(order, run):
     print(os.environ.get("GOMP_SPINCOUNT"), os.environ.get("KMP_BLOCKTIME"))
     sys.exit()
 supply.starter = said
-commands._supply(Config(), (64, 64), None, None, None, Controls(Params()), 0.0)
+show._supply(Config(), (64, 64), None, None, None, Controls(Params()), 0.0)
 """
 
 
