@@ -220,7 +220,7 @@ CHILD = """
 import sys, time
 from pathlib import Path
 from tests_record import numbered, wait_for
-from lwlive.stage.recorder import Recorder
+from lwlive.stage.outputs.recorder import Recorder
 recorder = Recorder(Path(sys.argv[1]), 30, 96, 64, {})
 for n in range(160):
     recorder.put(numbered(n), n)
