@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from lwlive import __version__
 from lwlive.checkpoint import ModelError, folder_of, own_values, size_of
-from lwlive.cli import arguments, commands, flags, show, showfile
+from lwlive.cli import arguments, commands, flags, perform, showfile
 from lwlive.config import PARTS, Config
 from lwlive.params import SPECS, ControlError, Params
 from lwlive.stage.outputs import takes
@@ -49,7 +49,7 @@ class Hall:
 
         self.recorders = Recorder.made
         monkeypatch.setattr(takes, "Recorder", Recorder)
-        monkeypatch.setattr(show, "_supply", lambda *_: self.supply)
+        monkeypatch.setattr(perform, "_supply", lambda *_: self.supply)
         monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
         monkeypatch.chdir(model.parent)
 
@@ -350,8 +350,8 @@ def test_with_no_screen_it_says_so_and_runs_headless(hall: Hall, caplog: pytest.
 def test_a_headless_show_that_nobody_would_see_is_recorded_for_half_a_minute(
     hall: Hall, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
-    assert show.LONE_S == 30
-    monkeypatch.setattr(show, "LONE_S", 0.1)
+    assert perform.LONE_S == 30
+    monkeypatch.setattr(perform, "LONE_S", 0.1)
     assert hall.perform("--headless", "--stats", "s.json") == 0
     (recorder,) = hall.recorders
     assert recorder.path.suffix == ".mp4"
@@ -443,7 +443,7 @@ def test_ctrl_c_before_the_show_leaves_no_traceback(hall: Hall, monkeypatch: pyt
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(show, "_osc", interrupt)
+    monkeypatch.setattr(perform, "_osc", interrupt)
     assert hall.perform("--headless", "--duration", "1") == 130
     assert hall.supply.closed
 
@@ -467,8 +467,8 @@ def test_as_a_program_of_its_own_it_answers_the_same():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system tells it less exactly")
 def test_the_age_of_a_process_is_told_to_a_tenth_of_a_second():
-    code = "import time; time.sleep(0.5); from lwlive.cli import show; "
-    code += "print(show._age_s(), time.time())"
+    code = "import time; time.sleep(0.5); from lwlive.cli import perform; "
+    code += "print(perform._age_s(), time.time())"
     start = time.time()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     age, asked = map(float, done.stdout.split())

@@ -18,14 +18,14 @@ from lwlive import logs
 SHOW = """
 import sys
 from fakes import FakeSupply
-from lwlive.cli import commands, show
+from lwlive.cli import commands, perform
 
 class Talkative(FakeSupply):
     def tick(self, now):
         self.notes.append(f"note {self.ticks}")
         return super().tick(now)
 
-show._supply = lambda *_: Talkative()
+perform._supply = lambda *_: Talkative()
 flags = ["--headless", "--fps", "120", "--osc-port", "0", "--journal", "j.jsonl"]
 flags += ["--duration", "99"]
 print("ready", flush=True)

@@ -84,7 +84,7 @@ def _do(args: list[str]) -> int:
         known = ", ".join(COMMANDS)
         raise ControlError(f"there is no command {flags.short(word)}{near}; there are {known}")
     else:
-        from lwlive.cli.show import perform
+        from lwlive.cli.perform import perform
 
         return perform(*arguments.parse(args, arguments.PROGRAM, ABOUT, commands=COMMANDS))
     return 0

@@ -1,4 +1,4 @@
-"""A show: its parts are built and joined here, from what the command line says.
+"""Performing a show: its parts are built and joined here, from what the command line says.
 
 Imports are inside functions: the engine's child imports this file again when it is spawned, and
 the window should not wait for what it does not need.
