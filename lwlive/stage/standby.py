@@ -10,7 +10,7 @@ KEPT_S = 3.0  # seconds of pictures
 KEPT_BYTES = 256 * 2**20  # and no more than so many
 
 
-class Kept:
+class Standby:
     """Pictures of the last seconds. Each [H, W, 3], all of one size."""
 
     def __init__(self, fps: float) -> None:
