@@ -114,7 +114,7 @@ def test_a_parameter_is_declared_once_for_show_render_and_preset() -> None:
     assert offered == {n for n in SPECS if SPECS[n].render and not SPECS[n].stage}
     assert not offered & set(Render.model_fields)
     assert {"crossfeed", "crossfeed_range", "crossfeed_decay", "damping"} <= offered
-    assert SPECS["steps"].expected(offline=True) == "a whole number from 1 to 1000"
+    assert SPECS["steps"].expected(render=True) == "a whole number from 1 to 1000"
     assert SPECS["steps"].expected() == "a whole number from 1 to 8"
 
 

@@ -28,11 +28,11 @@ Model = TypeVar("Model", bound=BaseModel)
 WIDTH = 100  # of the help, where the terminal has room
 
 
-def of_params(names: Iterable[str], offline: bool = False) -> Rows:
+def of_params(names: Iterable[str], render: bool = False) -> Rows:
     """Rows of live parameters, with what they accept in their help."""
     rows: Rows = {}
     for name in names:
-        row: Any = Field(SPECS[name].default, description=_help(name, offline))
+        row: Any = Field(SPECS[name].default, description=_help(name, render))
         rows[name] = (SPECS[name].kind | None, row)
     return rows
 
@@ -256,8 +256,8 @@ def _shown(default: object) -> str:
     return f"{default:g}" if isinstance(default, float) else str(default)
 
 
-def _help(name: str, offline: bool) -> str:
+def _help(name: str, render: bool) -> str:
     spec = SPECS[name]
-    takes = "" if spec.kind is bool else f": {spec.expected(offline)}"
+    takes = "" if spec.kind is bool else f": {spec.expected(render)}"
     default = "; default: the model's own" if spec.default is None else ""
     return f"{spec.help}{takes}{default}"

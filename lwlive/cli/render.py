@@ -98,7 +98,7 @@ def _enough_memory(settings: Settings) -> Iterator[None]:
 def parse(args: Sequence[str]) -> tuple[Settings, Path]:
     """Settings and the folder for the frames. Raises ControlError, ModelError; ends for --help."""
     keyframes, rest = ordered(args)
-    groups = {"What is shown": flags.of_params(OFFERED, offline=True)}
+    groups = {"What is shown": flags.of_params(OFFERED, render=True)}
     groups |= {"Render": flags.of_model(Render)}
     for part in PARTS:
         shared = {name: row for name, row in flags.of_model(part).items() if name in SHARED}
@@ -120,7 +120,7 @@ def parse(args: Sequence[str]) -> tuple[Settings, Path]:
         keyframes = keyframes or of_preset
     for name in OFFERED:
         if name in given:
-            values[name] = SPECS[name].checked(flags.value(name, given[name]), offline=True)
+            values[name] = SPECS[name].checked(flags.value(name, given[name]), render=True)
     if render.journal is not None:
         settings = _replayed(render, config, given, keyframes, values)
     else:
