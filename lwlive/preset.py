@@ -12,14 +12,13 @@ import re
 import stat
 import tomllib
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
-from lwlive import __version__
+from lwlive import __version__, files
 from lwlive.params import LOOK, SPECS, ControlError, Params
 
 log = logging.getLogger(__name__)
@@ -91,13 +90,9 @@ def save(path: Path, params: Params) -> None:
     """
     look: dict[str, Any] = {n: v for n in LOOK if (v := getattr(params, n)) is not None}
     text = f"# a preset of lwlive {__version__}\n{tomli_w.dumps(look)}"
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        draft.write_bytes(text.encode())
-        os.replace(draft, path)
+        files.write(path, text.encode())
     except OSError as error:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
         raise PresetError(f"cannot save the preset {path}: {error.strerror}") from None
 
 

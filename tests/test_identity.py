@@ -99,6 +99,40 @@ def test_one_byte_of_what_makes_pictures_is_another_render(
     assert found[0].startswith(f"{name} was ")
 
 
+# What decides the pictures and is compared as it is, and another value of it.
+COMPARED: dict[str, Any] = {
+    "scheduler": "euler",
+    "prediction": "sample",
+    "size": [8, 8],
+    "device": "another",
+    "precision": "another",
+    "batch": 63,
+    "again": True,
+    "overrides": {"seed": 4},
+}
+# What is compared by its parts, by the weights it brings in, or not at all.
+ELSEWHERE = {"model", "lora", "decoder", "weights", "params", "keys", "joints", "frames"}
+ELSEWHERE |= {"render", "files"}
+
+
+def test_whatever_decides_the_pictures_is_compared(model: Path) -> None:
+    one = stored(settings_of(model))
+    assert set(one) == set(COMPARED) | ELSEWHERE
+    for name, value in COMPARED.items():
+        assert differences(one, one | {name: value}), name
+    for name in one["weights"]:
+        assert differences(one, one | {"weights": one["weights"] | {name: "another"}}), name
+    for name in one["params"]:
+        assert differences(one, one | {"params": one["params"] | {name: "another"}}), name
+
+
+def test_another_prediction_is_another_render(model: Path) -> None:
+    found = differences(
+        stored(settings_of(model)), stored(settings_of(model, "--prediction", "sample"))
+    )
+    assert found == ["prediction was not given and is 'sample'"]
+
+
 def test_pictures_count_by_what_is_in_them(model: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     pictures = [written(rng.integers(0, 256, (8, 8, 3), np.uint8), "png", 90) for _ in range(2)]

@@ -22,6 +22,7 @@ from lwlive.movie import LIVE, Movie, metadata_of, rate_of, unhurried, write_mov
 from lwlive.ring import Pixels
 from lwlive.stage.outputs import recorder as recording
 from lwlive.stage.outputs.recorder import Recorder
+from lwlive.stage.outputs.takes import Takes
 
 X264 = [encoder for encoder in LIVE if encoder.name == "libx264"]
 
@@ -251,6 +252,45 @@ def test_whoever_waits_for_a_recording_may_leave_it(
     assert recorder.failed is None
     assert len(packets(tmp_path / "a.mp4")) == recorder.frames
     assert list(tmp_path.iterdir()) == [tmp_path / "a.mp4"]
+
+
+def test_a_show_that_ends_leaves_what_takes_too_long_to_become_ordinary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, copied = Movie.made_ordinary, threading.Event()
+
+    def slow(self: Movie, going: Any) -> None:
+        def still() -> bool:
+            until = time.monotonic() + 120
+            while going() and time.monotonic() < until:
+                time.sleep(0.01)
+            copied.set()
+            return bool(going())
+
+        real(self, still)
+
+    monkeypatch.setattr(Movie, "made_ordinary", slow)
+    monkeypatch.setattr("lwlive.stage.outputs.takes.ORDINARY_S", 0.5)
+    said: list[str] = []
+    takes = Takes(tmp_path, tmp_path / "a.mp4", 30, (96, 64), said.append)
+    takes._follow(True, 0.0, {})
+    assert takes._recorder is not None
+    takes._recorder.wait_open(60)
+    for n in range(10):
+        takes._recorder.put(moving(n), n)
+    begun = time.monotonic()
+    takes.close()
+    assert time.monotonic() - begun < 60  # it would be 120 a frame
+    assert copied.is_set()
+    assert takes.summary() == {
+        "file": str(tmp_path / "a.mp4"),
+        "frames": 10,
+        "dropped": 0,
+        "failed": None,
+    }
+    assert "moof" in boxes(tmp_path / "a.mp4")
+    assert len(packets(tmp_path / "a.mp4")) == 10
+    assert said == []
 
 
 def test_a_recording_whose_file_was_removed_has_failed(

@@ -12,7 +12,7 @@ from lwlive.engine.governor import FORGIVEN_S
 from lwlive.engine.turn import Made
 from lwlive.ring import AHEAD_S, Ring
 
-WASTE = 0.4  # sampled frames taken back for each one shown, beside those of a calm show
+WASTE = 0.4  # sampled frames taken back for each frame shown, beside those of a calm show
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ class Ahead:
                 else:
                     self._line.append(old)
             put = self._line[number - self._line[0].number]
-            self._credit = min(self._most, self._credit + WASTE * put.sampled)
+            self._credit = min(self._most, self._credit + WASTE)
             if self._since is None:
                 self._since = at - put.walked_s
         self._synced = max(self._synced, taken)

@@ -13,6 +13,7 @@ processes.
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from torch import Tensor
@@ -38,7 +39,7 @@ LATELY = 100  # turns whose evaluations are remembered
 
 
 class _Superseded(Exception):  # noqa: N818 - not a fault
-    """New controls have come while a turn was sampled, and there is time to begin it again."""
+    """New controls have come, and what was begun under the old ones is left."""
 
 
 class Producer:
@@ -90,7 +91,8 @@ class Producer:
         """Go on with another model after a turn that failed, from the last frame made."""
         self.use(model)
         if self.ahead:
-            self._aim()
+            with suppress(_Superseded):  # the next turn aims again
+                self._aim()
 
     @property
     def running(self) -> Running:
@@ -110,6 +112,12 @@ class Producer:
 
     def advance(self) -> bool:
         """Make the next frames if any are wanted. False where there was nothing to do."""
+        try:
+            return self._advance()
+        except _Superseded:
+            return True
+
+    def _advance(self) -> bool:
         self.ahead.sync()
         self._steer()
         decision = self._decided()
@@ -207,7 +215,7 @@ class Producer:
         if self.ahead.ready_s(self.clock()) < first_s + tracing_s + SLACK_S:
             return False
         missing = self.sampler.untraced(self._next.freed(False))
-        self.sampler.trace_one(missing[0], self._next)
+        self.sampler.trace_one(missing[0], self._next, self._give_way)
         if len(missing) == 1:
             self._aim()
         return True
@@ -222,10 +230,7 @@ class Producer:
         walks = places(self._next, turn, self._settled)
         which, before = sampled(walks, turn), self.sampler.evaluated
         start = self.timer()
-        try:
-            clean = self.sampler.latents(which, lambda: self._check(len(which)))
-        except _Superseded:
-            return
+        clean = self.sampler.latents(which, lambda: self._check(len(which)))
         sampling_s = self.timer() - start
         evaluated = self.sampler.evaluated - before
         self._lately.append(evaluated)
@@ -237,10 +242,20 @@ class Producer:
 
     def _check(self, frames: int) -> None:
         """Break off a turn where new controls have come and it can be begun again in time."""
-        if self.inbox().version == self._snapshot.version or not self.ahead:
+        if not self._superseded or not self.ahead:
             return
         first_s = self.costs.first_s(self._evaluations())
         if self.ahead.ready_s(self.clock()) > first_s + SLACK_S and self.ahead.waste(frames):
+            raise _Superseded
+
+    @property
+    def _superseded(self) -> bool:
+        """Whether there are newer controls than those taken up."""
+        return self.inbox().version != self._snapshot.version
+
+    def _give_way(self) -> None:
+        """Break off what was begun in spare time where new controls have come."""
+        if self._superseded:
             raise _Superseded
 
     def _placed(self, turn: Turn) -> Turn:
@@ -323,7 +338,7 @@ class Producer:
     def _measured(self, walk: Walk) -> bool:
         if not walk.params.pace:
             return False
-        return self._pace.measure(self.sampler, walk, _frames(walk, self.fps))
+        return self._pace.measure(self.sampler, walk, _frames(walk, self.fps), self._give_way)
 
 
 def _frames(walk: Walk, fps: float) -> float:

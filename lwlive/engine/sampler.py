@@ -18,7 +18,12 @@ from lwlive.ring import Pixels
 
 Noise = Callable[[int], Tensor]  # step -> its injected noise [B, C, H, W]
 Pull = Callable[[int, Tensor], Tensor]  # (step, latents before it) -> latents
+Check = Callable[[], None]  # may raise, to break off
 Ask = Callable[[Tensor, float], Tensor]  # (scaled latents, timestep) -> model output
+
+
+def unchecked() -> None:
+    """Go on, whatever happens meanwhile."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +168,7 @@ class Sampler:
         return 2 if max(guidances) > 1 and not self.model.embeds_guidance else 1
 
     @torch.inference_mode()
-    def latents(self, walks: Sequence[Walk], check: Callable[[], None] = lambda: None) -> Tensor:
+    def latents(self, walks: Sequence[Walk], check: Check = unchecked) -> Tensor:
         """Clean latents [n, C, H, W] of so many places on the walk, those of one look together.
 
         `check` is called before each step, and may raise to break off.
@@ -189,12 +194,12 @@ class Sampler:
             self.trace_one(keyframe, walk)
 
     @torch.inference_mode()
-    def trace_one(self, keyframe: Keyframe, walk: Walk) -> None:
-        """Fill in the trajectory of one of a walk's keyframes."""
+    def trace_one(self, keyframe: Keyframe, walk: Walk, check: Check = unchecked) -> None:
+        """Fill in the trajectory of one of a walk's keyframes. For `check`, see `latents`."""
         steps = walk.look.steps
-        keyframe.trajectories[steps] = self._trajectory(keyframe, walk, steps)
+        keyframe.trajectories[steps] = self._trajectory(keyframe, walk, steps, check)
 
-    def _run(self, walks: Sequence[Walk], look: Look, check: Callable[[], None]) -> Tensor:
+    def _run(self, walks: Sequence[Walk], look: Look, check: Check) -> Tensor:
         """Clean latents [n, C, H, W] of a batch, all of one look."""
         steps, first = look.steps, look.inherited
         for walk in walks:
@@ -248,7 +253,7 @@ class Sampler:
         """One number for each frame of a batch, beside the latents: [n]."""
         return torch.tensor(list(values), device=self.model.device)
 
-    def _trajectory(self, keyframe: Keyframe, walk: Walk, steps: int) -> Tensor:
+    def _trajectory(self, keyframe: Keyframe, walk: Walk, steps: int, check: Check) -> Tensor:
         """A keyframe's own latents before each step, and the clean ones: [steps + 1, C, H, W]."""
         schedule, held, noise = self.model.schedule(steps, 0), self.held, keyframe.noise[:1]
         x, guidance = noise * schedule.noise_scale, walk.guidance_of(keyframe)
@@ -265,4 +270,8 @@ class Sampler:
             lambda i: keyframe.noise[i + 1 : i + 2],
             lambda i, latents: held.keep(i, steps, latents, noise) if held else latents,
         )
-        return torch.cat(list(found))
+        rows = []
+        for latents in found:
+            check()
+            rows.append(latents)
+        return torch.cat(rows)

@@ -15,7 +15,7 @@ from lwlive.engine.walk import EASE_S, LOOK_S, Walk
 APART = 1.4  # distance of two pictures that have nothing in common, in deviations of the latents
 WINDING = 1.5  # how much longer the way from keyframe to keyframe is
 MOST_LOOK_S = 4.0  # a new look arrives as a prompt does, but takes no longer than that
-SLACK = 1.3  # times the rate at which a transition and the walk get there in time
+SLACK = 1.1  # times the rate at which a transition and the walk get there in time
 
 
 def most(walk: Walk, seconds: float) -> float:

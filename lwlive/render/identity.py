@@ -19,12 +19,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lwlive.checkpoint import TEXTS, Additions, scheduler_name
+from lwlive.checkpoint import TEXTS, Additions, part_of, read_json, scheduler_name
 from lwlive.params import SPECS
 from lwlive.render.settings import SOURCES, Render, digest
 
 TOLD = 5  # differences from earlier settings
 
+# Settings that are compared as they are.
+AS_IT_IS = ("prediction", "size", "device", "precision", "batch", "joints", "frames", "again")
 # Flags that change no frame, or are told by the joints.
 MOVIE = {"crf", "fps", "all_intra"}
 MADE_BY = {"name", "max_frames", "num_steps", "seconds", "output"} | MOVIE
@@ -48,9 +50,12 @@ class Value(NamedTuple):
 
 
 def weights(folder: Path, added: Additions) -> dict[str, str]:
-    """Digests of all that a model's files bring into the pictures. Raises RenderError."""
-    index = json.loads((folder / "model_index.json").read_text("utf-8"))
-    parts = [p for p in ("unet", "scheduler", *TEXTS, *TOKENIZERS) if (index.get(p) or [None])[0]]
+    """Digests of all that a model's files bring into the pictures.
+
+    Raises RenderError, ModelError.
+    """
+    index = read_json(folder / "model_index.json")
+    parts = [p for p in ("unet", "scheduler", *TEXTS, *TOKENIZERS) if part_of(index, p)[0]]
     decoder = folder / "vae" if added.decoder is None else Path(added.decoder)
     return {
         "model": _together([f"{p} {index[p]} {_folder(folder / p)}" for p in parts]),
@@ -62,10 +67,7 @@ def weights(folder: Path, added: Additions) -> dict[str, str]:
 def identity(settings: dict[str, Any]) -> dict[str, Value]:
     """What frames depend on, flat and by the names that people use, of told settings."""
     render = settings["render"]
-    plain: dict[str, Any] = {
-        name: settings[name]
-        for name in ("size", "device", "precision", "batch", "joints", "frames", "again")
-    }
+    plain: dict[str, Any] = {name: settings[name] for name in AS_IT_IS}
     if not settings["keys"] and not render["journal"]:  # further frames change none of those before
         plain["frames a keyframe"] = plain.pop("joints")[1]
         plain.pop("frames")
