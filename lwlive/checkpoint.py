@@ -134,14 +134,14 @@ def own_values(folder: Path, additions: Additions = Additions()) -> dict[str, An
 
 
 def knows_guidance(folder: Path) -> bool:
-    """Whether a checkpoint's UNet is told the guidance, and asked once a step (Meng 2023)."""
+    """Whether a checkpoint's UNet takes the guidance as an input, one call a step (Meng 2023)."""
     return bool(read_json(folder / "unet" / "config.json").get("time_cond_proj_dim"))
 
 
 def size_of(folder: Path, wanted: str | None, grid: int = GRID) -> tuple[int, int]:
     """Width and height of pictures: as wanted, '512' or '768x512', else the model's own.
 
-    Raises ModelError for sizes that are no multiples of the grid.
+    Raises ModelError for sizes that are not multiples of the grid.
     """
     if wanted is None:
         told = read_json(folder / "unet" / "config.json").get("sample_size") or 64
@@ -151,7 +151,7 @@ def size_of(folder: Path, wanted: str | None, grid: int = GRID) -> tuple[int, in
         if len(sides) != 2 or not all(isinstance(n, int) and 0 < n <= LARGEST for n in sides):
             raise ModelError(
                 f"the checkpoint in {folder} says that its pictures are {told!r} latents large, "
-                f"which is no size: say one with --size"
+                f"which is not a size: say one with --size"
             )
         return sides[1] * FACTOR, sides[0] * FACTOR
     numbers = [int(part) for part in wanted.split("x")]
@@ -166,7 +166,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text("utf-8"))
         if not isinstance(found, dict):
-            raise ValueError("it is no JSON object")
+            raise ValueError("it is not a JSON object")
     except (OSError, ValueError, RecursionError) as error:
         told = error.strerror if isinstance(error, OSError) else error
         raise ModelError(f"the checkpoint's file {path} cannot be read: {told}") from error

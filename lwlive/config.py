@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field
 
 DEFAULT_PORT = 7770
-LONGEST_S = 366 * 86400.0  # of a show that is told how long it lasts
+LONGEST_S = 366 * 86400.0  # of a show whose length is given
 
 
 class Metavar(str):
@@ -121,7 +121,10 @@ class WindowPart(Part):
     )
     vsync: bool = Field(True, description="show frames in step with the monitor")
     delay_ms: float = Field(
-        0.0, ge=0, le=1000, description="how late the projector shows what it is sent"
+        0.0,
+        ge=0,
+        le=1000,
+        description="delay of the projector; it is added to the latency that is shown",
     )
 
 

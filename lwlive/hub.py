@@ -277,7 +277,7 @@ def _sentences(repo: str) -> Iterator[None]:
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         raise ModelError(f"{repo} is not on the hub (any more), or is private; {OTHERS}") from error
     except errors.HFValidationError as error:
-        raise ModelError(f"{repo} is no name of a repository; {OTHERS}") from error
+        raise ModelError(f"{repo} is not the name of a repository; {OTHERS}") from error
     except errors.HfHubHTTPError as error:
         raise ModelError(f"the hub did not give {repo}: {str(error).splitlines()[0]}") from error
     except ModelError:
@@ -307,7 +307,7 @@ def _converted(path: Path, offline: bool, cache: Path, say: Say) -> Path:
     text = f"{path.absolute()} " + " ".join(f"{one.st_size} {one.st_mtime_ns}" for one in stats)
     folder = cache / "converted" / f"{path.stem}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     if not (folder / "model_index.json").is_file():
-        say(f"making a folder of {path.name}, once")
+        say(f"converting {path.name} into a folder, once")
         done = subprocess.run(
             [sys.executable, "-m", "lwlive.engine.convert", str(path), str(folder)],
             capture_output=True,
@@ -324,7 +324,7 @@ def _converted(path: Path, offline: bool, cache: Path, say: Say) -> Path:
 
 def table() -> str:
     """The short names, whether each is here, and its size, as `lwlive models` prints them."""
-    rows = [("ember", "lwlive", size(EMBER), "in the box")]
+    rows = [("ember", "lwlive", size(EMBER), "built in")]
     for name, known in TABLE.items():
         folder = cached(known.repo)
         lacks = missing(folder) if folder is not None else []

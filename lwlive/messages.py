@@ -58,19 +58,19 @@ class Running:
     decode_ms: float  # one in-between, its share of a batch
     stride: int  # every so many frames one is sampled, the ones between are in-betweens
     turn_s: float  # about what the frames that it makes at a time take
-    replaced: int = 0  # frames with values that are no numbers, shown as the last good one
+    replaced: int = 0  # frames with NaN in them, shown as the last good one
 
 
 @dataclass(frozen=True)
 class Note:
-    """A sentence for the log and the HUD: something was refused or done without."""
+    """A sentence for the log and the HUD: something was refused or left out."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Failed:
-    """The engine cannot go on. `lasting`: starting it again would fail in the same way."""
+    """The engine cannot continue. `lasting`: starting it again would fail in the same way."""
 
     text: str
     trace: str = field(default="", repr=False)

@@ -1,7 +1,7 @@
 """Every live parameter, a row each: Spec; their values at one moment: Params, Snapshot.
 
-Flags, OSC addresses, preset keys, HUD labels and the README's
-tables are derived from these rows. This file knows nothing of torch, windows, sockets or files.
+Flags, OSC addresses, preset keys, HUD labels and the tables of lwlive/stage/README.md are derived
+from these rows. This file knows nothing of torch, windows, sockets or files.
 """
 
 from collections.abc import Mapping
@@ -163,7 +163,7 @@ class Params:
     loop: int = _row(
         0, "0 walks without end, n closes a loop of n keyframes", high=64, unit="keyframes"
     )
-    hold: bool = _row(False, "the walk stands still, the show goes on", look=False, render=False)
+    hold: bool = _row(False, "the walk stands still, the show continues", look=False, render=False)
     brightness: float = _row(1.0, "master brightness", look=False, stage=True)
     blackout: bool = _row(
         False, "fades the master to black and back over `fade`", look=False, stage=True
@@ -232,7 +232,7 @@ class Snapshot:
 
 
 def table() -> str:
-    """The live parameters as a Markdown table, for the README."""
+    """The live parameters as a Markdown table, for lwlive/stage/README.md."""
     rows = ["| parameter | accepts | default | meaning |", "|---|---|---|---|"]
     for spec in SPECS.values():
         default = spec.default

@@ -79,7 +79,7 @@ def _values(
         except ControlError as error:
             raise PresetError(f"{path}: {error}") from None
     if room:
-        say(f"{path.name}: {', '.join(room)} passed over, since the room's own stays as it is")
+        say(f"{path.name}: ignored, since they belong to the room: {', '.join(room)}")
     return values
 
 

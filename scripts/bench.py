@@ -165,7 +165,7 @@ def opened(
     compiled: bool,
     batch: int | None,
 ) -> Ready:
-    """Measure and compile what is not in the cache, then open it anew from there."""
+    """Measure and compile what is not in the cache, then open it again from there."""
     start, ways = time.perf_counter(), attention.ways("auto", device)
     found, modules = measure.measure(folder, size, device, time.perf_counter, PLAIN, print, ways)
     costs = found.expected if compiled else found.costs

@@ -55,7 +55,7 @@ def frame_flops(modules: Modules) -> tuple[float, float]:
 
 
 def forget_peak(device: str) -> None:
-    """Give back what is not in use, and let `peak_mb` begin anew where that can be."""
+    """Give back what is not in use, and let `peak_mb` begin again where that can be."""
     gc.collect()
     if device == "cuda":
         torch.cuda.empty_cache()

@@ -58,7 +58,7 @@ class Ear:
         self._socket.close()
 
     def told(self, name: str, above: float = -1) -> float | None:
-        """What the status says of a number, once that is above another; all is told anew.
+        """What the status says of a number, once that is above another; all is sent again.
 
         None where nothing is said for half a second.
         """

@@ -77,7 +77,7 @@ class FakeEngine:
         self.newest = snapshot
         self.number = 0
         self.exitcode: int | None = None
-        self.lingers = False  # does not go at once when killed
+        self.lingers = False  # does not go immediately when killed
         self.killed = False
         self.pid = 4711
         self._ring: Ring | None = Ring.attach(ring.handle)

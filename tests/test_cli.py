@@ -293,7 +293,7 @@ def test_a_folder_that_is_no_model_says_what_would_be(name: str):
     [
         ('{"steps": 99}', "steps takes a whole number from 1 to 8, not 99"),
         ('{"stepps": 4}', "no parameter 'stepps'"),
-        ("[1]", "no JSON object"),
+        ("[1]", "not a JSON object"),
         ("{", "cannot be read"),
     ],
 )

@@ -27,6 +27,7 @@ from lwlive.engine.compiled.build import Build, build
 from lwlive.engine.compiled.verify import SLOW, Trial
 from lwlive.engine.eager import Eager
 from lwlive.engine.folders import sweep
+from lwlive.engine.governor import CATCH_UP
 from lwlive.engine.keyframe import Cond
 from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
@@ -211,13 +212,13 @@ def test_where_memory_runs_short_fewer_frames_are_made_at_once_and_none_is_lost(
         said.append(message.text)
     assert producer.model.batch == most
     assert said == [
-        f"too little memory on cpu for {n} frames at once, so {n // 2} are made from now on"
+        f"too little memory on cpu for {n} frames together, so {n // 2} are made from now on"
         for n in (4, 2)
         if n > most
     ]
     assert numbers == list(range(len(numbers)))
     steps = [b - a for a, b in itertools.pairwise(phases)]
-    assert max(steps) == pytest.approx(min(steps), abs=1e-9)
+    assert max(steps) <= min(steps) * (1 + 2 * CATCH_UP)  # they are shown sooner than they are due
 
 
 def test_memory_that_does_not_hold_one_frame_ends_the_engine(folder: Path) -> None:

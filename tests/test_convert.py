@@ -116,7 +116,8 @@ def test_a_file_is_made_into_a_folder_once_and_offline_asks_nobody(
     assert "offline" in str(caught.value).lower()
     cache.describe("v1", pipe)
     assert found() == found()
-    assert said == ["making a folder of x.safetensors, once"] * 2  # for the one that failed, too
+    # for the one that failed, too
+    assert said == ["converting x.safetensors into a folder, once"] * 2
     assert own_values(found()) == {"steps": 8, "guidance": 7.5}
 
 
@@ -201,6 +202,6 @@ def test_a_file_that_is_no_whole_checkpoint_gets_a_sentence(what: str, tmp_path:
         save_file({"model.diffusion_model.input_blocks.0.0.weight": torch.ones(4, 4)}, file)
     else:
         file.write_bytes(b"not at all")
-    with pytest.raises(ValueError, match=r"no checkpoint that lwlive can walk|cannot be read"):
+    with pytest.raises(ValueError, match=r"not a checkpoint that lwlive can walk|cannot be read"):
         convert(file, tmp_path / "x")
     assert not (tmp_path / "x").exists()

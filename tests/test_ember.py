@@ -1,4 +1,4 @@
-"""ember, the model in the box: its folder, its words, the pictures it learns from, training."""
+"""ember, the built-in model: its folder, its words, the pictures it learns from, training."""
 
 import json
 import math

@@ -314,7 +314,8 @@ def test_the_first_show_compiles_and_the_next_one_is_compiled_from_its_first_pic
         running.process.communicate()
         running.client.close()
     assert stats["first_picture_s"] < FULL_SPEED_S
-    (place,) = (cache / "packages").iterdir()
+    # a machine that was busy at the first start is measured again, and may get other packages
+    place = max((cache / "packages").iterdir(), key=lambda found: found.stat().st_mtime)
     kind = Kind(**json.loads((place / "about.json").read_text())["about"]["kind"])
     exactly = 1e-3 if kind.precision == "float32" else 0.1
     packaged = Packaged(place)
@@ -347,7 +348,9 @@ def test_a_build_that_fails_says_why(tmp_path: Path) -> None:
 def test_an_sdxl_folder_runs_the_live_show_with_every_control(cache: Path, tmp_path: Path) -> None:
     assert set(EVERY_CONTROL) == set(SPECS)
     folder = tiny.folder(tmp_path / "sdxl", family="sdxl")
-    running = Running(folder, cache, tmp_path, "--no-compile", "--offline", "--batch", "2")
+    running = Running(
+        folder, cache, tmp_path, "--no-compile", "--offline", "--batch", "2", "--duration", "300"
+    )
     try:
         running.playing()
         for name, value in EVERY_CONTROL.items():

@@ -213,7 +213,7 @@ def test_the_table_tells_what_is_here(fake: FakeHub, capsys: pytest.CaptureFixtu
     fake.put("stabilityai/sdxl-turbo", {"model_index.json": INDEX})
     assert commands.main(["models"]) == 0
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
-    assert rows["ember"].endswith("in the box")
+    assert rows["ember"].endswith("built in")
     assert rows["sd-turbo"].endswith(" here")
     assert "lacks unet" in rows["sdxl-turbo"]
     assert rows["sd15-lcm"].endswith("not here")

@@ -291,7 +291,7 @@ def test_steps_without_numbers_are_refused_before_a_show_and_avoided_in_it() -> 
         message = heard.recv()
         assert isinstance(message, Note)
         said.append(message.text)
-    assert said == ["no 2 steps; 3 are taken", "no 8 steps; 5 are taken", "no 4 steps; 5 are taken"]
+    assert said == ["no 2 steps; 3 are used", "no 8 steps; 5 are used", "no 4 steps; 5 are used"]
     again, _ = engine(Params(steps=2), waiting=True)
     assert again._inbox(Choosy(1, 3))().params.steps == 3  # type: ignore[arg-type]
     for waiting in (False, True):

@@ -115,7 +115,7 @@ def test_weight_zero_is_no_lora(tmp_path: Path) -> None:
             {f"text_encoder_2.{WORDS[0]}.lora_{half}.weight": 4 for half in "AB"},
             "does not have",
         ),
-        ({"unet.conv_in.weight": 4}, "no LoRA that lwlive knows"),
+        ({"unet.conv_in.weight": 4}, "not a LoRA that lwlive knows"),
     ],
 )
 def test_a_file_that_does_not_fit_gets_a_sentence(

@@ -120,7 +120,7 @@ def test_a_batch_too_large_for_memory_is_said_and_the_smaller_ones_serve(
     assert list(measured.costs) == [n for n in BATCHES if n <= most]
     assert batch_for(a_frame(measured.costs, 1), 30) in measured.costs
     largest = max(measured.costs)
-    sentence = f"for {next_one} frames at once, so {largest} are the most"
+    sentence = f"for {next_one} frames together, so {largest} are the most"
     assert said == [f"too little memory on cpu {sentence}"]
 
 

@@ -622,7 +622,7 @@ def test_ten_thousand_messages_a_second_cost_no_late_tick_more_than_a_quiet_run(
     assert desk.answers()
 
 
-# What is told to those who subscribe.
+# What those who subscribe get.
 
 
 def subscribed(desk: Desk, program: Program | None = None, port: int | None = None) -> Program:
@@ -704,7 +704,7 @@ def test_a_value_is_told_to_others_and_not_to_who_set_it(desk: Desk) -> None:
     assert tell() == ([], [("speed", 4.0)])
     desk.play(message("/lwlive/speed", 1.0), program=other)
     assert tell() == ([("speed", 1.0)], [])
-    desk.play(message("/lwlive/panic", 1), program=player)  # not a value of its own: it is told
+    desk.play(message("/lwlive/panic", 1), program=player)  # not a value of its own: it hears it
     assert tell() == ([("speed", 0.25)], [("speed", 0.25)])
 
 
@@ -1093,7 +1093,7 @@ PLAYS = st.tuples(
 def test_in_the_end_every_player_believes_in_what_stands(
     desk: Desk, ticks: list[list[tuple[int, str, float]]]
 ) -> None:
-    """A player believes in what he sent last, until he is told otherwise."""
+    """A player believes in what he sent last, until he hears otherwise."""
     players = [subscribed(desk, desk.another()) for _ in range(2)]
     believed: list[object] = [None, None]
     desk.now = 0.0

@@ -4,7 +4,6 @@ import math
 import re
 from dataclasses import FrozenInstanceError, replace
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +13,6 @@ from lwlive.config import Config
 from lwlive.controls import Command, Controls, Fire, Move, Nudge, Recall, Set, Toggle
 from lwlive.params import LOOK, SAMPLED, SPECS, TRIGGERS, ControlError, Params, spec, table
 
-README = Path(__file__).resolve().parent.parent / "README.md"
 NAMES = tuple(SPECS)
 NUMBERS = tuple(name for name in NAMES if SPECS[name].kind in (int, float))
 SWITCHES = tuple(name for name in NAMES if SPECS[name].kind is bool)
@@ -387,18 +385,3 @@ def test_the_table_has_a_row_for_every_parameter_that_markdown_can_read() -> Non
         assert len(re.split(r"(?<!\\)\|", row)) == len(head.split("|")) == len(line.split("|"))
         assert f"`{name}`" in row
         assert SPECS[name].expected() in row
-
-
-def between(name: str) -> str:
-    text = README.read_text("utf-8")
-    return text.split(f"<!-- {name} -->")[1].split(f"<!-- /{name} -->")[0].strip()
-
-
-def test_the_readme_has_the_parameters_as_they_are_declared() -> None:
-    assert between("parameters") == table()
-
-
-def test_the_readme_has_the_keys_as_they_are_declared() -> None:
-    from lwlive.stage.sources.keys import keys_table
-
-    assert between("keys") == keys_table()

@@ -41,7 +41,7 @@ def test_what_is_near_or_no_number_is_left_as_it_is() -> None:
 
 
 class Sudden(FakeModel):
-    """A model that answers a steady change of prompt at once: halfway everything tips over."""
+    """A model that answers a steady change of prompt suddenly: halfway everything tips over."""
 
     def denoise(self, x: Tensor, timestep: float, cond: Cond) -> Tensor:
         """The latents, all moved by one where the conditioning is past the middle."""

@@ -279,7 +279,7 @@ def test_a_slow_engine_is_given_as_long_as_its_turns_take(stage: Stage):
 def test_an_engine_may_load_something_large_in_mid_show(stage: Stage):
     stage.play(2)
     first = stage.engine
-    first.say(Doing("going over to what was compiled"))
+    first.say(Doing("switching to the compiled networks"))
     stage.wait(LOADING_S - 1)
     assert not first.killed
     first.say(RUNNING)

@@ -1,6 +1,6 @@
 """Where a run writes: checked at the start, so that nothing is found out at the end.
 
-A recording that cannot be written is told by the show, which continues without it.
+The show says when a recording cannot be written, and continues without it.
 """
 
 import contextlib

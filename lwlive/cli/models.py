@@ -94,7 +94,7 @@ def _built(cache: Path) -> str:
 def _build(config: Config, params: Params) -> None:
     """Compile a model's packages for this machine, as a show with these flags would.
 
-    The machine is measured anew before.
+    The machine is measured again before.
     """
     import warnings
 

@@ -108,7 +108,7 @@ class Ahead:
     def take_back(self, soonest: float, now: float) -> bool:
         """Take back the frames due at `soonest` or later, as many as may be. Whether any were.
 
-        The frame on screen stays, since the walk goes on from it; so does the first frame of all.
+        The frame on screen stays, since the walk continues from it; so does the first frame of all.
         """
         before, taken, tick_s = self.last, self._ring.taken, self._ring.tick_s
         due = self.due(self.last.number, now)

@@ -92,7 +92,7 @@ def scheduler(folder: Path, index: dict[str, Any], additions: Additions) -> tupl
                 "does not have: choose one with --scheduler"
             )
         notes.append(
-            f"the checkpoint names two schedulers, and its model_index.json counts: "
+            f"the checkpoint names two schedulers; the one in its model_index.json is used: "
             f"{type(own).__name__}, not {told}"
         )
     if additions.prediction is not None:

@@ -36,12 +36,12 @@ def convert(file: Path, to: Path) -> None:
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{file} cannot be read: {error}") from error
     except Exception as error:  # diffusers takes some tensors for granted
-        raise ValueError(f"{file} is no checkpoint that lwlive can walk: {error}") from error
+        raise ValueError(f"{file} is not a checkpoint that lwlive can walk: {error}") from error
     keys, about = _header(file)
     families = {"v1": StableDiffusionPipeline, "v2": StableDiffusionPipeline}
     families |= {"xl_base": StableDiffusionXLPipeline, "playground-v2-5": StableDiffusionXLPipeline}
     if kind not in families or not _has_text(keys):
-        raise ValueError(f"{file} is no checkpoint that lwlive can walk: choose {FAMILIES}")
+        raise ValueError(f"{file} is not a checkpoint that lwlive can walk: choose {FAMILIES}")
     prediction = told(keys, about) | beside(file)
     sweep(to.parent)
     making = to.with_name(f"{to.name}.{os.getpid()}")

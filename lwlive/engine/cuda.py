@@ -1,4 +1,4 @@
-"""What only a GPU has: CUDA graphs, a way out through pinned memory, and work that goes on unseen.
+"""What only a GPU has: CUDA graphs, a way out through pinned memory, and work that runs on unseen.
 
 The only file that knows of these. A network called with the same shapes is recorded once and then
 replayed; elsewhere a replayed function looks like the function itself, and on other devices it is
@@ -63,7 +63,7 @@ class Recorded:
 
 
 def on_cuda(function: Function, buffers: tuple[Tensor, ...]) -> tuple[Callable[[], Any], Any]:
-    """Record a function; returns what replays it, and the outputs that this fills anew."""
+    """Record a function; returns what replays it, and the outputs that this fills again."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -125,7 +125,7 @@ def _way_out(device: torch.device) -> torch.cuda.Stream:
 
 
 def waited(timer: Timer, device: str) -> Timer:
-    """The timer, letting a GPU finish first: it goes on after a call has returned."""
+    """The timer, letting a GPU finish first: it still works after a call has returned."""
     finish = {"cuda": torch.cuda.synchronize, "mps": torch.mps.synchronize}.get(device)
     if finish is None:
         return timer

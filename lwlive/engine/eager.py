@@ -17,7 +17,7 @@ from lwlive.ring import Pixels
 
 
 class Eager:
-    """A checkpoint's networks asked directly, in any number at once."""
+    """A checkpoint's networks asked directly, any number together."""
 
     compiled = False
 

@@ -1,8 +1,8 @@
 """The heartbeat: signs of life while something long is loaded or measured, from its own thread.
 
-A piece is told when it begins. After that a sign is given as long as the process works at it: it
-reads, its memory grows, or it computes; a process that only waits gives none, and no piece may
-take longer than LONGEST_S. This file knows no pipes: what a sign is, is passed in.
+Each piece is announced when it begins. After that a sign is given as long as the process works at
+it: it reads, its memory grows, or it computes. A process that only waits gives none, and no piece
+may take longer than LONGEST_S. This file knows no pipes: what a sign is, is passed in.
 """
 
 import threading

@@ -19,13 +19,13 @@ class Model(Protocol):
     device: str
     dtype: str
     compiled: bool
-    batch: int  # frames asked at once go best in such numbers
+    batch: int  # frames asked together go best in such numbers
     embeds_guidance: bool  # guidance is the last part of a conditioning, [B]
     notes: list[str]  # sentences for the person at the desk, not told yet
 
     @property
     def replaced(self) -> int:
-        """Pictures with values that are no numbers, given as the last good one."""
+        """Pictures with NaN in them, given as the last good one."""
 
     def encode(self, prompts: Sequence[str]) -> Cond:
         """Conditioning of n prompts, each tensor [n, ...]."""

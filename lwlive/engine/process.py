@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from lwlive.engine.producer import Producer
 
 IDLE_S = 0.002  # pause of the producer with nothing to do
-REPORT_S = 1.0  # how often costs are told to the stage
+REPORT_S = 1.0  # how often the stage learns the costs
 MOST_FAULTS = 2  # engines that crashed in compiled code, until it is given up for good
 
 
@@ -90,7 +90,7 @@ class Engine:
             self.pipe.send(message)
 
     def work(self) -> None:
-        """The producer thread, whole. What goes wrong is told to the stage and ends the child."""
+        """The producer thread, whole. The stage hears what goes wrong, which ends the child."""
         try:
             self._work()
         except Exception as error:
@@ -150,7 +150,7 @@ class Engine:
             yield time.monotonic()
 
     def _fewer(self, producer: "Producer", error: RuntimeError) -> None:
-        """Go on with half as many frames at once, where memory no longer holds so many.
+        """Continue with half as many frames together, where memory no longer holds so many.
 
         Raises the error where that cannot be: a new engine may find more memory.
         """
@@ -163,7 +163,7 @@ class Engine:
             raise error
         batch = model.batch // 2
         self._say(
-            f"too little memory on {model.device} for {model.batch} frames at once, so {batch} "
+            f"too little memory on {model.device} for {model.batch} frames together, so {batch} "
             "are made from now on"
         )
         torch.cuda.empty_cache()
@@ -197,7 +197,7 @@ class Engine:
             nearest = min(fine, key=lambda n: (abs(n - steps), -n))
             if steps not in told:
                 told.add(steps)
-                self._say(f"{refused[steps]}; {nearest} are taken")
+                self._say(f"{refused[steps]}; {nearest} are used")
             return replace(snapshot, params=replace(snapshot.params, steps=nearest))
 
         return newest
@@ -285,7 +285,7 @@ class Engine:
         trouble = self._builder.trouble
         self._builder.close()
         if trouble is None:
-            self.tell(Doing("going over to what was compiled"))
+            self.tell(Doing("switching to the compiled networks"))
             try:
                 watch(place)
                 producer.use(opened(place))

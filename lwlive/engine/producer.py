@@ -3,7 +3,7 @@
 Its loop runs in one thread of the engine, and nothing in it waits. Controls come as whole
 snapshots: `inbox()` gives the newest one.
 
-A frame not yet shown can be taken back. When a control changes, the walk goes on from the first
+A frame not yet shown can be taken back. When a control changes, the walk continues from the first
 frame that can still be replaced in time: what the next turn takes is known, since its evaluations
 are counted. Where a turn comes too late all the same, its first frames are left out, and the others
 follow from what is on screen at a limited rate. The producer knows nothing of checkpoints or

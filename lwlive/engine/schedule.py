@@ -139,7 +139,7 @@ def read(scheduler: Any, steps: int, begin: int = 0, eta: float = 0.0) -> Schedu
 
     `eta`: share of fresh noise in DDIM's steps (Song 2020), for schedulers that have it.
     Raises ScheduleError for schedulers that clip or threshold, since those are not linear, and for
-    those that give no numbers for so many steps.
+    those that give NaN for so many steps.
     """
     name = type(scheduler).__name__
     for key in ("thresholding", "clip_sample"):

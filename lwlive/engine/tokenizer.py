@@ -16,7 +16,7 @@ from lwlive.checkpoint import ModelError, read_json, why
 
 CONFIG, END = "tokenizer_config.json", "<|endoftext|>"
 LENGTH, MOST_LENGTH = 77, 4096  # tokens of a text: CLIP's, and more than any encoder has
-MARKS = 2  # tokens of a text that are no words: its start and its end
+MARKS = 2  # tokens of a text that are not words: its start and its end
 
 Word = tuple[str, int]  # as it is written in a prompt, and how many tokens it is read as
 
@@ -48,7 +48,7 @@ class Tokens:
     def _id(self, token: str) -> int:
         found = self.tokenizer.token_to_id(token)
         if found is None:
-            raise ValueError(f"it has no token {token}, which texts are filled up with")
+            raise ValueError(f"it has no token {token}, which pads short texts")
         return found
 
     def save(self, path: Path) -> None:
@@ -63,7 +63,7 @@ class Tokens:
         return torch.tensor([line.ids for line in self.tokenizer.encode_batch(list(texts))])
 
     def weights(self, pieces: Sequence[tuple[str, float]]) -> list[float]:
-        """Weight of each of the L tokens of a text in pieces; what is no word has weight 1."""
+        """Weight of each of the L tokens of a text in pieces; what is not a word has weight 1."""
         letters = [weight for piece, weight in pieces for _ in piece]
         line = self.tokenizer.encode("".join(piece for piece, _ in pieces))
         return [

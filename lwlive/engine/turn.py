@@ -22,7 +22,7 @@ Settle = Callable[[Walk], Walk]  # gives a segment that has just begun its pace
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """A frame, and what it takes to go on from it."""
+    """A frame, and what it takes to continue from it."""
 
     walk: Walk
     latents: Tensor  # [C, H, W], clean

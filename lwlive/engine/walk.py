@@ -61,7 +61,7 @@ Warp = tuple[float, ...]
 
 @dataclass(frozen=True, eq=False)
 class Walk:
-    """One frame's place on the walk, and all that is needed to go on from there."""
+    """One frame's place on the walk, and all that is needed to continue from there."""
 
     snapshot: Snapshot
     shape: tuple[int, int, int]  # latents [C, H, W]

@@ -49,7 +49,7 @@ class Desk:
         self._disk.poll(now)
 
     def do(self, arrived: Arrived, source: Refusing) -> None:
-        """Carry out a command; what cannot be is told to its source, now or on a later tick."""
+        """Carry out a command; its source hears what cannot be done, now or later."""
         command = arrived.command
         try:
             if isinstance(command, Recall):

@@ -17,7 +17,7 @@ from typing import Any
 
 from lwlive.params import ControlError
 
-SLOW_S = 3.0  # after so long the person at the desk is told
+SLOW_S = 3.0  # after so long the person at the desk hears of it
 MOST = 8  # jobs under way
 
 Start = Callable[[Callable[[], None]], None]
@@ -67,7 +67,7 @@ class Disk:
         def run() -> None:
             try:
                 self._results.put((number, job(), None))
-            except Exception as error:  # whatever a file system does, the show goes on
+            except Exception as error:  # whatever a file system does, the show continues
                 self._results.put((number, None, _sentence(about, error)))
 
         self._start(run)
@@ -85,7 +85,7 @@ class Disk:
             job.since = now if job.since is None else job.since
             if not job.told and now - job.since >= SLOW_S:
                 job.told = True
-                self._say(f"{job.about}: the disk has not answered for {SLOW_S:.0f} s; it may yet")
+                self._say(f"{job.about}: the disk has not answered for {SLOW_S:.0f} s yet")
 
 
 def _sentence(about: str, error: Exception) -> str:

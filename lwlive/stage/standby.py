@@ -1,4 +1,4 @@
-"""The last seconds of the show, kept to be played slowly to and fro while there is no engine."""
+"""The last seconds of the show, kept to be played back and forth while there is no engine."""
 
 from collections import deque
 

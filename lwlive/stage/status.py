@@ -80,7 +80,7 @@ class Status:
         )
 
     def values(self) -> dict[str, object]:
-        """What is told to subscribers, by name: every parameter, and a few figures."""
+        """What subscribers get, by name: every parameter, and a few figures."""
         return asdict(self.params) | {
             "fps": self.fps,
             "late": self.late,

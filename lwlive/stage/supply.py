@@ -325,7 +325,7 @@ class Supply:
         self._again(failed.text if failed else _ending(code), now)
 
     def _again(self, why: str, now: float) -> None:
-        """Start another engine, later if this goes on."""
+        """Start another engine, later if this continues."""
         self.deaths += 1
         self._row += 1
         self.doing = "starting again"

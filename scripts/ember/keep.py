@@ -1,4 +1,4 @@
-"""Checkpoints that a killed run goes on from, and the learning rate along a run.
+"""Checkpoints that a killed run continues from, and the learning rate along a run.
 
 Every step draws its random numbers from (seed, step), so no generator state is kept.
 """

@@ -48,7 +48,7 @@ def places(model: Eager, folder: Path, **values: object) -> Iterator[Walk]:
 
 
 def bend(model: Eager, folder: Path, prompt: str, other: str, seed: int, frames: int) -> list[Walk]:
-    """So many frames of a walk that is told another prompt at the first of them."""
+    """So many frames of a walk that gets another prompt at the first of them."""
     walk = next(places(model, folder, prompt=prompt, seed=seed, pace=0.0))
     cond = Conds(model.encode)(other, "")
     found = [walk.steered(Snapshot(1, replace(walk.params, prompt=other)), cond)]

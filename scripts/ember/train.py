@@ -3,7 +3,7 @@
     python scripts/ember/train.py --work FOLDER
 
 does all of it and writes the model into the package; --stage does one part, --start begins
-from a saved model and keeps its encoder, so that latents mean the same. Killed, it goes on
+from a saved model and keeps its encoder, so that latents mean the same. Killed, it continues
 where it was.
 """
 

@@ -18,7 +18,7 @@ TUCKER = "ijkl, jr, ip -> prkl"  # core [i, j, k, l], one side [j, r], the other
 def change(parts: Parts, shape: torch.Size, own: float | None, root: bool = False) -> Tensor:
     """What is added to a weight of this shape, float32.
 
-    own: the alpha that is told elsewhere than in the parts. root: alpha is divided by the root of
+    own: the alpha that is given elsewhere than in the parts. root: alpha is divided by the root of
     the rank (Kalajdzievski 2023). Raises ValueError where the parts do not make such a weight.
     """
     parts = {name: part.float() for name, part in parts.items()}

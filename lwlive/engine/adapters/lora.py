@@ -83,7 +83,7 @@ class Told:
     rooted: bool = False  # alpha is divided by the rank's root
 
     def alpha(self, layer: Layer) -> float | None:
-        """That of a layer, None where nothing is told."""
+        """That of a layer, None where nothing is given."""
         net, name = layer
         for end, alpha in self.patterns.items():
             if name.endswith(end):
@@ -127,7 +127,7 @@ def _sorted(path: Path, tensors: dict[str, Tensor], nets: Mapping[str, nn.Module
         elif scales or kind is not None:
             found.foreign[kind or "IA3"] += 1
         elif (named := LORA.fullmatch(key) or PART.fullmatch(key)) is None:
-            found.foreign[f"weights that are no LoRA ({key})"[:120]] += 1
+            found.foreign[f"weights that are not a LoRA ({key})"[:120]] += 1
         elif named["layer"] in names:
             part = RENAMED.get(named["part"], named["part"])
             found.layers.setdefault(names[named["layer"]], {})[part] = tensor
@@ -158,7 +158,7 @@ def _add(
     kept = parts.keys() - {"diff_b"}
     if kept and not any(need <= kept and kept - need <= MORE for need in WHOLE):
         raise ModelError(
-            f"{path} is no whole LoRA: it holds no pairs of down and up weights for {where}, "
+            f"{path} is not a whole LoRA: it holds no pairs of down and up weights for {where}, "
             f"only {', '.join(sorted(kept))}"
         )
     try:
@@ -233,4 +233,4 @@ def _stranger(found: Adapter, nets: Mapping[str, nn.Module]) -> str:
 
 def _nothing(found: Adapter) -> str:
     kinds = ", ".join(found.foreign) or "nothing"
-    return f"{found.path} is no LoRA that lwlive knows: it holds {kinds}"
+    return f"{found.path} is not a LoRA that lwlive knows: it holds {kinds}"

@@ -1,4 +1,4 @@
-"""The child: a process of low priority that compiles packages while the show goes on.
+"""The child: a process of low priority that compiles packages while the show continues.
 
 It knows nothing of frames. The child ends with the process that started it, since it watches its
 standard input, which is that process's to keep open.

@@ -29,7 +29,7 @@ from lwlive.engine.prompt import Encoder
 from lwlive.engine.schedule import Schedule, ScheduleError, Step
 from lwlive.ring import Pixels
 
-PROMPTS = 2  # prompts encoded at once: wanted and unwanted
+PROMPTS = 2  # prompts encoded together: wanted and unwanted
 TEMPORARY = ("TMPDIR", "TMP", "TEMP")  # what names the folder for temporary files
 ALONE = True  # one thread asks a package; with locks of its own it could be no CUDA graph
 SUMS = "sums.json"  # of every other file, written last
@@ -91,7 +91,7 @@ def _unpacking(folder: Path) -> Iterator[Path]:
     """Packages are unpacked into a subfolder of this process; those of ended ones are removed.
 
     torch unpacks them where temporary files go, and removes that when the package is let go of,
-    which a process that is killed or ends at once never does.
+    which a process that is killed or ends abruptly never does.
     """
     mine, before = folder / str(os.getpid()), {name: os.environ.get(name) for name in TEMPORARY}
     try:
@@ -182,7 +182,7 @@ class Packaged:
 
     @torch.inference_mode()
     def _asked(self, *tokens: Tensor) -> Cond:
-        """Conditioning of tokens [n, L] of each tokenizer, so many prompts at once."""
+        """Conditioning of tokens [n, L] of each tokenizer, so many prompts together."""
         found = []
         for i in range(0, len(tokens[0]), PROMPTS):
             some = [rows[i : i + PROMPTS] for rows in tokens]

@@ -40,7 +40,7 @@ class Trial:
         """What is to be said of a compiled model that gives something else, else None."""
         output = compiled.denoise(self.x, 500.0, self.cond)
         scale = float(self.output.norm()) or 1.0
-        wrong = not float((output - self.output).norm()) <= WRONG * scale  # true of no numbers, too
+        wrong = not float((output - self.output).norm()) <= WRONG * scale  # true of NaN, too
         pictures = compiled.decode(self.x).astype(np.int16)
         if wrong or float(np.abs(pictures - self.pictures).mean()) > DIFFERENT:
             return f"torch {torch.__version__} compiles this model wrongly"

@@ -112,7 +112,7 @@ def measure(
             if not costs:
                 raise _too_little(device) from None
             most = max(costs)
-            say(f"too little memory on {device} for {n} frames at once, so {most} are the most")
+            say(f"too little memory on {device} for {n} frames together, so {most} are the most")
             torch.cuda.empty_cache()
             break
         if found is None:
@@ -121,7 +121,7 @@ def measure(
         if sum(costs[n]) > LATENCY_S:  # larger ones answer controls later still
             break
     if lost := pieces.left_out():
-        say(f"engines did not come back from measuring {', '.join(lost)}: done without")
+        say(f"measuring ended the engine three times, so these are left out: {', '.join(lost)}")
     if not costs:
         raise _too_little(device)
     return Measured(modules.kind, threads, costs, crowded), modules
@@ -160,7 +160,7 @@ def _quickest(
             best, kept = (sum(found), kind), loaded
         loaded = None  # its memory is needed
     if best is None:
-        raise failed or ModelError(f"no kind of numbers can be used on {device} for this model")
+        raise failed or ModelError(f"no precision works on {device} for this model")
     return kept or opened(best[1])
 
 

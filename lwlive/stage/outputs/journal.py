@@ -171,4 +171,4 @@ class Journal(Output):
                     if self._lines.empty():
                         file.flush()
         except (OSError, ValueError) as error:
-            self._failed = f"cannot write the journal {self._path}: {error}; the show goes on"
+            self._failed = f"cannot write the journal {self._path}: {error}; the show continues"

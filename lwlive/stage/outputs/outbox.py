@@ -63,7 +63,7 @@ class Outbox:
         """Begin to work. Pictures may be put before."""
         try:
             self._thread.start()
-        except RuntimeError as error:  # no memory for a thread, or too many: the show goes on
+        except RuntimeError as error:  # no memory for a thread, or too many: the show continues
             self._over = True
             self._failed(error)
 
@@ -123,7 +123,7 @@ class Outbox:
             self._free = list(range(self._count))
             self._slots = slots
             self._work(self._pictures())
-        except Exception as error:  # whatever it meets, the show goes on
+        except Exception as error:  # whatever it meets, the show continues
             self._over = True
             self._failed(error)
         finally:

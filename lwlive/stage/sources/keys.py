@@ -87,6 +87,6 @@ def code(key: int, place: int, letter: str) -> int:
 
 
 def keys_table() -> str:
-    """The keys as a Markdown table, for the README."""
+    """The keys as a Markdown table, for lwlive/stage/README.md."""
     rows = [f"| {key.label} | {key.help} |" for key in KEYS]
     return "\n".join(["| key | what it does |", "|---|---|", *rows])

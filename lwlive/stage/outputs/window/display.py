@@ -195,7 +195,7 @@ class Display:
         return self._refresh.hz
 
     def _forget(self) -> None:
-        """Drop what lives in the GPU's memory; all of it is made anew when next needed."""
+        """Drop what lives in the GPU's memory; all of it is made again when next needed."""
         self._textures: dict[str, video.Texture] = {}
         self._words = paint.Words(self._renderer, self._clock)
 
@@ -345,7 +345,7 @@ class Display:
 
     @contextmanager
     def _drawing(self) -> Iterator[None]:
-        """What the graphics driver cannot draw just now is said once, and the show goes on."""
+        """What the graphics driver cannot draw just now is said once, and the show continues."""
         try:
             yield
             self._failing = False
@@ -379,7 +379,7 @@ class Display:
         return round(255 * part)
 
     def _upload(self, name: str, pixels: npt.NDArray[np.uint8]) -> video.Texture:
-        """The pixels in a texture that is made once per size and written anew each time."""
+        """The pixels in a texture that is made once per size and written again each time."""
         height, width = pixels.shape[:2]
         texture = self._textures.get(name)
         if texture is None or (texture.width, texture.height) != (width, height):

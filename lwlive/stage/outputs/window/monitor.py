@@ -30,8 +30,8 @@ class Area(NamedTuple):
 class Refresh:
     """The monitor's refresh rate, measured: how long one picture after the other takes to show.
 
-    It is told by pictures that are shown without a pause between them. Where they do not wait for
-    the monitor, as on a virtual screen or with vsync switched off in the driver, there is none.
+    It is measured on pictures that are shown without a pause between them. Where they do not wait
+    for the monitor, as on a virtual screen or with vsync off in the driver, there is none.
     SDL imitates vsync in whole milliseconds where a driver has none, so 60 Hz come as 62.5.
     """
 

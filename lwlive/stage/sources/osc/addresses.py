@@ -93,6 +93,15 @@ def describe() -> str:
     )
 
 
+def addresses_table() -> str:
+    """The addresses as a Markdown table, for lwlive/stage/README.md."""
+    lines = ["| address | type tags | accepts | meaning |", "|---|---|---|---|"]
+    for row in addresses():
+        meaning = row.help.replace("|", "\\|").replace("<", "&lt;")
+        lines.append(f"| `{row.address}` | {row.tags} | {row.accepts} | {meaning} |")
+    return "\n".join(lines)
+
+
 def heard(row: Row, values: Sequence[Argument]) -> tuple[Command | None, bool]:
     """What a message asks for, and whether it had values that do not count. Raises ControlError.
 

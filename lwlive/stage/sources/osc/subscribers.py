@@ -1,4 +1,4 @@
-"""Subscribers: who is told how a show stands over OSC, how often, and what each knows already.
+"""Subscribers: who hears over OSC how a show stands, how often, and what each knows already.
 
 Used by the stage's main thread alone; time is passed in, and packets are sent by whoever is given.
 """
@@ -64,7 +64,7 @@ class Subscribers:
                 subscriber.told[name] = value
 
     def contested(self, name: str) -> None:
-        """Somebody's value gave way to another's within a tick, so all are told what stands."""
+        """Somebody's value gave way to another's within a tick, so all hear what stands."""
         for subscriber in self._all.values():
             subscriber.told.pop(name, None)
 
