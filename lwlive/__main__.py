@@ -13,11 +13,11 @@ def main() -> int:
     plain = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if plain:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from lwlive import arguments, cli  # noqa: F401 - what every command needs, the slowest first
+    from lwlive.cli import arguments, commands, perform  # noqa: F401 - what a show needs first
 
     if plain:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    return cli.main()
+    return commands.main()
 
 
 if __name__ == "__main__":

@@ -36,11 +36,13 @@ class Spec:
     stage: bool = False  # the stage's own: the engine need not know
     flag: bool = True  # offered on the command line under its own name
     render: bool = True  # has a meaning where frames are written to disk, without a show
-    offline: tuple[float, float] | None = None  # range there, where it is not low..high
+    render_range: tuple[float, float] | None = None  # range there, where it is not low..high
 
-    def checked(self, value: object, offline: bool = False) -> Any:
+    def checked(self, value: object, render: bool = False) -> Any:
         """The value as this parameter's type. Raises ControlError with a sentence otherwise."""
-        low, high = (self.offline or (self.low, self.high)) if offline else (self.low, self.high)
+        low, high = (
+            (self.render_range or (self.low, self.high)) if render else (self.low, self.high)
+        )
         if self.kind is str:
             if isinstance(value, str) and len(value) <= high and _is_unicode(value):
                 if trouble := mix.trouble(value):
@@ -55,15 +57,17 @@ class Spec:
             and (self.kind is float or value == int(value))
         ):
             return self.kind(value)
-        raise ControlError(f"{self.name} takes {self.expected(offline)}, not {_short(value)}")
+        raise ControlError(f"{self.name} takes {self.expected(render)}, not {_short(value)}")
 
-    def expected(self, offline: bool = False) -> str:
+    def expected(self, render: bool = False) -> str:
         """What it accepts, in words: 'a number from 0 to 4 keyframes/s'."""
         if self.kind is str:
             return f"text of up to {self.high:g} characters"
         if self.kind is bool:
             return "on or off (true or false, 1 or 0)"
-        low, high = (self.offline or (self.low, self.high)) if offline else (self.low, self.high)
+        low, high = (
+            (self.render_range or (self.low, self.high)) if render else (self.low, self.high)
+        )
         noun = "a whole number" if self.kind is int else "a number"
         span = f"of {low:g} or more" if high > 2**53 else f"from {low:g} to {high:g}"
         return f"{noun} {span}{' ' + self.unit if self.unit else ''}"
@@ -132,7 +136,7 @@ class Params:
         step=0.5,
         glide=2.0,
     )
-    steps: int | None = _row(None, "denoising steps a frame", low=1, high=8, offline=(1, 1000))
+    steps: int | None = _row(None, "denoising steps a frame", low=1, high=8, render_range=(1, 1000))
     seed: int = _row(
         1337,
         "bends towards this seed; keyframes follow from it",

@@ -57,11 +57,11 @@ def load_film(path: Path) -> tuple[dict[str, object], list[dict[str, Any]]]:
     for keyframe in keyframes:
         if isinstance(keyframe.get("picture"), str):
             keyframe["picture"] = path.parent / keyframe["picture"]
-    return _values(path, found, log.warning, offline=True), keyframes
+    return _values(path, found, log.warning, render=True), keyframes
 
 
 def _values(
-    path: Path, found: dict[str, object], say: Callable[[str], object], offline: bool = False
+    path: Path, found: dict[str, object], say: Callable[[str], object], render: bool = False
 ) -> dict[str, object]:
     values, room = {}, []
     for key, value in found.items():
@@ -75,7 +75,7 @@ def _values(
             room.append(key)
             continue
         try:
-            values[key] = SPECS[key].checked(value, offline)
+            values[key] = SPECS[key].checked(value, render)
         except ControlError as error:
             raise PresetError(f"{path}: {error}") from None
     if room:

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from lwlive.link import Turn
+from lwlive.messages import Turn
 
 SHARED = Path("/dev/shm")  # where Linux keeps shared memory; elsewhere it needs no folder
 AHEAD_S = 0.6  # seconds of frames kept ready, against whatever else the machine has to do

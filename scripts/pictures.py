@@ -21,14 +21,15 @@ from PIL import Image
 
 from lwlive import preset
 from lwlive.checkpoint import folder_of, own_values
+from lwlive.cli import render
+from lwlive.engine.eager import Eager
 from lwlive.engine.keyframe import Cond
-from lwlive.engine.model import Eager, load
+from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
 from lwlive.engine.prompt import Conds
 from lwlive.engine.sampler import Sampler
 from lwlive.engine.walk import Walk, begin
 from lwlive.params import Params, Snapshot
-from lwlive.render import command
 from lwlive.ring import Pixels
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -125,7 +126,7 @@ def rendered(folder: Path, name: str, *more: str) -> None:
     """Run the README's `lwlive render` of this name, with files in the folder."""
     words = told(name)
     words = [str(folder / word) if word.endswith(".jpg") else word for word in words]
-    if command.main([*words, "--folder", str(folder), "--output", "frames", *more]):
+    if render.main([*words, "--folder", str(folder), "--output", "frames", *more]):
         sys.exit(f"the README's render of {name} fails")
 
 

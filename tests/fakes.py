@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lwlive.controls import Command
-from lwlive.link import Heard, Running
+from lwlive.messages import Heard, Running
 from lwlive.params import Params, Snapshot
 from lwlive.ring import Frame, Pixels, Ring
 from lwlive.stage.parts import Arrived, Source

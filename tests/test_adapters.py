@@ -12,9 +12,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lwlive.checkpoint import Additions, ModelError
-from lwlive.engine.layers import spellings
-from lwlive.engine.lora import fuse
-from lwlive.engine.model import Eager, load
+from lwlive.engine.adapters.layers import spellings
+from lwlive.engine.adapters.lora import fuse
+from lwlive.engine.eager import Eager
+from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -10,7 +10,7 @@ import pytest
 import tiny
 import torch
 
-from lwlive.engine.model import load
+from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "bench.py"

@@ -21,11 +21,12 @@ from fakes import FakeRecorder, FakeSupply
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lwlive import __version__, arguments, cli, flags, showfile
+from lwlive import __version__
 from lwlive.checkpoint import ModelError, folder_of, own_values, size_of
+from lwlive.cli import arguments, commands, flags, perform, showfile
 from lwlive.config import PARTS, Config
 from lwlive.params import SPECS, ControlError, Params
-from lwlive.stage import takes
+from lwlive.stage.outputs import takes
 from lwlive.stage.rig import lone
 from lwlive.stage.supply import EngineFailure, Shown
 
@@ -49,13 +50,15 @@ class Hall:
 
         self.recorders = Recorder.made
         monkeypatch.setattr(takes, "Recorder", Recorder)
-        monkeypatch.setattr(cli, "_supply", lambda *_: self.supply)
+        monkeypatch.setattr(perform, "_supply", lambda *_: self.supply)
         monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
         monkeypatch.chdir(model.parent)
 
     def perform(self, *words: str) -> int:
         """Run `lwlive` with these flags; OSC on a free port unless they say otherwise."""
-        return cli.main(["--model", str(self.model), "--fps", "240", "--osc-port", "0", *words])
+        return commands.main(
+            ["--model", str(self.model), "--fps", "240", "--osc-port", "0", *words]
+        )
 
 
 @pytest.fixture
@@ -189,7 +192,7 @@ def test_variables_of_the_users_shell_change_nothing(monkeypatch: pytest.MonkeyP
 def test_what_is_wrong_is_one_sentence_and_exit_code_one(
     words: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(words) == 1
+    assert commands.main(words) == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
@@ -214,7 +217,7 @@ def test_what_is_wrong_is_one_sentence_and_exit_code_one(
 def test_lists_are_printed_and_nothing_is_started(
     word: str, holds: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main([word]) == 0
+    assert commands.main([word]) == 0
     out, err = capsys.readouterr()
     assert all(text in out for text in holds)
     assert err == ""
@@ -224,7 +227,7 @@ def test_only_the_presets_that_have_a_key_are_listed_with_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("lwlive.preset.bundled", lambda: [Path(f"p{i}.toml") for i in range(11)])
-    cli.main(["presets"])
+    commands.main(["presets"])
     rows = capsys.readouterr().out.splitlines()[1:]
     assert [row[0] for row in rows] == [*"123456789", " ", " "]
     assert [row[3:] for row in rows] == [f"p{i}" for i in range(11)]
@@ -232,7 +235,7 @@ def test_only_the_presets_that_have_a_key_are_listed_with_one(
 
 def test_help_has_every_flag_with_its_range_and_default(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        cli.main(["--help"])
+        commands.main(["--help"])
     assert ended.value.code == 0
     said = capsys.readouterr().out
     text = " ".join(said.split())
@@ -251,12 +254,12 @@ def test_help_has_every_flag_with_its_range_and_default(capsys: pytest.CaptureFi
     assert heads == [arguments.SHOWN, *(part.title for part in PARTS), arguments.FILE]
 
 
-@pytest.mark.parametrize("words", [*cli.COMMANDS, "models pull", "models build", ""])
+@pytest.mark.parametrize("words", [*commands.COMMANDS, "models pull", "models build", ""])
 def test_every_command_can_be_asked_for_help(
     words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        cli.main([*words.split(), "--help"])
+        commands.main([*words.split(), "--help"])
     assert ended.value.code == 0
     out, err = capsys.readouterr()
     assert out.startswith(f"Usage: {' '.join(['lwlive', *words.split()])}")
@@ -322,7 +325,7 @@ def test_a_checkpoints_own_values_follow_from_its_files(model: Path) -> None:
 
 
 def test_a_missing_model_is_one_sentence(caplog: pytest.LogCaptureFixture) -> None:
-    assert cli.main(["--model", "nowhere"]) == 1
+    assert commands.main(["--model", "nowhere"]) == 1
     assert len(caplog.messages) == 1
     assert caplog.messages[0].startswith("'nowhere' is not a model")
 
@@ -353,8 +356,8 @@ def test_with_no_screen_it_says_so_and_runs_headless(
 def test_a_headless_show_that_nobody_would_see_is_recorded_for_half_a_minute(
     hall: Hall, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert cli.LONE_S == 30
-    monkeypatch.setattr(cli, "LONE_S", 0.1)
+    assert perform.LONE_S == 30
+    monkeypatch.setattr(perform, "LONE_S", 0.1)
     assert hall.perform("--headless", "--stats", "s.json") == 0
     (recorder,) = hall.recorders
     assert recorder.path.suffix == ".mp4"
@@ -396,7 +399,7 @@ def test_what_an_earlier_show_recorded_is_not_written_over(
 def test_a_recording_that_cannot_be_written_is_told_and_the_show_goes_on(
     hall: Hall, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lwlive.stage.recorder import Recorder
+    from lwlive.stage.outputs.recorder import Recorder
 
     monkeypatch.setattr(takes, "Recorder", Recorder)
     words = ("--headless", "--duration", "0.05", "--record", "nowhere/a.mp4", "--stats", "s.json")
@@ -448,7 +451,7 @@ def test_ctrl_c_before_the_show_leaves_no_traceback(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_osc", interrupt)
+    monkeypatch.setattr(perform, "_osc", interrupt)
     assert hall.perform("--headless", "--duration", "1") == 130
     assert hall.supply.closed
 
@@ -472,8 +475,8 @@ def test_as_a_program_of_its_own_it_answers_the_same() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system tells it less exactly")
 def test_the_age_of_a_process_is_told_to_a_tenth_of_a_second() -> None:
-    code = "import time; began = time.time(); time.sleep(0.5); from lwlive import cli; "
-    code += "print(began, time.time(), cli._age_s(), time.time())"
+    code = "import time; began = time.time(); time.sleep(0.5); from lwlive.cli import perform; "
+    code += "print(began, time.time(), perform._age_s(), time.time())"
     start = time.time()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     began, before, age, after = map(float, done.stdout.split())
@@ -494,7 +497,7 @@ def test_statistics_that_cannot_be_written_are_told_by_their_flag(
 def test_the_printed_file_loads_back_unchanged(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["config"]) == 0
+    assert commands.main(["config"]) == 0
     printed = capsys.readouterr().out
     path = tmp_path / "show.toml"
     path.write_text(printed, "utf-8")
@@ -582,7 +585,7 @@ def test_what_is_wrong_in_a_file_is_one_sentence_with_the_file_and_the_key(
 ) -> None:
     path = tmp_path / "s.toml"
     path.write_text(text, "utf-8")
-    assert cli.main(["--config", str(path)]) == 1
+    assert commands.main(["--config", str(path)]) == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
@@ -596,11 +599,11 @@ def test_a_file_that_is_not_text_or_never_ends_is_one_sentence(
 ) -> None:
     path = tmp_path / "s.toml"
     path.write_bytes(b"\xff\xfe\x00")
-    assert cli.main(["--config", str(path)]) == 1
+    assert commands.main(["--config", str(path)]) == 1
     assert "is not text in UTF-8" in capsys.readouterr().err
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "f.toml")
-        assert cli.main(["--config", str(tmp_path / "f.toml")]) == 1
+        assert commands.main(["--config", str(tmp_path / "f.toml")]) == 1
         assert "is not a file" in capsys.readouterr().err
 
 
@@ -609,7 +612,7 @@ def test_the_show_does_not_write_over_its_own_file(
 ) -> None:
     path = tmp_path / "s.toml"
     path.write_text("[show]\nfps = 30\n")
-    assert cli.main(["--config", str(path), "--stats", str(path)]) == 1
+    assert commands.main(["--config", str(path), "--stats", str(path)]) == 1
     assert "--config and --stats are the same file" in capsys.readouterr().err
     assert path.read_text() == "[show]\nfps = 30\n"
 
@@ -648,7 +651,7 @@ def test_no_value_of_any_flag_is_a_traceback(
         said = [*caplog.messages, *err.splitlines()]
         assert code == 0 or said, f"{words}: it failed and said nothing"
         assert all(len(line) < 1000 for line in said), words
-    assert kind_of(name) is bool or cli.main([flag(name)]) == 1
+    assert kind_of(name) is bool or commands.main([flag(name)]) == 1
 
 
 def kind_of(name: str) -> type:

@@ -22,7 +22,8 @@ from transformers import CLIPTextModelWithProjection
 from lwlive import hub
 from lwlive.checkpoint import ModelError, own_values
 from lwlive.engine.convert import ZERO_SNR, beside, convert, told
-from lwlive.engine.model import Eager, load
+from lwlive.engine.eager import Eager
+from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
 
 pytestmark = pytest.mark.filterwarnings("ignore")

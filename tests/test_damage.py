@@ -18,7 +18,9 @@ from safetensors.torch import load_file, save_file
 from lwlive import hub
 from lwlive.checkpoint import Additions, ModelError, size_of
 from lwlive.config import Config
-from lwlive.engine.model import PLAIN, Eager, LastGood, load
+from lwlive.engine.eager import Eager
+from lwlive.engine.lastgood import LastGood
+from lwlive.engine.load import PLAIN, load
 from lwlive.engine.networks import Kind
 from lwlive.engine.schedule import ScheduleError
 

@@ -25,8 +25,9 @@ from numpy.typing import ArrayLike
 from lwlive.controls import Command, Controls, Fire, Nudge, Recall, Toggle
 from lwlive.params import SPECS, TRIGGERS, Params
 from lwlive.ring import Pixels
-from lwlive.stage import hud
-from lwlive.stage.display import (
+from lwlive.stage.master import dimmed
+from lwlive.stage.outputs.window import hud
+from lwlive.stage.outputs.window.display import (
     Display,
     Fit,
     NoMonitor,
@@ -35,9 +36,8 @@ from lwlive.stage.display import (
     placements,
     start_size,
 )
-from lwlive.stage.keys import FULLSCREEN, KEYS, LIST, QUIT, keys_table
-from lwlive.stage.master import dimmed
-from lwlive.stage.monitor import Refresh
+from lwlive.stage.outputs.window.monitor import Refresh
+from lwlive.stage.sources.keys import FULLSCREEN, KEYS, LIST, QUIT, keys_table
 from lwlive.stage.status import Status
 
 SIDE = st.integers(1, 3000)
@@ -610,7 +610,7 @@ def test_another_pygame_is_a_sentence_that_says_how_to_mend_it(tmp_path: Path, p
     (tmp_path / "pygame").mkdir()
     (tmp_path / "pygame" / "__init__.py").write_text(pygame)
     root = Path(__file__).resolve().parent.parent
-    code = "import sys; from lwlive import cli; cli._told(['--duration', '1'])"
+    code = "import sys; from lwlive.cli import commands; commands._told(['--duration', '1'])"
     child = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"},

@@ -22,11 +22,12 @@ from PIL import ImageGrab
 from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
 
-from lwlive.engine.builder import Builder
-from lwlive.engine.model import Eager, load
+from lwlive.engine.compiled.build import Build
+from lwlive.engine.compiled.child import Builder
+from lwlive.engine.compiled.package import Packaged
+from lwlive.engine.eager import Eager
+from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
-from lwlive.engine.packaged import Packaged
-from lwlive.engine.packages import Build
 from lwlive.params import SPECS
 
 # One after another: two shows beside each other would need four cores.
@@ -309,7 +310,7 @@ def test_the_first_show_compiles_and_the_next_one_is_compiled_from_its_first_pic
         running = Running(checkpoint, cache, tmp_path, "--batch", "2", "--duration", "1500")
         running.wait(lambda told: told.get("engine") == "compiled" and told.get("fps", 0) > 0)
         children = psutil.Process(running.process.pid).children(recursive=True)
-        assert not any("lwlive.engine.packages" in child.cmdline() for child in children)
+        assert not any("lwlive.engine.compiled.build" in child.cmdline() for child in children)
         stats = running.end()
     finally:
         running.process.kill()

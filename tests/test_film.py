@@ -22,9 +22,10 @@ from PIL import Image
 
 from lwlive import hub
 from lwlive.checkpoint import ModelError
+from lwlive.cli import render
 from lwlive.engine.keyframe import Cond, Keyframe, noise_of
 from lwlive.movie import SOUND_RATE, unhurried, write_movie
-from lwlive.render import command, sound
+from lwlive.render import sound
 from lwlive.render.plan import Plan
 from lwlive.render.studio import Studio
 
@@ -52,7 +53,7 @@ class Room:
 
     def render(self, text: str, **more: Any) -> int:
         """Run the command."""
-        return command.main(self.words(text, **more))
+        return render.main(self.words(text, **more))
 
     def frames(self, name: str) -> list[np.ndarray]:
         """Frames on disk."""
@@ -65,7 +66,7 @@ class Room:
 
     def studio(self, text: str, **more: Any) -> Studio:
         """The studio of a command line."""
-        return Studio(command.parse(self.words(text, **more))[0])
+        return Studio(render.parse(self.words(text, **more))[0])
 
 
 @pytest.fixture
@@ -190,7 +191,7 @@ def test_a_model_is_found_by_the_names_that_a_show_takes(
     monkeypatch.setattr(hub, "cached", {"stabilityai/sd-turbo": room.model}.get)
     walk = ["--offline", "--folder", str(room.folder), "--max-frames", "2", "--size", "64"]
     for model in ("sd-turbo", "stabilityai/sd-turbo"):
-        assert command.main([*walk, "--model", model, "--name", "turbo", "--overwrite"]) == 0
+        assert render.main([*walk, "--model", model, "--name", "turbo", "--overwrite"]) == 0
     assert room.render("--name own --max-frames 2 --size 64") == 0
     for ours, theirs in zip(room.frames("turbo"), room.frames("own"), strict=True):
         assert (ours == theirs).all()
@@ -198,7 +199,7 @@ def test_a_model_is_found_by_the_names_that_a_show_takes(
         ("sdxl-turbo", "fetch it with `lwlive models pull sdxl-turbo`"),
         ("nowhere.safetensors", "there is no file nowhere.safetensors"),
     ):
-        assert command.main([*walk, "--model", model]) == 1
+        assert render.main([*walk, "--model", model]) == 1
         assert sentence in caplog.text
 
 
@@ -322,7 +323,7 @@ def test_a_picture_is_hit_within_the_autoencoders_own_error(room: Room, schedule
         f"--prompt a --picture {file} --prompt c --depth 0.5 --steps 6 --num-steps 8 "
         f"--scheduler {scheduler}"
     )
-    from lwlive.engine.encoder import encoded
+    from lwlive.engine.latents import encoded
     from lwlive.render import picture
 
     clean = encoded(studio.model.modules, picture.read(file, (64, 64)))

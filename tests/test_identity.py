@@ -17,8 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lwlive import files
+from lwlive.cli import render
 from lwlive.movie import Movie
-from lwlive.render import command, work
+from lwlive.render import work
 from lwlive.render.frames import open_folder, place_of
 from lwlive.render.identity import differences
 from lwlive.render.picture import written
@@ -35,7 +36,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def settings_of(model: Path, *more: str) -> Settings:
     """Settings as the command line makes them."""
     words = ["--model", str(model), "--max-frames", "4", "--num-steps", "4", *more]
-    return command.parse(words)[0]
+    return render.parse(words)[0]
 
 
 def stored(settings: Settings) -> dict[str, Any]:
@@ -68,7 +69,7 @@ def test_another_torch_and_processor_are_the_same_render(
 ) -> None:
     one = stored(settings_of(model))
     monkeypatch.setattr("torch.__version__", "99.0")
-    monkeypatch.setattr("lwlive.engine.packages._processor", lambda _: "another one")
+    monkeypatch.setattr("lwlive.engine.compiled.build._processor", lambda _: "another one")
     assert differences(one, stored(settings_of(model))) == []
 
 
@@ -156,7 +157,7 @@ class Room:
 
     def render(self, *more: str) -> int:
         """Run the command."""
-        return command.main([*self.base, *more])
+        return render.main([*self.base, *more])
 
     def bytes(self) -> dict[str, bytes]:
         """Frame files."""
@@ -225,10 +226,10 @@ def test_a_name_too_long_is_refused_before_any_frame_is_made(
 ) -> None:
     monkeypatch.setattr(work, "run", lambda _: pytest.fail("it has begun"))
     for name in ("x" * 248, "ä" * 124, "x" * 255, "x" * 4000):
-        assert command.main([*room.base, "--name", name]) == 1
+        assert render.main([*room.base, "--name", name]) == 1
         assert "too many for the files" in caplog.messages[-1]
     for name in (".", "..", "/"):
-        assert command.main([*room.base, "--name", name]) == 1
+        assert render.main([*room.base, "--name", name]) == 1
         assert "no new folder" in caplog.messages[-1]
     assert list(room.folder.iterdir()) == []
 
@@ -249,8 +250,8 @@ LIMITED = """
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
-from lwlive.render import command
-sys.exit(command.main(sys.argv[2:]))
+from lwlive.cli import render
+sys.exit(render.main(sys.argv[2:]))
 """
 
 

@@ -15,16 +15,18 @@ from PIL import Image
 from simulated import Machine
 from test_time import Storm
 
+from lwlive.cli import render
 from lwlive.config import Config
 from lwlive.controls import Fire
-from lwlive.engine.model import Eager, load
+from lwlive.engine.eager import Eager
+from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
 from lwlive.params import ControlError
-from lwlive.render import command, journal
+from lwlive.render import performance
 from lwlive.render.settings import RenderError
 from lwlive.ring import Frame, Pixels, Ring
-from lwlive.stage.journal import Journal
 from lwlive.stage.master import Master, dimmed
+from lwlive.stage.outputs.journal import Journal
 from lwlive.stage.supply import Shown
 
 FPS = 30.0
@@ -104,7 +106,7 @@ class Performance:
 def rendered(performance: Performance, folder: Path, *more: str) -> list[np.ndarray]:
     """The performance's frames, rendered from its journal."""
     words = ["--journal", str(performance.file), "--folder", str(folder), "--name", "again"]
-    assert command.main([*words, "--format", "png", "--output", "frames", *more]) == 0
+    assert render.main([*words, "--format", "png", "--output", "frames", *more]) == 0
     return [np.asarray(Image.open(path)) for path in sorted((folder / "again").glob("*.png"))]
 
 
@@ -157,7 +159,7 @@ def test_a_storm_on_a_busy_machine_comes_out_as_it_was_shown(
     show.play(round(8 * FPS))
     show.end()
     assert max(gaps(show, tmp_path)) <= 2
-    turns = [change.turn for change in journal.read(show.file).changes.values() if change.turn]
+    turns = [change.turn for change in performance.read(show.file).changes.values() if change.turn]
     assert any(turn.free for turn in turns)
     if frame_s > 0.03:
         assert any(turn.joined for turn in turns)
@@ -174,7 +176,7 @@ def test_a_lost_engine_is_in_the_journal(model: Path, tmp_path: Path) -> None:
     show.play(10)
     show.end()
     assert max(gaps(show, tmp_path)) <= 2
-    changes = journal.read(show.file).changes
+    changes = performance.read(show.file).changes
     begins = [tick for tick, change in changes.items() if change.begin is not None]
     assert begins[0] == 0
     assert lost_at <= begins[1] <= lost_at + 2
@@ -199,7 +201,7 @@ def test_pictures_that_were_mixed_or_not_paced_come_out_as_they_were(
     assert {True, False} == set(between)
     assert between[-10:] == [False] * 10
     assert max(gaps(show, tmp_path)) <= 2
-    turns = [change.turn for change in journal.read(show.file).changes.values()]
+    turns = [change.turn for change in performance.read(show.file).changes.values()]
     assert {True, False} == {turn.paced for turn in turns if turn is not None}
 
 
@@ -208,11 +210,11 @@ def test_a_performance_is_rendered_with_what_it_was_shown_with(model: Path, tmp_
     show.play(5)
     show.end()
     words = ["--journal", str(show.file)]
-    settings, _ = command.parse(words)
+    settings, _ = render.parse(words)
     assert (settings.scheduler, settings.decoder, settings.again) == ("euler", "tiny", True)
-    settings, _ = command.parse([*words, "--decoder", "full"])
+    settings, _ = render.parse([*words, "--decoder", "full"])
     assert (settings.scheduler, settings.decoder, settings.again) == ("euler", "full", False)
-    settings, _ = command.parse([*words, "--model", "ember"])
+    settings, _ = render.parse([*words, "--model", "ember"])
     assert (settings.scheduler, settings.decoder, settings.again) == (None, "full", False)
 
 
@@ -231,15 +233,15 @@ def test_a_journal_cut_short_is_good_up_to_its_last_whole_line(model: Path, tmp_
     show = perform(model, tmp_path / "j.jsonl")
     show.end()
     text = show.file.read_bytes()
-    whole = journal.read(show.file)
+    whole = performance.read(show.file)
     assert whole.ticks == len(show.pictures)
     for size in range(0, len(text), 37):
         show.file.write_bytes(text[:size])
         if b'"begin"' not in text[:size].rpartition(b"\n")[0]:
             with pytest.raises(RenderError):
-                journal.read(show.file)
+                performance.read(show.file)
             continue
-        part = journal.read(show.file)
+        part = performance.read(show.file)
         assert part.ticks <= whole.ticks
         assert part.changes.items() <= whole.changes.items() or part.ticks < whole.ticks
 
@@ -251,7 +253,7 @@ def test_a_journal_cut_short_is_good_up_to_its_last_whole_line(model: Path, tmp_
 def test_what_is_no_journal_gets_a_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "j").write_text(text)
     with pytest.raises(RenderError, match="j "):
-        journal.read(tmp_path / "j")
+        performance.read(tmp_path / "j")
 
 
 HEAD = {"config": {"fps": 30}, "size": [8, 8]}
@@ -340,7 +342,7 @@ def test_a_hostile_journal_gets_a_sentence_quickly(tmp_path: Path, text: str, wh
     (tmp_path / "j").write_text(f"{text}\n")
     started = time.process_time()
     with pytest.raises(RenderError, match=f"j is no journal of lwlive: {where}: ") as caught:
-        journal.read(tmp_path / "j")
+        performance.read(tmp_path / "j")
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 400 + len(str(tmp_path))
     assert time.process_time() - started < 2
@@ -362,12 +364,12 @@ def test_any_line_is_taken_or_told(
     whole = [HEAD, FIRST, *({"tick": 0, **line} for line in lines)]
     path.write_bytes("".join(json.dumps(line) + "\n" for line in whole).encode() + end)
     try:
-        played = journal.read(path)
+        played = performance.read(path)
     except RenderError as error:
         sentence = str(error)
     else:
         sentence = f"{path} has {played.ticks} pictures"
-        assert 1 <= played.ticks <= journal.MOST
+        assert 1 <= played.ticks <= performance.MOST
     assert str(path) in sentence
     assert "\n" not in sentence
 
@@ -377,13 +379,13 @@ def test_a_journal_of_another_version_is_told_apart(tmp_path: Path, format_of: o
     head = {"lwlive": "0.0.9", "journal": format_of, **HEAD}
     (tmp_path / "j").write_text(f"{json.dumps(head)}\n{json.dumps(FIRST)}\n")
     with pytest.raises(RenderError, match=r"written by another version of lwlive .*0\.0\.9"):
-        journal.read(tmp_path / "j")
+        performance.read(tmp_path / "j")
 
 
 def test_what_is_no_file_is_no_journal(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(RenderError, match=str(path)):
-            journal.read(path)
+            performance.read(path)
 
 
 def test_a_journal_holds_only_what_parameters_take(tmp_path: Path) -> None:
@@ -391,7 +393,7 @@ def test_a_journal_holds_only_what_parameters_take(tmp_path: Path) -> None:
     line = {"tick": 0, "at": 0, "begin": 0.0, "nexts": 0, "params": {"speed": 99}}
     (tmp_path / "j").write_text(json.dumps(head) + "\n" + json.dumps(line) + "\n")
     with pytest.raises(RenderError, match="speed takes a number from 0 to 4"):
-        journal.read(tmp_path / "j")
+        performance.read(tmp_path / "j")
 
 
 def test_a_journal_that_cannot_be_written_is_told_at_once(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import pytest
 from simulated import Machine
 
 from lwlive.controls import Set
-from lwlive.engine.loop import LATENCY_S, batch_for
-from lwlive.engine.measure import a_frame
+from lwlive.engine.governor import LATENCY_S, batch_for
+from lwlive.engine.tuning.measure import a_frame
 
 FPS = 30.0
 FRAME_S = 1 / 35  # of a machine that samples 35 frames a second, whatever the batch

@@ -15,16 +15,16 @@ from test_producer import FakeModel, Timer
 
 from lwlive.checkpoint import ModelError
 from lwlive.config import Config
-from lwlive.engine import measure as module
-from lwlive.engine import ready
-from lwlive.engine.alive import Alive
-from lwlive.engine.measure import Measured, guess, measure, recall, remember
-from lwlive.engine.model import PLAIN, NotFinite, load
+from lwlive.engine.heartbeat import Alive
+from lwlive.engine.load import PLAIN, NotFinite, load
 from lwlive.engine.networks import Kind
-from lwlive.engine.pieces import MOST_TRIES, Pieces
 from lwlive.engine.process import Engine
 from lwlive.engine.schedule import Schedule, ScheduleError
-from lwlive.link import Note
+from lwlive.engine.tuning import choose
+from lwlive.engine.tuning import measure as module
+from lwlive.engine.tuning.measure import Measured, guess, measure, recall, remember
+from lwlive.engine.tuning.pieces import MOST_TRIES, Pieces
+from lwlive.messages import Note
 from lwlive.params import Params, Snapshot
 
 KIND = Kind("float32", True)
@@ -149,7 +149,7 @@ def test_notes_with_odd_values_are_measured_again_and_said(
     odd: dict[str, Any], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, said = Config(device="cpu"), list[str]()
-    notes = ready._notes(config, folder, PLAIN, (64, 64), tmp_path)
+    notes = choose._notes(config, folder, PLAIN, (64, 64), tmp_path)
     notes.parent.mkdir()
     notes.write_text(json.dumps(SOUND))
     assert recall(notes) is not None
@@ -157,7 +157,7 @@ def test_notes_with_odd_values_are_measured_again_and_said(
     assert recall(notes) is None
     fresh = Measured(KIND, 1, {1: (0.1, 0.1)})
     monkeypatch.setattr(module, "measure", lambda *_: (fresh, None))
-    ready.plan(config, folder, PLAIN, (64, 64), tmp_path, Params(steps=1, guidance=1), said.append)
+    choose.plan(config, folder, PLAIN, (64, 64), tmp_path, Params(steps=1, guidance=1), said.append)
     assert "measured again" in said[0]
     assert recall(notes) == fresh
 
@@ -174,11 +174,11 @@ def test_while_a_room_waits_nothing_is_measured(
 
     def plan(waiting: bool) -> Any:
         more = (PLAIN, (64, 64), tmp_path, params, said.append)
-        return ready.plan(config, folder, *more, waiting=waiting)[0]
+        return choose.plan(config, folder, *more, waiting=waiting)[0]
 
     assert plan(True).kind == guess("cpu").kind
     assert len(said) == 1
-    notes = ready._notes(config, folder, PLAIN, (64, 64), tmp_path)
+    notes = choose._notes(config, folder, PLAIN, (64, 64), tmp_path)
     remember(notes, Measured(KIND, 1, {1: (0.1, 0.1)}, busy=True))
     monkeypatch.setattr(module, "busy", lambda: False)
     assert plan(True).kind == KIND  # though it was busy then and is not now

@@ -18,18 +18,18 @@ from lwlive import logs
 SHOW = """
 import sys
 from fakes import FakeSupply
-from lwlive import cli
+from lwlive.cli import commands, perform
 
 class Talkative(FakeSupply):
     def tick(self, now):
         self.notes.append(f"note {self.ticks}")
         return super().tick(now)
 
-cli._supply = lambda *_: Talkative()
+perform._supply = lambda *_: Talkative()
 flags = ["--headless", "--fps", "120", "--osc-port", "0", "--journal", "j.jsonl"]
 flags += ["--duration", "99"]
 print("ready", flush=True)
-sys.exit(cli.main([*flags, "--model", sys.argv[1], "--stats", "s.json"]))
+sys.exit(commands.main([*flags, "--model", sys.argv[1], "--stats", "s.json"]))
 """
 
 
@@ -209,7 +209,7 @@ def test_ctrl_c_at_any_moment_of_the_start_leaves_no_traceback(tmp_path: Path) -
 import sys
 class Spy:
     def find_spec(self, name, path=None, target=None):
-        if name == "lwlive.arguments":
+        if name == "lwlive.cli.arguments":
             print("here", flush=True)
 sys.meta_path.insert(0, Spy())
 sys.argv[1:] = ["--model", "nowhere", "--headless"]

@@ -16,7 +16,7 @@ from test_producer import FakeModel, Timer
 from lwlive.config import Config
 from lwlive.controls import Command, Controls, Fire, Set
 from lwlive.engine.producer import Producer
-from lwlive.link import Loaded
+from lwlive.messages import Loaded
 from lwlive.params import Params, Snapshot
 from lwlive.ring import Pixels, Ring, slots
 from lwlive.stage.desk import Desk

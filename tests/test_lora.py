@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 from lwlive.checkpoint import Additions, ModelError
-from lwlive.engine.model import Eager, load
+from lwlive.engine.eager import Eager
+from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
 
 pytestmark = pytest.mark.filterwarnings("ignore")

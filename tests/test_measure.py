@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lwlive.checkpoint import ModelError
-from lwlive.engine import measure as module
-from lwlive.engine.loop import BATCH_LOAD, LATENCY_S, batch_for
-from lwlive.engine.measure import BATCHES, Measured, a_frame, measure, recall, remember
-from lwlive.engine.model import Eager, load
+from lwlive.engine.eager import Eager
+from lwlive.engine.governor import BATCH_LOAD, LATENCY_S, batch_for
+from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
+from lwlive.engine.tuning import measure as module
+from lwlive.engine.tuning.measure import BATCHES, Measured, a_frame, measure, recall, remember
 
 SECONDS = st.floats(1e-4, 2.0)
 COSTS = st.fixed_dictionaries({n: st.tuples(SECONDS, SECONDS) for n in BATCHES})

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from lwlive import files, movie
 from lwlive.movie import LIVE, Movie, metadata_of, rate_of, unhurried, write_movie
 from lwlive.ring import Pixels
-from lwlive.stage import recorder as recording
-from lwlive.stage.recorder import Recorder
-from lwlive.stage.takes import Takes
+from lwlive.stage.outputs import recorder as recording
+from lwlive.stage.outputs.recorder import Recorder
+from lwlive.stage.outputs.takes import Takes
 
 X264 = [encoder for encoder in LIVE if encoder.name == "libx264"]
 
@@ -271,7 +271,7 @@ def test_a_show_that_ends_leaves_what_takes_too_long_to_become_ordinary(
         real(self, still)
 
     monkeypatch.setattr(Movie, "made_ordinary", slow)
-    monkeypatch.setattr("lwlive.stage.takes.ORDINARY_S", 0.5)
+    monkeypatch.setattr("lwlive.stage.outputs.takes.ORDINARY_S", 0.5)
     said: list[str] = []
     takes = Takes(tmp_path, tmp_path / "a.mp4", 30, (96, 64), said.append)
     takes._follow(True, 0.0, {})

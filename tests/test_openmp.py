@@ -31,7 +31,7 @@ class Spy:
             print(os.environ.get("GOMP_SPINCOUNT"), os.environ.get("KMP_BLOCKTIME"), flush=True)
             os._exit(0)
 sys.meta_path.insert(0, Spy())
-from lwlive import cli
+from lwlive.cli import commands
 """
 
 
@@ -40,7 +40,7 @@ from lwlive import cli
 )
 def test_it_is_set_before_torch_is_imported(words: list[str], tmp_path: Path) -> None:
     child = subprocess.run(
-        [sys.executable, "-c", f"{PROBE}cli.main({[*words, '--cache', str(tmp_path)]})"],
+        [sys.executable, "-c", f"{PROBE}commands.main({[*words, '--cache', str(tmp_path)]})"],
         env={name: value for name, value in os.environ.items() if name not in CHOSEN},
         cwd=tmp_path,
         capture_output=True,
@@ -53,7 +53,7 @@ def test_it_is_set_before_torch_is_imported(words: list[str], tmp_path: Path) ->
 ENGINE = """
 import os, sys
 
-from lwlive import cli
+from lwlive.cli import perform
 from lwlive.config import Config
 from lwlive.controls import Controls
 from lwlive.params import Params
@@ -63,7 +63,7 @@ def said(order, run):
     print(os.environ.get("GOMP_SPINCOUNT"), os.environ.get("KMP_BLOCKTIME"))
     sys.exit()
 supply.starter = said
-cli._supply(Config(), (64, 64), None, None, None, Controls(Params()), 0.0)
+perform._supply(Config(), (64, 64), None, None, None, Controls(Params()), 0.0)
 """
 
 

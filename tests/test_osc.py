@@ -23,10 +23,10 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 
 from lwlive.controls import Command, Controls, Fire, Move, Recall, Set
 from lwlive.params import SPECS, TRIGGERS, ControlError, Params
-from lwlive.stage.addresses import Row, addresses, describe, heard, port
-from lwlive.stage.osc import Osc
-from lwlive.stage.packet import MAX_ARGUMENTS, MAX_BYTES, MAX_MESSAGES, Foreign, check
-from lwlive.stage.sockets import OscError
+from lwlive.stage.sources.osc.addresses import Row, addresses, describe, heard, port
+from lwlive.stage.sources.osc.packet import MAX_ARGUMENTS, MAX_BYTES, MAX_MESSAGES, Foreign, check
+from lwlive.stage.sources.osc.server import Osc
+from lwlive.stage.sources.osc.sockets import OscError
 
 ROWS = addresses()
 LOOPBACKS = ["127.0.0.1"]
@@ -853,7 +853,7 @@ def test_a_failed_thread_starts_again_with_growing_pauses_and_says_so(
     with Osc("127.0.0.1", 0, [], said.append) as osc:
         port, threads = osc.port, set()
         with monkeypatch.context() as patch:
-            patch.setattr("lwlive.stage.osc.check", broken)
+            patch.setattr("lwlive.stage.sources.osc.server.check", broken)
             for now, pause in ((10.0, 0.0), (10.1, 1.0), (11.2, 5.0)):
                 thread = osc._thread
                 threads.add(thread)
@@ -891,7 +891,7 @@ def test_a_port_that_is_taken_while_osc_is_down_is_tried_again(
             def taken(*_: object) -> None:
                 raise OscError("UDP port is in use by another program")
 
-            patch.setattr("lwlive.stage.osc.opened", taken)
+            patch.setattr("lwlive.stage.sources.osc.server.opened", taken)
             osc.poll(0.0)
             osc.poll(0.1)
         assert ["Network is down" in said[0], "in use" in said[1]] == [True, True]

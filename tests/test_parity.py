@@ -14,7 +14,8 @@ import tiny
 import torch
 from torch import Tensor
 
-from lwlive.engine.model import Eager, load
+from lwlive.engine.eager import Eager
+from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
 from lwlive.engine.sampler import denoise, guided
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lwlive.controls import Controls, Fire, Set
 from lwlive.engine.keyframe import Cond
-from lwlive.engine.model import LastGood
+from lwlive.engine.lastgood import LastGood
 from lwlive.engine.producer import Producer
 from lwlive.engine.sampler import evened
 from lwlive.engine.schedule import Schedule, Step

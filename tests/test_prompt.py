@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from lwlive import mix
 from lwlive.checkpoint import ModelError
-from lwlive.engine.model import Eager, load
+from lwlive.engine.eager import Eager
+from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
 from lwlive.engine.prompt import MORE, STRONGEST, Conds, emphasis, weighted
-from lwlive.engine.tokens import Tokens
+from lwlive.engine.tokenizer import Tokens
 
 FAMILIES = ("sd1", "sd2", "sdxl", "lcm")
 

@@ -9,7 +9,7 @@ import pytest
 
 from lwlive import preset
 from lwlive.params import table
-from lwlive.stage.addresses import addresses, addresses_table
+from lwlive.stage.sources.osc.addresses import addresses, addresses_table
 
 ROOT = Path(__file__).resolve().parent.parent
 FIRST, INSIDE = ROOT / "README.md", ROOT / "lwlive" / "README.md"
@@ -60,7 +60,7 @@ def test_the_parameters_are_those_declared() -> None:
 
 
 def test_the_keys_are_those_declared() -> None:
-    from lwlive.stage.keys import keys_table
+    from lwlive.stage.sources.keys import keys_table
 
     assert between(STAGE, "keys") == keys_table()
 

@@ -14,8 +14,8 @@ import pytest
 
 from lwlive.movie import Encoder, Movie, RecordError, rate_of
 from lwlive.ring import Pixels
-from lwlive.stage import recorder as module
-from lwlive.stage.recorder import Recorder, claimed, free, stamped
+from lwlive.stage.outputs import recorder as module
+from lwlive.stage.outputs.recorder import Recorder, claimed, free, stamped
 
 CLOSE_S, JOIN_S = module._CLOSE_S, module._JOIN_S
 COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (200, 30, 120)]
@@ -221,7 +221,7 @@ CHILD = """
 import sys, time
 from pathlib import Path
 from tests_record import numbered, wait_for
-from lwlive.stage.recorder import Recorder
+from lwlive.stage.outputs.recorder import Recorder
 recorder = Recorder(Path(sys.argv[1]), 30, 96, 64, {})
 for n in range(160):
     recorder.put(numbered(n), n)
@@ -296,7 +296,7 @@ def test_an_encoder_error_ends_the_recording_not_the_show(
 
 
 def test_no_encoder_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lwlive.stage.recorder.LIVE", (Encoder("no_such_encoder"),))
+    monkeypatch.setattr("lwlive.stage.outputs.recorder.LIVE", (Encoder("no_such_encoder"),))
     with (
         Recorder(tmp_path / "a.mp4", 30, 96, 64, {}) as recorder,
         pytest.raises(RecordError, match=r"no H\.264 encoder .*96x64.*no_such_encoder"),
@@ -309,7 +309,7 @@ def test_an_encoder_that_does_not_open_is_passed_over(
 ) -> None:
     last = Encoder("libx264", options={"preset": "veryfast", "tune": "zerolatency"})
     first = Encoder("libx264", options={"preset": "no such preset"})
-    monkeypatch.setattr("lwlive.stage.recorder.LIVE", (first, last))
+    monkeypatch.setattr("lwlive.stage.outputs.recorder.LIVE", (first, last))
     recorder = record(tmp_path / "a.mp4", 3)
     assert (recorder.encoder, recorder.frames) == ("libx264", 3)
 
@@ -355,7 +355,7 @@ def test_no_memory_for_a_recording_is_a_sentence_and_the_show_goes_on(
     def none(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("lwlive.stage.outbox.np.empty", none)
+    monkeypatch.setattr("lwlive.stage.outputs.outbox.np.empty", none)
     with Recorder(tmp_path / "a.mp4", 30, 96, 64, {}) as recorder:
         with pytest.raises(RecordError, match="memory"):
             recorder.wait_open(60)
@@ -405,6 +405,6 @@ def test_a_name_that_is_claimed_overwrites_nothing(tmp_path: Path) -> None:
 
 
 def test_the_module_brings_in_neither_av_nor_torch() -> None:
-    source = "import sys, lwlive.stage.recorder; print({'av', 'torch'} & set(sys.modules))"
+    source = "import sys, lwlive.stage.outputs.recorder; print({'av', 'torch'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
     assert result.stdout.strip() == "set()"

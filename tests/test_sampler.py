@@ -10,7 +10,8 @@ import pytest
 import tiny
 import torch
 
-from lwlive.engine.model import Eager, load
+from lwlive.engine.eager import Eager
+from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
 from lwlive.engine.sampler import Sampler, along, evened
 from lwlive.engine.walk import Walk, begin

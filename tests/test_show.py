@@ -18,21 +18,22 @@ from hypothesis import strategies as st
 from lwlive import preset
 from lwlive.config import Config
 from lwlive.controls import Command, Controls, Fire, Move, Nudge, Recall, Set, Toggle
-from lwlive.link import Loaded, Running
+from lwlive.messages import Loaded, Running
 from lwlive.params import SAMPLED, SPECS, TRIGGERS, Params
 from lwlive.ring import Frame
-from lwlive.stage import desk, takes
+from lwlive.stage import desk
 from lwlive.stage.clock import WallClock
 from lwlive.stage.desk import Desk
 from lwlive.stage.disk import Disk
 from lwlive.stage.figures import LATENCIES, Figures
-from lwlive.stage.keys import FULLSCREEN, KEYS, LIST, QUIT
 from lwlive.stage.master import Master, dimmed
 from lwlive.stage.notices import WAITING, Notices
-from lwlive.stage.outbox import Outbox, Pictures
+from lwlive.stage.outputs import takes
+from lwlive.stage.outputs.outbox import Outbox, Pictures
 from lwlive.stage.parts import Arrived, Output, Picture, Source
 from lwlive.stage.rig import rigged
 from lwlive.stage.show import Show
+from lwlive.stage.sources.keys import FULLSCREEN, KEYS, LIST, QUIT
 from lwlive.stage.status import Status, write_statistics
 from lwlive.stage.supply import EngineFailure, Shown
 

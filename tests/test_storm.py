@@ -9,7 +9,8 @@ import pytest
 from lwlive import preset
 from lwlive.checkpoint import folder_of
 from lwlive.controls import Controls, Fire, Set
-from lwlive.engine.model import Eager, load
+from lwlive.engine.eager import Eager
+from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
 from lwlive.engine.producer import Producer
 from lwlive.params import Params

@@ -13,10 +13,10 @@ import pytest
 from fakes import RUNNING, SPAWN, FakeEngine, FakeEngines, flat
 
 from lwlive.controls import Controls, Set
-from lwlive.link import Doing, Failed, Loaded, Note
+from lwlive.messages import Doing, Failed, Loaded, Note
 from lwlive.params import Params
 from lwlive.ring import Pixels, Ring
-from lwlive.stage.kept import KEPT_S
+from lwlive.stage.standby import KEPT_S
 from lwlive.stage.supply import (
     FREEZE_S,
     LOADING_S,

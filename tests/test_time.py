@@ -8,7 +8,7 @@ import pytest
 from simulated import Machine
 
 from lwlive.controls import Fire, Set
-from lwlive.engine.loop import CATCH_UP
+from lwlive.engine.governor import CATCH_UP
 
 Make = Callable[..., Machine]
 

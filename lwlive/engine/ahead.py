@@ -8,7 +8,7 @@ shown. This file holds no threads and reads no clock: time is that of the ring's
 from collections import deque
 from dataclasses import dataclass
 
-from lwlive.engine.loop import FORGIVEN_S
+from lwlive.engine.governor import FORGIVEN_S
 from lwlive.engine.turn import Made
 from lwlive.ring import AHEAD_S, Ring
 

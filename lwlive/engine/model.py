@@ -1,265 +1,40 @@
-"""Checkpoints: a diffusers folder in, text encoder, denoiser and decoder out.
+"""The model: what the sampler asks of a checkpoint, and what every kind of one answers to."""
 
-What a checkpoint is, is read from its own files. `Modules` holds its networks as plain torch
-modules with static signatures, which eager code calls and `packages.py` compiles ahead; `Eager`
-asks them directly. This file knows nothing of walks, rings or processes.
-"""
+from collections.abc import Sequence
+from typing import Any, Protocol
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-import torch
 from torch import Tensor
 
-from lwlive.checkpoint import (
-    FACTOR,
-    GRID,
-    TEXTS,
-    Additions,
-    ModelError,
-    name_of,
-    own_values,
-    part_of,
-    read_json,
-)
-from lwlive.engine.graphs import filled, records, replayed, to_host
 from lwlive.engine.keyframe import Cond
-from lwlive.engine.lora import fuse
-from lwlive.engine.networks import Decoder, Denoiser, Kind, TextEncoder
-from lwlive.engine.parts import (
-    autoencoder,
-    check_memory,
-    check_numbers,
-    hush,
-    network,
-    scheduler,
-    sentences,
-)
-from lwlive.engine.prompt import Encoder
-from lwlive.engine.schedule import Schedule, read
-from lwlive.engine.tokens import Word
-from lwlive.engine.words import Words, taught
+from lwlive.engine.schedule import Schedule
 from lwlive.ring import Pixels
 
-PLAIN = Additions()
 
+class Model(Protocol):
+    """A checkpoint, ready to be asked. Eager or compiled, they all look like this."""
 
-class LastGood:
-    """Puts the last good picture in the place of each that is not good, and counts those."""
-
-    def __init__(self) -> None:
-        self.replaced = 0
-        self._last: Pixels | None = None
-
-    def __call__(self, parts: Iterable[tuple[Tensor, Tensor]]) -> Pixels:
-        """Pictures [n, H, W, 3] as they can be shown, before the first good one black.
-
-        Each part has some of them and which are good, [n] bool. All are asked for before the
-        first is waited for, so that a device works on while pictures leave it.
-        """
-        leaving = [to_host(pictures, good) for pictures, good in parts]
-        shown = [self._mended(*arrived()) for arrived in leaving]
-        return shown[0] if len(shown) == 1 else np.concatenate(shown)
-
-    def decoded(self, decoder: Any, latents: Tensor, batch: int, rows: int) -> Pixels:
-        """Pictures of clean latents [n, C, H, W], a batch at a time, filled up to so many rows.
-
-        The latents are looked at too: compiled code may make a dark picture of NaN, and call it
-        good.
-        """
-
-        def pictures(part: Tensor) -> tuple[Tensor, Tensor]:
-            found, good = decoder(filled(part, rows))
-            n = len(part)
-            return found[:n], good[:n] & part.isfinite().flatten(1).all(1)
-
-        return self(pictures(part) for part in latents.split(batch))
-
-    def _mended(self, pictures: Tensor, good: Tensor) -> Pixels:
-        found: Pixels = pictures.numpy()
-        sound = good.tolist()
-        if not all(sound):
-            found = found.copy()
-            self.replaced += sound.count(False)
-            for i, fine in enumerate(sound):
-                if not fine:
-                    before = found[i - 1] if i else self._last
-                    found[i] = 0 if before is None else before
-        if self._last is not None or any(sound):
-            self._last = found[-1].copy()
-        return found
-
-
-@dataclass(frozen=True)
-class Modules:
-    """A checkpoint's networks and what is needed to call them."""
-
-    folder: Path
-    text: TextEncoder
-    denoiser: Denoiser
-    decoder: Decoder
-    scheduler: Any
-    shape: tuple[int, int, int]  # latents [C, H, W]
+    name: str
+    shape: tuple[int, int, int]  # latents [C, H/8, W/8]
+    own: dict[str, Any]  # the model's own values of live parameters
     device: str
-    kind: Kind
-    additions: Additions = PLAIN
-    words: tuple[Word, ...] = ()  # that additions bring
-    notes: tuple[str, ...] = ()  # sentences for the person at the desk
-
-
-class NotFinite(ModelError):  # noqa: N818 - what the numbers are
-    """A checkpoint gives NaN with this kind of numbers; another kind may serve."""
-
-
-def load(
-    folder: Path,
-    size: tuple[int, int],
-    device: str,
-    kind: Kind,
-    additions: Additions = PLAIN,
-    doing: Callable[[str], None] = lambda _: None,
-) -> Modules:
-    """Load a checkpoint for pictures of (width, height). Raises ModelError with a sentence.
-
-    doing: hears of each piece before it is loaded.
-    """
-    hush()
-    index = read_json(folder / "model_index.json")
-    words = torch.float32 if device == "cpu" else kind.dtype
-    texts = [part for part in TEXTS if part_of(index, part)[0]]
-    pieces = iter(("scheduler", "unet", "vae", *texts, *(Path(p).name for p, _ in additions.loras)))
-    count = 3 + len(texts) + len(additions.loras)
-
-    def next_piece(number: int) -> None:
-        doing(f"loading {name_of(folder)}: {next(pieces)}, {number} of {count}")
-
-    if device == "cuda":
-        check_memory(folder)
-    next_piece(1)
-    sampler, notes = scheduler(folder, index, additions)
-    next_piece(2)
-    unet = network(folder, index, "unet", dtype=kind.dtype, low_cpu_mem_usage=False)
-    next_piece(3)
-    vae = autoencoder(folder, index, additions.decoder, kind.dtype)
-    clips = {}
-    for number, part in enumerate(texts, 4):
-        next_piece(number)
-        clips[part] = network(folder, index, part, dtype=words)
-    for part, net in {"unet": unet, "vae": vae, **clips}.items():
-        check_numbers(part, net.requires_grad_(False).eval(), folder)
-    known: Words = {}
-    for number, (path, weight) in enumerate(additions.loras, 4 + len(texts)):
-        next_piece(number)
-        brought, said = fuse(Path(path), weight, {"unet": unet, **clips})
-        known, notes = brought | known, notes + said
-    learnt = taught(folder, known, clips)
-    coded = kind
-    if kind.precision == "float16" and vae.config.get("force_upcast"):  # its numbers grow too large
-        coded = replace(kind, precision="float32")
-    unet.to(device, memory_format=kind.layout)
-    vae.to(device, coded.dtype, memory_format=kind.layout)
-    for clip in clips.values():
-        clip.to(device)
-    with sentences("configuration", folder):
-        denoiser, decoder = Denoiser(unet, kind, size), Decoder(vae, coded)
-    made = Modules(
-        folder=folder,
-        text=TextEncoder(list(clips.values())),
-        denoiser=denoiser,
-        decoder=decoder,
-        scheduler=sampler,
-        shape=(vae.config.latent_channels, size[1] // FACTOR, size[0] // FACTOR),
-        device=device,
-        kind=kind,
-        additions=additions,
-        words=learnt,
-        notes=tuple(notes),
-    )
-    _tried(made)
-    return made
-
-
-@torch.inference_mode()
-def _tried(modules: Modules) -> None:
-    """Use a checkpoint once, in the smallest size. Raises ModelError where its parts do not fit."""
-    with sentences("networks do not fit each other; they", modules.folder):
-        encode = Encoder(modules.folder, modules.text, modules.device, modules.words)
-        cond = encode([""])
-        unet, side = modules.denoiser.unet, GRID // FACTOR
-        x = torch.randn(1, unet.config.in_channels, side, side, device=modules.device)
-        one = torch.ones(1, device=modules.device)
-        more = (one,) if modules.denoiser.embedding else ()
-        out = modules.denoiser(x, 500 * one, *cond, *more)
-        _, good = modules.decoder(x[:, : modules.shape[0]])
-    finite = {
-        "text encoder": all(bool(part.isfinite().all()) for part in cond),
-        "unet": bool(out.isfinite().all()),
-        "vae": bool(good.all()),
-    }
-    if bad := [part for part, fine in finite.items() if not fine]:
-        raise NotFinite(
-            f"the checkpoint's {bad[0]} in {modules.folder} gives NaN in {modules.kind.precision}: "
-            "it is damaged, or made for other numbers"
-        )
-
-
-def attending(modules: Modules, way: str) -> Modules:
-    """The same networks, attending another way from now on; the UNet itself is shared."""
-    kind, (_, height, width) = replace(modules.kind, attention=way), modules.shape
-    denoiser = Denoiser(modules.denoiser.unet, kind, (width * FACTOR, height * FACTOR))
-    return replace(modules, kind=kind, denoiser=denoiser)
-
-
-class Eager:
-    """A checkpoint's networks asked directly, any number together."""
-
-    compiled = False
-
-    def __init__(self, modules: Modules, batch: int, eta: float = 0.0) -> None:
-        self.modules, self.batch = modules, batch
-        self.name = name_of(modules.folder)
-        self.shape, self.device = modules.shape, modules.device
-        self.dtype = modules.kind.precision
-        self.own = own_values(modules.folder, modules.additions)
-        self.schedule: Callable[[int, int], Schedule] = cache(
-            lambda steps, begin: read(modules.scheduler, steps, begin, eta)
-        )
-        self.encode = Encoder(modules.folder, modules.text, modules.device, modules.words)
-        self.notes = self.encode.notes
-        self.notes.extend(modules.notes)
-        self.good = LastGood()
-        self._denoiser, self._decoder = (
-            replayed(net, modules.device, self.notes.append)
-            for net in (modules.denoiser, modules.decoder)
-        )
-        self.embeds_guidance = bool(modules.denoiser.embedding)
-        self._rows = batch if records(modules.device) else 1  # fewer are filled up
-
-    @torch.inference_mode()
-    def blank(self) -> Cond:
-        """A batch's conditioning, of no prompt and guidance 1: to measure or compile with."""
-        cond = tuple(part.clone() for part in self.encode([""] * self.batch))
-        one = torch.ones(self.batch, device=self.device)
-        return (*cond, one) if self.embeds_guidance else cond
+    dtype: str
+    compiled: bool
+    batch: int  # frames asked together go best in such numbers
+    embeds_guidance: bool  # guidance is the last part of a conditioning, [B]
+    notes: list[str]  # sentences for the person at the desk, not told yet
 
     @property
     def replaced(self) -> int:
-        """Pictures that were not good, so far."""
-        return self.good.replaced
+        """Pictures with NaN in them, given as the last good one."""
 
-    @torch.inference_mode()
+    def encode(self, prompts: Sequence[str]) -> Cond:
+        """Conditioning of n prompts, each tensor [n, ...]."""
+
     def denoise(self, x: Tensor, timestep: float, cond: Cond) -> Tensor:
-        """Model output for scaled latents [B, C, H, W]."""
-        rows = max(len(x), self._rows)
-        times = torch.full((rows,), timestep, device=x.device)
-        out: Tensor = self._denoiser(filled(x, rows), times, *(filled(part, rows) for part in cond))
-        return out[: len(x)]
+        """Model output for scaled latents [B, C, H, W], float32, conditionings [B, ...]."""
 
-    @torch.inference_mode()
     def decode(self, latents: Tensor) -> Pixels:
-        """Pictures [n, H, W, 3] of clean latents, a batch at a time."""
-        return self.good.decoded(self._decoder, latents, self.batch, self._rows)
+        """Pictures [n, 8H, 8W, 3] of clean latents [n, C, H, W], however many."""
+
+    def schedule(self, steps: int, begin: int) -> Schedule:
+        """The checkpoint's own schedule at so many steps, from step `begin` on."""

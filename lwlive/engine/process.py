@@ -4,7 +4,7 @@ The main thread reads the pipe, may wait for it, and says what it has read; when
 the pipe ends, and so does this process, immediately and whatever the other thread is doing. The
 producer thread makes every torch call. The newest snapshot is one attribute, swapped whole by main
 and read by the producer; threads send one at a time, under a lock.
-While a model is loaded or measured, a third thread tells that there is work at it (alive.py).
+While a model is loaded or measured, a third thread tells that there is work at it (heartbeat.py).
 """
 
 import contextlib
@@ -22,17 +22,17 @@ from typing import TYPE_CHECKING, Any
 
 from lwlive.checkpoint import Additions, ModelError
 from lwlive.config import Config
-from lwlive.engine.alive import Alive
-from lwlive.engine.loop import FULL_LOAD, SPARING_LOAD
-from lwlive.link import Doing, Failed, Heard, Loaded, Note
+from lwlive.engine.governor import FULL_LOAD, SPARING_LOAD
+from lwlive.engine.heartbeat import Alive
+from lwlive.messages import Doing, Failed, Heard, Loaded, Note
 from lwlive.params import Snapshot
 from lwlive.ring import Ring, RingHandle
 
 if TYPE_CHECKING:
-    from lwlive.engine.builder import Builder
-    from lwlive.engine.packages import Build
+    from lwlive.engine.compiled.build import Build
+    from lwlive.engine.compiled.child import Builder
+    from lwlive.engine.model import Model
     from lwlive.engine.producer import Producer
-    from lwlive.engine.sampler import Model
 
 IDLE_S = 0.002  # pause of the producer with nothing to do
 REPORT_S = 1.0  # how often the stage learns the costs
@@ -156,7 +156,7 @@ class Engine:
         """
         import torch
 
-        from lwlive.engine.model import Eager
+        from lwlive.engine.eager import Eager
 
         model = producer.model
         if not isinstance(model, Eager) or model.batch == 1:
@@ -204,13 +204,14 @@ class Engine:
 
     def _open(self, alive: "Alive") -> tuple["Model", "Build"]:
         """The model, from its packages where they are built, and what to build where not."""
-        from lwlive.engine import ready
-        from lwlive.engine.model import Eager, load
-        from lwlive.engine.packaged import faults, opened, watch
+        from lwlive.engine.compiled.package import faults, opened, watch
+        from lwlive.engine.eager import Eager
+        from lwlive.engine.load import load
+        from lwlive.engine.tuning import choose
 
         order, config = self.order, self.order.config
         alive(f"loading {config.model}")
-        build, modules = ready.plan(
+        build, modules = choose.plan(
             config,
             order.folder,
             order.additions,
@@ -260,8 +261,8 @@ class Engine:
 
     def _compile(self, producer: "Producer", build: "Build") -> None:
         """Start building packages, or go over to them once they are built; once in a life."""
-        from lwlive.engine.builder import Builder, compiler
-        from lwlive.engine.packaged import opened, watch
+        from lwlive.engine.compiled.child import Builder, compiler
+        from lwlive.engine.compiled.package import opened, watch
 
         place = build.place(self.order.cache)
         if self._builder is None:

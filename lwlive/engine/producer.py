@@ -19,16 +19,17 @@ from dataclasses import replace
 from torch import Tensor
 
 from lwlive.engine.ahead import Ahead, Put
-from lwlive.engine.graphs import Timer, waited
+from lwlive.engine.cuda import Timer, waited
+from lwlive.engine.governor import FULL_LOAD, SLACK_S, Costs, Decision, Situation, decide, hurry
 from lwlive.engine.keyframe import Cond, Keyframe
-from lwlive.engine.loop import FULL_LOAD, SLACK_S, Costs, Decision, Situation, decide, hurry
+from lwlive.engine.model import Model
 from lwlive.engine.pace import live_pace
 from lwlive.engine.prompt import Conds
-from lwlive.engine.sampler import Model, Sampler
+from lwlive.engine.sampler import Sampler
 from lwlive.engine.turn import Made, made, onward, places, sampled, steered
 from lwlive.engine.walk import Look, Walk, begin
-from lwlive.engine.warming import first_uses
-from lwlive.link import Running, Turn
+from lwlive.engine.warmup import first_uses
+from lwlive.messages import Running, Turn
 from lwlive.params import Snapshot
 from lwlive.ring import Frame, Pixels, Ring
 

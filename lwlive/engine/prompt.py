@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lwlive.checkpoint import TEXTS, ModelError, part_of, read_json
 from lwlive.engine.keyframe import Cond
-from lwlive.engine.tokens import MARKS, Tokens, Word
+from lwlive.engine.tokenizer import MARKS, Tokens, Word
 from lwlive.mix import shares
 
 MARK = re.compile(r"\\[()\[\]\\]|[()\[\]]|:\s*([+-]?\d*\.?\d+)\s*\)")

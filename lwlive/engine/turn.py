@@ -14,7 +14,7 @@ from lwlive.engine.keyframe import Cond
 from lwlive.engine.sampler import Sampler
 from lwlive.engine.slew import eased, most
 from lwlive.engine.walk import Walk
-from lwlive.link import Turn
+from lwlive.messages import Turn
 from lwlive.params import Snapshot
 
 Settle = Callable[[Walk], Walk]  # gives a segment that has just begun its pace

@@ -16,9 +16,9 @@ from lwlive.engine.prompt import Conds
 from lwlive.engine.sampler import Sampler
 from lwlive.engine.turn import Made, made, onward, places, sampled, steered
 from lwlive.engine.walk import Walk, begin
-from lwlive.link import Turn
+from lwlive.messages import Turn
 from lwlive.params import Params, Snapshot
-from lwlive.render.journal import Tick, read
+from lwlive.render.performance import Tick, read
 from lwlive.render.plan import noises
 from lwlive.render.settings import RenderError, Settings
 from lwlive.stage.master import Master

@@ -162,7 +162,7 @@ class Settings(BaseModel):
         return bool(self.params["loop"])
 
     def live(self) -> Params:
-        """The live parameters, offline ranges allowed."""
+        """The live parameters, in the ranges of a render."""
         return Params(**self.params)
 
     def opened(self) -> tuple[Path, Additions]:
@@ -220,7 +220,7 @@ def key_of(number: int, given: dict[str, Any], params: dict[str, Any]) -> Key:
     for name in given:
         if name not in known:
             raise RenderError(f"keyframe {number + 1} has no {name!r}; it takes {', '.join(known)}")
-    values = {n: SPECS[n].checked(given[n], offline=True) for n in KEY_VALUES if n in given}
+    values = {n: SPECS[n].checked(given[n], render=True) for n in KEY_VALUES if n in given}
     seconds = given.get("seconds")
     numbers = isinstance(seconds, int | float) and not isinstance(seconds, bool)
     if seconds is not None and not (numbers and 0 < seconds <= DAY_S):

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lwlive.engine.encoder import encoded
+from lwlive.engine.eager import Eager
 from lwlive.engine.inpainting import Inpainting, grown, wants_mask
-from lwlive.engine.model import Eager, Modules, load
+from lwlive.engine.latents import encoded
+from lwlive.engine.load import Modules, load
 from lwlive.engine.networks import Kind
 from lwlive.engine.sampler import Held, Sampler
 from lwlive.engine.schedule import levels

@@ -14,8 +14,8 @@ from lwlive.controls import Controls, Fire, Recall
 from lwlive.params import ControlError, Params
 from lwlive.stage.disk import Disk
 from lwlive.stage.notices import Notices
+from lwlive.stage.outputs.recorder import claimed, stamped
 from lwlive.stage.parts import Arrived
-from lwlive.stage.recorder import claimed, stamped
 
 
 class Refusing(Protocol):

@@ -5,11 +5,11 @@
 
 from lwlive.config import Config
 from lwlive.stage.desk import Desk
-from lwlive.stage.journal import Journal
-from lwlive.stage.osc import Osc
+from lwlive.stage.outputs.journal import Journal
+from lwlive.stage.outputs.takes import Takes
+from lwlive.stage.outputs.window.window import Screen, Window
 from lwlive.stage.parts import Output, Source
-from lwlive.stage.takes import Takes
-from lwlive.stage.window import Screen, Window
+from lwlive.stage.sources.osc.server import Osc
 
 
 def rigged(

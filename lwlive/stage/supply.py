@@ -19,10 +19,10 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, Protocol
 
-from lwlive.link import Doing, Failed, Heard, Loaded, Note, Running
+from lwlive.messages import Doing, Failed, Heard, Loaded, Note, Running
 from lwlive.params import Snapshot
 from lwlive.ring import Frame, Pixels, Ring
-from lwlive.stage.kept import Kept, mixed
+from lwlive.stage.standby import Standby, mixed
 
 log = logging.getLogger(__name__)
 
@@ -92,8 +92,8 @@ class Supply:
         self._state = State.WALK
         self._newest: Pixels | None = None  # of the last new frame
         self._last: Pixels  # of the last tick, once there are pictures
-        self._kept = Kept(fps)
-        self._coming = Kept(fps)  # a new engine's, kept once they are faded in
+        self._kept = Standby(fps)
+        self._coming = Standby(fps)  # a new engine's, kept once they are faded in
         self._fade = math.ceil(FADE_S * fps)  # ticks
         self._fading = 0  # ticks left of fading back into the walk
         self._settling = 0  # ticks left of fading from `_still`, where a fade was broken off
@@ -212,7 +212,7 @@ class Supply:
         if not self._moving:
             self._moving, self._moving_at = True, now
         if self._state is State.STANDBY:
-            self._state, self._fading, self._coming = State.FADE, self._fade, Kept(self._fps)
+            self._state, self._fading, self._coming = State.FADE, self._fade, Standby(self._fps)
         (self._coming if self._state is State.FADE else self._kept).add(frame.pixels)
         self._stands, self._newest, self.phase = frame.ticks - 1, frame.pixels, frame.phase
         self._frame_at = self._signs_at = now

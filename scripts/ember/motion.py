@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from lwlive.checkpoint import own_values
-from lwlive.engine.model import Eager, load
+from lwlive.engine.eager import Eager
+from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
 from lwlive.engine.pace import live_pace
 from lwlive.engine.prompt import Conds
