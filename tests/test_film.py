@@ -297,6 +297,7 @@ def test_a_budget_samples_where_most_changes_and_keeps_both_ends(room: Room) -> 
     assert max(gaps) < 3 * np.median(gaps)
 
 
+@pytest.mark.slow
 def test_a_time_budget_is_measured_once_and_kept(room: Room) -> None:
     blend = "--name b --prompt a --prompt bb --num-steps 6 --budget-seconds 2 --output frames"
     assert room.render(blend) == 0

@@ -906,3 +906,10 @@ def test_the_wall_clock_sleeps_until_it_is_time_and_not_at_all_when_it_is_past()
     assert clock.now() >= start + 0.02
     clock.sleep_until(start)
     assert math.isfinite(clock.now())
+
+
+def test_a_projectors_delay_is_part_of_the_latency(run: Run) -> None:
+    run.supply = FakeSupply(lag=6)
+    run.message(30, speed=1)
+    run.play(3, delay_ms=80.0)
+    assert run.show.figures.latencies_ms == pytest.approx([7000 / 30 + 80])
