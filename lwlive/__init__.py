@@ -1,6 +1,6 @@
 """lwlive: a live instrument that walks through an image model's latent space without stopping.
 
-    keys, OSC, preset -> Controls -> Params -> Walk -> Sampler -> Ring -> Display -> Recorder
+    keys, OSC -> Command -> Controls -> Params -> Walk -> Sampler -> Ring -> Supply -> outputs
 
 Everything flows one way. The stage (window, clock, controls) and the engine (every torch call)
 are two processes; frames come up through a ring in shared memory, snapshots go down a pipe.

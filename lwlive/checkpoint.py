@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lwlive.params import ControlError, checked
+from lwlive.params import ControlError, spec
 
 EMBER = Path(__file__).parent / "ember"
 OWN = "lwlive.json"  # in a checkpoint's folder: its own values of live parameters
 TEXTS = ("text_encoder", "text_encoder_2")  # a checkpoint has one or both
+LARGEST = 1024  # latents of a side that a checkpoint may ask for by itself
 GRID = 64  # sizes are multiples of it, so that every UNet can halve its latents often enough
 
 
@@ -27,6 +28,7 @@ class Additions:
     loras: tuple[tuple[str, float], ...] = ()  # files and weights
     decoder: str | None = None  # folder of another one
     scheduler: str | None = None  # a name of one of diffusers
+    prediction: str | None = None  # what the UNet gives, where the files say something else
     spaced: bool = True  # whether that one's steps are spaced for a few, as distilled models need
     own: tuple[tuple[str, Any], ...] = ()  # values of live parameters that are known to suit it
 
@@ -36,6 +38,11 @@ MASKED = 9  # channels an inpainting UNet sees: latents, mask, latents of what s
 
 class ModelError(RuntimeError):
     """A checkpoint cannot be used; the message is a sentence that says what to do."""
+
+
+def why(error: BaseException) -> str:
+    """What an error says in one line; its kind where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
 
 
 def scheduler_name(name: str) -> str:
@@ -73,14 +80,15 @@ def name_of(folder: Path) -> str:
 
 def check(folder: Path, masks: bool = False) -> None:
     """Raises ModelError for a checkpoint of a kind that cannot be walked; masks as above."""
-    index = _json(folder / "model_index.json")
+    index = read_json(folder / "model_index.json")
     kind = index.get("_class_name", "unknown")
-    text, unet = (index.get(part) or [None, None] for part in (TEXTS[0], "unet"))
-    if unet[1] != "UNet2DConditionModel" or text[1] != "CLIPTextModel":
+    _, text = part_of(index, TEXTS[0])
+    _, unet = part_of(index, "unet")
+    if unet != "UNet2DConditionModel" or text != "CLIPTextModel":
         raise ModelError(
             f"the checkpoint in {folder} is a {kind}, which lwlive cannot walk: choose {FAMILIES}"
         )
-    config = _json(folder / "unet" / "config.json")
+    config = read_json(folder / "unet" / "config.json")
     masked = masks and config.get("in_channels") == MASKED
     if config.get("in_channels") != config.get("out_channels") and not masked:
         raise ModelError(
@@ -89,23 +97,32 @@ def check(folder: Path, masks: bool = False) -> None:
         )
 
 
+def part_of(index: dict[str, Any], part: str) -> tuple[str | None, str | None]:
+    """Library and class of a part as a checkpoint's index names them, (None, None) without it."""
+    row = index.get(part)
+    if isinstance(row, list) and len(row) == 2 and all(isinstance(name, str) for name in row):
+        return row[0], row[1]
+    return None, None
+
+
 def family(folder: Path) -> str:
     """What tiny decoder a checkpoint needs: 'sdxl' or 'sd'."""
-    second = _json(folder / "model_index.json").get(TEXTS[1]) or [None]
-    return "sdxl" if second[0] else "sd"
+    return "sdxl" if part_of(read_json(folder / "model_index.json"), TEXTS[1])[0] else "sd"
 
 
 def own_values(folder: Path, additions: Additions = Additions()) -> dict[str, Any]:
     """Steps and guidance that suit a checkpoint, as its own files tell. Raises ModelError."""
     if (folder / OWN).is_file() and additions.scheduler is None:
         try:
-            return {name: checked(name, value) for name, value in _json(folder / OWN).items()}
+            return {
+                name: spec(name).checked(value) for name, value in read_json(folder / OWN).items()
+            }
         except ControlError as error:
             raise ModelError(f"the checkpoint's file {folder / OWN}: {error}") from None
     if additions.own:
         return dict(additions.own)
-    config = _json(folder / "scheduler" / "scheduler_config.json")
-    kind = scheduler_name(additions.scheduler or config.get("_class_name", ""))
+    config = read_json(folder / "scheduler" / "scheduler_config.json")
+    kind = scheduler_name(additions.scheduler or str(config.get("_class_name")))
     if knows_guidance(folder):
         return {"steps": 4, "guidance": 8.0}
     if kind in ("lcm", "tcd"):
@@ -116,27 +133,45 @@ def own_values(folder: Path, additions: Additions = Additions()) -> dict[str, An
 
 
 def knows_guidance(folder: Path) -> bool:
-    """Whether a checkpoint's UNet is told the guidance, and asked once a step (Meng 2023)."""
-    return bool(_json(folder / "unet" / "config.json").get("time_cond_proj_dim"))
+    """Whether a checkpoint's UNet takes the guidance as an input, one call a step (Meng 2023)."""
+    return bool(read_json(folder / "unet" / "config.json").get("time_cond_proj_dim"))
 
 
 def factor_of(folder: Path) -> int:
-    """Pixels a side that one latent stands for, as the autoencoder's own file tells."""
-    config = _json(folder / "vae" / "config.json")
+    """Pixels a side that one latent stands for, as the autoencoder's own file says.
+
+    Raises ModelError where that does not fit the grid of sizes.
+    """
+    path = folder / "vae" / "config.json"
+    config = read_json(path)
     levels = config.get("block_out_channels") or config.get("encoder_block_out_channels")
-    return 2 ** (len(levels) - 1) if levels else 8
+    if not levels:
+        return 8
+    if not isinstance(levels, list) or GRID % 2 ** (len(levels) - 1):
+        raise ModelError(
+            f"the checkpoint's file {path} gives {str(levels)[:40]} as the channels of its levels: "
+            f"a list of 1 to {GRID.bit_length()} numbers is expected; fetch or convert it again"
+        )
+    return int(2 ** (len(levels) - 1))
 
 
 def size_of(folder: Path, wanted: str | None, grid: int = GRID) -> tuple[int, int]:
     """Width and height of pictures: as wanted, '512' or '768x512', else the model's own.
 
-    Raises ModelError for sizes that are no multiples of the grid.
+    Raises ModelError for sizes that are not multiples of the grid.
     """
     if wanted is None:
-        sides = _json(folder / "unet" / "config.json").get("sample_size") or 64
-        height, width = sides if isinstance(sides, list) else (sides, sides)  # as diffusers has it
+        told = read_json(folder / "unet" / "config.json").get("sample_size") or 64
+        sides = (
+            told if isinstance(told, list) else [told, told]
+        )  # height first, as diffusers has it
+        if len(sides) != 2 or not all(isinstance(n, int) and 0 < n <= LARGEST for n in sides):
+            raise ModelError(
+                f"the checkpoint in {folder} says that its pictures are {told!r} latents large, "
+                f"which is not a size: say one with --size"
+            )
         factor = factor_of(folder)
-        return int(width) * factor, int(height) * factor
+        return sides[1] * factor, sides[0] * factor
     numbers = [int(part) for part in wanted.split("x")]
     width, height = numbers[0], numbers[-1]
     if width % grid or height % grid or not width or not height:
@@ -144,12 +179,13 @@ def size_of(folder: Path, wanted: str | None, grid: int = GRID) -> tuple[int, in
     return width, height
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object of a checkpoint. Raises ModelError."""
     try:
         found = json.loads(path.read_text("utf-8"))
         if not isinstance(found, dict):
-            raise ValueError("it is no JSON object")
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        raise ModelError(f"the checkpoint's file {path} cannot be read: {why}") from error
+            raise ValueError("it is not a JSON object")
+    except (OSError, ValueError, RecursionError) as error:
+        told = error.strerror if isinstance(error, OSError) else error
+        raise ModelError(f"the checkpoint's file {path} cannot be read: {told}") from error
     return found

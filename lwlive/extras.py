@@ -1,7 +1,13 @@
-"""Extras: what is installed only by those who want it, such as Ray or xformers."""
+"""What is installed beside lwlive: extras for those who want them, and what stands in its way."""
 
 import sys
 from pathlib import Path
+
+_PIP = f"{sys.executable} -m pip"
+NO_PYGAME_CE = (
+    "lwlive's window needs pygame-ce, and what is installed under its name is not that: run "
+    f"`{_PIP} uninstall -y pygame pygame-ce`, then `{_PIP} install pygame-ce`"
+)
 
 
 def command(extra: str) -> str:

@@ -7,7 +7,6 @@ inside functions. What the files mean is checkpoint.py's to know.
 import contextlib
 import errno
 import hashlib
-import json
 import os
 import re
 import subprocess
@@ -17,8 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lwlive.checkpoint import EMBER, TEXTS, Additions, ModelError, check, family, folder_of
-from lwlive.params import Config
+from lwlive.checkpoint import (
+    EMBER,
+    TEXTS,
+    Additions,
+    ModelError,
+    check,
+    family,
+    folder_of,
+    part_of,
+    read_json,
+)
+from lwlive.config import Config
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,7 @@ TABLE = {
 }
 DECODERS = {"sd": "madebyollin/taesd", "sdxl": "madebyollin/taesdxl"}
 REPO = re.compile(r"[\w.-]+/[\w.-]+")
+MOST_WEIGHT = 20.0  # of a LoRA, either way; sliders go to 10
 NETS = ("unet", "vae", *TEXTS)
 OTHERS = "`lwlive models` lists other models"
 
@@ -95,18 +105,14 @@ def additions(config: Config, folder: Path, say: Say) -> Additions:
         loras=tuple(_lora(text, config.offline, say) for text in config.lora),
         decoder=_decoder(config, folder, say),
         scheduler=config.scheduler,
+        prediction=config.prediction,
         own=TABLE[config.model].own if config.model in TABLE else (),
     )
 
 
 def _lora(text: str, offline: bool, say: Say) -> tuple[str, float]:
     """File and weight of a LoRA as typed: PATH_OR_ID[:weight], an ID with or without a file."""
-    name, colon, number = text.rpartition(":")
-    try:
-        weight = float(number) if colon else 1.0
-    except ValueError:
-        name, colon, weight = text, "", 1.0
-    name = name if colon else text
+    name, weight = _weighted(text)
     path = Path(os.path.expanduser(name))
     if path.is_file():
         return str(path.absolute()), weight
@@ -127,6 +133,23 @@ def _lora(text: str, offline: bool, say: Say) -> tuple[str, float]:
     return str(found[0]), weight
 
 
+def _weighted(text: str) -> tuple[str, float]:
+    """A LoRA's name and weight; a file may have a colon in its name. Raises ModelError."""
+    name, colon, number = text.rpartition(":")
+    if not colon or Path(os.path.expanduser(text)).is_file():
+        return text, 1.0
+    try:
+        weight = float(number)
+    except ValueError:
+        return text, 1.0
+    if not abs(weight) <= MOST_WEIGHT:
+        raise ModelError(
+            f"a LoRA's weight is a number from -{MOST_WEIGHT:g} to {MOST_WEIGHT:g}, not {number}: "
+            f"{text}"
+        )
+    return name, weight
+
+
 def _is_lora(file: str, wanted: str) -> bool:
     return file == wanted if wanted else "/" not in file and file.endswith(".safetensors")
 
@@ -143,7 +166,7 @@ def _decoder(config: Config, folder: Path, say: Say) -> str | None:
     if config.decoder != "tiny":
         path = Path(os.path.expanduser(config.decoder))
         return str(path if path.is_dir() else _fetched(config.decoder, config.offline, say))
-    own = json.loads((folder / "vae" / "config.json").read_text("utf-8"))
+    own = read_json(folder / "vae" / "config.json")
     if own.get("_class_name") == "AutoencoderTiny":
         return None
     try:
@@ -181,10 +204,10 @@ def cached(repo: str) -> Path | None:
 def missing(folder: Path) -> list[str]:
     """Parts that a checkpoint's index names and its folder does not hold whole."""
     try:
-        index = json.loads((folder / "model_index.json").read_text("utf-8"))
-    except (OSError, ValueError):
+        index = read_json(folder / "model_index.json")
+    except ModelError:
         return ["model_index.json"]
-    wanted = [part for part in (*NETS, "scheduler", "tokenizer") if (index.get(part) or [None])[0]]
+    wanted = [part for part in (*NETS, "scheduler", "tokenizer") if part_of(index, part)[0]]
     return [part for part in wanted if not _whole(folder / part, part in NETS)]
 
 
@@ -195,7 +218,10 @@ def _whole(folder: Path, network: bool) -> bool:
 def _weights(folder: Path) -> bool:
     """Whether a network's weights are there, every file of them. Links may lead nowhere."""
     for path in folder.glob("*.index.json"):
-        shards = set(json.loads(path.read_text("utf-8"))["weight_map"].values())
+        try:
+            shards = {str(name) for name in read_json(path)["weight_map"].values()}
+        except (ModelError, KeyError, AttributeError):
+            return False
         return all((folder / shard).is_file() for shard in shards)
     return any(path.is_file() for end in ("safetensors", "bin") for path in folder.glob(f"*.{end}"))
 
@@ -251,7 +277,7 @@ def _sentences(repo: str) -> Iterator[None]:
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         raise ModelError(f"{repo} is not on the hub (any more), or is private; {OTHERS}") from error
     except errors.HFValidationError as error:
-        raise ModelError(f"{repo} is no name of a repository; {OTHERS}") from error
+        raise ModelError(f"{repo} is not the name of a repository; {OTHERS}") from error
     except errors.HfHubHTTPError as error:
         raise ModelError(f"the hub did not give {repo}: {str(error).splitlines()[0]}") from error
     except ModelError:
@@ -276,11 +302,12 @@ def _converted(path: Path, offline: bool, cache: Path, say: Say) -> Path:
     """The folder that a single file was made into, in a child since it takes torch."""
     if not path.is_file():
         raise ModelError(f"there is no file {path}")
-    stat = path.stat()
-    text = f"{path.absolute()} {stat.st_size} {stat.st_mtime_ns}"
+    beside = path.with_suffix(".yaml")  # may say what it predicts
+    stats = [file.stat() for file in (path, beside) if file.is_file()]
+    text = f"{path.absolute()} " + " ".join(f"{one.st_size} {one.st_mtime_ns}" for one in stats)
     folder = cache / "converted" / f"{path.stem}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     if not (folder / "model_index.json").is_file():
-        say(f"making a folder of {path.name}, once")
+        say(f"converting {path.name} into a folder, once")
         done = subprocess.run(
             [sys.executable, "-m", "lwlive.engine.convert", str(path), str(folder)],
             capture_output=True,
@@ -297,7 +324,7 @@ def _converted(path: Path, offline: bool, cache: Path, say: Say) -> Path:
 
 def table() -> str:
     """The short names, whether each is here, and its size, as `lwlive models` prints them."""
-    rows = [("ember", "lwlive", size(EMBER), "in the box")]
+    rows = [("ember", "lwlive", size(EMBER), "built in")]
     for name, known in TABLE.items():
         folder = cached(known.repo)
         lacks = missing(folder) if folder is not None else []

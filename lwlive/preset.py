@@ -1,24 +1,31 @@
-"""Presets: TOML <-> Params, strict. One `name = value` a line, only what makes the picture.
+"""Presets: TOML <-> values, strict. One `name = value` a line, only what makes the picture.
 
 A file may also say `title` and `about`, for people; they change nothing. What a preset leaves out
-stays as it is. This file knows nothing of the show, of OSC or of torch.
+stays as it is. What belongs to the room, such as `brightness`, is passed over, since older
+presets have it. Everything here may wait for a disk, so a show calls it in a thread of its own.
+This file knows nothing of the show, of OSC or of torch.
 """
 
+import logging
 import os
 import re
+import stat
 import tomllib
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
-from lwlive import __version__
-from lwlive.params import LOOK, ControlError, Params, checked
+from lwlive import __version__, files
+from lwlive.params import LOOK, SPECS, ControlError, Params
+
+log = logging.getLogger(__name__)
 
 _FOR_PEOPLE = ("title", "about")
+MAX_BYTES = 1 << 20  # of a preset; a large one has a few thousand
+_LOOKS = re.compile(rf"^\s*({'|'.join(LOOK)})\s*=", re.MULTILINE)  # what makes a file a preset
 KEYFRAMES = "keyframes"  # of a film: [[keyframes]] with a prompt, a seed, a picture ... each
 
 
@@ -26,15 +33,16 @@ class PresetError(ControlError):
     """A preset was refused; the message is a sentence for the person at the desk."""
 
 
-def load(path: Path) -> dict[str, object]:
+def load(path: Path, say: Callable[[str], object] = log.warning) -> dict[str, object]:
     """The values in a preset file, each checked; only the keys that it has.
 
-    Raises PresetError naming the file, the key, what was expected and what was found.
+    `say` gets a sentence about what was passed over. Raises PresetError naming the file, the key,
+    what was expected and what was found.
     """
     found = _read(path)
     if KEYFRAMES in found:
         raise PresetError(f"{path} has keyframes, which are for lwlive render, not for a show")
-    return _values(path, found, offline=False)
+    return _values(path, found, say)
 
 
 def load_film(path: Path) -> tuple[dict[str, object], list[dict[str, Any]]]:
@@ -49,22 +57,29 @@ def load_film(path: Path) -> tuple[dict[str, object], list[dict[str, Any]]]:
     for keyframe in keyframes:
         if isinstance(keyframe.get("picture"), str):
             keyframe["picture"] = path.parent / keyframe["picture"]
-    return _values(path, found, offline=True), keyframes
+    return _values(path, found, log.warning, render=True), keyframes
 
 
-def _values(path: Path, found: dict[str, object], offline: bool) -> dict[str, object]:
-    values = {}
+def _values(
+    path: Path, found: dict[str, object], say: Callable[[str], object], render: bool = False
+) -> dict[str, object]:
+    values, room = {}, []
     for key, value in found.items():
         if key in _FOR_PEOPLE:
             if not isinstance(value, str):
                 raise PresetError(f"{path}: {key} takes text, not {value!r}")
             continue
-        if key not in LOOK:
+        if key not in SPECS:
             raise PresetError(f"{path}: {_unknown_key(key)}")
+        if not SPECS[key].look:
+            room.append(key)
+            continue
         try:
-            values[key] = checked(key, value, offline)
+            values[key] = SPECS[key].checked(value, render)
         except ControlError as error:
             raise PresetError(f"{path}: {error}") from None
+    if room:
+        say(f"{path.name}: ignored, since they belong to the room: {', '.join(room)}")
     return values
 
 
@@ -75,13 +90,9 @@ def save(path: Path, params: Params) -> None:
     """
     look: dict[str, Any] = {n: v for n in LOOK if (v := getattr(params, n)) is not None}
     text = f"# a preset of lwlive {__version__}\n{tomli_w.dumps(look)}"
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        draft.write_bytes(text.encode())
-        os.replace(draft, path)
+        files.write(path, text.encode())
     except OSError as error:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
         raise PresetError(f"cannot save the preset {path}: {error.strerror}") from None
 
 
@@ -92,6 +103,34 @@ def bundled() -> list[Path]:
     return sorted((inside if inside.is_dir() else here.parent / "presets").glob("*.toml"))
 
 
+def listed(folder: Path) -> list[Path]:
+    """The presets of a show in their order: those in the folder, then the bundled ones.
+
+    Of two with the same name the first counts. A .toml file that sets no parameter of a look is
+    another program's. Raises OSError where the folder cannot be read.
+    """
+    found: dict[str, Path] = {}
+    for path in [*_own(folder), *bundled()]:
+        found.setdefault(path.stem, path)
+    return list(found.values())
+
+
+def _own(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.glob("*.toml")) if _sets_a_look(path)]
+
+
+def _sets_a_look(path: Path) -> bool:
+    """Whether it is meant as a preset, right or wrong: a name stands in front of any table."""
+    try:
+        text = _bytes(path).decode("utf-8-sig", "replace")
+    except (OSError, PresetError):
+        return False
+    if re.search(rf"^\s*\[\[\s*{KEYFRAMES}\b", text, re.MULTILINE):  # a film, for lwlive render
+        return False
+    above = re.split(r"^\s*\[", text, maxsplit=1, flags=re.MULTILINE)[0]
+    return _LOOKS.search(above) is not None
+
+
 def find(name_or_path: str, folder: Path) -> Path:
     """The file meant by `--preset`: a path is taken as it is, a name is looked up by `named`."""
     if re.search(r"[/\\]|\.toml$", name_or_path):
@@ -100,23 +139,42 @@ def find(name_or_path: str, folder: Path) -> Path:
 
 
 def named(name: str, folder: Path) -> Path:
-    """The bundled preset of this name, else the one in the folder. Never a path, so safe for OSC.
+    """The preset of this name in the folder, else the bundled one. Never a path: safe for OSC.
 
     Raises PresetError listing what there is.
     """
-    known = {path.stem: path for path in [*sorted(folder.glob("*.toml")), *bundled()]}
+    known = {path.stem: path for path in [*bundled(), *sorted(folder.glob("*.toml"))]}
     if name not in known:
-        there_are = ", ".join(sorted(known)) or "none"
+        there_are = ", ".join(path.stem for path in listed(folder)) or "none"
         raise PresetError(f"there is no preset {name!r}{_or(name, known)}; there are {there_are}")
     return known[name]
 
 
+def _bytes(path: Path) -> bytes:
+    """What is in an ordinary file of a bounded size. Raises OSError or PresetError."""
+    # a FIFO would wait for a writer for ever; on Windows there are none, and no such flag
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    about = os.fstat(handle)
+    if not stat.S_ISREG(about.st_mode):
+        os.close(handle)
+        raise PresetError(f"{path} is not an ordinary file, so not a preset")
+    with os.fdopen(handle, "rb") as file:
+        found = file.read(MAX_BYTES + 1)
+    if len(found) > MAX_BYTES:
+        raise PresetError(
+            f"{path} has {about.st_size / 2**20:.0f} MB; a preset has {MAX_BYTES >> 20} MB at most"
+        )
+    return found
+
+
 def _read(path: Path) -> dict[str, object]:
     try:
-        text = path.read_bytes().decode("utf-8-sig")  # editors on Windows write a mark in front
-        return tomllib.loads(text)
+        found = _bytes(path)
     except OSError as error:
         raise PresetError(f"cannot read the preset {path}: {error.strerror}") from None
+    try:
+        text = found.decode("utf-8-sig")  # editors on Windows write a mark in front
+        return tomllib.loads(text)
     except UnicodeDecodeError as error:
         raise PresetError(f"{path} is not text in UTF-8: {error.reason}") from None
     except (ValueError, RecursionError) as error:
@@ -126,8 +184,6 @@ def _read(path: Path) -> dict[str, object]:
 
 
 def _unknown_key(key: str) -> str:
-    if key in Params.model_fields:
-        return f"{key} is no part of the picture and cannot stand in a preset"
     return (
         f"there is no parameter {key!r}{_or(key, LOOK)}; a preset takes "
         f"{', '.join([*_FOR_PEOPLE, *LOOK])}"

@@ -7,13 +7,17 @@ and filled slots; they order memory on every processor, and a killed process can
 A writer may change its mind about frames already queued: it opens a new epoch and writes from an
 earlier frame number on. As soon as the first frame of the new epoch is in, the reader passes over
 every queued frame that it replaces; until then the old ones are shown, so nothing ever runs dry.
+
+The reader writes down when it took which frame, and of which epoch, so that the writer knows when
+the frames to come are due and which of two versions of a frame was shown.
 """
 
 import errno
 import math
 import shutil
+import struct
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, field, fields
 from multiprocessing.context import BaseContext
 from multiprocessing.shared_memory import SharedMemory
 from multiprocessing.synchronize import Semaphore
@@ -22,25 +26,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from lwlive.messages import Turn
+
 SHARED = Path("/dev/shm")  # where Linux keeps shared memory; elsewhere it needs no folder
 AHEAD_S = 0.6  # seconds of frames kept ready, against whatever else the machine has to do
 
 Pixels = npt.NDArray[np.uint8]  # [H, W, 3] RGB
-
-_HEADER = np.dtype(
-    [
-        ("number", "<i8"),
-        ("epoch", "<i8"),
-        ("version", "<i8"),
-        ("phase", "<f8"),
-        ("sampled", "<i8"),
-        ("place", "<i8"),
-        ("stride", "<i8"),
-        ("between", "<i8"),
-        ("paced", "<i8"),
-        ("eased", "<i8"),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -48,16 +39,24 @@ class Frame:
     """One picture and what it was made with."""
 
     pixels: Pixels  # [H, W, 3]; from `take`: valid until the next `take`
-    number: int  # position in the show, one up per frame of the walk
+    number: int  # position on the walk, one up per frame: no two pictures shown have the same
     version: int  # of the controls it was made with
     phase: float  # position along the walk, in keyframes
     sampled: bool  # False for an in-between
     epoch: int = 0
-    place: int = -1  # frames of this walk before it; less than expected where it was taken back
-    stride: int = 1  # every how many frames one is sampled
-    between: int = 0  # which of the in-betweens it is, from 1; 0 where it was sampled
-    paced: bool = False  # whether its segment's pace was measured
-    eased: bool = False  # whether its change was limited, while the walk was steered
+    ticks: int = 1  # of the display that it stands for: more than one where a machine is overloaded
+    at: int = 0  # which frame of its turn it is, from 0
+    turn: Turn = field(default_factory=Turn)  # that it was made in
+
+
+def _row(kind: type[Frame] | type[Turn]) -> str:
+    """The numbers of a row of a frame's header, as `struct` writes them."""
+    kinds = {int: "q", float: "d", bool: "?"}
+    return "".join(kinds[each.type] for each in fields(kind) if each.type in kinds)
+
+
+_HEADER = struct.Struct(f"<{_row(Frame)}{_row(Turn)}")
+_NUMBERS = tuple(each.name for each in fields(Frame) if each.name not in ("pixels", "turn"))
 
 
 @dataclass(frozen=True)
@@ -77,21 +76,30 @@ class Ring:
 
     def __init__(self, handle: RingHandle, memory: SharedMemory, *, owner: bool) -> None:
         self.handle = handle
-        self._memory = memory
+        assert memory.buf is not None
+        self._memory, self._bytes = memory, memory.buf
         self._owner = owner
         n, h, w = handle.slots, handle.height, handle.width
         # [3]: the number last taken, the number last put, slots given back in all. Each has one
         # writer and is a hint to the other side; aligned 8-byte stores are never seen half done.
         self._marks = np.ndarray((3,), "<i8", memory.buf)
-        self._headers = np.ndarray((n,), _HEADER, memory.buf, 64)
+        self._tick = np.ndarray((1,), "<f8", memory.buf, 24)  # written by the reader
+        # [n] each, by number: written by the reader before the number is marked as taken
+        self._taken_s = np.ndarray((n,), "<f8", memory.buf, 64)
+        self._taken_epoch = np.ndarray((n,), "<i8", memory.buf, 64 + 8 * n)
+        self._headers_at = 64 + 16 * n
         self._pixels = np.ndarray((n, h, w, 3), np.uint8, memory.buf, _pixels_at(n))
         self._write = 0  # slots written in all; only the writer's side uses it
         self._read = 0  # slots moved to pending in all; only the reader's side uses it
-        self._pending: deque[int] = deque()  # slots seen by the reader and not yet released
+        # slots seen by the reader and not released yet; and those of them to be shown, with numbers
+        self._pending: deque[int] = deque()
+        self._queue: deque[tuple[int, int]] = deque()
         self._holding = False  # the reader shows a slot that is not released yet
 
     @classmethod
-    def create(cls, context: BaseContext, slots: int, height: int, width: int) -> "Ring":
+    def create(
+        cls, context: BaseContext, slots: int, height: int, width: int, tick_s: float = 1 / 30
+    ) -> "Ring":
         """A new ring; the creating process removes the memory on `close`. Raises OSError."""
         size = _pixels_at(slots) + slots * height * width * 3
         _check_room(size)
@@ -101,6 +109,7 @@ class Ring:
         )
         ring = cls(handle, memory, owner=True)
         ring._marks[:] = -1, -1, 0
+        ring.tick_s = tick_s
         return ring
 
     @classmethod
@@ -109,9 +118,26 @@ class Ring:
         return cls(handle, SharedMemory(handle.name), owner=False)
 
     @property
+    def tick_s(self) -> float:
+        """Seconds from one tick of the display to the next. The reader sets it."""
+        return float(self._tick[0])
+
+    @tick_s.setter
+    def tick_s(self, seconds: float) -> None:
+        self._tick[0] = seconds
+
+    @property
     def taken(self) -> int:
         """Number of the frame last taken, -1 before the first."""
         return int(self._marks[0])
+
+    def taking(self, number: int) -> tuple[float, int]:
+        """When a frame was taken, by the reader's clock, and its epoch.
+
+        Known for the last frames taken, as many as there are slots.
+        """
+        i = number % self.handle.slots
+        return float(self._taken_s[i]), int(self._taken_epoch[i])
 
     @property
     def put_last(self) -> int:
@@ -123,54 +149,36 @@ class Ring:
         if not self.handle.free.acquire(block=wait):
             return False
         slot = self._write % self.handle.slots
-        self._headers[slot] = (
-            frame.number,
-            frame.epoch,
-            frame.version,
-            frame.phase,
-            frame.sampled,
-            frame.place,
-            frame.stride,
-            frame.between,
-            frame.paced,
-            frame.eased,
-        )
+        numbers = (getattr(frame, name) for name in _NUMBERS)
+        _HEADER.pack_into(self._bytes, self._header(slot), *numbers, *astuple(frame.turn))
         np.copyto(self._pixels[slot], frame.pixels)
         self._write += 1
         self._marks[1] = frame.number
         self.handle.filled.release()
         return True
 
-    def take(self) -> Frame | None:
-        """The next frame in the order of the walk, or None. Never waits."""
+    def take(self, now: float = 0.0) -> Frame | None:
+        """The next frame in the order of the walk, or None. Never waits. `now`: its time."""
         while self.handle.filled.acquire(block=False):
-            self._pending.append(self._read % self.handle.slots)
+            self._see(self._read % self.handle.slots)
             self._read += 1
         if self._holding:
             self._release()
-        while self._pending:
-            slot = self._pending[0]
-            number = int(self._headers[slot]["number"])
-            if number <= self.taken or self._replaced(slot):
+        if not self._queue:
+            while self._pending:  # all of them were replaced
                 self._release()
-                continue
-            self._holding = True
-            self._marks[0] = number
-            head = self._headers[slot]
-            return Frame(
-                self._pixels[slot],
-                number,
-                int(head["version"]),
-                float(head["phase"]),
-                bool(head["sampled"]),
-                int(head["epoch"]),
-                int(head["place"]),
-                int(head["stride"]),
-                int(head["between"]),
-                bool(head["paced"]),
-                bool(head["eased"]),
-            )
-        return None
+            return None
+        slot, number = self._queue.popleft()
+        while self._pending[0] != slot:
+            self._release()
+        self._holding = True
+        row = _HEADER.unpack_from(self._bytes, self._header(slot))
+        known, turn = row[: len(_NUMBERS)], Turn(*row[len(_NUMBERS) :])
+        frame = Frame(self._pixels[slot], turn=turn, **dict(zip(_NUMBERS, known, strict=True)))
+        i = number % self.handle.slots
+        self._taken_s[i], self._taken_epoch[i] = now, frame.epoch
+        self._marks[0] = number
+        return frame
 
     @property
     def queued(self) -> int:
@@ -184,20 +192,27 @@ class Ring:
 
     def close(self) -> None:
         """Let go of the memory; the owner also removes it."""
-        del self._marks, self._headers, self._pixels
+        del self._bytes, self._marks, self._tick, self._taken_s, self._taken_epoch, self._pixels
         if self._owner:
             self._memory.unlink()
         self._memory.close()
 
-    def _replaced(self, slot: int) -> bool:
-        """Whether a later epoch holds this frame number or an earlier one."""
-        head = self._headers[slot]
-        epoch, number = int(head["epoch"]), int(head["number"])
-        return any(
-            int(self._headers[later]["epoch"]) > epoch
-            and int(self._headers[later]["number"]) <= number
-            for later in self._pending
-        )
+    def _see(self, slot: int) -> None:
+        """Take note of a slot that was filled, and forget those whose frames it replaces.
+
+        Each slot is noted and forgotten once, so that replacing many takes no longer than a few.
+        A frame that comes too late replaces none.
+        """
+        (number,) = struct.unpack_from("<q", self._bytes, self._header(slot))
+        self._pending.append(slot)
+        if number <= self.taken:
+            return
+        while self._queue and self._queue[-1][1] >= number:
+            self._queue.pop()
+        self._queue.append((slot, number))
+
+    def _header(self, slot: int) -> int:
+        return self._headers_at + slot * _HEADER.size
 
     def _release(self) -> None:
         self._pending.popleft()
@@ -226,4 +241,4 @@ def _check_room(size: int) -> None:
 
 def _pixels_at(slots: int) -> int:
     """Byte offset of the pixels, on a cache line of its own."""
-    return 64 + -(-slots * _HEADER.itemsize // 64) * 64
+    return -(-(64 + slots * (16 + _HEADER.size)) // 64) * 64

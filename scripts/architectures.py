@@ -97,7 +97,7 @@ def _tokenizer() -> Any:
 
 
 def _text(width: int, layers: int, heads: int, second: bool, tiny: bool) -> Any:
-    """A CLIP text encoder; a narrow one has one layer and the width that the UNet is told."""
+    """A CLIP text encoder; a narrow one has one layer and the width that the UNet expects."""
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     config = CLIPTextConfig(

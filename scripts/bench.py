@@ -35,13 +35,16 @@ import storm
 import torch
 
 from lwlive.checkpoint import folder_of, own_values, size_of
-from lwlive.engine import attention, measure
-from lwlive.engine.graphs import Timer, waited
-from lwlive.engine.loop import batch_for
-from lwlive.engine.model import PLAIN, Eager, load
-from lwlive.engine.packaged import Packaged
-from lwlive.engine.packages import Build, build
-from lwlive.engine.sampler import Model, Sampler
+from lwlive.engine import attention
+from lwlive.engine.compiled.build import Build, build
+from lwlive.engine.compiled.package import Packaged
+from lwlive.engine.cuda import Timer, waited
+from lwlive.engine.eager import Eager
+from lwlive.engine.governor import batch_for
+from lwlive.engine.load import PLAIN, load
+from lwlive.engine.model import Model
+from lwlive.engine.sampler import Sampler
+from lwlive.engine.tuning import measure
 from lwlive.engine.walk import Walk, begin
 from lwlive.params import Params, Snapshot
 
@@ -162,7 +165,7 @@ def opened(
     compiled: bool,
     batch: int | None,
 ) -> Ready:
-    """Measure and compile what is not in the cache, then open it anew from there."""
+    """Measure and compile what is not in the cache, then open it again from there."""
     start, ways = time.perf_counter(), attention.ways("auto", device)
     found, modules = measure.measure(folder, size, device, time.perf_counter, PLAIN, print, ways)
     costs = found.expected if compiled else found.costs

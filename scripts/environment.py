@@ -19,7 +19,7 @@ from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
-INTERRUPTED = "\nInterrupted; the next start goes on from here."
+INTERRUPTED = "\nInterrupted; the next start continues from here."
 STAMP = VENV / "lwlive-installed.txt"
 CONSTRAINTS = ROOT / "scripts" / "constraints.txt"
 
@@ -169,7 +169,7 @@ def _make(lock: list[int]) -> None:
             "apt install python3-venv) and run this again."
         )
     if VENV.exists():
-        _say(f"{VENV} is broken or too old, and is made anew.")
+        _say(f"{VENV} is broken or too old, and is made again.")
     venv.EnvBuilder(clear=True, symlinks=os.name != "nt").create(VENV)
     _run(["ensurepip", "--default-pip"], lock)
 

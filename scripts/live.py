@@ -1,6 +1,6 @@
 """The show in one command: python3 scripts/live.py [flags of lwlive], from any folder.
 
-Makes .venv, installs lwlive, compiles the model in the box for this machine, and starts the show.
+Makes .venv, installs lwlive, compiles the built-in model for this machine, and starts the show.
 Without a compiler, or where compiling fails, that is said and the show starts all the same.
 Any Python can read this file, so that one that is too old hears so.
 """

@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from lwlive.engine.graphs import waited
-from lwlive.engine.model import Eager, Modules
+from lwlive.engine.cuda import waited
+from lwlive.engine.eager import Eager
+from lwlive.engine.load import Modules
 
 SIDES = {"cuda": (4096, 8192), "mps": (2048, 4096)}  # of the matrices; elsewhere smaller ones
 
@@ -54,7 +55,7 @@ def frame_flops(modules: Modules) -> tuple[float, float]:
 
 
 def forget_peak(device: str) -> None:
-    """Give back what is not in use, and let `peak_mb` begin anew where that can be."""
+    """Give back what is not in use, and let `peak_mb` begin again where that can be."""
     gc.collect()
     if device == "cuda":
         torch.cuda.empty_cache()

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from lwlive.engine.sampler import Model
+from lwlive.engine.model import Model
 from lwlive.engine.walk import Walk
 
 ENCODED = ("prompt_embeds", "pooled_prompt_embeds")  # SDXL has the second, too

@@ -1,9 +1,12 @@
 """A headless show in a process of its own, under a storm of OSC, and its figures.
 
-    python scripts/storm.py --seconds 600 [flags of lwlive]
+    python scripts/storm.py [--seeds 10] [--seconds 30] [flags of lwlive]
 
-prints every half minute what the show uses of the machine and how many frames were late, and at
-the end a line of JSON; what a bench needs of it is `figures`.
+plays one show a seed, with one control every quarter of a second of every kind that bends the walk
+or multiplies its work, and records it. Prints a line a seed: late frames, the largest change from
+picture to picture in medians (of the recording, at 64 px), milliseconds from a control's arrival to
+its picture. `--calm` asks for the short storm of cheap controls that the bench plays, and tells
+what the show uses of the machine.
 """
 
 import argparse
@@ -19,12 +22,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 import psutil
 from pythonosc.osc_packet import OscPacket
 from pythonosc.udp_client import SimpleUDPClient
 
-PERIOD_S = 0.02  # a control so often
+PERIOD_S = 0.02  # a cheap control so often
+STORM_S = 0.25  # a control of a storm so often
 LOOK_S = 30.0  # a look at the show so often
+SMALL = 64  # pixels that recorded pictures are compared at
 PROMPTS = ["gold rings on black", "blueberry spaghetti", "purple smoke :1 | clouds :0.5", ""]
 TOLD = ("frames_shown", "frames_late", "fps_sampled", "inbetween_ratio", "batch", "compiled")
 
@@ -51,7 +58,7 @@ class Ear:
         self._socket.close()
 
     def told(self, name: str, above: float = -1) -> float | None:
-        """What the status says of a number, once that is above another; all is told anew.
+        """What the status says of a number, once that is above another; all is sent again.
 
         None where nothing is said for half a second.
         """
@@ -72,17 +79,64 @@ class Ear:
         return None
 
 
+def cheap(rng: random.Random) -> tuple[str, Any]:
+    """A control of any kind but those that multiply the work of a frame: steps, depth, guidance."""
+    return rng.choice(
+        [
+            ("prompt", rng.choice(PROMPTS)),
+            ("seed", rng.randrange(1000)),
+            ("next", 1),
+            *((name, rng.random()) for name in ("speed", "pace", "damping", "brightness")),
+            ("guidance", rng.uniform(0, 1)),
+        ]
+    )
+
+
+def stormy(rng: random.Random) -> tuple[str, Any]:
+    """A control of a storm."""
+    return rng.choice(
+        [
+            ("prompt", rng.choice(PROMPTS)),
+            ("seed", rng.randrange(1000)),
+            ("crossfeed", rng.random()),
+            ("guidance", rng.uniform(0, 3)),
+            ("depth", rng.uniform(0, 0.9)),
+            ("steps", rng.randint(1, 4)),
+        ]
+    )
+
+
+Control = Callable[[random.Random], tuple[str, Any]]
+
+
+def changes(recording: Path) -> np.ndarray:
+    """Mean absolute change from each recorded picture to the next, in levels of 255, at 64 px."""
+    with av.open(str(recording)) as file:
+        small = [
+            frame.reformat(SMALL, SMALL, "rgb24").to_ndarray().astype(np.int16)
+            for frame in file.decode(video=0)
+        ]
+    pairs = zip(small[1:], small[:-1], strict=True)
+    return np.array([np.abs(after - before).mean() for after, before in pairs])
+
+
 def figures(
-    flags: list[str], fps: float, seconds: float, look: Callable[[Use], None] = unseen
+    flags: list[str],
+    fps: float,
+    seconds: float,
+    look: Callable[[Use], None] = unseen,
+    control: Control = cheap,
+    seed: int = 4,
 ) -> dict[str, Any]:
     """Late frames, latencies and more of a show of so many seconds with these flags.
 
-    look: is given what the show uses, every LOOK_S. Raises RuntimeError with what it said where
-    the show ended before its time.
+    look: is given what the show uses, every LOOK_S. control: makes one, from random numbers.
+    Raises RuntimeError with what it said where the show ended before its time.
     """
+    every_s = PERIOD_S if control is cheap else STORM_S
     with tempfile.TemporaryDirectory() as folder:
         stats, port = Path(folder) / "stats.json", _free_port()
-        command = [sys.executable, "-m", "lwlive.cli", *flags, "--headless", "--folder", folder]
+        command = [sys.executable, "-m", "lwlive", *flags, "--headless", "--folder", folder]
         command += ["--fps", str(fps), "--duration", str(seconds)]
         command += ["--stats", str(stats), "--osc-port", str(port)]
         with tempfile.TemporaryFile("w+") as said:
@@ -90,7 +144,7 @@ def figures(
             try:
                 client = SimpleUDPClient("127.0.0.1", port)
                 with Ear(client) as ear:
-                    sent = _storm(show, client, ear, look)
+                    sent = _storm(show, client, ear, look, control, random.Random(seed), every_s)
             finally:
                 show.kill()
                 show.wait()
@@ -103,13 +157,16 @@ def figures(
 
 
 def _storm(
-    show: "subprocess.Popen[Any]", client: SimpleUDPClient, ear: Ear, look: Callable[[Use], None]
+    show: "subprocess.Popen[Any]",
+    client: SimpleUDPClient,
+    ear: Ear,
+    look: Callable[[Use], None],
+    control: Control,
+    rng: random.Random,
+    every_s: float,
 ) -> int:
-    """Steer the show from its first picture to its end; how many messages were sent.
-
-    Everything but what multiplies the work of a frame: steps and depth.
-    """
-    rng, sent = random.Random(4), 0
+    """Steer the show from its first picture to its end; how many messages were sent."""
+    sent = 0
     while show.poll() is None and not ear.told("fps", above=0):
         pass
     began = next_look = time.monotonic()
@@ -120,18 +177,10 @@ def _storm(
                 second, used, late = time.monotonic() - began, _used(show), ear.told("late")
                 if late is not None:
                     look({"second": second, **used, "late": late})
-        control: tuple[str, Any] = rng.choice(
-            [
-                ("prompt", rng.choice(PROMPTS)),
-                ("seed", rng.randrange(1000)),
-                ("next", 1),
-                *((name, rng.random()) for name in ("speed", "pace", "damping", "brightness")),
-                ("guidance", rng.uniform(0, 1)),
-            ]
-        )
-        client.send_message(f"/lwlive/{control[0]}", control[1])
+        name, value = control(rng)
+        client.send_message(f"/lwlive/{name}", value)
         sent += 1
-        time.sleep(PERIOD_S)
+        time.sleep(every_s)
     return sent
 
 
@@ -153,12 +202,36 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def stormed(flags: list[str], fps: float, seconds: float, seed: int) -> dict[str, Any]:
+    """The figures of one storm."""
+    with tempfile.TemporaryDirectory() as folder:
+        recording = Path(folder) / "storm.mp4"
+        flags = [*flags, "--record", str(recording)]
+        found = figures(flags, fps, seconds, control=stormy, seed=seed)
+        change = changes(recording)
+    largest, median = float(change.max()), float(np.median(change))
+    told = ("frames_shown", "frames_late", "fps_sampled", "latency_p50_ms", "latency_p95_ms")
+    return {
+        "seed": seed,
+        "largest_in_medians": round(largest / median, 2),
+        "at_frame": int(change.argmax()) + 1,
+        "median": round(median, 2),
+        **{name: found[name] for name in told},
+    }
+
+
 def main() -> None:
     """Play, print what is used and what came of it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("--seeds", type=int, default=10, help="so many storms")
+    parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--fps", type=float, default=30.0)
+    parser.add_argument("--calm", action="store_true", help="one show under cheap controls")
     given, flags = parser.parse_known_args()
+    if not given.calm:
+        for seed in range(given.seeds):
+            print(json.dumps(stormed(flags, given.fps, given.seconds, seed)), flush=True)
+        return
     looks: list[Use] = []
 
     def look(use: Use) -> None:

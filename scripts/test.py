@@ -1,8 +1,9 @@
 """Every test in one command: python3 scripts/test.py [flags of pytest], from any folder.
 
 Makes .venv, installs lwlive and the test tools, and runs pytest at the root of the repository:
-paths among the flags count from there. Any Python can read this file, so that one that is too old
-hears so.
+paths among the flags count from there. Two tests run at a time where there are two cores; -n 0
+runs them one after another, as a debugger needs it, and -m "not slow" only the quick ones. Any
+Python can read this file, so that one that is too old hears so.
 """
 
 import os
@@ -16,4 +17,5 @@ import environment
 if __name__ == "__main__":
     environment.prepare("test")
     os.chdir(environment.ROOT)
-    environment.start(environment.program("python"), "-m", "pytest", *sys.argv[1:])
+    workers = ["-n", str(min(2, os.cpu_count() or 1)), "--dist", "loadgroup"]
+    environment.start(environment.program("python"), "-m", "pytest", *workers, *sys.argv[1:])

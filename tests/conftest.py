@@ -1,15 +1,49 @@
-"""What several test files share: a screen, and that no test is hurried on a slow machine."""
+"""What several test files share: a screen, one thread each, and no hurry on a slow machine."""
 
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from lwlive.openmp import spin_briefly
+
+# Read once, when torch is first imported, and inherited by every process that a test starts: as
+# many workers as there are cores, each with threads for all of them, would wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+spin_briefly(os.environ)
+
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file on one worker: they share what takes long to make."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """A worker's report as UTF-8 holds it: what a test captured may be half of a character."""
+    data: Any = yield
+    return escaped(data)
+
+
+def escaped(data: Any) -> Any:
+    """The same lists and dictionaries, each text with backslashes for what is not UTF-8."""
+    if isinstance(data, str):
+        return data.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(data, dict):
+        return {key: escaped(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return type(data)(escaped(value) for value in data)
+    return data
 
 
 @pytest.fixture(scope="module")
@@ -29,3 +63,19 @@ def screen() -> Iterator[str]:
     finally:
         server.terminate()
         server.wait(10)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A checkpoint as far as the stage looks at it: 64 pixels, no weights."""
+    folder = tmp_path / "model"
+    (folder / "unet").mkdir(parents=True)
+    (folder / "scheduler").mkdir()
+    (folder / "vae").mkdir()
+    (folder / "vae" / "config.json").write_text('{"_class_name": "AutoencoderTiny"}')
+    (folder / "model_index.json").write_text(
+        '{"unet": ["diffusers", "UNet2DConditionModel"], "text_encoder": ["t", "CLIPTextModel"]}'
+    )
+    (folder / "unet" / "config.json").write_text('{"sample_size": 8}')
+    (folder / "scheduler" / "scheduler_config.json").write_text("{}")
+    return folder

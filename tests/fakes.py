@@ -3,17 +3,21 @@
 Nothing here imports torch, pygame or av, since spawned children import this file too.
 """
 
+import math
 import multiprocessing
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
 
-from lwlive.link import Running
-from lwlive.params import Controls, Snapshot
+from lwlive.controls import Command
+from lwlive.messages import Heard, Running
+from lwlive.params import Params, Snapshot
 from lwlive.ring import Frame, Pixels, Ring
+from lwlive.stage.parts import Arrived, Source
+from lwlive.stage.status import Status
 from lwlive.stage.supply import Shown
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -60,33 +64,48 @@ class FakeEngine:
     """
 
     def __init__(
-        self, ring: Ring, snapshot: Snapshot, phase: float, look: Callable[[float], Pixels]
+        self,
+        ring: Ring,
+        snapshot: Snapshot,
+        phase: float,
+        look: Callable[[float], Pixels],
+        since: float | None = None,
     ) -> None:
         self.ours, self.theirs = multiprocessing.Pipe()
         self.handle = ring.handle
-        self.first, self.phase, self.look = snapshot, phase, look
+        self.first, self.phase, self.look, self.since = snapshot, phase, look, since
         self.newest = snapshot
         self.number = 0
         self.exitcode: int | None = None
-        self.lingers = False  # does not go at once when killed
+        self.lingers = False  # does not go immediately when killed
         self.killed = False
         self.pid = 4711
         self._ring: Ring | None = Ring.attach(ring.handle)
 
-    def make(self, count: int = 1, step: float = 1 / 30) -> None:
+    def make(self, count: int = 1, step: float = 1 / 30, ticks: int = 1) -> None:
         """Put so many frames into the ring, each made with the newest controls heard."""
-        while self.theirs.poll():
-            self.newest = self.theirs.recv()
+        self.hear()
         for _ in range(count):
             self.phase += step
             frame = Frame(
-                self.look(self.phase), self.number, self.newest.version, self.phase, sampled=True
+                self.look(self.phase),
+                self.number,
+                self.newest.version,
+                self.phase,
+                True,
+                ticks=ticks,
             )
             assert self._ring is not None
             assert self._ring.put(frame, wait=False), "the ring is full"
             self.number += 1
             if self.number == 1:
                 self.say(RUNNING)  # as engines do after their first frame
+
+    def hear(self) -> None:
+        """Read what came down the pipe, and say so, as engines do."""
+        while self.theirs.poll():
+            self.newest = self.theirs.recv()
+            self.say(Heard(self.newest.version))
 
     def say(self, message: object) -> None:
         self.theirs.send(message)
@@ -119,11 +138,11 @@ class FakeEngines:
         self.refuse = False
 
     def __call__(
-        self, ring: Ring, snapshot: Snapshot, phase: float
+        self, ring: Ring, snapshot: Snapshot, phase: float, since: float | None
     ) -> tuple[Any, "Connection[Any, Any]"]:
         if self.refuse:
             raise BlockingIOError(11, "Resource temporarily unavailable")
-        engine = FakeEngine(ring, snapshot, phase, self.look(len(self.all)))
+        engine = FakeEngine(ring, snapshot, phase, self.look(len(self.all)), since)
         self.all.append(engine)
         return engine, engine.ours
 
@@ -147,10 +166,13 @@ class FakeSupply:
         self.doing, self.state, self.queued, self.pid = "loading", "not compiled", 3, None
         self.starts, self.deaths, self.phase, self.trouble = 1, 0, 0.0, ""
         self.replaced = 0
+        self.tick_s = 1 / 30
         self.ticks = 0
         self.closed = False
         self.pixels = flat(200)
-        self._versions = deque([0] * lag)
+        self._lag = deque([0] * lag)  # versions that the next pictures show
+        self._asked: deque[tuple[Snapshot, float]] = deque()
+        self._shows: Snapshot | None = None
 
     def __enter__(self) -> "FakeSupply":
         return self
@@ -158,8 +180,9 @@ class FakeSupply:
     def __exit__(self, *_: object) -> None:
         self.closed = True
 
-    def send(self, snapshot: Snapshot) -> None:
+    def send(self, snapshot: Snapshot, asked: float) -> None:
         self.sent.append(snapshot)
+        self._asked.append((snapshot, asked))
 
     def tick(self, now: float) -> Shown | None:
         assert now > 0
@@ -169,9 +192,14 @@ class FakeSupply:
         if what != "new":
             return Shown(self.pixels, None, late=what == "late")
         self.ticks += 1
-        self._versions.append(self.sent[-1].version if self.sent else 0)
-        frame = Frame(self.pixels, self.ticks, self._versions.popleft(), self.ticks / 30, True)
-        return Shown(self.pixels, frame, late=False)
+        self._lag.append(self.sent[-1].version if self.sent else 0)
+        frame = Frame(self.pixels, self.ticks, self._lag.popleft(), self.ticks / 30, True)
+        asked = []
+        while self._asked and self._asked[0][0].version <= frame.version:
+            self._shows, at = self._asked.popleft()
+            asked.append(at)
+        shows = self._shows or Snapshot(0, Params())
+        return Shown(self.pixels, frame, False, shows, tuple(asked))
 
 
 class FakeScreen:
@@ -179,9 +207,10 @@ class FakeScreen:
 
     def __init__(self, clock: SimulatedClock) -> None:
         self.clock = clock
-        self.keys: dict[int, list[Any]] = {}  # tick -> actions
+        self.keys: dict[int, list[Command]] = {}  # tick -> commands
         self.costs: dict[int, float] = {}  # tick -> seconds
-        self.tick = -1
+        self.tick = 0  # the one to come
+        self.hz: float | None = None  # of a monitor that pictures wait for
         self.shown_at: list[float] = []
         self.levels: list[float] = []
         self.huds: list[list[str] | None] = []
@@ -189,9 +218,12 @@ class FakeScreen:
         self.splashes: list[list[str]] = []
         self.keep = True
 
-    def events(self) -> list[Any]:
-        self.tick += 1
-        return self.keys.get(self.tick, [])
+    @property
+    def refresh_hz(self) -> float | None:
+        return self.hz
+
+    def presses(self) -> list[tuple[Command, float]]:
+        return [(command, self.clock.now()) for command in self.keys.pop(self.tick, [])]
 
     def show(
         self, pixels: Pixels, master: float, hud: list[str] | None, notice: str | None
@@ -203,12 +235,16 @@ class FakeScreen:
             self.huds.append(hud)
             self.notices.append(notice)
         self.clock.time += self.costs.get(self.tick, 0.0)
+        if self.hz is not None:  # until the monitor shows it
+            self.clock.time = math.ceil(self.clock.time * self.hz) / self.hz
+        self.tick += 1
 
     def splash(self, lines: list[str], elapsed: float, master: float, notice: str | None) -> None:
         assert elapsed >= 0
         assert 0 <= master <= 1
         assert notice != ""
         self.splashes.append(lines)
+        self.tick += 1
 
     @property
     def said(self) -> list[str]:
@@ -217,48 +253,62 @@ class FakeScreen:
         return [text for i, text in enumerate(spoken) if i == 0 or spoken[i - 1] != text]
 
 
-class FakeOsc:
-    """OSC without a socket: at a tick, what arrives is done to the controls."""
+class FakeOsc(Source):
+    """OSC without a socket: at a tick it yields commands, having done what the test wants done."""
+
+    name = "osc"
 
     def __init__(self) -> None:
-        self.arrives: dict[int, Callable[[Controls, Callable[[str], None]], None]] = {}
-        self.tick = -1
+        self.arrives: dict[int, list[Command]] = {}
+        self.happens: dict[int, Callable[[], object]] = {}
+        self.waited_s = 0.0  # since a command arrived, when it is polled
+        self.tick = 0  # the one to come
         self.told: list[dict[str, object]] = []
-        self.counts = _Counts()
+        self.changes: list[dict[str, str]] = []
+        self.refusals: list[str] = []
+        self.closed = False
 
-    def apply(self, controls: Controls, load_preset: Callable[[str], None]) -> None:
-        self.tick += 1
-        if self.tick in self.arrives:
-            self.arrives[self.tick](controls, load_preset)
+    def poll(self, now: float) -> list[Arrived]:
+        self.happens.pop(self.tick, bool)()
+        asked = self.arrives.pop(self.tick, [])
+        return [Arrived(command, "osc test", now - self.waited_s) for command in asked]
 
-    def feedback(self, values: dict[str, object], now: float) -> None:
+    def tell(self, status: Status, changes: Mapping[str, str], now: float) -> None:
         assert now > 0
-        self.told[:] = [values]
+        self.tick += 1
+        self.told[:] = [status.values()]
+        self.changes += [dict(changes)] if changes else []
 
+    def refused(self, arrived: Arrived, why: str) -> None:
+        assert arrived.by == "osc test"
+        self.refusals.append(why)
 
-class _Counts:
-    def _asdict(self) -> dict[str, int]:
+    def summary(self) -> dict[str, int]:
         return {"received": 5, "applied": 4, "refused": 1}
+
+    def close(self) -> None:
+        self.closed = True
 
 
 class FakeRecorder:
-    """A recorder that keeps what is put into it. Set `refuses` on a subclass to fail at once."""
+    """A recorder that keeps what is put into it. Set `refuses` on a subclass to have it fail."""
 
     made: list["FakeRecorder"]  # a fresh list in each subclass
     refuses: str | None = None
+    opened = True
 
-    def __init__(self, path: Any, fps: float, width: int, height: int, about: Any) -> None:
-        from lwlive.stage.movie import RecordError
-
-        if self.refuses:
-            raise RecordError(self.refuses)
+    def __init__(
+        self, path: Any, fps: float, width: int, height: int, about: Any, fresh: bool = False
+    ) -> None:
         self.path, self.fps, self.size, self.about = path, fps, (width, height), about
+        self.fresh = fresh
         self.pictures: list[Pixels] = []
         self.numbers: list[int] = []
         self.dropped = 0
-        self.failed: str | None = None
+        self.failed: str | None = self.refuses
         self.closed = False
-        self.made.append(self)
+        if not self.failed:
+            self.made.append(self)
 
     @property
     def frames(self) -> int:
@@ -266,8 +316,12 @@ class FakeRecorder:
 
     def put(self, pixels: Pixels, number: int) -> None:
         assert not self.closed
-        self.pictures.append(pixels)
-        self.numbers.append(number)
+        if self.failed is None:
+            self.pictures.append(pixels)
+            self.numbers.append(number)
 
     def close(self) -> None:
         self.closed = True
+
+    def leave(self) -> None:
+        """Nothing is left to be made of it."""

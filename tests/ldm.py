@@ -82,9 +82,9 @@ def _unet(pipe: Any, name: str) -> str:
     ) in ENDS:
         return name.replace(start, ENDS[start])
     layers = pipe.unet.config.layers_per_block
-    side, block, kind, layer, rest = re.fullmatch(  # type: ignore[union-attr]
-        r"(down|mid|up)_block(?:s\.(\d+))?\.(\w+)\.(\d+)\.(.+)", name
-    ).groups()
+    found = re.fullmatch(r"(down|mid|up)_block(?:s\.(\d+))?\.(\w+)\.(\d+)\.(.+)", name)
+    assert found is not None, name
+    side, block, kind, layer, rest = found.groups()
     n, attends = (
         int(layer),
         f"{side}_blocks.{block}.attentions.0.norm.weight" in pipe.unet.state_dict(),

@@ -16,11 +16,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from lwlive.checkpoint import ModelError
-from lwlive.engine import attention, ready
-from lwlive.engine.measure import Measured, attended, recall, remember
-from lwlive.engine.model import PLAIN, Eager, Modules, attending, load
+from lwlive.config import Config
+from lwlive.engine import attention
+from lwlive.engine.eager import Eager
+from lwlive.engine.load import PLAIN, Modules, attending, load
 from lwlive.engine.networks import Kind
-from lwlive.params import Config, Params
+from lwlive.engine.tuning import choose
+from lwlive.engine.tuning.measure import Measured, attended, recall, remember
+from lwlive.params import Params
 
 SDPA = functional.scaled_dot_product_attention
 
@@ -140,7 +143,7 @@ def test_insisting_on_what_is_not_to_be_had_is_one_sentence(
     monkeypatch.setattr(attention, "installed", lambda: there)
     config = Config(attention="xformers", device=device)
     with pytest.raises(ModelError, match=sentence) as caught:
-        ready.plan(config, tmp_path, PLAIN, (64, 64), tmp_path, Params(), print)
+        choose.plan(config, tmp_path, PLAIN, (64, 64), tmp_path, Params(), print)
     assert "\n" not in str(caught.value)
 
 

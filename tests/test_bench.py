@@ -10,12 +10,15 @@ import pytest
 import tiny
 import torch
 
-from lwlive.engine.model import load
+from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "bench.py"
 sys.path.insert(0, str(SCRIPT.parent))
 import machine  # noqa: E402 - lies beside the script
+
+# One after another: two shows beside each other would need four cores.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("shows")]
 
 
 def test_the_bench_ends_with_a_line_of_json(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 The small files that describe a family are put into a hub's cache of its own; nobody is asked.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from transformers import CLIPTextModelWithProjection
 
 from lwlive import hub
 from lwlive.checkpoint import ModelError, own_values
-from lwlive.engine.convert import ZERO_SNR, convert, told
-from lwlive.engine.model import Eager, load
+from lwlive.engine.convert import ZERO_SNR, beside, convert, told
+from lwlive.engine.eager import Eager
+from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -100,6 +102,7 @@ def test_a_single_file_gives_the_pictures_of_its_pipeline(
     assert expected.std() > 0.01
 
 
+@pytest.mark.slow
 def test_a_file_is_made_into_a_folder_once_and_offline_asks_nobody(
     cache: Cache, tmp_path: Path
 ) -> None:
@@ -114,7 +117,8 @@ def test_a_file_is_made_into_a_folder_once_and_offline_asks_nobody(
     assert "offline" in str(caught.value).lower()
     cache.describe("v1", pipe)
     assert found() == found()
-    assert said == ["making a folder of x.safetensors, once"] * 2  # for the one that failed, too
+    # for the one that failed, too
+    assert said == ["converting x.safetensors into a folder, once"] * 2
     assert own_values(found()) == {"steps": 8, "guidance": 7.5}
 
 
@@ -146,6 +150,53 @@ def test_what_it_says_reaches_the_pictures(cache: Cache, tmp_path: Path) -> None
     assert np.abs(found - expected).max() <= test_parity.TOLERANCE
 
 
+V = "model: {params: {parameterization: v}}"
+SGM = "model: {params: {denoiser_config: {params: {scaling_config: {target: sgm.x.VScaling}}}}}"
+
+
+@pytest.mark.parametrize(
+    ("text", "prediction"),
+    [
+        (V, "v_prediction"),
+        (SGM, "v_prediction"),
+        (V.replace("v}", "eps}"), "epsilon"),
+        (V.replace("v}", "x0}"), "sample"),
+        ("model: {params: {}}", None),
+        ("", None),
+        ("[1]", None),
+    ],
+)
+def test_the_yaml_beside_a_file_is_believed(
+    text: str, prediction: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / "x.yaml").write_text(text)
+    assert beside(tmp_path / "x.safetensors").get("prediction_type") == prediction
+    assert beside(tmp_path / "y.safetensors") == {}
+
+
+@pytest.mark.parametrize("text", ["a: [", V.replace("v}", "w}"), V.replace("v}", "[v]}")])
+def test_a_yaml_that_cannot_be_read_is_a_sentence(text: str, tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(text)
+    with pytest.raises(ValueError, match=re.escape(str(tmp_path / "x.yaml"))):
+        beside(tmp_path / "x.safetensors")
+
+
+@pytest.mark.slow
+def test_a_yaml_put_beside_a_file_later_counts(cache: Cache, tmp_path: Path) -> None:
+    pipe = pipeline("sd1")
+    pipe.scheduler.register_to_config(prediction_type="epsilon")  # it is shared by these tests
+    cache.describe("v1", pipe)
+    ldm.write(pipe, tmp_path / "x.safetensors")
+
+    def prediction() -> Any:
+        folder = hub.find(str(tmp_path / "x.safetensors"), True, tmp_path, lambda _: None)
+        return load(folder, (64, 64), "cpu", Kind("float32", True)).scheduler.config.prediction_type
+
+    assert prediction() == "epsilon"
+    (tmp_path / "x.yaml").write_text(V)
+    assert prediction() == "v_prediction"
+
+
 @pytest.mark.parametrize("what", ["unet", "rubbish"])
 def test_a_file_that_is_no_whole_checkpoint_gets_a_sentence(what: str, tmp_path: Path) -> None:
     file = tmp_path / "x.safetensors"
@@ -153,6 +204,6 @@ def test_a_file_that_is_no_whole_checkpoint_gets_a_sentence(what: str, tmp_path:
         save_file({"model.diffusion_model.input_blocks.0.0.weight": torch.ones(4, 4)}, file)
     else:
         file.write_bytes(b"not at all")
-    with pytest.raises(ValueError, match=r"no checkpoint that lwlive can walk|cannot be read"):
+    with pytest.raises(ValueError, match=r"not a checkpoint that lwlive can walk|cannot be read"):
         convert(file, tmp_path / "x")
     assert not (tmp_path / "x").exists()

@@ -14,26 +14,41 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from numpy.typing import ArrayLike
 
-from lwlive.params import TRIGGERS, Params, live
-from lwlive.stage import hud
-from lwlive.stage.display import Display, NoMonitor, NoScreen, placements, start_size
-from lwlive.stage.keys import KEYS, Action, keys_table
+from lwlive.controls import Command, Controls, Fire, Nudge, Recall, Toggle
+from lwlive.params import SPECS, TRIGGERS, Params
+from lwlive.ring import Pixels
+from lwlive.stage.master import dimmed
+from lwlive.stage.outputs.window import hud
+from lwlive.stage.outputs.window.display import (
+    Display,
+    Fit,
+    NoMonitor,
+    NoScreen,
+    Placement,
+    placements,
+    start_size,
+)
+from lwlive.stage.outputs.window.monitor import Refresh
+from lwlive.stage.sources.keys import FULLSCREEN, KEYS, LIST, QUIT, keys_table
+from lwlive.stage.status import Status
 
 SIDE = st.integers(1, 3000)
 SIZE = st.tuples(SIDE, SIDE)
-FITS = ("fit", "fill", "mirror")
+FITS: tuple[Fit, ...] = ("fit", "fill", "mirror")
 
 
 # The geometry
 
 
-def covered(window, places, axis):
+def covered(window: tuple[int, int], places: list[Placement], axis: int) -> bool:
     """Whether the placements leave no pixel of the window free along one axis."""
     edge = 0
     for start, size in sorted({(place[axis], place[axis + 2]) for place in places}):
@@ -44,14 +59,18 @@ def covered(window, places, axis):
 
 
 @given(SIZE, SIZE, st.sampled_from(("fill", "mirror")))
-def test_fill_and_mirror_leave_no_border(window, picture, fit):
+def test_fill_and_mirror_leave_no_border(
+    window: tuple[int, int], picture: tuple[int, int], fit: Fit
+) -> None:
     places = placements(window, picture, fit)
     assert covered(window, places, 0)
     assert covered(window, places, 1)
 
 
 @given(SIZE, SIZE)
-def test_fit_shows_the_whole_picture_and_touches_two_edges(window, picture):
+def test_fit_shows_the_whole_picture_and_touches_two_edges(
+    window: tuple[int, int], picture: tuple[int, int]
+) -> None:
     (place,) = placements(window, picture, "fit")
     assert place.x >= 0
     assert place.y >= 0
@@ -61,7 +80,9 @@ def test_fit_shows_the_whole_picture_and_touches_two_edges(window, picture):
 
 
 @given(SIZE, SIZE, st.sampled_from(FITS))
-def test_every_fit_keeps_the_aspect_to_a_pixel(window, picture, fit):
+def test_every_fit_keeps_the_aspect_to_a_pixel(
+    window: tuple[int, int], picture: tuple[int, int], fit: Fit
+) -> None:
     for place in placements(window, picture, fit):
         assert place.width >= 1
         assert place.height >= 1
@@ -72,7 +93,9 @@ def test_every_fit_keeps_the_aspect_to_a_pixel(window, picture, fit):
 
 
 @given(SIZE, SIZE)
-def test_mirror_shows_the_whole_picture_and_neighbours_are_mirrored(window, picture):
+def test_mirror_shows_the_whole_picture_and_neighbours_are_mirrored(
+    window: tuple[int, int], picture: tuple[int, int]
+) -> None:
     places = placements(window, picture, "mirror")
     (middle,) = placements(window, picture, "fit")
     assert middle in places
@@ -85,7 +108,9 @@ def test_mirror_shows_the_whole_picture_and_neighbours_are_mirrored(window, pict
 
 
 @given(SIZE, SIZE)
-def test_the_first_window_is_a_whole_multiple_within_the_monitor(monitor, picture):
+def test_the_first_window_is_a_whole_multiple_within_the_monitor(
+    monitor: tuple[int, int], picture: tuple[int, int]
+) -> None:
     size = start_size(monitor, picture)
     assume(min(monitor) > 5)
     assert all(s <= max(1, 0.8 * m + 0.5) for s, m in zip(size, monitor, strict=True))
@@ -97,58 +122,93 @@ def test_the_first_window_is_a_whole_multiple_within_the_monitor(monitor, pictur
 # The words
 
 
-def test_the_hud_lists_every_live_value_with_its_unit():
-    params = Params(guidance=7.5, steps=4)
-    said = {line.split("\t")[0]: line.split("\t")[1:] for line in hud.lines(params, {})}
-    assert list(said) == list(Params.model_fields)
+def status(**values: Any) -> Status:
+    """How things stand in some show."""
+    given: dict[str, Any] = {
+        "params": Params(guidance=7.5, steps=4),
+        "model": "ember",
+        "now": 100.0,
+        "since_start_s": 3.0,
+        "level": 1.0,
+        "notice": None,
+        "pictures": True,
+        "fps_target": 29.97,
+        "fps": 29,
+        "fps_sampled": 15,
+        "late": 3,
+        "latency_ms": 84.2,
+        "replaced": 0,
+        "queued": 6,
+        "stride": 2,
+        "engine": "compiled",
+        "doing": "",
+        "trouble": "",
+        "starts": 1,
+        "deaths": 0,
+        "phase": 1.5,
+        "dtype": "float32",
+        "parts": {},
+    }
+    return Status(**given | values)
+
+
+def test_the_hud_lists_every_live_value_with_its_unit() -> None:
+    lines = hud.lines(status())
+    lines = lines[lines.index("") + 1 :]
+    said = {line.split("\t")[0]: line.split("\t")[1:] for line in lines}
+    assert list(said) == list(SPECS)
     assert said["speed"] == ["0.25", "keyframes/s"]
     assert said["guidance"] == ["7.50", ""]
     assert said["hold"] == ["off", ""]
-    for name in Params.model_fields:
-        assert live(name).unit in " ".join(said[name])
+    for name in SPECS:
+        assert SPECS[name].unit in " ".join(said[name])
 
 
-def test_the_hud_lists_every_figure_it_is_given():
-    figures = {
-        "fps_shown": 29.97,
-        "frames_late": 3,
-        "latency_ms": 84.2,
-        "ring": (6, 8),
-        "engine": "sampling",
-        "osc": {"received": 5, "refused": 1},
-        "recording": None,
-    }
-    said = hud.lines(Params(), figures)
-    end = said.index("")
-    assert end == len(figures)
-    assert said[:4] == [
-        "fps shown\t30.0\t",
-        "frames late\t3\t",
+def test_the_hud_lists_the_figures_and_what_is_not_known_yet() -> None:
+    lines = hud.lines(status())
+    assert lines[: lines.index("")] == [
+        "frames/s\t29 / 30.0",
+        "sampled/s\t15\t",
+        "late\t3\t",
         "latency\t84.2\tms",
-        "ring\t6 / 8",
+        "replaced\t0\t",
+        "ring\t6\t",
+        "in-betweens\t1 of 2",
+        "engine\tcompiled",
+        "engine deaths\t0\t",
+        "recording\toff",
     ]
-    assert said[5] == "osc\treceived 5, refused 1"
+    early = hud.lines(status(latency_ms=None, stride=None))
+    assert f"latency\t{hud.UNKNOWN}\tms" in early
+    recording = {"recording": {"frames": 12}}
+    on = status(params=Params(record=True), parts=recording)
+    assert "recording\t12 frames" in hud.lines(on)
+    assert "recording\toff" in hud.lines(status(parts=recording))  # the last take's
 
 
 @given(st.text(max_size=120))
-def test_any_prompt_is_one_short_printable_line(prompt):
-    line = next(one for one in hud.lines(Params(), {"said": prompt}) if one.startswith("said"))
+def test_any_prompt_is_one_short_printable_line(prompt: str) -> None:
+    lines = hud.lines(status(params=Params(prompt=prompt)))
+    line = next(one for one in lines if one.startswith("prompt"))
     text = line.partition("\t")[2]
     assert len(text) <= hud.TEXT_WIDTH
     assert text.isprintable()
 
 
-def test_every_key_has_one_action_and_stands_in_the_table():
+def test_every_key_has_one_action_and_stands_in_the_table() -> None:
     codes = [code for key in KEYS for code in key.codes]
     assert len(codes) == len(set(codes))
     table = keys_table()
     assert all(f"| {key.label} | {key.help} |" in table for key in KEYS)
-    known = {*Params.model_fields, *TRIGGERS, "preset", "save", "fullscreen", "keys", "quit"}
-    assert {key.kind for key in KEYS} <= known
+    for command in (command for key in KEYS for command in key.codes.values()):
+        if isinstance(command, Fire):
+            assert command.name in {*TRIGGERS, "save"} or command in (FULLSCREEN, LIST, QUIT)
+        elif not isinstance(command, Recall):
+            Controls(Params(guidance=1.0)).do(command)
 
 
 @pytest.mark.parametrize("aspect", [0.4, 1, 1.8, 4])
-def test_the_splash_is_dark_but_never_black_and_moves_slowly(aspect):
+def test_the_splash_is_dark_but_never_black_and_moves_slowly(aspect: float) -> None:
     before = None
     for elapsed_s in np.arange(0, 20, 0.5):
         light = hud.glow(float(elapsed_s), aspect).astype(int)
@@ -176,7 +236,7 @@ def on_screen(law: Callable[..., None]) -> Callable[..., None]:
     """Run a test in a child process whose DISPLAY is the fixture's screen."""
 
     @functools.wraps(law)
-    def test(screen, **values):
+    def test(screen: str, **values: object) -> None:
         if "xdotool(" in inspect.getsource(law) and shutil.which("xdotool") is None:
             pytest.skip("xdotool is not installed, so no key can be pressed (apt install xdotool)")
         more = {key.upper(): str(value) for key, value in values.items()}
@@ -187,56 +247,65 @@ def on_screen(law: Callable[..., None]) -> Callable[..., None]:
     if "screen" not in takes.parameters:  # pytest reads here which fixtures are wanted
         given = inspect.Parameter("screen", inspect.Parameter.POSITIONAL_OR_KEYWORD)
         takes = takes.replace(parameters=[given, *takes.parameters.values()])
-    test.__signature__ = takes
+    test.__signature__ = takes  # type: ignore[attr-defined] # inspect's own, not in the stubs
     return test
 
 
 RED, BLUE = (220, 30, 40), (30, 60, 210)
 
 
-def halves(width=80, height=80):
+def halves(width: int = 80, height: int = 80) -> Pixels:
     """Red on the left, blue on the right."""
     pixels = np.empty((height, width, 3), np.uint8)
     pixels[:, : width // 2], pixels[:, width // 2 :] = RED, BLUE
     return pixels
 
 
-def screenshot(screen):
+def screenshot(screen: str) -> np.ndarray:
     from PIL import ImageGrab
 
     return np.asarray(ImageGrab.grab(xdisplay=screen).convert("RGB")).astype(int)
 
 
-def settled(display, screen, good, pixels=None, master=1.0, actions=None, **words):
+def settled(
+    display: Display,
+    screen: str,
+    good: Callable[[np.ndarray], bool],
+    pixels: Pixels | None = None,
+    master: float = 1.0,
+    actions: list[Command] | None = None,
+    hud: list[str] | None = None,
+    notice: str | None = None,
+) -> np.ndarray:
     """Show pictures until the screen is as wanted; 30 seconds at most. The last screenshot."""
     until = time.monotonic() + 30
     while True:
         for _ in range(4):
-            got = display.events()
+            got = [command for command, _ in display.presses()]
             if actions is not None:
                 actions += got
             given = halves() if pixels is None else pixels
-            display.show(given, master, words.get("hud"), words.get("notice"))
+            display.show(dimmed(given, master), master, hud, notice)
             time.sleep(0.01)
         seen = screenshot(screen)
         if good(seen) or time.monotonic() > until:
             return seen
 
 
-def xdotool(*arguments):
+def xdotool(*arguments: str) -> None:
     subprocess.run(["xdotool", *arguments], check=True, timeout=60)
 
 
-def near(pixel, colour, by=6):
-    return np.abs(np.asarray(pixel) - colour).max() <= by
+def near(pixel: ArrayLike, colour: ArrayLike, by: int = 6) -> bool:
+    return bool(np.abs(np.asarray(pixel) - np.asarray(colour)).max() <= by)
 
 
 @on_screen
 @pytest.mark.parametrize("renderer", ["opengl", "software"])
-def test_each_fit_puts_the_picture_where_it_says(screen, renderer):
+def test_each_fit_puts_the_picture_where_it_says(screen: str, renderer: str) -> None:
     # The monitor is 640 by 400, the picture a square: 400 by 400 from x = 120, or 640 by 640.
     os.environ["SDL_RENDER_DRIVER"] = renderer
-    expected = {
+    expected: dict[Fit, dict[int, tuple[int, int, int]]] = {
         "fit": {20: (0, 0, 0), 140: RED, 300: RED, 340: BLUE, 500: BLUE, 620: (0, 0, 0)},
         "fill": {20: RED, 300: RED, 340: BLUE, 620: BLUE},
         "mirror": {20: RED, 140: RED, 300: RED, 340: BLUE, 500: BLUE, 620: BLUE},
@@ -250,7 +319,7 @@ def test_each_fit_puts_the_picture_where_it_says(screen, renderer):
 
 
 @on_screen
-def test_mirror_continues_the_picture_backwards(screen):
+def test_mirror_continues_the_picture_backwards(screen: str) -> None:
     ramp = np.zeros((80, 80, 3), np.uint8)
     ramp[..., 0] = np.linspace(40, 240, 80)
     with Display("mirror", True, 0, "mirror", True, (80, 80)) as display:
@@ -261,36 +330,44 @@ def test_mirror_continues_the_picture_backwards(screen):
 
 
 @on_screen
-def test_at_its_own_size_and_at_three_times_it_the_picture_is_exact(screen):
+def test_at_its_own_size_and_at_three_times_it_the_picture_is_exact(screen: str) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (100, 100, 3), np.uint8)
     with Display("exact", False, 0, "fit", True, (100, 100)) as display:  # 300 by 300
 
-        def middles(seen):
+        def middles(seen: np.ndarray) -> np.ndarray:
             return seen[51:350:3, 171:470:3]  # of 3 by 3 blocks, from (170, 50) on
 
-        good = lambda seen: np.array_equal(middles(seen), noise)  # noqa: E731 - read once below
+        def good(seen: np.ndarray) -> bool:
+            return np.array_equal(middles(seen), noise)
+
         assert good(settled(display, screen, good, noise))
         large = np.random.default_rng(2).integers(0, 256, (300, 300, 3), np.uint8)
-        good = lambda seen: np.array_equal(seen[50:350, 170:470], large)  # noqa: E731
-        assert good(settled(display, screen, good, large))
+
+        def filled(seen: np.ndarray) -> bool:
+            return np.array_equal(seen[50:350, 170:470], large)
+
+        assert filled(settled(display, screen, filled, large))
 
 
 @on_screen
-def test_the_master_dims_the_picture(screen):
+def test_the_master_dims_the_picture(screen: str) -> None:
     with Display("master", True, 0, "fill", True, (80, 80)) as display:
         for master in (1.0, 0.5, 0.0):
             want = np.array(RED) * master
-            seen = settled(display, screen, lambda s, w=want: near(s[200, 300], w), master=master)
-            assert near(seen[200, 300], want)
+
+            def so_dark(seen: np.ndarray, want: np.ndarray = want) -> bool:
+                return near(seen[200, 300], want)
+
+            assert so_dark(settled(display, screen, so_dark, master=master))
 
 
 @on_screen
-def test_words_lie_over_the_picture_and_go_away_again(screen):
+def test_words_lie_over_the_picture_and_go_away_again(screen: str) -> None:
     prompt = "漢字 \u202e\U0001f469 très long " * 20
-    lines = hud.lines(Params(prompt=prompt), {"fps_shown": 29.9, "engine": None})
+    lines = hud.lines(status(params=Params(prompt=prompt)))
 
-    def dark(seen, y, x):  # the panel's ground where there was picture
-        return seen[y, x].max() < 120
+    def dark(seen: np.ndarray, y: int, x: int) -> bool:  # the panel's ground, not the picture
+        return bool(seen[y, x].max() < 120)
 
     with Display("words", True, 0, "fill", True, (80, 80)) as display:
         seen = settled(display, screen, lambda s: near(s[14, 14], RED), notice=prompt)
@@ -306,48 +383,48 @@ def test_words_lie_over_the_picture_and_go_away_again(screen):
 
 
 @on_screen
-def test_before_the_first_picture_the_window_is_never_black(screen):
+def test_before_the_first_picture_the_window_is_never_black(screen: str) -> None:
     with Display("splash", True, 0, "fit", True, (80, 80)) as display:
         start = time.monotonic()
         named = False
         while not named and time.monotonic() - start < 30:
-            display.events()
+            [command for command, _ in display.presses()]
             display.splash(["ember", "loading the text encoder"], time.monotonic() - start)
             seen = screenshot(screen)
-            named = seen.max() > 200 and time.monotonic() - start > 0.6
+            named = bool(seen.max() > 200) and time.monotonic() - start > 0.6
         assert seen.max(axis=2).min() >= 8
         assert seen.max() > 200  # the name
 
-        def arrived(seen):
+        def arrived(seen: np.ndarray) -> bool:
             return near(seen[200, 300], RED) and near(seen[200, 20], (0, 0, 0))
 
         assert arrived(settled(display, screen, arrived))
 
 
 @on_screen
-def test_blackout_covers_the_splash_and_the_arrival_of_the_first_picture(screen):
+def test_blackout_covers_the_splash_and_the_arrival_of_the_first_picture(screen: str) -> None:
     with Display("dark", True, 0, "fill", True, (80, 80)) as display:
         brightest, start = 0, time.monotonic()
         while time.monotonic() - start < 2:
-            display.events()
+            [command for command, _ in display.presses()]
             if time.monotonic() - start < 1:
                 display.splash(["ember"], time.monotonic() - start, 0.0)
             else:
-                display.show(halves(), 0.0, None, None)
+                display.show(dimmed(halves(), 0.0), 0.0, None, None)
             brightest = max(brightest, screenshot(screen).max())
         assert brightest == 0
 
 
 @on_screen
-def test_keys_arrive_as_actions(screen):
+def test_keys_arrive_as_commands(screen: str) -> None:
     with Display("keys", False, 0, "fit", True, (80, 80)) as display:
         settled(display, screen, lambda seen: near(seen[200, 300], RED))
-        actions = []
+        actions: list[Command] = []
         wanted = [
-            *(Action(kind) for kind in ("hold", "blackout", "hud", "next", "record", "save")),
-            *(Action("preset", 1), Action("preset", 9), Action("panic")),
-            *(Action("guidance", 1), Action("guidance", -1)),
-            *(Action("speed", 1), Action("speed", -1), Action("speed", 0.1), Action("quit")),
+            *(Toggle("hold"), Toggle("blackout"), Toggle("hud"), Fire("next"), Toggle("record")),
+            *(Fire("save"), Recall(1), Recall(9), Fire("panic")),
+            *(Nudge("guidance", 1), Nudge("guidance", -1)),
+            *(Nudge("speed", 1), Nudge("speed", -1), Nudge("speed", 0.1), QUIT),
         ]
         pressed = "space b h n r s 1 9 p Up Down Right Left shift+Right Escape"
         xdotool("key", "--delay", "30", *pressed.split(), "ctrl+b", "x")
@@ -356,30 +433,30 @@ def test_keys_arrive_as_actions(screen):
 
 
 @on_screen
-def test_a_held_arrow_repeats_and_a_held_switch_does_not(screen):
+def test_a_held_arrow_repeats_and_a_held_switch_does_not(screen: str) -> None:
     with Display("held", False, 0, "fit", True, (80, 80)) as display:
         settled(display, screen, lambda seen: near(seen[200, 300], RED))
-        actions = []
+        actions: list[Command] = []
         xdotool("keydown", "space")
         settled(display, screen, lambda _: bool(actions), actions=actions)
         until = time.monotonic() + 0.8
         settled(display, screen, lambda _: time.monotonic() > until, actions=actions)
-        assert actions == [Action("hold")]
+        assert actions == [Toggle("hold")]
         xdotool("keyup", "space", "keydown", "Up")
         settled(display, screen, lambda _: len(actions) > 4, actions=actions)
         xdotool("keyup", "Up")
-        assert actions[1:5] == [Action("guidance", 1)] * 4
+        assert actions[1:5] == [Nudge("guidance", 1)] * 4
 
 
 @on_screen
-def test_question_mark_shows_the_keys_and_escape_closes_them_first(screen):
+def test_question_mark_shows_the_keys_and_escape_closes_them_first(screen: str) -> None:
     with Display("list", True, 0, "fill", True, (80, 80)) as display:
-        actions = []
+        actions: list[Command] = []
 
-        def shown(seen):
-            return seen[195:205, 200:300].max(axis=2).mean() < 180
+        def shown(seen: np.ndarray) -> bool:
+            return bool(seen[195:205, 200:300].max(axis=2).mean() < 180)
 
-        def gone(seen):
+        def gone(seen: np.ndarray) -> bool:
             return near(seen[200, 250], RED)
 
         settled(display, screen, gone)
@@ -391,17 +468,17 @@ def test_question_mark_shows_the_keys_and_escape_closes_them_first(screen):
         assert actions == []
         xdotool("key", "Escape")
         settled(display, screen, lambda _: bool(actions), actions=actions)
-        assert actions == [Action("quit")]
+        assert actions == [QUIT]
 
 
 @on_screen
-def test_resizing_and_fullscreen_go_on_showing_the_picture(screen):
+def test_resizing_and_fullscreen_go_on_showing_the_picture(screen: str) -> None:
     with Display("resized", False, 0, "fill", True, (80, 80)) as display:
 
-        def windowed(seen):  # 320 by 320 in the middle
+        def windowed(seen: np.ndarray) -> bool:  # 320 by 320 in the middle
             return near(seen[200, 170], RED) and near(seen[200, 150], (0, 0, 0))
 
-        def whole(seen):
+        def whole(seen: np.ndarray) -> bool:
             return near(seen[5, 5], RED) and near(seen[395, 635], BLUE)
 
         assert windowed(settled(display, screen, windowed))
@@ -414,42 +491,171 @@ def test_resizing_and_fullscreen_go_on_showing_the_picture(screen):
             xdotool("getwindowfocus", "windowsize", *map(str, size))
             settled(display, screen, lambda _: True)
 
-        def larger(seen):  # from (160, 40), cut off by the monitor's edge
+        def larger(seen: np.ndarray) -> bool:  # from (160, 40), cut off by the monitor's edge
             return near(seen[390, 170], RED) and near(seen[390, 630], BLUE)
 
         assert larger(settled(display, screen, larger))
 
 
+def xrandr(*arguments: str) -> None:
+    subprocess.run(["xrandr", *arguments], check=True, timeout=60)
+
+
+def small_monitor(width: int, height: int) -> None:
+    """Give the screen a mode of this size beside its own, and switch to it."""
+    if shutil.which("xrandr") is None:
+        pytest.skip("xrandr is not installed, so no resolution can be changed")
+    ends = [width, width + 16, width + 80, width + 160, height, height + 1, height + 4, height + 45]
+    xrandr("--newmode", "small", "30", *(str(end) for end in ends))
+    xrandr("--addmode", "screen", "small")
+    xrandr("--output", "screen", "--mode", "small")
+
+
 @on_screen
-def test_closing_the_window_asks_to_quit():
+def test_fullscreen_covers_the_monitor_also_when_its_resolution_changes(screen: str) -> None:
+    small_monitor(320, 200)
+    try:
+        with Display("covering", True, 0, "fill", True, (80, 80)) as display:
+
+            def covers(seen: np.ndarray, width: int, height: int) -> bool:
+                corners = seen[5, 5], seen[height - 6, 5], seen[5, width - 6], seen[-6, -6]
+                return (seen.shape[:2] == (height, width)) and all(
+                    near(pixel, colour)
+                    for pixel, colour in zip(corners, (RED, RED, BLUE, BLUE), strict=True)
+                )
+
+            for mode, size in (
+                ("small", (320, 200)),
+                ("640x400", (640, 400)),
+                ("small", (320, 200)),
+            ):
+                xrandr("--output", "screen", "--mode", mode)
+                whole = functools.partial(covers, width=size[0], height=size[1])
+                seen = settled(display, screen, whole)
+                assert whole(seen), (mode, seen.shape)
+            xdotool("key", "f")
+            seen = settled(display, screen, lambda s: not near(s[5, 5], RED))
+            assert near(seen[5, 5], (0, 0, 0))  # a window again, and no longer following
+    finally:
+        xrandr("--output", "screen", "--mode", "640x400")
+
+
+@on_screen
+def test_no_input_method_is_asked_for_a_key(screen: str) -> None:
+    import pygame
+
+    with Display("plain keys", False, 0, "fit", True, (80, 80)) as display:
+        settled(display, screen, lambda seen: near(seen[200, 300], RED))
+        events: list[pygame.event.Event] = []
+        xdotool("key", "--delay", "30", "b", "question", "space")
+        until = time.monotonic() + 5
+        while len(events) < 4 and time.monotonic() < until:
+            events += pygame.event.get((pygame.KEYDOWN, pygame.TEXTINPUT, pygame.TEXTEDITING))
+            time.sleep(0.01)
+        assert {event.type for event in events} == {pygame.KEYDOWN}
+        assert len(events) == 4  # shift is a key of its own
+
+
+def measured(named_hz: float, periods: list[float]) -> Refresh:
+    """What a Refresh makes of pictures that take these seconds to show."""
+    now_s = 0.0
+    refresh = Refresh(named_hz, lambda: now_s)
+    for i, period in enumerate(periods):
+        now_s += period
+        refresh.shown(alone=i == 0)
+    return refresh
+
+
+def jittered(period_s: float, spread_s: float = 0.0005) -> list[float]:
+    random = np.random.default_rng(1)
+    return [max(0.0, period_s + float(random.normal(0, spread_s))) for _ in range(40)]
+
+
+@pytest.mark.parametrize(("named", "true"), [(60, 59.94), (59, 59.94), (144, 143.9), (24, 23.976)])
+def test_the_refresh_rate_is_measured_to_a_few_parts_in_a_thousand(named: int, true: float) -> None:
+    refresh = measured(named, jittered(1 / true))
+    assert refresh.known
+    assert refresh.hz == pytest.approx(true, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("named", "periods"),
+    [
+        (60, [0.0004] * 40),  # pictures do not wait
+        (60, [0.016] * 40),  # SDL imitates vsync
+        (0, jittered(1 / 60)),  # a virtual screen
+        (60, jittered(1 / 60, 0.006)),  # a processor that draws
+        (60, jittered(1 / 30)),
+        (60, jittered(1 / 60)[:20]),  # too few
+        (60, [0.0] * 40),
+    ],
+)
+def test_there_is_no_refresh_rate_where_pictures_do_not_wait_for_the_monitor(
+    named: int, periods: list[float]
+) -> None:
+    assert measured(named, periods).hz is None
+
+
+@on_screen
+def test_a_virtual_screen_has_no_refresh_rate() -> None:
+    with Display("virtual", False, 0, "fit", True, (80, 80)) as display:
+        for i in range(40):
+            [command for command, _ in display.presses()]
+            display.splash(["ember"], i / 30)
+        assert display.refresh_hz is None
+
+
+@pytest.mark.parametrize("pygame", ["", "IS_CE = 0", "def __getattr__(name): raise AttributeError"])
+def test_another_pygame_is_a_sentence_that_says_how_to_mend_it(tmp_path: Path, pygame: str) -> None:
+    (tmp_path / "pygame").mkdir()
+    (tmp_path / "pygame" / "__init__.py").write_text(pygame)
+    root = Path(__file__).resolve().parent.parent
+    code = "import sys; from lwlive.cli import commands; commands._told(['--duration', '1'])"
+    child = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=tmp_path,
+    )
+    assert "Traceback" not in child.stderr
+    assert child.stderr.splitlines()[-1].startswith("lwlive: lwlive's window needs pygame-ce, and")
+    assert "-m pip uninstall -y pygame pygame-ce" in child.stderr
+
+
+@on_screen
+def test_closing_the_window_asks_to_quit() -> None:
     import pygame
 
     with Display("closed", False, 0, "fit", True, (80, 80)) as display:
-        display.events()
+        [command for command, _ in display.presses()]
         pygame.event.post(pygame.event.Event(pygame.QUIT))
-        assert display.events() == [Action("quit")]
+        assert [command for command, _ in display.presses()] == [QUIT]
 
 
 @on_screen
-def test_a_monitor_that_is_not_there_is_refused_with_their_number():
+def test_a_monitor_that_is_not_there_is_refused_with_their_number() -> None:
     with pytest.raises(NoMonitor, match="no monitor 2: there are 2, 0 to 1"):
         Display("third", False, 2, "fit", True, (80, 80))
     with Display("second", False, 1, "fit", True, (80, 80)) as display:
-        display.events()
+        [command for command, _ in display.presses()]
 
 
-def is_told_to_end():
+def is_told_to_end() -> None:
     with Display("signals", False, 0, "fit", True, (80, 80)) as display:
-        display.events()
+        [command for command, _ in display.presses()]
         # a shell that starts the tests in its background has them ignore Ctrl-C
         if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.raise_signal(getattr(signal, os.environ["SIGNAL"]))
-        sys.exit(f"the signal was swallowed, and became {display.events()}")
+        sys.exit(
+            f"the signal was swallowed, and became {[command for command, _ in display.presses()]}"
+        )
 
 
 @pytest.mark.parametrize(("name", "ends"), [("SIGINT", "KeyboardInterrupt"), ("SIGTERM", "")])
-def test_signals_are_left_to_python(screen, name, ends):
+def test_signals_are_left_to_python(screen: str, name: str, ends: str) -> None:
     child = in_child("is_told_to_end", screen, SIGNAL=name)
     assert "swallowed" not in child.stderr
     assert child.returncode == -getattr(signal, name)
@@ -457,7 +663,7 @@ def test_signals_are_left_to_python(screen, name, ends):
 
 
 @on_screen
-def test_the_cursor_is_hidden_in_fullscreen_and_after_a_rest(screen):
+def test_the_cursor_is_hidden_in_fullscreen_and_after_a_rest(screen: str) -> None:
     import pygame
 
     now_s = 0.0
@@ -465,7 +671,7 @@ def test_the_cursor_is_hidden_in_fullscreen_and_after_a_rest(screen):
         settled(display, screen, lambda seen: near(seen[200, 300], RED))
         assert pygame.mouse.get_visible()
         now_s = 3.0
-        display.events()
+        [command for command, _ in display.presses()]
         assert not pygame.mouse.get_visible()
         xdotool("mousemove", "300", "210")
         settled(display, screen, lambda _: pygame.mouse.get_visible())
@@ -476,14 +682,17 @@ def test_the_cursor_is_hidden_in_fullscreen_and_after_a_rest(screen):
 
 
 @on_screen
-def test_the_window_is_there_soon():
-    start = time.monotonic()
+def test_the_window_is_opened_with_little_work() -> None:
+    """Half a second of a processor at most, whatever else runs on it."""
+    start = time.process_time()
     with Display("soon", False, 0, "fit", True, (80, 80)) as display:
         display.splash(["ember"], 0)
-        assert time.monotonic() - start < 15  # 0.1 s on a quiet machine
+        spent_s = time.process_time() - start
+        print(f"{spent_s:.3f} s")
+        assert spent_s < 0.5
 
 
-def raises_no_screen():
+def raises_no_screen() -> None:
     try:
         Display("nowhere", False, 0, "fit", True, (80, 80))
     except NoScreen as error:
@@ -494,7 +703,7 @@ def raises_no_screen():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a screen needs no DISPLAY")
 @pytest.mark.parametrize("driver", ["", "x11", "dummy", "offscreen"])
-def test_without_a_screen_a_sentence_says_so(driver):
+def test_without_a_screen_a_sentence_says_so(driver: str) -> None:
     if not driver and Path("/dev/dri").exists():
         pytest.skip("this machine has a graphics console, which SDL would open: a screen")
     child = in_child("raises_no_screen", None, **({"SDL_VIDEODRIVER": driver} if driver else {}))

@@ -1,4 +1,4 @@
-"""ember, the model in the box: its folder, its words, the pictures it learns from, training."""
+"""ember, the built-in model: its folder, its words, the pictures it learns from, training."""
 
 import json
 import math
@@ -54,6 +54,7 @@ def test_folder_is_small_and_half_precision() -> None:
             assert {file.get_tensor(key).dtype for key in file.keys()} == {torch.float16}  # noqa: SIM118 (no dict)
 
 
+@pytest.mark.slow
 def test_stock_pipeline_draws_a_picture() -> None:
     pipe = StableDiffusionPipeline.from_pretrained(EMBER)
     pipe.set_progress_bar_config(disable=True)
@@ -90,9 +91,8 @@ def test_unknown_words_keep_their_bytes() -> None:
 
 
 def test_ember_prints_every_word_it_knows_without_torch() -> None:
-    command = (
-        "import sys; from lwlive import cli; cli.main(['ember']); assert 'torch' not in sys.modules"
-    )
+    command = "import sys; from lwlive.cli import commands; commands.main(['ember']); "
+    command += "assert 'torch' not in sys.modules"
     said = subprocess.run(
         [sys.executable, "-c", command], capture_output=True, text=True, check=True, cwd=ROOT
     ).stdout
@@ -283,6 +283,7 @@ def test_a_field_read_from_noise_has_unit_variance_at_every_pixel(cells: float) 
     assert torch.allclose(canvas.spread(cells).norm(dim=1), torch.ones(canvas.SIZE), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_training_pairs_each_picture_with_the_noise_it_was_drawn_from(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for module in (gather, latents):
@@ -474,14 +475,16 @@ def test_the_whole_training_makes_a_folder_that_the_stock_pipeline_opens(
 ) -> None:
     monkeypatch.setattr(denoiser, "PAIRS", 2)
     monkeypatch.setattr(autoencoder, "BATCH", 2)
-    work, out = str(tmp_path / "work"), str(tmp_path / "out")
+    work, out = str(tmp_path / "work"), str(tmp_path / "work" / "ember")
     steps = ["--denoiser-steps", "1", "--encoder-steps", "1"]
     for module in (gather, latents):
         monkeypatch.setattr(module, "SHARD", 2)
     for number in range(2):
         gather.shard(tmp_path / "work" / "data", number)
+    monkeypatch.setattr(folder, "TARGET", tmp_path / "built-in")
     for stage in ("denoiser", "encoder", "save"):
-        train.main(["--work", work, "--stage", stage, "--out", out, "--threads", "1", *steps])
+        train.main(["--work", work, "--stage", stage, "--threads", "1", *steps])
+    assert not folder.TARGET.exists()
     pipe = StableDiffusionPipeline.from_pretrained(out)
     pipe.set_progress_bar_config(disable=True)
     made = pipe("gold rings", num_inference_steps=1, guidance_scale=1.0, output_type="np").images
@@ -492,6 +495,21 @@ def test_a_blank_decoder_begins_with_colours() -> None:
     vae = folder.blank().vae
     picture = torch.stack([draw.example(seed)[0] for seed in (3, 4)]) * 2 - 1
     assert float(autoencoder.decibels(vae, picture).mean()) > 12
+
+
+@pytest.mark.parametrize("stage", ["save", "all"])
+@pytest.mark.parametrize("out", [None, "chosen"])
+def test_the_model_is_written_where_it_is_said_and_else_among_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, out: str | None
+) -> None:
+    written: list[Path] = []
+    monkeypatch.setattr(folder, "save", lambda _, where: written.append(where))
+    for part in ("draw", "learn", "trained"):
+        monkeypatch.setattr(train, part, lambda *_: folder.blank())
+    monkeypatch.setattr(autoencoder, "train", lambda *_, **__: None)
+    more = ["--out", str(tmp_path / out)] if out else []
+    train.main(["--work", str(tmp_path / "work"), "--stage", stage, *more])
+    assert written == [tmp_path / out if out else tmp_path / "work" / "ember"]
 
 
 def test_the_encoder_learns_and_leaves_the_decoder_as_it_is(

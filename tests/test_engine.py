@@ -24,13 +24,17 @@ from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
 
 from lwlive.checkpoint import size_of
-from lwlive.engine.builder import Builder
-from lwlive.engine.encoder import encoded
-from lwlive.engine.model import Eager, attending, load
+from lwlive.engine.compiled.build import Build
+from lwlive.engine.compiled.child import Builder
+from lwlive.engine.compiled.package import Packaged
+from lwlive.engine.eager import Eager
+from lwlive.engine.latents import encoded
+from lwlive.engine.load import attending, load
 from lwlive.engine.networks import Kind
-from lwlive.engine.packaged import Packaged
-from lwlive.engine.packages import Build
-from lwlive.params import Params
+from lwlive.params import SPECS
+
+# One after another: two shows beside each other would need four cores.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("shows")]
 
 POSIX = os.name == "posix"
 SHARED = Path("/dev/shm")
@@ -88,7 +92,7 @@ class Running:
         self.client.settimeout(0.2)
         self.port = _free_port()
         self.told: dict[str, Any] = {}
-        command = [sys.executable, "-m", "lwlive.cli", "--model", str(checkpoint)]
+        command = [sys.executable, "-m", "lwlive", "--model", str(checkpoint)]
         command += [] if screen else ["--headless"]
         command += ["--cache", str(cache), "--osc-port", str(self.port), "--stats", str(self.stats)]
         command += ["--size", "64", "--folder", str(folder), *flags]
@@ -335,14 +339,15 @@ def test_the_first_show_compiles_and_the_next_one_is_compiled_from_its_first_pic
         running = Running(checkpoint, cache, tmp_path, "--batch", "2", "--duration", "1500")
         running.wait(lambda told: told.get("engine") == "compiled" and told.get("fps", 0) > 0)
         children = psutil.Process(running.process.pid).children(recursive=True)
-        assert not any("lwlive.engine.packages" in child.cmdline() for child in children)
+        assert not any("lwlive.engine.compiled.build" in child.cmdline() for child in children)
         stats = running.end()
     finally:
         running.process.kill()
         running.process.communicate()
         running.client.close()
     assert stats["first_picture_s"] < FULL_SPEED_S
-    (place,) = (cache / "packages").iterdir()
+    # a machine that was busy at the first start is measured again, and may get other packages
+    place = max((cache / "packages").iterdir(), key=lambda found: found.stat().st_mtime)
     kind = Kind(**json.loads((place / "about.json").read_text())["about"]["kind"])
     exactly = 1e-3 if kind.precision == "float32" else 0.1
     packaged = Packaged(place)
@@ -373,9 +378,11 @@ def test_a_build_that_fails_says_why(tmp_path: Path) -> None:
 
 
 def test_an_sdxl_folder_runs_the_live_show_with_every_control(cache: Path, tmp_path: Path) -> None:
-    assert set(EVERY_CONTROL) == set(Params.model_fields)
+    assert set(EVERY_CONTROL) == set(SPECS)
     folder = tiny.folder(tmp_path / "sdxl", family="sdxl")
-    running = Running(folder, cache, tmp_path, "--no-compile", "--offline", "--batch", "2")
+    running = Running(
+        folder, cache, tmp_path, "--no-compile", "--offline", "--batch", "2", "--duration", "300"
+    )
     try:
         running.playing()
         for name, value in EVERY_CONTROL.items():

@@ -22,9 +22,10 @@ from PIL import Image
 
 from lwlive import hub
 from lwlive.checkpoint import ModelError
-from lwlive.engine.keyframe import Keyframe, noise_of
-from lwlive.render import command
-from lwlive.render.movie import write_movie
+from lwlive.cli import render
+from lwlive.engine.keyframe import Cond, Keyframe, noise_of
+from lwlive.movie import SOUND_RATE, unhurried, write_movie
+from lwlive.render import sound
 from lwlive.render.plan import Plan
 from lwlive.render.studio import Studio
 
@@ -52,7 +53,7 @@ class Room:
 
     def render(self, text: str, **more: Any) -> int:
         """Run the command."""
-        return command.main(self.words(text, **more))
+        return render.main(self.words(text, **more))
 
     def frames(self, name: str) -> list[np.ndarray]:
         """Frames on disk."""
@@ -65,7 +66,7 @@ class Room:
 
     def studio(self, text: str, **more: Any) -> Studio:
         """The studio of a command line."""
-        return Studio(command.parse(self.words(text, **more))[0])
+        return Studio(render.parse(self.words(text, **more))[0])
 
 
 @pytest.fixture
@@ -78,6 +79,12 @@ def shown(path: Path) -> list[np.ndarray]:
     """The pictures of a movie."""
     with av.open(str(path)) as movie:
         return [frame.to_ndarray(format="rgb24").astype(int) for frame in movie.decode(video=0)]
+
+
+def length_s(stream: av.VideoStream | av.AudioStream) -> float:
+    assert stream.duration is not None
+    assert stream.time_base is not None
+    return float(stream.duration * stream.time_base)
 
 
 def change(frames: list[np.ndarray]) -> list[float]:
@@ -95,12 +102,13 @@ def test_a_walk_gives_exactly_its_frames_and_a_movie_of_them(room: Room) -> None
     with av.open(str(room.folder / "w.mp4")) as movie:
         stream = movie.streams.video[0]
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
-        assert float(stream.average_rate) == 12.5
+        assert stream.average_rate == 12.5
         assert json.loads(movie.metadata["comment"])["settings"]["frames"] == 13
     assert len(movie_frames) == 13
     assert all(np.abs(a - b).mean() < 12 for a, b in zip(movie_frames, frames, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scheduler", "steps"), [("lms", 50), ("ddim", 4), ("euler", 20)])
 def test_depth_zero_equals_the_stock_pipeline(room: Room, scheduler: str, steps: int) -> None:
     studio = room.studio(
@@ -121,6 +129,7 @@ def test_depth_zero_equals_the_stock_pipeline(room: Room, scheduler: str, steps:
         assert theirs.std() > 0.01
 
 
+@pytest.mark.slow
 def test_a_thousand_steps_and_noisy_ones_are_rendered(room: Room) -> None:
     assert len(room.studio("--steps 1000 --scheduler ddim --pace 0").frames([0])) == 1
     noisy = "--steps 12 --scheduler ddim --max-frames 4 --num-steps 3 --eta"
@@ -182,7 +191,7 @@ def test_a_model_is_found_by_the_names_that_a_show_takes(
     monkeypatch.setattr(hub, "cached", {"stabilityai/sd-turbo": room.model}.get)
     walk = ["--offline", "--folder", str(room.folder), "--max-frames", "2", "--size", "64"]
     for model in ("sd-turbo", "stabilityai/sd-turbo"):
-        assert command.main([*walk, "--model", model, "--name", "turbo", "--overwrite"]) == 0
+        assert render.main([*walk, "--model", model, "--name", "turbo", "--overwrite"]) == 0
     assert room.render("--name own --max-frames 2 --size 64") == 0
     for ours, theirs in zip(room.frames("turbo"), room.frames("own"), strict=True):
         assert (ours == theirs).all()
@@ -190,13 +199,14 @@ def test_a_model_is_found_by_the_names_that_a_show_takes(
         ("sdxl-turbo", "fetch it with `lwlive models pull sdxl-turbo`"),
         ("nowhere.safetensors", "there is no file nowhere.safetensors"),
     ):
-        assert command.main([*walk, "--model", model]) == 1
+        assert render.main([*walk, "--model", model]) == 1
         assert sentence in caplog.text
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on_with_the_same_bytes(room: Room) -> None:
     walk = "--num-steps 40 --max-frames 120 --output frames --steps 8"
-    program = [sys.executable, "-m", "lwlive.cli", "render"]
+    program = [sys.executable, "-m", "lwlive", "render"]
     for after in (1, 40):
         child = subprocess.Popen(
             [*program, *room.words(f"--name killed {walk}")], stderr=subprocess.DEVNULL
@@ -245,13 +255,14 @@ def test_a_blend_passes_through_its_keyframes_and_nowhere_jumps(room: Room) -> N
 
 def test_neighbouring_transitions_share_their_keyframe(room: Room) -> None:
     studio = room.studio("--prompt a --prompt b --prompt c --steps 4 --depth 0.5 --num-steps 6")
-    real, made = studio.sampler._trajectory, []
+    real = studio.sampler._trajectory
+    made: list[Keyframe] = []
 
     def counted(keyframe: Keyframe, *rest: Any) -> torch.Tensor:
         made.append(keyframe)
         return real(keyframe, *rest)
 
-    studio.sampler._trajectory = counted  # type: ignore[method-assign]
+    studio.sampler._trajectory = counted  # type: ignore[method-assign,assignment] # counts
     studio.frames(list(range(12)))
     assert len(made) == 3
 
@@ -271,7 +282,12 @@ def test_a_budget_samples_where_most_changes_and_keeps_both_ends(room: Room) -> 
     full, placed = room.studio(f"{blend} --pace 0"), room.studio(f"{blend} --budget 5")
     asked: list[int] = []
     real = placed.model.denoise
-    placed.model.denoise = lambda x, *rest: asked.append(len(x)) or real(x, *rest)  # type: ignore
+
+    def counted(x: torch.Tensor, timestep: float, cond: Cond) -> torch.Tensor:
+        asked.append(len(x))
+        return real(x, timestep, cond)
+
+    placed.model.denoise = counted  # type: ignore[method-assign] # counts and does the same
     numbers = list(range(16))
     few, all_of_them = placed.frames(numbers), full.frames(numbers)
     assert sum(asked) <= 5 * 2 + 2 * 3
@@ -281,6 +297,7 @@ def test_a_budget_samples_where_most_changes_and_keeps_both_ends(room: Room) -> 
     assert max(gaps) < 3 * np.median(gaps)
 
 
+@pytest.mark.slow
 def test_a_time_budget_is_measured_once_and_kept(room: Room) -> None:
     blend = "--name b --prompt a --prompt bb --num-steps 6 --budget-seconds 2 --output frames"
     assert room.render(blend) == 0
@@ -307,7 +324,7 @@ def test_a_picture_is_hit_within_the_autoencoders_own_error(room: Room, schedule
         f"--prompt a --picture {file} --prompt c --depth 0.5 --steps 6 --num-steps 8 "
         f"--scheduler {scheduler}"
     )
-    from lwlive.engine.encoder import encoded
+    from lwlive.engine.latents import encoded
     from lwlive.render import picture
 
     clean = encoded(studio.model.modules, picture.read(file, (64, 64)))
@@ -372,9 +389,9 @@ def test_the_walk_goes_with_the_drums_and_the_movie_carries_them(room: Room) -> 
     words = f"--name a --audio {file} --num-steps 20 --pace 0"
     assert room.render(words) == 0
     with av.open(str(room.folder / "a.mp4")) as movie:
-        video, sound = movie.streams.video[0], movie.streams.audio[0]
+        video, audio = movie.streams.video[0], movie.streams.audio[0]
         assert video.frames == 40
-        lengths = [float(s.duration * s.time_base) for s in (video, sound)]
+        lengths = [length_s(s) for s in (video, audio)]
     assert abs(lengths[0] - lengths[1]) <= 1 / 10
     plan = room.studio(words).places
     assert isinstance(plan, Plan)
@@ -388,12 +405,12 @@ def test_the_sound_of_a_movie_is_as_long_as_its_pictures(
     tmp_path: Path, fps: float, count: int
 ) -> None:
     """Cut short where it is longer, followed by silence where it is shorter."""
-    Image.new("RGB", (16, 16), (90, 0, 0)).save(tmp_path / "frame.png")
-    paths = [tmp_path / "frame.png"] * count
-    write_movie(tmp_path / "m.mp4", paths, fps, 20, {}, drums(tmp_path / "d.wav"))
+    pictures = [np.full((16, 16, 3), (90, 0, 0), np.uint8)] * count
+    played = sound.blocks(drums(tmp_path / "d.wav"), SOUND_RATE, 2)
+    write_movie(tmp_path / "m.mp4", pictures, fps, unhurried(20), {}, sound=played)
     with av.open(str(tmp_path / "m.mp4")) as movie:
-        video, sound = movie.streams.video[0], movie.streams.audio[0]
-        lengths = [float(s.duration * s.time_base) for s in (video, sound)]
+        video, audio = movie.streams.video[0], movie.streams.audio[0]
+        lengths = [length_s(s) for s in (video, audio)]
         assert video.frames == count
     assert abs(lengths[0] - count / fps) < 1e-3
     assert abs(lengths[0] - lengths[1]) <= 1 / fps
@@ -415,6 +432,7 @@ def test_sizes_are_multiples_of_eight_and_decoded_in_tiles_too(room: Room) -> No
         assert frame.shape == (int(height), int(width), 3)
 
 
+@pytest.mark.slow
 def test_the_same_frames_come_from_a_cluster_with_a_killed_worker(
     room: Room, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -10,9 +10,10 @@ import huggingface_hub
 import pytest
 from huggingface_hub import errors
 
-from lwlive import cli, hub
+from lwlive import hub
 from lwlive.checkpoint import EMBER, Additions, ModelError, check, own_values
-from lwlive.params import Config
+from lwlive.cli import commands
+from lwlive.config import Config
 
 COMMIT = "0" * 40
 INDEX = {
@@ -34,7 +35,7 @@ FILES = {
     "vae/config.json": {"_class_name": "AutoencoderKL"},
     "vae/diffusion_pytorch_model.safetensors": {},
 }
-DECODER = {"config.json": {}, "diffusion_pytorch_model.safetensors": {}}
+DECODER: dict[str, dict[str, Any]] = {"config.json": {}, "diffusion_pytorch_model.safetensors": {}}
 
 
 class FakeHub:
@@ -122,7 +123,7 @@ def test_what_the_hub_refuses_is_a_sentence(
     fake: FakeHub, error: Exception, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fake.error = error
-    assert cli.main(["models", "pull", "sd-turbo"]) == 1
+    assert commands.main(["models", "pull", "sd-turbo"]) == 1
     err = capsys.readouterr().err
     assert said in err
     assert "stabilityai/sd-turbo" in err
@@ -210,9 +211,9 @@ def test_what_is_no_model_at_all_gets_a_sentence(fake: FakeHub, name: str, tmp_p
 def test_the_table_tells_what_is_here(fake: FakeHub, capsys: pytest.CaptureFixture[str]) -> None:
     fake.put("stabilityai/sd-turbo", FILES)
     fake.put("stabilityai/sdxl-turbo", {"model_index.json": INDEX})
-    assert cli.main(["models"]) == 0
+    assert commands.main(["models"]) == 0
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
-    assert rows["ember"].endswith("in the box")
+    assert rows["ember"].endswith("built in")
     assert rows["sd-turbo"].endswith(" here")
     assert "lacks unet" in rows["sdxl-turbo"]
     assert rows["sd15-lcm"].endswith("not here")
@@ -220,7 +221,7 @@ def test_the_table_tells_what_is_here(fake: FakeHub, capsys: pytest.CaptureFixtu
 
 def test_pull_fetches_the_decoder_too(fake: FakeHub, capsys: pytest.CaptureFixture[str]) -> None:
     fake.remote = {"stabilityai/sd-turbo": FILES, "madebyollin/taesd": DECODER}
-    assert cli.main(["models", "pull", "sd-turbo"]) == 0
+    assert commands.main(["models", "pull", "sd-turbo"]) == 0
     assert hub.cached("madebyollin/taesd") is not None
     assert "sd-turbo is in" in capsys.readouterr().out
 
@@ -228,5 +229,5 @@ def test_pull_fetches_the_decoder_too(fake: FakeHub, capsys: pytest.CaptureFixtu
 def test_words_after_models_that_mean_nothing_are_a_sentence(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert cli.main(["models", "burn"]) == 1
-    assert "say `lwlive models`" in capsys.readouterr().err
+    assert commands.main(["models", "burn"]) == 1
+    assert "there is no `lwlive models burn`" in capsys.readouterr().err

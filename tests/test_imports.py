@@ -9,23 +9,47 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-STAGE = ("lwlive.stage", "lwlive.params", "lwlive.preset", "lwlive.ring", "lwlive.link")
-ONLY_IN = {  # library: the modules, or packages, that may import it
+STAGE = (
+    "lwlive.stage",
+    "lwlive.params",
+    "lwlive.controls",
+    "lwlive.preset",
+    "lwlive.ring",
+    "lwlive.messages",
+    "lwlive.config",
+    "lwlive.cli",
+    "lwlive.logs",
+    "lwlive.openmp",
+    "lwlive.mix",
+    "lwlive.movie",
+    "lwlive.files",
+)
+ONLY_IN: dict[str, tuple[str, ...]] = {  # library: the modules, or packages, that may import it
     "torch": ("lwlive.engine", "lwlive.render"),
     "diffusers": ("lwlive.engine",),
     "transformers": ("lwlive.engine",),
     "tokenizers": ("lwlive.engine",),
-    "pygame": ("lwlive.stage.display", "lwlive.stage.keys", "lwlive.stage.hud"),
-    "av": ("lwlive.stage.movie", "lwlive.render"),
-    "pythonosc": ("lwlive.stage.osc",),
+    "pygame": (
+        "lwlive.stage.outputs.window.display",
+        "lwlive.stage.outputs.window.monitor",
+        "lwlive.stage.outputs.window.hud",
+        "lwlive.stage.sources.keys",
+    ),
+    "av": ("lwlive.movie", "lwlive.render.sound"),
+    "pythonosc": ("lwlive.stage.sources.osc.subscribers",),
     "PIL": ("lwlive.render",),
-    "scipy": ("lwlive.render.sound",),
+    "scipy": ("lwlive.render.drums",),
     "ray": ("lwlive.render.cluster",),
     "xformers": ("lwlive.engine.attention",),
+    "yaml": ("lwlive.engine.convert",),
     "lpips": ("lwlive.render.distance",),
+    "click": ("lwlive.cli.flags",),
+    "lwlive.cli": ("lwlive.cli", "lwlive.__main__"),  # no import runs back up
+    "lwlive.render": ("lwlive.render", "lwlive.cli"),
+    "lwlive.stage": ("lwlive.stage", "lwlive.render", "lwlive.cli"),
+    "lwlive.engine": ("lwlive.engine", "lwlive.render", "lwlive.cli"),
 }
-WITHOUT_TORCH = ("settings", "timing", "frames", "movie", "picture", "sound", "journal", "command")
-WITHOUT_TORCH += ("distance",)
+WITHOUT_TORCH = "settings timing frames picture sound performance distance drums"  # of render
 ARITHMETIC = ("lwlive.engine.walk", "lwlive.engine.sampler")
 WORLDLY = "threading _thread time datetime socket multiprocessing concurrent asyncio queue"
 WORLDLY += " subprocess pathlib io tempfile shutil"
@@ -119,10 +143,11 @@ def test_the_engine_imports_neither_the_stage_nor_pygame(package: Package) -> No
 
 
 def test_a_render_knows_no_windows_and_its_files_no_torch(package: Package) -> None:
-    render = [name for name in package.trees if within(name, ("lwlive.render",))]
+    places = ("lwlive.render", "lwlive.cli.render")
+    render = [name for name in package.trees if within(name, places)]
     assert render
     assert [name for name in render if any_of(package.reached(name), "pygame")] == []
-    plain = [f"lwlive.render.{name}" for name in WITHOUT_TORCH]
+    plain = [f"lwlive.render.{name}" for name in WITHOUT_TORCH.split()]
     assert set(plain) <= set(render)
     assert [name for name in plain if any_of(package.reached(name), "torch", "diffusers")] == []
 
@@ -145,8 +170,8 @@ def test_walk_and_sampler_hold_no_threads_clocks_or_files(package: Package) -> N
 def test_a_forbidden_import_is_found_behind_another_module(tmp_path: Path) -> None:
     files = {
         "lwlive/__init__.py": "",
-        "lwlive/params.py": "from . import link",
-        "lwlive/link.py": "from lwlive.engine import walk",
+        "lwlive/params.py": "from . import messages",
+        "lwlive/messages.py": "from lwlive.engine import walk",
         "lwlive/engine/__init__.py": "",
         "lwlive/engine/walk.py": "try:\n    import torch.nn\nexcept ImportError:\n    pass",
         "lwlive/stage/__init__.py": "",
@@ -167,9 +192,17 @@ def test_a_forbidden_import_is_found_behind_another_module(tmp_path: Path) -> No
 
 
 def test_importing_the_stage_and_the_command_line_loads_no_torch(package: Package) -> None:
-    names = [name for name in package.trees if within(name, (*STAGE, "lwlive.cli"))]
+    names = [name for name in package.trees if within(name, STAGE)]
     code = "\n".join(f"import {name}" for name in sorted(names))
     code += "\nimport sys; print({'torch', 'diffusers', 'transformers'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "set()"  # pygame greets on the lines before
+
+
+def test_the_command_line_waits_for_no_library_that_it_does_not_need() -> None:
+    slow = "asyncio numpy pygame av multiprocessing pydantic_settings huggingface_hub"
+    code = "import sys; from lwlive.cli import arguments; arguments.parse(['--speed', '1']); "
+    code += f"print({{*{slow.split()}}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "set()\n", done.stderr

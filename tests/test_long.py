@@ -3,6 +3,7 @@
 import gc
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,21 @@ import numpy as np
 import psutil
 import pytest
 from fakes import SPAWN, FakeEngine, FakeOsc, SimulatedClock
-from test_producer import FakeModel
+from test_producer import FakeModel, Timer
 
+from lwlive.config import Config
+from lwlive.controls import Command, Controls, Fire, Set
 from lwlive.engine.producer import Producer
-from lwlive.link import Loaded
-from lwlive.params import Config, Controls, Params, Snapshot
+from lwlive.messages import Loaded
+from lwlive.params import Params, Snapshot
 from lwlive.ring import Pixels, Ring, slots
+from lwlive.stage.desk import Desk
+from lwlive.stage.parts import Arrived
+from lwlive.stage.rig import rigged
 from lwlive.stage.show import Show
 from lwlive.stage.supply import Supply
+
+pytestmark = pytest.mark.slow
 
 FPS = 2.0
 HOUR_S = 3600.0
@@ -44,12 +52,16 @@ class Time(SimulatedClock):
 class Model(FakeModel):
     """A model whose evaluations take the show's time."""
 
+    def __init__(self, clock: "Time") -> None:
+        super().__init__(Timer(), 0, 0)
+        self.clock = clock
+
     def denoise(self, x: Any, _timestep: float, cond: Any) -> Any:
-        self._timer.time += 0.003 * len(x)  # type: ignore[attr-defined]
+        self.clock.time += 0.003 * len(x)
         return x + cond[0].view(-1, 1, 1, 1)
 
     def decode(self, latents: Any) -> Pixels:
-        self._timer.time += 0.005 * len(latents)  # type: ignore[attr-defined]
+        self.clock.time += 0.005 * len(latents)
         grey = (latents.mean(1) * 40 + 128).clamp(0, 255).byte().numpy()
         return np.repeat(np.repeat(grey, 8, 1), 8, 2)[..., None].repeat(3, 3)
 
@@ -61,18 +73,21 @@ class Engines:
         self.clock = clock
         self.rings: list[Ring] = []
 
-    def __call__(self, ring: Ring, snapshot: Snapshot, phase: float) -> tuple[Any, Any]:
+    def __call__(
+        self, ring: Ring, snapshot: Snapshot, phase: float, since: float | None
+    ) -> tuple[Any, Any]:
         self.last = engine = FakeEngine(ring, snapshot, phase, look=lambda _: np.zeros(0, np.uint8))
 
         def inbox() -> Snapshot:
-            while engine.theirs.poll():
-                engine.newest = engine.theirs.recv()
-            return engine.newest
+            engine.hear()  # and wait for the model's own values, as the process does
+            return engine.newest if engine.newest.params.complete else snapshot
 
-        model = Model(self.clock, 0, 0)  # type: ignore[arg-type]
+        model = Model(self.clock)
         engine.say(Loaded("fake", model.own))
+        snapshot = Snapshot(snapshot.version, replace(snapshot.params, **model.own))
+        engine.newest = snapshot
         self.rings.append(Ring.attach(ring.handle))
-        self.clock.producer = Producer(model, self.rings[-1], FPS, inbox, self.clock, phase)
+        self.clock.producer = Producer(model, self.rings[-1], FPS, inbox, self.clock, phase, since)
         return engine, engine.ours
 
     def die(self) -> None:
@@ -90,28 +105,30 @@ class Storm(FakeOsc):
         self.engines, self.look = engines, look
         self.looks: dict[int, dict[str, float]] = {}  # minute -> what is in use
         self._random = np.random.default_rng(5)
+        self._polled = 0  # the tick that controls were given for last
 
-    def apply(self, controls: Controls, _load_preset: Callable[[str], None]) -> None:
-        self.tick += 1
-        second = self.tick / FPS
+    def poll(self, now: float) -> list[Arrived]:
+        if self.tick == self._polled:
+            return []
+        self._polled, second = self.tick, self.tick / FPS
         if second % (10 * 60) == 300 and second > 600:
             self.looks[round(second / 60)] = self.look()
         if second % LIVES_S == LIVES_S / 2:
             self.engines.die()
-        if second % OFTEN_S == 0:
-            self._steer(controls)
+        return [Arrived(self._steer(), "storm", now)] if second % OFTEN_S == 0 else []
 
-    def _steer(self, controls: Controls) -> None:
+    def _steer(self) -> Command:
         pick = self._random
-        what = pick.choice(["prompt", "negative", "seed", "next", "steps", "guidance", "depth"])
+        what = str(
+            pick.choice(["prompt", "negative", "seed", "next", "steps", "guidance", "depth"])
+        )
         if what in ("prompt", "negative"):
-            controls.set(what, "x" * int(pick.integers(1, 400)))
-        elif what == "next":
-            controls.trigger(what)
-        elif what in ("seed", "steps"):
-            controls.set(what, int(pick.integers(1, 9)))
-        else:
-            controls.set(what, float(pick.uniform(0, 0.9)) * (5 if what == "guidance" else 1))
+            return Set(what, "x" * int(pick.integers(1, 400)))
+        if what == "next":
+            return Fire(what)
+        if what in ("seed", "steps"):
+            return Set(what, int(pick.integers(1, 9)))
+        return Set(what, float(pick.uniform(0, 0.9)) * (5 if what == "guidance" else 1))
 
 
 @pytest.fixture
@@ -147,7 +164,9 @@ def test_two_hours_leave_memory_queues_threads_and_files_as_they_were(
     storm = Storm(engines, look)
     config = Config(fps=FPS, duration=2 * HOUR_S, folder=tmp_path)
     with supply:
-        show = Show(config, controls, supply, (16, 16), clock, clock.now(), None, storm)  # type: ignore[arg-type]
+        desk = Desk(tmp_path, controls)
+        sources, outputs = rigged(config, (16, 16), desk, None, None)
+        show = Show(config, desk, supply, (16, 16), clock, clock.now(), [*sources, storm], outputs)
         show.run()
     minutes = sorted(storm.looks)
     assert minutes == list(range(15, 120, 10))

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 from lwlive.checkpoint import Additions, ModelError
-from lwlive.engine.model import Eager, load
+from lwlive.engine.eager import Eager
+from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -107,13 +108,14 @@ def test_weight_zero_is_no_lora(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tensors", "said"),
     [
-        ({"unet.mid_block.x.lora_A.weight": 4}, "no pairs of down and up"),
+        ({f"unet.{LAYERS[0]}.lora_A.weight": 4}, "no pairs of down and up"),
+        ({"unet.mid_block.x.lora_A.weight": 4}, "another kind"),
         ({f"unet.{LAYERS[0]}.lora_{half}.weight": 7 for half in "AB"}, "another kind"),
         (
             {f"text_encoder_2.{WORDS[0]}.lora_{half}.weight": 4 for half in "AB"},
             "does not have",
         ),
-        ({"unet.conv_in.weight": 4}, "no LoRA that lwlive knows"),
+        ({"unet.conv_in.weight": 4}, "not a LoRA that lwlive knows"),
     ],
 )
 def test_a_file_that_does_not_fit_gets_a_sentence(
@@ -141,5 +143,5 @@ def test_the_text_encoders_attention_is_read_from_both_kinds_of_files(tmp_path: 
     for written, weight in ((as_diffusers, 0.5), (as_kohya, 1.0)):  # alpha 2 of rank 4 is half
         save_file(written(parts), tmp_path / "x.safetensors")
         conds.append(opened(path, (str(tmp_path / "x.safetensors"), weight)).encode(["hello"])[0])
-    assert torch.allclose(*conds, atol=1e-5)
+    assert torch.allclose(conds[0], conds[1], atol=1e-5)
     assert not torch.allclose(conds[0], opened(path).encode(["hello"])[0], atol=1e-2)

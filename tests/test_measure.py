@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lwlive.checkpoint import ModelError
-from lwlive.engine import measure as module
-from lwlive.engine.loop import BATCH_LOAD, LATENCY_S, batch_for
-from lwlive.engine.measure import BATCHES, Measured, a_frame, measure, recall, remember
-from lwlive.engine.model import Eager, load
+from lwlive.engine.eager import Eager
+from lwlive.engine.governor import BATCH_LOAD, LATENCY_S, batch_for
+from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
+from lwlive.engine.tuning import measure as module
+from lwlive.engine.tuning.measure import BATCHES, Measured, a_frame, measure, recall, remember
 
 SECONDS = st.floats(1e-4, 2.0)
 COSTS = st.fixed_dictionaries({n: st.tuples(SECONDS, SECONDS) for n in BATCHES})
@@ -110,6 +111,7 @@ def measured_with_room_for(
     return measured, said
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize(("most", "next_one"), [(1, 2), (2, 4), (5, 8)])
 def test_a_batch_too_large_for_memory_is_said_and_the_smaller_ones_serve(
@@ -119,7 +121,7 @@ def test_a_batch_too_large_for_memory_is_said_and_the_smaller_ones_serve(
     assert list(measured.costs) == [n for n in BATCHES if n <= most]
     assert batch_for(a_frame(measured.costs, 1), 30) in measured.costs
     largest = max(measured.costs)
-    sentence = f"for {next_one} frames at once, so {largest} are the most"
+    sentence = f"for {next_one} frames together, so {largest} are the most"
     assert said == [f"too little memory on cpu {sentence}"]
 
 

@@ -10,18 +10,23 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from itertools import pairwise
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pythonosc.osc_bundle_builder import OscBundleBuilder
 from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
 
-from lwlive.params import TRIGGERS, ControlError, Controls, Params, bounds, kind
-from lwlive.stage.osc import Osc, OscError, Row, addresses, describe
-from lwlive.stage.packet import MAX_BYTES, MAX_MESSAGES, check
+from lwlive.controls import Command, Controls, Fire, Move, Recall, Set
+from lwlive.params import SPECS, TRIGGERS, ControlError, Params
+from lwlive.stage.sources.osc.addresses import Row, addresses, describe, heard, port
+from lwlive.stage.sources.osc.packet import MAX_ARGUMENTS, MAX_BYTES, MAX_MESSAGES, Foreign, check
+from lwlive.stage.sources.osc.server import Osc
+from lwlive.stage.sources.osc.sockets import OscError
 
 ROWS = addresses()
 LOOPBACKS = ["127.0.0.1"]
@@ -34,7 +39,7 @@ if socket.has_ipv6:
             pass
 
 
-def message(address: str, *values: object, tags: str = "") -> bytes:
+def message(address: str, *values: Any, tags: str = "") -> bytes:
     builder = OscMessageBuilder(address)
     for index, value in enumerate(values):
         builder.add_arg(value, tags[index] if tags else None)
@@ -65,15 +70,20 @@ class Program:
             self.socket.sendto(packet, self._to)
 
     def heard(self) -> list[tuple[str, object]]:
-        """Everything sent here so far. On loopback a packet is there once it was sent."""
+        """Every status sent here so far. On loopback a packet is there once it was sent."""
+        status = "/lwlive/status/"
+        return [(a.removeprefix(status), v) for a, v in self.all() if a.startswith(status)]
+
+    def all(self) -> list[tuple[str, object]]:
+        """Everything sent here so far, by address."""
         self.socket.setblocking(False)
-        found = []
+        found: list[tuple[str, object]] = []
         while True:
             try:
                 told = OscMessage(self.socket.recv(MAX_BYTES))
             except BlockingIOError:
                 return found
-            found.append((told.address.removeprefix("/lwlive/status/"), told.params[0]))
+            found.append((told.address, told.params[0]))
 
 
 class Desk:
@@ -83,7 +93,9 @@ class Desk:
         self.osc = osc
         self.host = host
         self.controls = Controls(Params())
-        self.presets: list[str] = []
+        self.presets: list[str | int] = []
+        self.done: list[Command] = []
+        self.now = 0.0
         self.programs: list[Program] = []
         self.program = self.another()
 
@@ -91,10 +103,15 @@ class Desk:
         self.programs.append(Program(self.host, self.osc.port))
         return self.programs[-1]
 
-    def load_preset(self, name: str) -> None:
-        if name == "unknown":
-            raise ControlError(f"there is no preset {name!r}")
-        self.presets.append(name)
+    def do(self, command: Command, by: str) -> None:
+        """What the desk of a show does, with presets that are only noted."""
+        if isinstance(command, Recall):
+            if command.preset == "unknown":
+                raise ControlError("there is no preset 'unknown'")
+            self.presets.append(command.preset)
+        else:
+            self.controls.do(command, by)
+        self.done.append(command)
 
     def arrive(self, *packets: bytes, program: Program | None = None) -> None:
         """Send, and wait until the server has counted every message."""
@@ -104,7 +121,20 @@ class Desk:
         wait_until(lambda: self.osc.counts.received >= whole)
 
     def tick(self) -> None:
-        self.osc.apply(self.controls, self.load_preset)
+        self.now += 1 / 60
+        for arrived in self.osc.poll(self.now):
+            try:
+                self.do(arrived.command, arrived.by)
+            except ControlError as error:
+                self.osc.refused(arrived, str(error))
+
+    def tell(self, now: float, **figures: object) -> None:
+        """Tell the subscribers the parameters and these figures."""
+        self.osc._subscribers.tell({**asdict(self.controls.params), **figures}, now, self.osc._send)
+
+    def figures(self, now: float, **figures: object) -> None:
+        """Tell the subscribers figures alone."""
+        self.osc._subscribers.tell(figures, now, self.osc._send)
 
     def play(self, *packets: bytes, program: Program | None = None) -> Params:
         self.arrive(*packets, program=program)
@@ -113,7 +143,7 @@ class Desk:
 
     def answers(self) -> bool:
         """Whether a good message still gets through. A flood may have cost it a packet or two."""
-        self.controls.set("speed", 0.25)
+        self.controls.do(Set("speed", 0.25))
         until = time.monotonic() + 30
         while self.controls.params.speed != 1.5 and time.monotonic() < until:
             self.program.send(message("/lwlive/speed", 1.5))
@@ -140,8 +170,9 @@ def desk(server: Osc) -> Iterator[Desk]:
     desk = Desk(server)
     desk.tick()
     desk.controls = Controls(Params())
-    desk.osc.feedback({}, 0.0)
-    desk.osc.feedback({}, math.inf)  # every lease of an earlier test has ended
+    desk.done.clear()
+    desk.figures(0.0)
+    desk.figures(math.inf)  # every lease of an earlier test has ended
     yield desk
     for program in desk.programs:
         program.socket.close()
@@ -150,17 +181,21 @@ def desk(server: Osc) -> Iterator[Desk]:
 # What is played arrives.
 
 
-@pytest.mark.parametrize("name", list(Params.model_fields))
+@pytest.mark.parametrize("name", list(SPECS))
 def test_every_parameter_is_set_in_native_units_by_every_tag_it_lists(
     desk: Desk, name: str
 ) -> None:
     row = next(row for row in ROWS if row.address == f"/lwlive/{name}")
-    ends = (False, True) if kind(name) is bool else bounds(name)
+    spec = SPECS[name]
+    ends = {bool: (False, True), str: None}.get(spec.kind, (spec.low, spec.high))
+    given: list[tuple[Any, str]]
     for tag in row.tags.split():
         if ends is None:
             given = [("gold rings \u2014 \u6771\u4eac", tag), ("", tag)]
         elif tag in "TF":
             given = [(tag == "T", tag)]
+        elif tag == "s":
+            continue  # see below: numbers and switches as text
         elif name == "seed":
             given = [(77, tag), (0, tag)]
         else:
@@ -169,8 +204,8 @@ def test_every_parameter_is_set_in_native_units_by_every_tag_it_lists(
             native = float(value) if tag in "fd" else int(value) if tag in "ih" else value
             params = desk.play(message(row.address, native, tags=tag))
             assert getattr(params, name) == pytest.approx(value)
-            if kind(name) is not float:
-                assert type(getattr(params, name)) is kind(name)
+            if SPECS[name].kind is not float:
+                assert type(getattr(params, name)) is SPECS[name].kind
 
 
 def test_a_seed_of_64_bits_arrives_exactly(desk: Desk) -> None:
@@ -180,11 +215,12 @@ def test_a_seed_of_64_bits_arrives_exactly(desk: Desk) -> None:
 @pytest.mark.parametrize("row", [r for r in ROWS if r.verb == "fader"], ids=lambda r: r.name)
 def test_every_fader_reaches_both_ends_and_clamps_beyond(desk: Desk, row: Row) -> None:
     def at(position: float, tag: str = "f") -> float:
-        return getattr(desk.play(message(row.address, position, tags=tag)), row.name)
+        found: float = getattr(desk.play(message(row.address, position, tags=tag)), row.name)
+        return found
 
     low, high = at(0.0), at(1.0)
     assert low < high
-    ends = bounds(row.name)
+    ends = None if SPECS[row.name].kind is bool else SPECS[row.name].travel
     if ends and row.name != "seed":
         assert (low, high) == pytest.approx(ends)
     assert at(-3.0) == low
@@ -198,20 +234,25 @@ def test_text_has_no_fader(desk: Desk) -> None:
     assert desk.play(message("/lwlive/fader/prompt", 0.5)) == before
 
 
+def nothing(address: str, tag: str) -> bytes:
+    """A message with an impulse or a nil, which carry no value."""
+    return text(address.encode()) + text(b"," + tag.encode())
+
+
 @pytest.mark.parametrize("name", list(TRIGGERS))
 def test_a_trigger_fires_on_one_and_without_a_value_and_ignores_zero(desk: Desk, name: str) -> None:
-    fired: list[str] = []
-    desk.controls.trigger = fired.append  # type: ignore[method-assign]
     refused = desk.osc.counts.refused
     address = f"/lwlive/{name}"
-    for press in (message(address), message(address, 1), message(address, True)):
+    presses = [message(address), message(address, 1), message(address, True), message(address, 0.5)]
+    presses += [nothing(address, "I"), nothing(address, "N"), message(address, 127)]
+    presses += [message(address, word) for word in ("1", "on", "true", "0.9")]
+    presses += [text(address.encode())]  # without type tags, as old programs send it
+    for press in presses:
         desk.play(press)
-    desk.play(message(address, 0.5))
-    desk.play(text(address.encode()))  # without type tags, as old programs send it
-    assert fired == [name] * 5
-    for release in (0, 0.0, 0.49, False, -1):
+    assert desk.done == [Fire(name)] * len(presses)
+    for release in (0, 0.0, 0.49, False, -1, "0", "off", "0.0"):
         desk.play(message(address, release))
-    assert fired == [name] * 5
+    assert desk.done == [Fire(name)] * len(presses)
     assert desk.osc.counts.refused == refused
 
 
@@ -221,17 +262,15 @@ def test_press_and_release_within_one_tick_fire(desk: Desk) -> None:
 
 
 def test_only_the_newest_value_of_an_address_is_applied_per_tick(desk: Desk) -> None:
-    seen: list[object] = []
-    desk.controls.set = lambda name, value: seen.append((name, value))  # type: ignore[method-assign]
     before = desk.osc.counts
     desk.play(
         *[message("/lwlive/speed", i / 64) for i in range(100)], message("/lwlive/depth", 0.5)
     )
-    assert seen == [("speed", 99 / 64), ("depth", 0.5)]
+    assert desk.done == [Set("speed", 99 / 64), Set("depth", 0.5)]
     assert desk.osc.counts.received - before.received == 101
     assert desk.osc.counts.applied - before.applied == 2
     desk.tick()
-    assert len(seen) == 2
+    assert len(desk.done) == 2
 
 
 def test_different_addresses_apply_in_the_order_of_their_newest_messages(desk: Desk) -> None:
@@ -243,12 +282,12 @@ def test_different_addresses_apply_in_the_order_of_their_newest_messages(desk: D
 def test_a_refused_value_does_not_hide_a_good_one_of_the_same_tick(desk: Desk) -> None:
     good = message("/lwlive/speed", 2.0)
     for bad in (message("/lwlive/speed", 99.0), message("/lwlive/speed", "fast")):
-        desk.controls.set("speed", 0.25)
+        desk.controls.do(Set("speed", 0.25))
         assert desk.play(good, bad).speed == 2
 
 
 def test_a_bundle_is_applied_element_by_element_whatever_its_time(desk: Desk) -> None:
-    built = OscBundleBuilder(time.time() + 3600)
+    built = OscBundleBuilder(int(time.time()) + 3600)
     built.add_content(OscMessage(message("/lwlive/speed", 3.0)))
     built.add_content(OscMessage(message("/lwlive/depth", 99.0)))
     built.add_content(OscMessage(message("/lwlive/pace", 0.5)))
@@ -287,22 +326,29 @@ REFUSED = {
     "negative infinity": message("/lwlive/fader/guidance", -math.inf),
     "too high": message("/lwlive/speed", 4.5),
     "too low": message("/lwlive/seed", -1),
-    "a fraction for a whole number": message("/lwlive/steps", 2.5),
-    "text for a number": message("/lwlive/speed", "1"),
-    "text for a fader": message("/lwlive/fader/speed", "1"),
+    "a word for a number": message("/lwlive/speed", "fast"),
+    "a number cut off": message("/lwlive/speed", "1e"),
+    "NaN as text": message("/lwlive/speed", "nan"),
+    "infinity as text": message("/lwlive/fader/speed", "inf"),
+    "a word for a switch": message("/lwlive/hold", "perhaps"),
+    "a word for a trigger": message("/lwlive/next", "now"),
+    "NaN for a trigger": message("/lwlive/next", math.nan),
+    "NaN for a switch": message("/lwlive/hold", math.nan),
+    "an impulse for a number": nothing("/lwlive/speed", "I"),
+    "an impulse for a switch": nothing("/lwlive/hold", "I"),
+    "too many once rounded": message("/lwlive/steps", 8.6),
+    "too many arguments": message("/lwlive/prompt", *["x"] * (MAX_ARGUMENTS + 1)),
     "a switch for a fader": message("/lwlive/fader/speed", True),
     "a switch for a number": message("/lwlive/speed", True),
     "a number for text": message("/lwlive/prompt", 1.0),
-    "two for a switch": message("/lwlive/hold", 2),
-    "text for a trigger": message("/lwlive/next", "1"),
     "too long text": message("/lwlive/prompt", "x" * 501),
     "far too long text": message("/lwlive/prompt", "x" * 5000),
     "text that is not UTF-8": text(b"/lwlive/prompt") + text(b",s") + text(b"\xff\xfe"),
     "no value": message("/lwlive/speed"),
-    "two values": message("/lwlive/speed", 1.0, 2.0),
     "None": message("/lwlive/speed", None),
+    "a blob in front": message("/lwlive/speed", b"blob", 1.0),
+    "half a blob": text(b"/lwlive/speed") + text(b",b") + b"\0\0\0\x09half",
     "a blob": message("/lwlive/prompt", b"blob"),
-    "an array": message("/lwlive/speed", [1.0]),
     "unknown address": message("/lwlive/quit", 1),
     "status": message("/lwlive/status/speed", 1.0),
     "case": message("/lwlive/Speed", 1.0),
@@ -325,7 +371,6 @@ REFUSED = {
     "a bundle cut off": bundle(message("/lwlive/speed", 1.0))[:-4],
     "port 0": message("/lwlive/subscribe", 0),
     "port 65536": message("/lwlive/subscribe", 65536),
-    "a port of text": message("/lwlive/subscribe", "9000"),
 }
 
 
@@ -344,7 +389,7 @@ def test_the_log_gets_one_line_a_second_and_the_count(caplog: pytest.LogCaptureF
         desk = Desk(osc)
         for now in range(120):  # 60 Hz for two seconds
             desk.play(message("/lwlive/speed", 99.0))
-            osc.feedback({}, 5.0 + now / 60)
+            osc.tell(None, {}, 5.0 + now / 60)  # type: ignore[arg-type] # nobody has subscribed
         desk.program.socket.close()
     assert len(caplog.records) == 2
     assert "speed takes a number from 0 to 4" in caplog.messages[0]
@@ -362,7 +407,7 @@ ATTACKS = {
     "a bundle for next year": bundle(message("/lwlive/pace", 0.5), when=2**63),
     "float without payload": REFUSED["float without payload"],
     "NaN": REFUSED["NaN"],
-    "text where a float is meant": REFUSED["text for a number"],
+    "text where a float is meant": REFUSED["a word for a number"],
     "every handler at once": REFUSED["pattern *"],
     "9000 bytes": text(b"/lwlive/prompt") + text(b",s") + text(b"x" * 8970),
     "nested without end": b"#bundle\0" + bytes(8) + b"\0\0\0\x10#bundle\0" * 40,
@@ -398,6 +443,12 @@ def test_a_flood_of_unknown_addresses_and_subscribers_takes_no_memory(desk: Desk
     assert grown < 200_000
     assert desk.osc.counts.applied - before.applied <= 16
     assert desk.osc.counts.refused - before.refused >= 6000 - 16
+
+
+def assert_valid(params: Params) -> None:
+    for name, spec in SPECS.items():
+        value = getattr(params, name)
+        assert value is None or repr(spec.checked(value)) == repr(value)
 
 
 def mutated(random_: random.Random, seeds: list[bytes]) -> bytes:
@@ -436,12 +487,12 @@ def test_fifty_thousand_mutated_packets_leave_it_answering_and_the_parameters_va
     for _ in range(500):
         desk.arrive(*[mutated(random_, seeds) for _ in range(100)])
         desk.tick()
-        assert Params.model_validate(desk.controls.params.model_dump()) == desk.controls.params
+        assert_valid(desk.controls.params)
     after = desk.osc.counts
     assert after.received - before.received >= 50_000
     assert after.refused - before.refused > 10_000  # it was damage
     assert after.applied - before.applied > 1_000  # and not only damage
-    assert not any(mark in name for name in desk.presets for mark in "/\\:")
+    assert not any(mark in str(name) for name in desk.presets for mark in "/\\:")
     assert desk.answers()
 
 
@@ -462,10 +513,27 @@ def test_any_bytes_yield_messages_or_a_refusal(packet: bytes) -> None:
     checked = check(packet)
     assert checked.messages or checked.refusals
     for good in checked.messages:
-        decoded = OscMessage(good.data)
-        assert decoded.address == good.address
-        assert all(isinstance(value, str | int | float | bool) for value in decoded.params)
-        assert all(math.isfinite(v) for v in decoded.params if isinstance(v, float))
+        assert good.address.startswith("/")
+        assert len(good.values) <= MAX_ARGUMENTS
+        known = str | int | float | bool | Foreign | None
+        assert all(isinstance(value, known) for value in good.values)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.floats(width=32),
+            st.integers(-(2**31), 2**31 - 1),
+            st.booleans(),
+            st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40),
+            st.none(),
+        ),
+        max_size=12,
+    )
+)
+def test_good_messages_are_read_as_the_library_reads_them(values: list[object]) -> None:
+    (good,) = check(message("/lwlive/x", *values)).messages
+    assert repr(list(good.values)) == repr(OscMessage(message("/lwlive/x", *values)).params)
 
 
 LARGEST = {
@@ -476,6 +544,7 @@ LARGEST = {
     "no zeros": b"\xff" * 65_504,
     "zeros": bytes(65_504),
     "many arguments": text(b"/a") + text(b"," + b"i" * 13_000) + bytes(52_000),
+    "arguments of no bytes": bundle(*[text(b"/a") + text(b"," + b"T" * 250)] * 249),
     "long text": text(b"/lwlive/prompt") + text(b",s") + text(b"x" * 65_480),
 }
 
@@ -488,7 +557,7 @@ def test_the_largest_packets_are_judged_in_a_bounded_time(what: str) -> None:
     for _ in range(3):  # the processor's time, and the best of three: the machine is shared
         start = time.thread_time()
         for good in check(packet).messages:
-            assert OscMessage(good.data).params
+            assert good.values
         spent = min(spent, time.thread_time() - start)
     assert spent < 0.1
 
@@ -510,6 +579,7 @@ while sent < int(sys.argv[2]):
 """
 
 
+@pytest.mark.slow
 def test_ten_thousand_messages_a_second_cost_no_late_tick_more_than_a_quiet_run(
     desk: Desk,
 ) -> None:
@@ -530,7 +600,7 @@ def test_ten_thousand_messages_a_second_cost_no_late_tick_more_than_a_quiet_run(
             time.sleep(max(0.0, start + ticks / 60 - time.monotonic()))
             before = time.thread_time()
             desk.tick()
-            desk.osc.feedback({"speed": desk.controls.params.speed}, time.monotonic())
+            desk.tell(time.monotonic())
             spent += time.thread_time() - before
             if time.monotonic() > start + (ticks + 1) / 60:
                 late += 1
@@ -553,7 +623,7 @@ def test_ten_thousand_messages_a_second_cost_no_late_tick_more_than_a_quiet_run(
     assert desk.answers()
 
 
-# What is told to those who subscribe.
+# What those who subscribe get.
 
 
 def subscribed(desk: Desk, program: Program | None = None, port: int | None = None) -> Program:
@@ -565,29 +635,30 @@ def subscribed(desk: Desk, program: Program | None = None, port: int | None = No
 
 def test_a_subscriber_is_told_everything_at_once_and_then_what_changes(desk: Desk) -> None:
     program = subscribed(desk)
-    values = desk.controls.params.model_dump() | {"fps": 29.5, "engine": "running", "late": 3}
-    desk.osc.feedback(values, 0.0)
+    figures: dict[str, object] = {"fps": 29.5, "engine": "running", "late": 3}
+    values = asdict(desk.controls.params) | figures
+    desk.tell(0.0, **figures)
     told = dict(program.heard())
     assert told == {name: pytest.approx(v) for name, v in values.items() if v is not None}
-    desk.osc.feedback(values, 1.0)
+    desk.tell(1.0, **figures)
     assert program.heard() == []
-    desk.osc.feedback(values | {"late": 4}, 2.0)
+    desk.tell(2.0, **figures | {"late": 4})
     assert program.heard() == [("late", 4)]
 
 
 def test_subscribing_again_tells_everything_again(desk: Desk) -> None:
     program = subscribed(desk)
-    desk.osc.feedback({"fps": 30.0, "late": 1}, 0.0)
+    desk.figures(0.0, fps=30.0, late=1)
     program.heard()
     subscribed(desk)
-    desk.osc.feedback({"fps": 30.0, "late": 1}, 1.0)
+    desk.figures(1.0, fps=30.0, late=1)
     assert len(program.heard()) == 2
 
 
 def test_status_goes_to_the_port_that_was_asked_for(desk: Desk) -> None:
     listener = desk.another()
     subscribed(desk, port=listener.port)
-    desk.osc.feedback({"fps": 30.0}, 0.0)
+    desk.figures(0.0, fps=30.0)
     assert listener.heard() == [("fps", 30.0)]
     assert desk.program.heard() == []
 
@@ -599,13 +670,13 @@ def test_status_comes_at_most_thirty_times_a_second_and_the_final_value_arrives(
     heard: list[tuple[float, object]] = []
     for tick in range(240):  # two seconds of 120 Hz
         now = tick / 120
-        desk.osc.feedback({"late": tick}, now)
+        desk.figures(now, late=tick)
         heard += [(now, value) for _, value in program.heard()]
     times = [now for now, _ in heard]
     assert 50 <= len(heard) <= 61
     assert all(b - a >= 1 / 30 - 1e-6 for a, b in pairwise(times))
     for later in range(240, 250):
-        desk.osc.feedback({"late": 239}, later / 120)
+        desk.figures(later / 120, late=239)
     assert (heard + [(2, value) for _, value in program.heard()])[-1][1] == 239
 
 
@@ -613,7 +684,7 @@ def test_subscribing_often_does_not_raise_the_rate(desk: Desk) -> None:
     program = subscribed(desk)
     for tick in range(60):
         subscribed(desk)
-        desk.osc.feedback({"fps": 30.0}, tick / 60)
+        desk.figures(tick / 60, fps=30.0)
     assert len(program.heard()) <= 31
 
 
@@ -624,7 +695,7 @@ def test_a_value_is_told_to_others_and_not_to_who_set_it(desk: Desk) -> None:
     def tell() -> tuple[list[tuple[str, object]], list[tuple[str, object]]]:
         nonlocal now
         now += 1
-        desk.osc.feedback(desk.controls.params.model_dump(), now)
+        desk.tell(now)
         return player.heard(), other.heard()
 
     tell()
@@ -634,18 +705,18 @@ def test_a_value_is_told_to_others_and_not_to_who_set_it(desk: Desk) -> None:
     assert tell() == ([], [("speed", 4.0)])
     desk.play(message("/lwlive/speed", 1.0), program=other)
     assert tell() == ([("speed", 1.0)], [])
-    desk.play(message("/lwlive/panic", 1), program=player)  # not a value of its own: it is told
+    desk.play(message("/lwlive/panic", 1), program=player)  # not a value of its own: it hears it
     assert tell() == ([("speed", 0.25)], [("speed", 0.25)])
 
 
 def test_a_player_who_was_overtaken_within_a_tick_is_told_the_truth(desk: Desk) -> None:
     player, other = subscribed(desk), subscribed(desk, desk.another())
-    desk.osc.feedback({"speed": desk.controls.params.speed}, 0.0)
+    desk.tell(0.0)
     player.heard(), other.heard()
     desk.arrive(message("/lwlive/speed", 3.0), program=player)
     desk.arrive(message("/lwlive/speed", 0.25), program=other)  # what it was before
     desk.tick()
-    desk.osc.feedback({"speed": desk.controls.params.speed}, 1.0)
+    desk.tell(1.0)
     assert player.heard() == [("speed", 0.25)]
     assert other.heard() == []
 
@@ -654,24 +725,26 @@ def test_a_player_listening_on_another_port_gets_no_echo(desk: Desk) -> None:
     listener = desk.another()
     subscribed(desk, port=listener.port)
     desk.play(message("/lwlive/speed", 2.0))
-    desk.osc.feedback({"speed": 2.0, "fps": 30.0}, 0.0)
-    assert listener.heard() == [("fps", 30.0)]
+    desk.tell(0.0, fps=30.0)
+    heard = dict(listener.heard())
+    assert "speed" not in heard
+    assert heard["fps"] == 30.0
 
 
 def test_a_lease_ends_after_a_minute_unless_it_is_renewed(desk: Desk) -> None:
     program = subscribed(desk)
-    desk.osc.feedback({"late": 0}, 0.0)
+    desk.figures(0.0, late=0)
     subscribed(desk)
-    desk.osc.feedback({"late": 1}, 59.0)
-    desk.osc.feedback({"late": 2}, 118.0)
-    desk.osc.feedback({"late": 3}, 119.5)
+    desk.figures(59.0, late=1)
+    desk.figures(118.0, late=2)
+    desk.figures(119.5, late=3)
     assert [value for _, value in program.heard()] == [0, 1, 2]
 
 
 def test_unsubscribing_ends_it(desk: Desk) -> None:
     program = subscribed(desk)
     desk.play(message("/lwlive/unsubscribe"))
-    desk.osc.feedback({"late": 0}, 0.0)
+    desk.figures(0.0, late=0)
     assert program.heard() == []
 
 
@@ -680,7 +753,7 @@ def test_sixteen_subscribe_and_the_seventeenth_is_refused(desk: Desk) -> None:
     refused = desk.osc.counts.refused
     last = subscribed(desk, desk.another())
     assert desk.osc.counts.refused == refused + 1
-    desk.osc.feedback({"late": 0}, 0.0)
+    desk.figures(0.0, late=0)
     assert [len(program.heard()) for program in programs] == [1] * 16
     assert last.heard() == []
 
@@ -690,7 +763,7 @@ def test_two_who_subscribe_within_one_tick_are_both_told(desk: Desk) -> None:
     desk.arrive(message("/lwlive/subscribe"))
     desk.arrive(message("/lwlive/subscribe"), program=other)
     desk.tick()
-    desk.osc.feedback({"late": 0}, 0.0)
+    desk.figures(0.0, late=0)
     assert desk.program.heard() == other.heard() == [("late", 0)]
 
 
@@ -699,9 +772,16 @@ def test_what_cannot_be_told_is_left_out_and_stops_nothing(desk: Desk) -> None:
     gone = desk.another()
     subscribed(desk, gone)
     gone.socket.close()
-    odd = {"a": math.nan, "b": None, "c": 2**70, "d": "\ud800", "e": object(), "late": 1}
-    desk.osc.feedback(odd, 0.0)
-    desk.osc.feedback(odd | {"late": 2}, 1.0)
+    odd: dict[str, object] = {
+        "a": math.nan,
+        "b": None,
+        "c": 2**70,
+        "d": "\ud800",
+        "e": object(),
+        "late": 1,
+    }
+    desk.figures(0.0, **odd)
+    desk.figures(1.0, **odd | {"late": 2})
     assert program.heard() == [("late", 1), ("late", 2)]
     assert desk.answers()
 
@@ -715,7 +795,7 @@ def test_it_listens_on_every_loopback_and_answers_from_there(host: str) -> None:
         desk = Desk(osc, host)
         assert desk.play(message("/lwlive/speed", 2.0)).speed == 2
         subscribed(desk)
-        osc.feedback({"late": 1}, 0.0)
+        desk.figures(0.0, late=1)
         assert desk.program.heard() == [("late", 1)]
         desk.program.socket.close()
 
@@ -763,24 +843,332 @@ def test_the_port_is_free_again_after_closing() -> None:
         assert osc.port == port
 
 
-def test_a_failed_thread_is_raised_again_in_main(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_thread_starts_again_with_growing_pauses_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def broken(_packet: bytes) -> None:
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr("lwlive.stage.osc.check", broken)
-    with Osc("127.0.0.1", 0, []) as osc:
-        program = Program("127.0.0.1", osc.port)
-        program.send(b"/x\0\0")
+    said: list[str] = []
+    with Osc("127.0.0.1", 0, [], said.append) as osc:
+        port, threads = osc.port, set()
+        with monkeypatch.context() as patch:
+            patch.setattr("lwlive.stage.sources.osc.server.check", broken)
+            for now, pause in ((10.0, 0.0), (10.1, 1.0), (11.2, 5.0)):
+                thread = osc._thread
+                threads.add(thread)
+                program = Program("127.0.0.1", port)
+                program.send(b"/x\0\0")
+                program.socket.close()
+                thread.join(60)
+                assert not thread.is_alive()
+                osc.poll(now)
+                assert "a fault of ours" in said[-1]
+                if pause:
+                    osc.poll(now + pause - 0.01)
+                    assert osc._thread is thread
+                osc.poll(now + pause)
+                assert osc._thread is not thread
+        assert len(said) == 3
+        assert osc.port == port
+        desk = Desk(osc)
+        assert desk.play(message("/lwlive/speed", 2.0)).speed == 2
+        desk.program.socket.close()
+    assert not osc._thread.is_alive()
+
+
+def test_a_port_that_is_taken_while_osc_is_down_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[str] = []
+    with Osc("127.0.0.1", 0, [], said.append) as osc:
+        osc._failure = OSError(100, "Network is down")
+        osc._stop.set()
         osc._thread.join(60)
-        with pytest.raises(OscError, match="a fault of ours"):
-            osc.apply(Controls(Params()), lambda _name: None)
-        program.socket.close()
+        osc._stop.clear()
+        with monkeypatch.context() as patch:
+
+            def taken(*_: object) -> None:
+                raise OscError("UDP port is in use by another program")
+
+            patch.setattr("lwlive.stage.sources.osc.server.opened", taken)
+            osc.poll(0.0)
+            osc.poll(0.1)
+        assert ["Network is down" in said[0], "in use" in said[1]] == [True, True]
+        osc.poll(1.2)
+        desk = Desk(osc)
+        desk.now = 1.2
+        assert desk.play(message("/lwlive/speed", 2.0)).speed == 2
+        desk.program.socket.close()
+
+
+# As bridges and tablets send it.
+
+
+@pytest.mark.parametrize("row", [r for r in ROWS if r.verb == "fader"], ids=lambda r: r.name)
+def test_numbers_and_switches_come_as_text(desk: Desk, row: Row) -> None:
+    spec = SPECS[row.name]
+    desk.play(message(row.address, "1"))
+    assert getattr(desk.controls.params, row.name) == spec.travel[1]
+    desk.play(message(row.address, " 0.0 "))
+    assert getattr(desk.controls.params, row.name) == spec.travel[0]
+    given: dict[str, Any]
+    if spec.kind is bool:
+        given = {"on": True, "OFF": False, "true": True, "False": False, "1": True, "0": False}
+        given |= {"0.7": True, "0.2": False, '"on"': True, "yes": True, "no": False}
+    else:
+        given = {"1": 1, "1.0": 1, "+1": 1, "1e0": 1, '"1"': 1} if spec.high >= 1 else {".5": 0.5}
+    for word, value in given.items():
+        desk.play(message(f"/lwlive/{row.name}", word))
+        found = getattr(desk.controls.params, row.name)
+        assert (found, type(found)) == (value, spec.kind), word
+
+
+@given(number=st.floats(0.5, 8.4999), tag=st.sampled_from("fds"))
+@settings(max_examples=60, deadline=None)
+def test_whole_numbers_are_rounded_to_the_nearest(number: float, tag: str) -> None:
+    row = next(row for row in ROWS if row.address == "/lwlive/steps")
+    sent = message(row.address, f"{number:.6f}" if tag == "s" else number, tags=tag)
+    (good,) = check(sent).messages
+    command, more = heard(row, good.values)
+    assert isinstance(command, Set)
+    assert not more
+    assert isinstance(command.value, int)
+    assert abs(command.value - number) <= 0.5 + 1e-5
+
+
+@pytest.mark.parametrize(
+    ("sent", "on"),
+    [(0.5, True), (0.49, False), (127, True), (-1, False), (1e300, True)],
+)
+def test_a_switch_is_on_from_one_half(desk: Desk, sent: float, on: bool) -> None:
+    desk.controls.do(Set("hold", not on))
+    tags = "d" if sent == 1e300 else ""
+    assert desk.play(message("/lwlive/hold", sent, tags=tags)).hold is on
+
+
+MORE = {
+    "if": (message("/lwlive/next", 1, 0.5), Fire("next")),
+    "ff": (message("/lwlive/speed", 0.5, 0.75), Set("speed", 0.5)),
+    "fader": (message("/lwlive/fader/speed", 0.5, "x"), Move("speed", 0.5)),
+    "iT": (message("/lwlive/hold", 1, True), Set("hold", True)),
+    "a blob": (message("/lwlive/speed", 0.5, b"blob"), Set("speed", 0.5)),
+    "NaN": (message("/lwlive/speed", 0.5, math.nan), Set("speed", 0.5)),
+    "nothing": (message("/lwlive/speed", 0.5, None), Set("speed", 0.5)),
+    "an array": (message("/lwlive/speed", [0.5, 0.75]), Set("speed", 0.5)),
+    "text and a switch": (message("/lwlive/prompt", "rings", True), Set("prompt", "rings")),
+    "preset": (message("/lwlive/preset", "dusk", 2.0, 7), Recall("dusk", 2.0)),
+}
+
+
+@pytest.mark.parametrize("what", list(MORE))
+def test_of_several_values_the_first_counts_and_that_is_said_once(what: str) -> None:
+    said: list[str] = []
+    packet, command = MORE[what]
+    with Osc("127.0.0.1", 0, [], said.append) as osc:
+        desk = Desk(osc)
+        for _ in range(5):
+            desk.play(packet)
+        desk.program.socket.close()
+        assert desk.done == [command] * 5
+        assert osc.counts.refused == 0
+    assert len(said) == 1
+    assert "the first counts" in said[0]
+
+
+WORDS: dict[str, list[Any]] = {
+    "gold rings": ["gold", "rings"],
+    "a 1984 poster": ["a", 1984, "poster"],
+    "1984 cars": [1984, "cars"],
+    "a :0.4": ["a", ":0.4"],
+    "quoted rings": ['"quoted', 'rings"'],
+    "one": ['"one"'],
+    "two": ["'two'"],
+    "three": ["\N{LEFT DOUBLE QUOTATION MARK}three\N{RIGHT DOUBLE QUOTATION MARK}"],
+    'say "yes" and "no"': ['say "yes" and "no"'],
+    '"yes" and "no"': ['"yes" and "no"'],
+    '"': ['"'],
+    "": ['""'],
+    "half 0.5": ["half", 0.5],
+}
+
+
+@pytest.mark.parametrize("prompt", list(WORDS))
+def test_a_text_comes_word_by_word_and_with_quotation_marks(desk: Desk, prompt: str) -> None:
+    assert desk.play(message("/lwlive/prompt", *WORDS[prompt])).prompt == prompt
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=400))
+@settings(max_examples=60, deadline=None)
+def test_a_text_sent_word_by_word_is_the_text(prompt: str) -> None:
+    row = next(row for row in ROWS if row.address == "/lwlive/prompt")
+    words = prompt.split(" ")
+    if len(words) > MAX_ARGUMENTS:
+        return
+    (whole,) = check(message(row.address, prompt)).messages
+    (parts,) = check(message(row.address, *words)).messages
+    assert heard(row, parts.values) == heard(row, whole.values)
+    quoted = f'"{prompt}"'
+    if '"' not in prompt and len(prompt) < 400:
+        (marked,) = check(message(row.address, quoted)).messages
+        assert heard(row, marked.values)[0] == Set("prompt", prompt)
+
+
+def test_symbols_are_text(desk: Desk) -> None:
+    packet = text(b"/lwlive/prompt") + text(b",SS") + text(b"gold") + text(b"rings")
+    assert desk.play(packet).prompt == "gold rings"
+
+
+def test_a_preset_may_come_with_seconds(desk: Desk) -> None:
+    desk.play(message("/lwlive/preset", "dusk", 2.5))
+    desk.play(message("/lwlive/preset", "slow", "smoke", 3))
+    assert desk.done == [Recall("dusk", 2.5), Recall("slow smoke", 3.0)]
+    refused = desk.osc.counts.refused
+    desk.play(message("/lwlive/preset", "dusk", 99.0))
+    assert desk.osc.counts.refused == refused + 1
+
+
+@pytest.mark.skipif("::1" not in LOOPBACKS, reason="this machine has IPv6 switched off")
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
+def test_both_loopback_addresses_are_heard_and_answered(host: str) -> None:
+    with Osc(host, 0, []) as osc:
+        for loopback in LOOPBACKS:
+            desk = Desk(osc, loopback)
+            assert desk.play(message("/lwlive/speed", 2.0)).speed == 2
+            subscribed(desk)
+            desk.figures(0.0, late=1)
+            assert desk.program.heard() == [("late", 1)]
+            desk.program.socket.close()
+
+
+@pytest.mark.skipif("::1" not in LOOPBACKS, reason="this machine has IPv6 switched off")
+def test_another_program_on_the_second_loopback_is_told_of_and_does_no_harm() -> None:
+    said: list[str] = []
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as other:
+        other.bind(("::1", 0))
+        port = other.getsockname()[1]
+        with Osc("127.0.0.1", port, [], said.append) as osc:
+            desk = Desk(osc)
+            assert desk.play(message("/lwlive/speed", 2.0)).speed == 2
+            desk.program.socket.close()
+    assert len(said) == 1
+    assert "::1" in said[0]
+
+
+def test_a_fader_that_is_bound_to_its_address_is_told_where_it_stands(desk: Desk) -> None:
+    program = subscribed(desk)
+    desk.tell(0.0)
+    told = dict(program.all())
+    for name, spec in SPECS.items():
+        value = getattr(desk.controls.params, name)
+        if spec.kind is str or value is None:
+            assert f"/lwlive/fader/{name}" not in told
+        else:
+            assert told[f"/lwlive/fader/{name}"] == pytest.approx(spec.position(value))
+    desk.controls.do(Set("speed", 1.0), "keys")
+    desk.tell(1.0)
+    assert program.all() == [("/lwlive/status/speed", 1.0), ("/lwlive/fader/speed", 0.5)]
+
+
+def test_a_motor_fader_is_not_moved_under_the_finger_that_moves_it(desk: Desk) -> None:
+    player, other = subscribed(desk), subscribed(desk, desk.another())
+    desk.tell(0.0)
+    player.all(), other.all()
+    for step in range(1, 30):
+        desk.play(message("/lwlive/fader/speed", step / 30), program=player)
+        desk.tell(step / 30)
+        assert player.all() == []
+        position = dict(other.all())["/lwlive/fader/speed"]
+        assert position == pytest.approx(step / 30, abs=1e-6)
+
+
+PLAYS = st.tuples(
+    st.integers(0, 1),
+    st.sampled_from(["speed", "fader", "panic", "subscribe"]),
+    st.sampled_from([0.0, 0.25, 0.5, 1.0]),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.lists(PLAYS, max_size=4), max_size=8))
+def test_in_the_end_every_player_believes_in_what_stands(
+    desk: Desk, ticks: list[list[tuple[int, str, float]]]
+) -> None:
+    """A player believes in what he sent last, until he hears otherwise."""
+    players = [subscribed(desk, desk.another()) for _ in range(2)]
+    believed: list[object] = [None, None]
+    desk.now = 0.0
+    for n, plays in enumerate([[], *ticks, []], 1):
+        for who, how, value in plays:
+            address = "/lwlive/fader/speed" if how == "fader" else f"/lwlive/{how}"
+            given: list[Any] = {"subscribe": [], "panic": [1]}.get(how, [value])
+            desk.arrive(message(address, *given), program=players[who])
+            if how in ("speed", "fader"):
+                believed[who] = SPECS["speed"].value(value) if how == "fader" else value
+        desk.tick()
+        desk.tell(float(n))
+        for who, player in enumerate(players):
+            believed[who] = dict(player.heard()).get("speed", believed[who])
+        assert believed == [desk.controls.params.speed] * 2
+    for player in players:
+        desk.play(message("/lwlive/unsubscribe"), program=player)
+
+
+def test_a_command_has_the_time_at_which_its_packet_came() -> None:
+    now = [5.0]
+    with Osc("127.0.0.1", 0, [], clock=lambda: now[0]) as osc:
+        desk = Desk(osc)
+        desk.arrive(message("/lwlive/speed", 1.0))
+        now[0] = 6.0
+        desk.arrive(message("/lwlive/depth", 0.5))
+        now[0] = 7.0
+        desk.program.socket.close()
+        assert [(a.command, a.at) for a in osc.poll(7.0)] == [
+            (Set("speed", 1.0), 5.0),
+            (Set("depth", 0.5), 6.0),
+        ]
+
+
+VALUES = st.one_of(
+    st.floats(width=32),
+    st.integers(-(2**31), 2**31 - 1),
+    st.booleans(),
+    st.none(),
+    st.sampled_from(["on", "off", "0.5", "1e9", "nan", '"1"', "dusk", "", "..", "\ud7ff"]),
+    st.binary(min_size=1, max_size=8),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30),
+)
+PLAYED = st.tuples(st.sampled_from(ROWS), st.lists(VALUES, max_size=4))
+
+
+@given(st.lists(PLAYED, max_size=12))
+@settings(max_examples=300, deadline=None)
+def test_any_messages_are_commands_that_leave_the_values_valid_or_a_sentence(
+    played: list[tuple[Row, list[object]]],
+) -> None:
+    controls = Controls(Params())
+    for row, values in played:
+        (good,) = check(message(row.address, *values)).messages
+        before, why = controls.snapshot, "no reason at all"
+        try:
+            if row.verb in ("subscribe", "unsubscribe"):
+                wanted = port(row, good.values)
+                assert wanted is None or 0 < wanted < 65536
+                continue
+            command, _ = heard(row, good.values)
+            if command is not None and not isinstance(command, Recall):
+                controls.do(command, "osc")
+        except ControlError as error:
+            why, after = str(error), controls.snapshot
+            assert after is before
+        assert 10 < len(why) < 300
+        assert_valid(controls.params)
 
 
 def test_every_parameter_and_trigger_is_listed_once_with_its_help() -> None:
     listed = [row.address for row in ROWS]
     assert len(set(listed)) == len(listed)
-    for name in [*Params.model_fields, *TRIGGERS, "preset", "subscribe", "unsubscribe"]:
+    for name in [*SPECS, *TRIGGERS, "preset", "subscribe", "unsubscribe"]:
         assert f"/lwlive/{name}" in listed
     assert not any(word in row.address for row in ROWS for word in ("quit", "path", "eval"))
     lines = describe().splitlines()

@@ -14,7 +14,8 @@ import tiny
 import torch
 from torch import Tensor
 
-from lwlive.engine.model import Eager, load
+from lwlive.engine.eager import Eager
+from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
 from lwlive.engine.sampler import denoise, guided
 
@@ -90,7 +91,7 @@ def theirs(pipe: Any, steps: int, guidance: float, prompt: str, negative: str | 
 
 
 @pytest.mark.parametrize("guidance", [1.0, 5.0])
-@pytest.mark.parametrize("steps", [1, 2, 4, 50])
+@pytest.mark.parametrize("steps", [1, 2, 4, pytest.param(50, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", CASES)
 def test_every_family_gives_the_stock_pipelines_image(
     saved: Any, name: str, steps: int, guidance: float

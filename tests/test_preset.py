@@ -1,7 +1,9 @@
 """Presets: what is saved comes back; what is wrong is named; a name is never a path."""
 
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lwlive import __version__, preset
-from lwlive.params import LOOK, ControlError, Params, bounds, checked, kind
+from lwlive.params import LOOK, SPECS, ControlError, Params, spec
 from lwlive.preset import PresetError
 
 SAMPLE = """
@@ -32,20 +34,20 @@ def write(folder: Path, text: str, name: str = "mine.toml") -> Path:
 
 def values_of(name: str) -> st.SearchStrategy[Any]:
     """Every valid value of a parameter."""
-    if kind(name) is str:
+    if SPECS[name].kind is str:
         text = st.text(st.characters(exclude_categories=["Cs"]), max_size=500)
         return text | st.text("\r\n\t\\\"'# \x00\x7f\x85\u2028\ufeff", max_size=20)
-    if kind(name) is bool:
+    if SPECS[name].kind is bool:
         return st.booleans()
-    low, high = bounds(name) or (0, 0)
-    if kind(name) is int:
+    low, high = SPECS[name].low, SPECS[name].high
+    if SPECS[name].kind is int:
         whole = st.integers(int(low), min(int(high), 2**63 - 1))
-        return whole if Params.model_fields[name].default is not None else whole | st.none()
+        return whole if SPECS[name].default is not None else whole | st.none()
     number = st.floats(low, high)
-    return number if Params.model_fields[name].default is not None else number | st.none()
+    return number if SPECS[name].default is not None else number | st.none()
 
 
-@given(st.fixed_dictionaries({name: values_of(name) for name in Params.model_fields}))
+@given(st.fixed_dictionaries({name: values_of(name) for name in SPECS}))
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 def test_saved_and_loaded_is_the_same(tmp_path: Path, values: dict[str, Any]) -> None:
     params = Params(**values)
@@ -88,7 +90,6 @@ def test_only_the_keys_in_the_file_are_loaded_and_words_for_people_are_not(tmp_p
         "prompt": "grey smoke :1 | gold :0.4",
         "speed": 0.1,
         "steps": 4,
-        "hold": False,
     }
     assert preset.load(write(tmp_path, "")) == {}
 
@@ -107,8 +108,6 @@ def test_only_the_keys_in_the_file_are_loaded_and_words_for_people_are_not(tmp_p
         ("steps = 1.5", ["steps takes a whole number from 1 to 8, not 1.5"]),
         ("prompt = 7", ["prompt takes text of up to 500 characters, not 7"]),
         (f"prompt = '{'a' * 501}'", ["prompt takes text of up to 500"]),
-        ("hud = true", ["hud is no part of the picture"]),
-        ("record = true", ["record is no part of the picture"]),
         ("title = 3", ["title takes text, not 3"]),
         ("seed = 1\nspeed = \n", ["not valid TOML", "line 2"]),
         ("seed = 1\nseed = 2\n", ["not valid TOML", "line 2"]),
@@ -126,6 +125,60 @@ def test_what_is_wrong_is_named_with_the_file(tmp_path: Path, text: str, told: l
         assert words in str(caught.value)
 
 
+ROOM = [name for name, spec in SPECS.items() if not spec.look]
+
+
+@pytest.mark.parametrize("name", ROOM)
+def test_what_belongs_to_the_room_is_not_saved_and_passed_over_with_a_sentence(
+    tmp_path: Path, name: str
+) -> None:
+    preset.save(tmp_path / "a.toml", Params())
+    assert f"{name} =" not in (tmp_path / "a.toml").read_text("utf-8")
+    path = write(tmp_path, f"{name} = true\nspeed = 1.0\n")
+    said: list[str] = []
+    assert preset.load(path, said.append) == {"speed": 1.0}
+    assert len(said) == 1
+    assert name in said[0]
+    assert "mine.toml" in said[0]
+
+
+def test_what_is_no_ordinary_file_or_too_large_is_a_sentence_immediately(tmp_path: Path) -> None:
+    pipe, large = tmp_path / "pipe.toml", tmp_path / "large.toml"
+    os.mkfifo(pipe)
+    large.write_text("speed = 1.0\n" + "#" * 43_000_000, "utf-8")
+    (tmp_path / "folder.toml").mkdir()
+    (tmp_path / "zero.toml").symlink_to("/dev/zero")
+    begun = time.process_time()
+    with pytest.raises(PresetError, match=r"pipe\.toml is not an ordinary file"):
+        preset.load(pipe)
+    with pytest.raises(PresetError, match=r"large\.toml has 41 MB; a preset has 1 MB at most"):
+        preset.load(large)
+    with pytest.raises(PresetError, match=r"folder\.toml"):
+        preset.load(tmp_path / "folder.toml")
+    with pytest.raises(PresetError, match=r"zero\.toml is not an ordinary file"):
+        preset.load(tmp_path / "zero.toml")
+    assert time.process_time() - begun < 1
+    assert preset.listed(tmp_path) == preset.bundled()
+
+
+def test_ones_own_presets_come_first_and_hide_bundled_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    ours.mkdir()
+    theirs.mkdir()
+    both, alone = write(ours, "speed = 1", "dusk.toml"), write(ours, "speed = 1", "alone.toml")
+    monkeypatch.setattr(preset, "bundled", lambda: [alone, both])
+    own = [write(theirs, "speed = 2", name) for name in ("dusk.toml", "zebra.toml")]
+    wrong = write(theirs, "speed = = 2", "wrong.toml")  # meant as one, and told so when called
+    write(theirs, "[tool]\nspeed = 1\n", "pyproject.toml")
+    write(theirs, "speed = 1\n[[keyframes]]\nprompt = 'a'\n", "film.toml")
+    write(theirs, "title = 'nothing'", "empty.toml")
+    assert preset.listed(theirs) == [own[0], wrong, own[1], alone]
+    assert preset.named("dusk", theirs) == own[0]
+    assert preset.find("dusk", theirs) == own[0]
+
+
 def test_a_file_that_is_missing_or_no_text_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(PresetError, match=r"cannot read the preset .*gone\.toml"):
         preset.load(tmp_path / "gone.toml")
@@ -139,20 +192,24 @@ def test_files_from_windows_editors_load(tmp_path: Path) -> None:
     assert preset.load(tmp_path / "a.toml") == {"seed": 0, "speed": 1.0}
 
 
-def test_a_name_is_looked_up_in_the_bundled_then_in_the_folder(
+def test_a_name_is_looked_up_in_the_folder_then_in_the_bundled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     ours.mkdir()
     theirs.mkdir()
-    both, only = write(ours, "", "both.toml"), write(theirs, "", "only.toml")
-    write(theirs, "", "both.toml")
-    monkeypatch.setattr(preset, "bundled", lambda: [both])
+    write(ours, "seed = 1", "both.toml")
+    bundled = [ours / "both.toml", write(ours, "seed = 1", "ours.toml")]
+    both, only = (write(theirs, "seed = 2", name) for name in ("both.toml", "only.toml"))
+    monkeypatch.setattr(preset, "bundled", lambda: bundled)
     assert preset.find("both", theirs) == both
+    assert preset.find("ours", theirs) == bundled[1]
     assert preset.find("only", theirs) == only
-    with pytest.raises(PresetError, match=r"no preset 'onli', did you mean 'only'\?.*both, only"):
+    with pytest.raises(
+        PresetError, match=r"no preset 'onli', did you mean 'only'\?.*both, only, ours"
+    ):
         preset.find("onli", theirs)
-    with pytest.raises(PresetError, match="there are both"):
+    with pytest.raises(PresetError, match="there are both, ours"):
         preset.find("x", tmp_path / "nowhere")
 
 
@@ -192,7 +249,7 @@ def test_bundled_presets_are_found_in_a_wheel_and_beside_the_package(
 def test_every_bundled_preset_loads(path: Path | None, tmp_path: Path) -> None:
     values = preset.load(path or write(tmp_path, SAMPLE))
     assert "prompt" in values
-    assert {name: checked(name, value) for name, value in values.items()} == values
+    assert {name: spec(name).checked(value) for name, value in values.items()} == values
 
 
 def test_presets_bring_in_no_torch() -> None:

@@ -1,6 +1,8 @@
 """Weights on words are read as others read them, and move only the words they stand at."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
@@ -8,9 +10,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lwlive.engine.model import Eager, load
+from lwlive import mix
+from lwlive.checkpoint import ModelError
+from lwlive.engine.eager import Eager
+from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
-from lwlive.engine.prompt import MORE, Tokens, emphasis, weighted
+from lwlive.engine.prompt import MORE, STRONGEST, Conds, emphasis, weighted
+from lwlive.engine.tokenizer import Tokens
 
 FAMILIES = ("sd1", "sd2", "sdxl", "lcm")
 
@@ -108,3 +114,104 @@ def test_tokens_are_those_of_the_stock_tokenizer(text: str, tmp_path: Path) -> N
     tokens = Tokens(path)
     assert torch.equal(tokens([text]), theirs)
     assert len(tokens.weights([(text, 1.5)])) == tokens.length
+
+
+@pytest.mark.parametrize(
+    ("prompt", "shares"),
+    [
+        ("a poster, 16:9", [("a poster, 16:9", 1.0)]),
+        ("clock at 10:30 | smoke", [("clock at 10:30", 0.5), ("smoke", 0.5)]),
+        ("gold :1 | mud : 3", [("gold", 0.25), ("mud", 0.75)]),
+        ("gold :.5| mud:3 |", [("gold", 1 / 3), ("mud:3", 2 / 3)]),
+        ("ratio :2", [("ratio :2", 1.0)]),  # nothing stands beside it that it could be weighed with
+        ("gold :1e39 | mud :1e-46", [("gold", 1.0), ("mud", 0.0)]),
+        ("gold :0 | mud :0", [("gold", 0.5), ("mud", 0.5)]),
+        ("gold :-1 | mud", [("gold", 0.0), ("mud", 1.0)]),
+        ("gold :nan | mud :inf", [("gold :nan", 0.5), ("mud :inf", 0.5)]),
+        ("| | gold | |", [("gold", 1.0)]),
+        ("|" * 500, [("", 1.0)]),
+        ("", [("", 1.0)]),
+    ],
+)
+def test_a_weight_stands_behind_white_space_between_parts(
+    prompt: str, shares: list[tuple[str, float]]
+) -> None:
+    found = mix.shares(prompt)
+    assert [text for text, _ in found] == [text for text, _ in shares]
+    assert [share for _, share in found] == pytest.approx([share for _, share in shares])
+
+
+@given(st.text("ab |:.0123e+-() \t", max_size=80))
+def test_shares_are_one_together_and_none_is_negative(prompt: str) -> None:
+    found = mix.shares(prompt)
+    assert sum(share for _, share in found) == pytest.approx(1)
+    assert all(0 <= share <= 1 for _, share in found)
+    assert len(found) <= mix.MOST_PARTS
+
+
+def test_too_many_parts_are_a_sentence() -> None:
+    assert mix.trouble("|".join("a" * mix.MOST_PARTS)) == ""
+    assert mix.trouble("|" * 500) == ""
+    said = mix.trouble("|".join("a" * (mix.MOST_PARTS + 1)))
+    assert str(mix.MOST_PARTS) in said
+    assert str(mix.MOST_PARTS + 1) in said
+
+
+DIGITS = "9" * 400
+WILD = st.lists(
+    st.sampled_from([*"ab|()[]:\\ ", ":99999)", " :1e39", f":{DIGITS})", ":0)", ":-7)", " :0|"]),
+    max_size=60,
+).map("".join)
+
+
+@given(WILD)
+def test_any_prompt_gives_finite_conditioning(models: dict[str, Eager], prompt: str) -> None:
+    for family in ("sd1", "sdxl"):
+        for part in Conds(models[family].encode)(prompt, prompt[::-1]):
+            assert part.isfinite().all()
+    assert all(abs(weight) <= STRONGEST for _, weight in emphasis(prompt))
+
+
+def test_weights_of_zero_are_not_darkness(models: dict[str, Eager]) -> None:
+    model = models["sd1"]
+    even = weighted(model.encode, "gold | mud")
+    for prompt in ("gold :0 | mud :0", "gold :1e-46 | mud :1e-46"):
+        assert all(map(torch.allclose, weighted(model.encode, prompt), even))
+
+
+def test_a_fader_on_a_weight_encodes_nothing_again(models: dict[str, Eager]) -> None:
+    asked: list[str] = []
+
+    def encode(texts: Any) -> Any:
+        asked.extend(texts)
+        return models["sd1"].encode(texts)
+
+    conds = Conds(encode)
+    found = [conds(f"gold :{i} | mud :2", "")[0] for i in range(1, 9)]
+    assert sorted(asked) == ["", "gold", "mud"]
+    assert not torch.equal(found[0], found[-1])
+    alone = Conds(models["sd1"].encode)
+    assert torch.equal(alone("gold :8 | mud :2", "")[0], found[-1])  # whatever was asked before
+
+
+@pytest.mark.parametrize("told", [1e30, 10**30, None, "77", 0, -1])
+def test_a_tokenizer_that_tells_no_length_has_that_of_its_encoder(
+    told: object, tmp_path: Path
+) -> None:
+    path = tiny.folder(tmp_path)
+    config = path / "tokenizer" / "tokenizer_config.json"
+    expected = Tokens(path)(["hello"])
+    about = json.loads(config.read_text()) | {"model_max_length": told}
+    about = {name: value for name, value in about.items() if value is not None}
+    config.write_text(json.dumps(about))
+    assert torch.equal(Tokens(path)(["hello"]), expected)
+    Tokens(path).save(tmp_path / "saved")  # without an encoder beside it
+    assert Tokens(tmp_path, "saved").length == 16
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"version": "1.0", "model": null}', "null"])
+def test_a_damaged_tokenizer_is_a_sentence(text: str, tmp_path: Path) -> None:
+    path = tiny.folder(tmp_path)
+    (path / "tokenizer" / "tokenizer.json").write_text(text)
+    with pytest.raises(ModelError, match="tokenizer"):
+        Tokens(path)

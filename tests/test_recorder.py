@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lwlive.movie import Encoder, Movie, RecordError, rate_of
 from lwlive.ring import Pixels
-from lwlive.stage import recorder as module
-from lwlive.stage.movie import Movie, RecordError, rate_of
-from lwlive.stage.recorder import Recorder, free_path
+from lwlive.stage.outputs import recorder as module
+from lwlive.stage.outputs.recorder import Recorder, claimed, free, stamped
 
 CLOSE_S, JOIN_S = module._CLOSE_S, module._JOIN_S
 COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (200, 30, 120)]
@@ -67,7 +67,8 @@ def decode(path: Path) -> list[tuple[float, Pixels]]:
     import av
 
     with av.open(str(path)) as movie:
-        return [(float(f.time), f.to_ndarray(format="rgb24")) for f in movie.decode(video=0)]
+        frames = list(movie.decode(video=0))
+        return [(float(f.time), np.asarray(f.to_ndarray(format="rgb24"), np.uint8)) for f in frames]
 
 
 def test_every_frame_put_is_in_the_file_once_and_in_order(tmp_path: Path) -> None:
@@ -107,7 +108,7 @@ def test_colours_come_back_and_are_tagged_bt709(
             recorder.put(flat(colour), n)
     with av.open(str(tmp_path / "a.mp4")) as movie:
         frame = next(movie.decode(video=0))
-    assert np.abs(frame.to_ndarray(format="rgb24").astype(int) - colour).max() <= 4
+    assert np.abs(frame.to_ndarray(format="rgb24").astype(int) - colour).max() <= 3
     tags = (frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc)
     assert tags == (1, 1, 1, 1)
     # ITU-R BT.709, 8 bit: the tag must be true, or a player that obeys it shows other colours
@@ -220,7 +221,7 @@ CHILD = """
 import sys, time
 from pathlib import Path
 from tests_record import numbered, wait_for
-from lwlive.stage.recorder import Recorder
+from lwlive.stage.outputs.recorder import Recorder
 recorder = Recorder(Path(sys.argv[1]), 30, 96, 64, {})
 for n in range(160):
     recorder.put(numbered(n), n)
@@ -295,7 +296,7 @@ def test_an_encoder_error_ends_the_recording_not_the_show(
 
 
 def test_no_encoder_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lwlive.stage.movie._ENCODERS", (("no_such_encoder", "yuv420p", {}),))
+    monkeypatch.setattr("lwlive.stage.outputs.recorder.LIVE", (Encoder("no_such_encoder"),))
     with (
         Recorder(tmp_path / "a.mp4", 30, 96, 64, {}) as recorder,
         pytest.raises(RecordError, match=r"no H\.264 encoder .*96x64.*no_such_encoder"),
@@ -306,18 +307,60 @@ def test_no_encoder_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_an_encoder_that_does_not_open_is_passed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    last = ("libx264", "yuv420p", {"preset": "veryfast", "tune": "zerolatency"})
-    first = ("libx264", "yuv420p", {"preset": "no such preset"})
-    monkeypatch.setattr("lwlive.stage.movie._ENCODERS", (first, last))
+    last = Encoder("libx264", options={"preset": "veryfast", "tune": "zerolatency"})
+    first = Encoder("libx264", options={"preset": "no such preset"})
+    monkeypatch.setattr("lwlive.stage.outputs.recorder.LIVE", (first, last))
     recorder = record(tmp_path / "a.mp4", 3)
     assert (recorder.encoder, recorder.frames) == ("libx264", 3)
 
 
 def test_a_path_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(RecordError, match=r"no folder .*nowhere"):
-        Recorder(tmp_path / "nowhere" / "a.mp4", 30, 96, 64, {})
-    with pytest.raises(RecordError, match="cannot record to"):
-        Recorder(tmp_path, 30, 96, 64, {})
+    for path, told in (
+        (tmp_path / "nowhere" / "a.mp4", r"no folder .*nowhere"),
+        (tmp_path, "cannot record to"),
+    ):
+        with Recorder(path, 30, 96, 64, {}) as recorder:
+            recorder.put(numbered(0), 0)
+            with pytest.raises(RecordError, match=told):
+                recorder.wait_open(60)
+            recorder.put(numbered(1), 1)
+        assert recorder.frames == 0
+
+
+def test_what_is_put_while_the_disk_has_not_answered_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+
+    def slow(path: Path) -> Path:
+        assert answers.wait(60)
+        return claimed(path)
+
+    monkeypatch.setattr(module, "claimed", slow)
+    begun = time.thread_time()
+    with Recorder(tmp_path / "a.mp4", 30, 96, 64, {}, fresh=True) as recorder:
+        for n in range(40):
+            recorder.put(numbered(n), n)
+        assert not recorder.opened
+        assert time.thread_time() - begun < 5
+        answers.set()
+        wait_for(recorder, 40)
+    assert (recorder.frames, recorder.dropped) == (40, 0)
+    assert [number_in(p) for _, p in decode(recorder.path)] == list(range(40))
+
+
+def test_no_memory_for_a_recording_is_a_sentence_and_the_show_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("lwlive.stage.outputs.outbox.np.empty", none)
+    with Recorder(tmp_path / "a.mp4", 30, 96, 64, {}) as recorder:
+        with pytest.raises(RecordError, match="memory"):
+            recorder.wait_open(60)
+        recorder.put(numbered(0), 0)
+    assert recorder.frames == 0
 
 
 def test_a_picture_of_another_size_ends_the_recording_with_what_it_has(tmp_path: Path) -> None:
@@ -346,17 +389,22 @@ def test_names_that_look_like_addresses_are_files(
     assert len(decode(tmp_path / name)) == 3
 
 
-def test_a_free_path_overwrites_nothing(tmp_path: Path) -> None:
-    when = datetime(2026, 2, 3, 4, 5, 6)
-    names = []
-    for _ in range(3):
-        path = free_path(tmp_path, when)
-        path.touch()
-        names.append(path.name)
-    assert names == [f"lwlive-20260203-040506{tail}.mp4" for tail in ("", "-2", "-3")]
+def test_a_name_that_is_claimed_overwrites_nothing(tmp_path: Path) -> None:
+    path = tmp_path / stamped(datetime(2026, 2, 3, 4, 5, 6))
+    names: list[str] = []
+    together = [threading.Thread(target=lambda: names.append(claimed(path).name)) for _ in range(3)]
+    for thread in together:
+        thread.start()
+    for thread in together:
+        thread.join()
+    assert sorted(names) == sorted(path.name for path in tmp_path.iterdir())
+    assert free(path).name == "lwlive-20260203-040506-4.mp4"
+    assert sorted(names, key=len) == [
+        f"lwlive-20260203-040506{tail}.mp4" for tail in ("", "-2", "-3")
+    ]
 
 
 def test_the_module_brings_in_neither_av_nor_torch() -> None:
-    source = "import sys, lwlive.stage.recorder; print({'av', 'torch'} & set(sys.modules))"
+    source = "import sys, lwlive.stage.outputs.recorder; print({'av', 'torch'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
     assert result.stdout.strip() == "set()"

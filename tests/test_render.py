@@ -2,8 +2,10 @@
 
 import json
 import random
+import re
 import shlex
 import sys
+import time
 from fractions import Fraction
 from importlib.machinery import ModuleSpec
 from itertools import pairwise
@@ -19,12 +21,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lwlive import preset
-from lwlive.params import ControlError, Params, expected, live
-from lwlive.render import command, picture, timing
+from lwlive.cli import render
+from lwlive.params import SPECS, ControlError
+from lwlive.render import picture, timing
 from lwlive.render.cluster import following
 from lwlive.render.distance import distance, preferred, pyramid
-from lwlive.render.frames import open_folder
-from lwlive.render.settings import Render, RenderError, Settings, differences, told
+from lwlive.render.frames import Frames, open_folder
+from lwlive.render.identity import differences
+from lwlive.render.settings import Render, RenderError, Settings, told
 
 FPS = st.sampled_from([1.0, 10.0, 23.976, 24.0, 29.97, 30.0, 60.0, 12.5])
 
@@ -56,7 +60,7 @@ def test_a_list_of_prompts_has_exactly_its_frames(
     words += [f"--loop={len(prompts)}"] if closed else []
     if tenths / 10 * fps < 2:
         words += ["--num-steps=2"]
-    made, _ = command.parse(words)
+    made, _ = render.parse(words)
     ways = len(prompts) - (0 if closed else 1)
     per = 2 if tenths / 10 * fps < 2 else Fraction(tenths / 10) * Fraction(fps)
     assert made.frames == round(ways * per)
@@ -88,7 +92,7 @@ def test_a_way_shorter_than_a_frame_is_refused() -> None:
 
 
 def test_the_published_command_line_says_what_it_said() -> None:
-    settings, place = command.parse(
+    settings, place = render.parse(
         shlex.split(
             'lwlive render --prompt "blueberry spaghetti" --name blueberry --num-steps 200 '
             "--steps 50 --guidance 7.5 --seed 1337 --max-frames 10000 --scheduler lms --quality 90"
@@ -106,16 +110,16 @@ def test_the_published_command_line_says_what_it_said() -> None:
 
 
 def test_a_parameter_is_declared_once_for_show_render_and_preset() -> None:
-    offered = set(command.OFFERED)
-    assert offered == {n for n in Params.model_fields if live(n).render and not live(n).stage}
+    offered = set(render.OFFERED)
+    assert offered == {n for n in SPECS if SPECS[n].render and not SPECS[n].stage}
     assert not offered & set(Render.model_fields)
     assert {"crossfeed", "crossfeed_range", "crossfeed_decay", "damping"} <= offered
-    assert expected("steps", offline=True) == "a whole number from 1 to 1000"
-    assert expected("steps") == "a whole number from 1 to 8"
+    assert SPECS["steps"].expected(render=True) == "a whole number from 1 to 1000"
+    assert SPECS["steps"].expected() == "a whole number from 1 to 8"
 
 
 def test_prompts_and_pictures_are_keyframes_in_their_order() -> None:
-    found, rest = command.ordered(
+    found, rest = render.ordered(
         ["--prompt", "a, b", "--fps", "5", "--picture=x.png", "--prompt", "--ray", "--ray"]
     )
     assert found == [{"prompt": "a, b"}, {"picture": Path("x.png")}, {"prompt": "--ray"}]
@@ -123,11 +127,11 @@ def test_prompts_and_pictures_are_keyframes_in_their_order() -> None:
 
 
 def test_several_prompts_are_a_blend_of_their_seconds() -> None:
-    settings, _ = command.parse(shlex.split("--prompt a --prompt b --prompt c --seconds 2 --fps 8"))
+    settings, _ = render.parse(shlex.split("--prompt a --prompt b --prompt c --seconds 2 --fps 8"))
     assert [key.prompt for key in settings.keys] == ["a", "b", "c"]
     assert [key.index for key in settings.keys] == [0, 1, 2]
     assert (settings.joints, settings.frames) == ((0, 16, 31), 32)
-    closed, _ = command.parse(shlex.split("--prompt a --prompt b --loop 2 --seconds 2 --fps 8"))
+    closed, _ = render.parse(shlex.split("--prompt a --prompt b --loop 2 --seconds 2 --fps 8"))
     assert (closed.joints, closed.frames) == ((0, 16, 32), 32)
 
 
@@ -138,7 +142,7 @@ def test_keyframes_of_a_preset_have_values_of_their_own(tmp_path: Path) -> None:
         '[[keyframes]]\nprompt = "a"\nseconds = 3\nguidance = 2.5\n'
         '[[keyframes]]\nprompt = "b"\nseed = 0\nnegative = "c"\n'
     )
-    settings, _ = command.parse(["--preset", str(file)])
+    settings, _ = render.parse(["--preset", str(file)])
     first, second = settings.keys
     assert (first.guidance, first.seconds, first.index) == (2.5, 3, 0)
     assert (second.seed, second.index, second.negative) == (0, 0, "c")
@@ -168,7 +172,7 @@ def test_keyframes_of_a_preset_have_values_of_their_own(tmp_path: Path) -> None:
 def test_what_cannot_be_rendered_gets_a_sentence(
     words: str, sentence: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert command.main(words.split()) == 1
+    assert render.main(words.split()) == 1
     assert sentence in caplog.text
     assert "Traceback" not in caplog.text
 
@@ -177,23 +181,33 @@ def test_a_device_that_is_not_there_gets_a_sentence(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert command.main(["--device", "cuda"]) == 1
+    assert render.main(["--device", "cuda"]) == 1
     assert "finds no cuda device" in caplog.text
 
 
-def settings_for(**render: Any) -> Settings:
+def settings_for(**given: Any) -> Settings:
     """Settings as the command line makes them."""
-    words = [f"--{k.replace('_', '-')}={v}" for k, v in {"max_frames": 4, **render}.items()]
-    return command.parse(words)[0]
+    words = [f"--{k.replace('_', '-')}={v}" for k, v in {"max_frames": 4, **given}.items()]
+    return render.parse(words)[0]
+
+
+def made(folder: Path, settings: Settings, count: int) -> Frames:
+    """A folder with so many frames in it."""
+    frames = open_folder(folder, settings, overwrite=False)
+    width, height = settings.size
+    picture_of = np.full((height, width, 3), 90, np.uint8)
+    for n in range(count):
+        frames.write(n, picture.written(picture_of, settings.render.format, 90))
+    return frames
 
 
 def test_frames_of_other_settings_are_refused_with_the_difference(tmp_path: Path) -> None:
-    open_folder(tmp_path, settings_for(steps=3), overwrite=False).write(0, b"x")
+    made(tmp_path, settings_for(steps=3), 1)
     open_folder(tmp_path, settings_for(steps=3), overwrite=False)
     with pytest.raises(RenderError, match="steps was 3 and is 4"):
         open_folder(tmp_path, settings_for(steps=4), overwrite=False)
     many = settings_for(steps=4, seed=2, depth=0.5, pace=0, quality=7, eta=1, size=64)
-    with pytest.raises(RenderError, match=r"steps was 3 .*; and 3 more; give the same"):
+    with pytest.raises(RenderError, match=r"steps was 3 .*; and 2 more; give the same"):
         open_folder(tmp_path, many, overwrite=False)
 
 
@@ -204,13 +218,39 @@ def test_a_render_that_made_no_frame_binds_nobody(tmp_path: Path) -> None:
     assert frames.missing() == [0, 1, 2, 3]
 
 
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="/dev/zero is not Windows's")
+@pytest.mark.parametrize("flag", ["preset", "picture", "audio", "journal"])
+def test_a_file_without_an_end_is_refused_and_not_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, flag: str
+) -> None:
+    (tmp_path / "endless.toml").symlink_to("/dev/zero")
+    for path in ("/dev/zero", str(tmp_path / "endless.toml")):
+        caplog.clear()
+        begun = time.process_time()
+        words = ["--folder", str(tmp_path), f"--{flag}", path, "--prompt", "a", "--depth", "0.5"]
+        assert render.main([*words, "--steps", "4"] if flag == "picture" else words) == 1
+        assert time.process_time() - begun < 20
+        assert path in caplog.text
+        assert re.search("is no file|not an ordinary file", caplog.text)
+
+
+def test_a_film_that_is_too_large_is_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (film := tmp_path / "film.toml").write_text(
+        '[[keyframes]]\nprompt = "a"\n' + "#" * preset.MAX_BYTES
+    )
+    assert render.main(["--folder", str(tmp_path), "--preset", str(film)]) == 1
+    assert "a preset has 1 MB at most" in caplog.text
+
+
 def test_what_cannot_be_rendered_leaves_what_was_there(tmp_path: Path) -> None:
     (room := tmp_path / "room").mkdir()
     (room / "walk").mkdir()
     (room / "walk" / "frame000000.jpg").write_bytes(b"x")
     (room / "broken.png").write_bytes(b"no picture")
     words = f"--folder {room} --picture {room / 'broken.png'} --prompt a --depth 0.5 --steps 4"
-    assert command.main([*words.split(), "--overwrite"]) == 1
+    assert render.main([*words.split(), "--overwrite"]) == 1
     assert (room / "walk" / "frame000000.jpg").exists()
     (room / "other").mkdir()
     (room / "other" / "settings.json").write_text('{"of": "somebody else"}')
@@ -219,9 +259,7 @@ def test_what_cannot_be_rendered_leaves_what_was_there(tmp_path: Path) -> None:
 
 
 def test_more_frames_are_a_continuation_and_fewer_are_refused(tmp_path: Path) -> None:
-    frames = open_folder(tmp_path, settings_for(), overwrite=False)
-    for n in frames.missing():
-        frames.write(n, b"x")
+    made(tmp_path, settings_for(), 4)
     more = open_folder(tmp_path, settings_for(max_frames=6), overwrite=False)
     assert more.missing() == [4, 5]
     with pytest.raises(RenderError, match="holds 4 frames, more than the 3"):
@@ -229,9 +267,7 @@ def test_more_frames_are_a_continuation_and_fewer_are_refused(tmp_path: Path) ->
 
 
 def test_overwriting_leaves_nothing_stale_and_nothing_of_others_is_lost(tmp_path: Path) -> None:
-    frames = open_folder(tmp_path, settings_for(), overwrite=False)
-    for n in range(4):
-        frames.write(n, b"x")
+    made(tmp_path, settings_for(), 4)
     (tmp_path / ".frame000004.jpg.77").write_bytes(b"half")
     (tmp_path / "mine.jpg").write_bytes(b"mine")
     frames = open_folder(tmp_path, settings_for(format="png"), overwrite=True)
@@ -332,7 +368,7 @@ class Network(torch.nn.Module):
 
 def test_lpips_is_the_measure_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("lpips")
-    module.LPIPS = Network  # type: ignore[attr-defined]
+    vars(module)["LPIPS"] = Network
     module.__spec__ = ModuleSpec("lpips", None)
     monkeypatch.setitem(sys.modules, "lpips", module)
     assert preferred() == "lpips"
@@ -349,7 +385,7 @@ def test_lpips_that_is_not_there_gets_a_sentence(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(RenderError, match=r"pip install .*\[lpips\]'"):
         distance("lpips", "cpu")
     module = ModuleType("lpips")
-    module.LPIPS = Broken  # type: ignore[attr-defined]
+    vars(module)["LPIPS"] = Broken
     monkeypatch.setitem(sys.modules, "lpips", module)
     with pytest.raises(RenderError, match=r"no route.*--distance pyramid"):
         distance("lpips", "cpu")

@@ -63,7 +63,7 @@ def numbers(ring: Ring, count: int = 100) -> list[tuple[int, int]]:
     return [(frame.number, frame.epoch) for frame in frames if frame is not None]
 
 
-def test_frames_come_out_once_each_in_order_with_all_that_they_carry():
+def test_frames_come_out_once_each_in_order_with_all_that_they_carry() -> None:
     with both_ends(4) as (writer, reader):
         assert reader.take() is None
         for number in range(50):
@@ -76,7 +76,7 @@ def test_frames_come_out_once_each_in_order_with_all_that_they_carry():
             assert reader.take() is None
 
 
-def test_a_full_ring_takes_no_frame_and_makes_a_writer_that_waits_do_so():
+def test_a_full_ring_takes_no_frame_and_makes_a_writer_that_waits_do_so() -> None:
     with both_ends(3) as (writer, reader):
         assert len(writer.put(10)) == 3
         frame = Frame(flat(0), 3, 0, 0.0, True)
@@ -90,7 +90,7 @@ def test_a_full_ring_takes_no_frame_and_makes_a_writer_that_waits_do_so():
         assert numbers(reader) == [(2, 0), (3, 0)]
 
 
-def test_room_is_what_can_be_put_without_waiting():
+def test_room_is_what_can_be_put_without_waiting() -> None:
     with both_ends(5) as (writer, reader):
         for takes in (0, 1, 3, 2, 1, 5, 4):
             numbers(reader, takes)
@@ -99,7 +99,7 @@ def test_room_is_what_can_be_put_without_waiting():
         assert writer.ring.room == 0
 
 
-def test_the_picture_taken_is_not_written_over_until_the_next_take():
+def test_the_picture_taken_is_not_written_over_until_the_next_take() -> None:
     with both_ends(3) as (writer, reader):
         writer.put(3)
         frame = reader.take()
@@ -110,7 +110,9 @@ def test_the_picture_taken_is_not_written_over_until_the_next_take():
         del frame
 
 
-def test_old_frames_are_shown_until_the_new_epoch_is_in_and_none_of_those_it_replaces_after():
+def test_old_frames_are_shown_until_the_new_epoch_is_in_and_none_of_those_it_replaces_after() -> (
+    None
+):
     with both_ends(32) as (writer, reader):
         writer.put(10)
         assert numbers(reader, 2) == [(0, 0), (1, 0)]
@@ -122,7 +124,7 @@ def test_old_frames_are_shown_until_the_new_epoch_is_in_and_none_of_those_it_rep
         assert numbers(reader) == [(6, 1), (7, 1)]
 
 
-def test_a_new_epoch_that_comes_too_late_does_not_repeat_what_was_shown():
+def test_a_new_epoch_that_comes_too_late_does_not_repeat_what_was_shown() -> None:
     with both_ends(32) as (writer, reader):
         writer.put(10)
         numbers(reader, 8)
@@ -141,21 +143,23 @@ def test_a_new_epoch_that_comes_too_late_does_not_repeat_what_was_shown():
 )
 def test_whatever_the_interleaving_the_reader_sees_the_newest_plan_and_numbers_rise(
     count: int, schedule: list[tuple[str, int]]
-):
-    plan: dict[int, int] = {}  # number -> epoch, as the writer now means the show to be
+) -> None:
+    plan: dict[int, int] = {}  # number -> epoch, of what is still to be shown
+    arrived: list[tuple[int, int]] = []  # since the reader looked last
     last = -1
     with both_ends(count) as (writer, reader):
         for what, amount in schedule:
             if what == "rewind":
                 writer.rewind(max(0, writer.next - amount))
             elif what == "put":
-                for number, epoch in writer.put(amount):
-                    newer = any(epoch > other for other in plan.values())
-                    if newer and epoch not in plan.values():
-                        plan = {n: e for n, e in plan.items() if n < number}
-                    plan[number] = epoch
+                arrived += writer.put(amount)
             else:
                 for _ in range(amount):
+                    for number, epoch in arrived:
+                        if number > last:  # those that come too late replace none
+                            plan = {n: e for n, e in plan.items() if n < number}
+                            plan[number] = epoch
+                    arrived.clear()
                     frame = reader.take()
                     due = min((n for n in plan if n > last), default=None)
                     if due is None:
@@ -168,7 +172,41 @@ def test_whatever_the_interleaving_the_reader_sees_the_newest_plan_and_numbers_r
                     del frame
 
 
-def test_no_slot_is_lost_in_ten_thousand_frames_with_rewinds():
+def test_replacing_a_whole_ring_takes_no_longer_than_replacing_a_few(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Counted in looks at a slot, since the machine that tests may be busy."""
+    looks, see = [0], Ring._see
+
+    def counted(ring: Ring, slot: int) -> None:
+        before = len(ring._queue)
+        see(ring, slot)
+        looks[0] += 1 + max(0, before - len(ring._queue))
+
+    monkeypatch.setattr(Ring, "_see", counted)
+    with both_ends(512) as (writer, reader):
+        writer.put(200)
+        for _ in range(40):
+            writer.rewind(reader.taken + 1)
+            writer.put(7)
+        reader.take()
+        assert looks[0] <= 2 * (200 + 7 * 40)
+
+
+def test_the_writer_knows_when_which_version_of_a_frame_was_taken() -> None:
+    with both_ends(8) as (writer, reader):
+        writer.put(3)
+        reader.take(10.0)
+        writer.rewind(2)
+        writer.put(1)
+        reader.take(11.0)
+        reader.take(12.5)
+        reader.tick_s = 1 / 50
+        assert [writer.ring.taking(n) for n in range(3)] == [(10.0, 0), (11.0, 0), (12.5, 1)]
+        assert writer.ring.tick_s == 1 / 50
+
+
+def test_no_slot_is_lost_in_ten_thousand_frames_with_rewinds() -> None:
     draw = np.random.default_rng(5)
     shown = 0
     with both_ends(8) as (writer, reader):
@@ -182,7 +220,7 @@ def test_no_slot_is_lost_in_ten_thousand_frames_with_rewinds():
         assert len(writer.put(100)) == 8
 
 
-def test_queued_is_what_is_still_to_be_shown():
+def test_queued_is_what_is_still_to_be_shown() -> None:
     with both_ends(16) as (writer, reader):
         assert reader.queued == writer.ring.queued == 0
         writer.put(6)
@@ -192,7 +230,7 @@ def test_queued_is_what_is_still_to_be_shown():
         assert writer.ring.taken == 1
 
 
-def test_a_closed_ring_leaves_no_memory_behind():
+def test_a_closed_ring_leaves_no_memory_behind() -> None:
     ring = Ring.create(SPAWN, 4, 8, 8)
     ring.close()
     with pytest.raises(FileNotFoundError):
@@ -200,7 +238,7 @@ def test_a_closed_ring_leaves_no_memory_behind():
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="only Linux grants memory that is not there")
-def test_a_ring_that_does_not_fit_says_so_instead_of_killing_the_engine_later():
+def test_a_ring_that_does_not_fit_says_so_instead_of_killing_the_engine_later() -> None:
     side = 4096
     count = shutil.disk_usage(SHARED).free // (side * side * 3) + 2
     with pytest.raises(OSError, match=r"shared memory.*are free.*--size") as caught:
@@ -208,12 +246,12 @@ def test_a_ring_that_does_not_fit_says_so_instead_of_killing_the_engine_later():
     assert caught.value.errno == errno.ENOSPC
 
 
-def test_there_is_room_for_what_is_kept_ready_and_to_replace_it():
+def test_there_is_room_for_what_is_kept_ready_and_to_replace_it() -> None:
     assert slots(30) > 2 * 0.6 * 30
     assert slots(240) > 0.6 * 240 + 40
 
 
-def test_two_processes_stream_two_thousand_frames_intact():
+def test_two_processes_stream_two_thousand_frames_intact() -> None:
     ring = Ring.create(SPAWN, 24, 16, 16)
     child = SPAWN.Process(target=stream, args=(ring.handle, 2000), daemon=True)
     child.start()

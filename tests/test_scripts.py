@@ -122,6 +122,16 @@ def test_every_installation_is_held_to_the_constraints(clone: Clone) -> None:
     assert all(f"--constraint {constraints}" in call for call in calls)
 
 
+def test_the_tests_run_two_at_a_time_unless_a_flag_says_otherwise(clone: Clone) -> None:
+    (clone.site / "pytest").mkdir()
+    (clone.site / "pytest" / "__init__.py").touch()
+    (clone.site / "pytest" / "__main__.py").write_text("import sys; print(*sys.argv[1:])")
+    usual = clone.run("test.py").stdout.split()
+    assert usual[0] == "-n"
+    assert usual[1] == str(min(2, os.cpu_count() or 1))
+    assert clone.run("test.py", "-n", "0").stdout.split() == [*usual, "-n", "0"]  # the last counts
+
+
 def test_a_failed_installation_is_tried_again(clone: Clone) -> None:
     (clone.fake / "fails").write_text("anything")
     assert clone.run("live.py").returncode == 1
@@ -142,13 +152,14 @@ def test_a_package_that_was_being_written_is_not_taken_for_whole(clone: Clone) -
     assert not torn.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", ["pip", "python"])
 def test_a_broken_environment_is_made_anew(clone: Clone, lost: str) -> None:
     python = next(path for path in clone.venv.glob("*/python*") if path.stem == "python")
     shutil.rmtree(clone.site / "pip") if lost == "pip" else python.unlink()
     done = clone.run("live.py", PIP_NO_INDEX="1", PIP_CONFIG_FILE=os.devnull, PIP_FIND_LINKS="")
     assert done.returncode == 1  # the real pip, which is there again, and may look nowhere
-    assert "made anew" in done.stderr
+    assert "made again" in done.stderr
     assert (clone.site / "pip" / "__pip-runner__.py").exists()
     assert python.exists()
 

@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from test_producer import FPS, FakeModel, Timer
 from torch import Tensor
 
+from lwlive.controls import Controls, Set
 from lwlive.engine.keyframe import Cond
-from lwlive.engine.producer import Made, Producer
+from lwlive.engine.producer import Producer
 from lwlive.engine.slew import eased, most
-from lwlive.params import Controls, Params
+from lwlive.engine.turn import Made
+from lwlive.params import Params
 from lwlive.ring import Ring, slots
 
 
@@ -39,7 +41,7 @@ def test_what_is_near_or_no_number_is_left_as_it_is() -> None:
 
 
 class Sudden(FakeModel):
-    """A model that answers a steady change of prompt at once: halfway everything tips over."""
+    """A model that answers a steady change of prompt suddenly: halfway everything tips over."""
 
     def denoise(self, x: Tensor, timestep: float, cond: Cond) -> Tensor:
         """The latents, all moved by one where the conditioning is past the middle."""
@@ -52,9 +54,10 @@ class Show:
     def __init__(self, batch: int = 4, denoise_s: float = 0.0, **values: Any) -> None:
         timer = Timer()
         self.ring = Ring.create(multiprocessing.get_context("spawn"), slots(FPS), 16, 16)
-        self.controls = Controls(Params(**values))
+        model = Sudden(timer, denoise_s, 0.0, batch)
+        self.controls = Controls(Params(**{**model.own, **values}))
         self.producer = Producer(
-            model=Sudden(timer, denoise_s, 0.0, batch),
+            model=model,
             ring=self.ring,
             fps=FPS,
             inbox=lambda: self.controls.snapshot,
@@ -71,8 +74,10 @@ class Show:
             if frame is None:
                 self.producer.advance()
             else:
-                made = self.producer._made
-                self.shown.append(next(m for m in made if m.number == frame.number))
+                self.producer.ahead.sync()
+                put = self.producer.ahead.shown(frame.number)
+                assert put is not None
+                self.shown.append(put.made)
 
     def changes(self) -> list[float]:
         """How far each frame is from the one before."""
@@ -84,7 +89,7 @@ def test_a_sudden_model_is_shown_without_a_jump_and_caught_up_with() -> None:
     for batch in (1, 4):
         show = Show(batch, prompt="", pace=0.0)
         show.play(30)
-        show.controls.set("prompt", "x" * 400)
+        show.controls.do(Set("prompt", "x" * 400))
         show.play(200)
         show.ring.close()
         allowed = [most(made.walk, 1 / FPS) for made in show.shown[1:]]
@@ -96,7 +101,7 @@ def test_a_sudden_model_is_shown_without_a_jump_and_caught_up_with() -> None:
 def test_in_betweens_follow_as_well() -> None:
     show = Show(2, denoise_s=0.08, prompt="", pace=0.0)
     show.play(30)
-    show.controls.set("prompt", "x" * 400)
+    show.controls.do(Set("prompt", "x" * 400))
     show.play(240)
     show.ring.close()
     assert show.producer.stride > 1
@@ -107,7 +112,7 @@ def test_in_betweens_follow_as_well() -> None:
 def test_without_steering_nothing_is_limited_however_fast_the_walk_is() -> None:
     show = Show(prompt="x" * 250, speed=4.0, pace=0.0)
     show.play(90)
-    show.controls.set("speed", 0.5)
+    show.controls.do(Set("speed", 0.5))
     show.play(60)
     show.ring.close()
     for made in show.shown:
@@ -118,7 +123,7 @@ def test_without_steering_nothing_is_limited_however_fast_the_walk_is() -> None:
 def test_an_instant_transition_is_not_held_up() -> None:
     show = Show(prompt="", transition=0.0, pace=0.0)
     show.play(30)
-    show.controls.set("prompt", "x" * 400)
+    show.controls.do(Set("prompt", "x" * 400))
     show.play(15)
     show.ring.close()
     assert not show.shown[-1].behind

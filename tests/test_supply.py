@@ -1,20 +1,24 @@
 """The supply: a picture for every tick, whatever the engine does. No process, no waiting."""
 
+import functools
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import psutil
 import pytest
 from fakes import RUNNING, SPAWN, FakeEngine, FakeEngines, flat
 
-from lwlive.link import Doing, Failed, Loaded, Note
-from lwlive.params import Controls, Params
+from lwlive.controls import Controls, Set
+from lwlive.messages import Doing, Failed, Loaded, Note
+from lwlive.params import Params
 from lwlive.ring import Pixels, Ring
-from lwlive.stage.kept import KEPT_S
+from lwlive.stage.standby import KEPT_S
 from lwlive.stage.supply import (
+    FREEZE_S,
     LOADING_S,
     MINUTE_S,
     STALL_S,
@@ -29,7 +33,7 @@ STEP = 2  # how much a pixel of the fake pictures changes from frame to frame
 APART = 60  # how far the pictures of one fake engine are from those of the next
 
 
-def look(engine: int):
+def look(engine: int) -> Callable[[float], Pixels]:
     """Grey that rises and falls with the phase; every other engine's is much brighter."""
 
     def draw(phase: float) -> Pixels:
@@ -108,7 +112,7 @@ def stage() -> Iterator[Stage]:
 
 def test_before_the_first_frame_there_is_nothing_and_from_then_on_a_picture_every_tick(
     stage: Stage,
-):
+) -> None:
     assert [stage.tick() for _ in range(50)] == [None] * 50
     stage.play(0.2)
     assert all(stage.tick() is not None for _ in range(3000))
@@ -116,7 +120,9 @@ def test_before_the_first_frame_there_is_nothing_and_from_then_on_a_picture_ever
     assert all(stage.tick() is not None for _ in range(3000))
 
 
-def test_a_frame_is_shown_once_and_what_is_missing_repeats_the_last_and_is_late(stage: Stage):
+def test_a_frame_is_shown_once_and_what_is_missing_repeats_the_last_and_is_late(
+    stage: Stage,
+) -> None:
     stage.tick(frames=2)
     stage.tick()
     assert [shown.frame.number for shown in stage.shown if shown.frame] == [0, 1]
@@ -133,7 +139,7 @@ def test_a_frame_is_shown_once_and_what_is_missing_repeats_the_last_and_is_late(
     assert stage.supply.phase == pytest.approx(3 / FPS)
 
 
-def test_what_was_shown_is_not_written_over_later(stage: Stage):
+def test_what_was_shown_is_not_written_over_later(stage: Stage) -> None:
     stage.play(1)
     before = [shown.pixels.copy() for shown in stage.shown]
     stage.play(2)
@@ -143,7 +149,7 @@ def test_what_was_shown_is_not_written_over_later(stage: Stage):
         assert np.array_equal(shown.pixels, pixels)
 
 
-def test_a_killed_engine_costs_no_late_frame_and_the_pictures_go_on_moving(stage: Stage):
+def test_a_killed_engine_costs_no_late_frame_and_the_pictures_go_on_moving(stage: Stage) -> None:
     stage.play(4)
     stage.engine.die()
     before = len(stage.shown)
@@ -156,26 +162,26 @@ def test_a_killed_engine_costs_no_late_frame_and_the_pictures_go_on_moving(stage
     assert stage.largest_jump() <= STEP
 
 
-def test_the_new_engine_starts_at_once_with_the_present_controls_and_phase(stage: Stage):
+def test_the_new_engine_starts_at_once_with_the_present_controls_and_phase(stage: Stage) -> None:
     stage.play(1)
     phase = stage.supply.phase
-    stage.controls.set("speed", 3)
-    stage.supply.send(stage.controls.snapshot)
+    stage.controls.do(Set("speed", 3))
+    stage.supply.send(stage.controls.snapshot, stage.time)
     stage.engine.die()
     stage.tick()
-    stage.controls.set("prompt", "rings")  # after its death was noticed, before the next start
-    stage.supply.send(stage.controls.snapshot)
+    stage.controls.do(Set("prompt", "rings"))  # after its death was noticed, before the next start
+    stage.supply.send(stage.controls.snapshot, stage.time)
     stage.tick()
     assert len(stage.engines.all) == 2
     assert stage.engine.first == stage.controls.snapshot
     assert stage.engine.phase == phase
-    stage.controls.set("prompt", "gold rings")  # while it is loading
-    stage.supply.send(stage.controls.snapshot)
+    stage.controls.do(Set("prompt", "gold rings"))  # while it is loading
+    stage.supply.send(stage.controls.snapshot, stage.time)
     stage.engine.make(1)
     assert stage.engine.newest == stage.controls.snapshot
 
 
-def test_the_walk_fades_back_without_a_jump(stage: Stage):
+def test_the_walk_fades_back_without_a_jump(stage: Stage) -> None:
     stage.play(4)
     stage.engine.die()
     stage.wait(3)
@@ -184,13 +190,15 @@ def test_the_walk_fades_back_without_a_jump(stage: Stage):
     assert np.array_equal(stage.shown[-1].pixels, look(1)(stage.supply.phase))
 
 
-def test_a_late_frame_in_the_midst_of_the_fade_does_not_jump(stage: Stage):
+def test_a_late_frame_in_the_midst_of_the_fade_does_not_jump(stage: Stage) -> None:
     stage.play(4)
     stage.engine.die()
     stage.wait(2)
     for _ in range(20):
         stage.tick(frames=1)
-        assert stage.tick().late  # type: ignore[union-attr]
+        shown = stage.tick()
+        assert shown is not None
+        assert shown.late
     stage.play(2)
     assert stage.largest_jump() <= ORDINARY
 
@@ -198,7 +206,7 @@ def test_a_late_frame_in_the_midst_of_the_fade_does_not_jump(stage: Stage):
 @pytest.mark.parametrize("ticks", [0, 1, 7, 20, 29, 30, 31])
 def test_an_engine_that_dies_before_or_in_its_fade_does_not_make_the_pictures_jump(
     stage: Stage, ticks: int
-):
+) -> None:
     stage.play(4)
     stage.engine.die()
     stage.wait(1.5)
@@ -212,7 +220,7 @@ def test_an_engine_that_dies_before_or_in_its_fade_does_not_make_the_pictures_ju
 
 def test_deaths_in_a_row_make_the_pauses_grow_and_the_notes_say_what_and_how_often(
     stage: Stage,
-):
+) -> None:
     stage.play(4)
     pauses = []
     for death in range(1, 9):
@@ -231,7 +239,7 @@ def test_deaths_in_a_row_make_the_pauses_grow_and_the_notes_say_what_and_how_oft
     assert stage.supply.deaths == 8
 
 
-def test_an_engine_that_gave_pictures_for_more_than_a_minute_ends_the_row(stage: Stage):
+def test_an_engine_that_gave_pictures_for_more_than_a_minute_ends_the_row(stage: Stage) -> None:
     stage.play(1)
     for _ in range(3):
         stage.engine.die()
@@ -242,7 +250,7 @@ def test_an_engine_that_gave_pictures_for_more_than_a_minute_ends_the_row(stage:
     assert "in a row" not in stage.said[-1]
 
 
-def test_a_note_tells_an_exit_code_and_what_the_engine_said_before_it_ended(stage: Stage):
+def test_a_note_tells_an_exit_code_and_what_the_engine_said_before_it_ended(stage: Stage) -> None:
     stage.play(1)
     stage.engine.die(3)
     stage.wait(1)
@@ -254,7 +262,7 @@ def test_a_note_tells_an_exit_code_and_what_the_engine_said_before_it_ended(stag
     assert "Traceback" not in " ".join(stage.said)
 
 
-def test_an_engine_that_stands_still_is_killed_and_replaced(stage: Stage):
+def test_an_engine_that_stands_still_is_killed_and_replaced(stage: Stage) -> None:
     stage.play(2)
     first = stage.engine
     stage.wait(STALL_S - 1)
@@ -265,7 +273,7 @@ def test_an_engine_that_stands_still_is_killed_and_replaced(stage: Stage):
     assert "no picture for 6 seconds" in stage.said[0]
 
 
-def test_a_slow_engine_is_given_as_long_as_its_turns_take(stage: Stage):
+def test_a_slow_engine_is_given_as_long_as_its_turns_take(stage: Stage) -> None:
     stage.play(2)
     stage.engine.say(replace(RUNNING, turn_s=5.0))
     stage.wait(STALL_TURNS * 5.0 - 1)
@@ -274,10 +282,10 @@ def test_a_slow_engine_is_given_as_long_as_its_turns_take(stage: Stage):
     assert len(stage.engines.all) == 2
 
 
-def test_an_engine_may_load_something_large_in_mid_show(stage: Stage):
+def test_an_engine_may_load_something_large_in_mid_show(stage: Stage) -> None:
     stage.play(2)
     first = stage.engine
-    first.say(Doing("going over to what was compiled"))
+    first.say(Doing("switching to the compiled networks"))
     stage.wait(LOADING_S - 1)
     assert not first.killed
     first.say(RUNNING)
@@ -285,14 +293,14 @@ def test_an_engine_may_load_something_large_in_mid_show(stage: Stage):
     assert first.killed
 
 
-def test_loading_may_take_long_but_not_for_ever(stage: Stage):
+def test_loading_may_take_long_but_not_for_ever(stage: Stage) -> None:
     stage.wait(LOADING_S - 1)
     assert len(stage.engines.all) == 1
     stage.wait(2)
     assert len(stage.engines.all) == 2
 
 
-def test_an_engine_that_does_not_go_when_killed_is_not_waited_for(stage: Stage):
+def test_an_engine_that_does_not_go_when_killed_is_not_waited_for(stage: Stage) -> None:
     stage.play(1)
     stage.engine.lingers = True
     stage.engine.say(Failed("RuntimeError: CUDA error"))
@@ -303,14 +311,14 @@ def test_an_engine_that_does_not_go_when_killed_is_not_waited_for(stage: Stage):
     stage.engines.all[0].die()
 
 
-def test_a_lasting_failure_before_any_picture_ends_the_show(stage: Stage):
+def test_a_lasting_failure_before_any_picture_ends_the_show(stage: Stage) -> None:
     stage.engine.say(Failed("'x' is not a model", "Traceback ...", lasting=True))
     stage.engine.die(3)
     with pytest.raises(EngineFailure, match=r"^'x' is not a model$"):
         stage.tick()
 
 
-def test_a_lasting_failure_after_pictures_never_does(stage: Stage):
+def test_a_lasting_failure_after_pictures_never_does(stage: Stage) -> None:
     stage.play(1)
     for _ in range(8):
         stage.engine.say(Failed("'x' is not a model", lasting=True))
@@ -319,7 +327,7 @@ def test_a_lasting_failure_after_pictures_never_does(stage: Stage):
     assert "'x' is not a model" in stage.said[-1]
 
 
-def test_other_failures_before_any_picture_are_tried_again(stage: Stage):
+def test_other_failures_before_any_picture_are_tried_again(stage: Stage) -> None:
     stage.engine.die(-11)
     stage.wait(1)
     assert len(stage.engines.all) == 2
@@ -329,7 +337,7 @@ def test_other_failures_before_any_picture_are_tried_again(stage: Stage):
 @pytest.mark.parametrize("lack", ["process", "memory"])
 def test_an_engine_that_cannot_be_started_in_mid_show_is_tried_again_with_pauses(
     stage: Stage, lack: str
-):
+) -> None:
     stage.play(2)
     stage.engine.die()
     stage.engines.refuse = lack == "process"
@@ -347,25 +355,25 @@ def test_an_engine_that_cannot_be_started_in_mid_show_is_tried_again_with_pauses
             Ring.attach(ring.handle)
 
 
-def test_an_engine_that_does_not_read_never_makes_the_stage_wait(stage: Stage):
+def test_an_engine_that_does_not_read_never_makes_the_stage_wait(stage: Stage) -> None:
     stage.play(1)
     for i in range(3000):  # several times what the pipe holds
         stage.controls.load({"prompt": f"{i} " + "x" * 400, "negative": "\N{SNOWMAN}" * 500})
-        stage.supply.send(stage.controls.snapshot)
+        stage.supply.send(stage.controls.snapshot, stage.time)
     stage.play(1)
     assert stage.engine.newest == stage.controls.snapshot
 
 
-def test_the_newest_controls_arrive_within_a_frame_of_being_sent(stage: Stage):
+def test_the_newest_controls_arrive_within_a_frame_of_being_sent(stage: Stage) -> None:
     stage.play(1)
     for i in range(200):
-        stage.controls.set("seed", i)
-        stage.supply.send(stage.controls.snapshot)
+        stage.controls.do(Set("seed", i))
+        stage.supply.send(stage.controls.snapshot, stage.time)
         stage.tick(frames=1)
         assert stage.engine.newest == stage.controls.snapshot
 
 
-def test_what_the_engine_says_is_known(stage: Stage):
+def test_what_the_engine_says_is_known(stage: Stage) -> None:
     stage.engine.say(Doing("loading ember"))
     stage.tick()
     assert stage.supply.doing == stage.supply.state == "loading ember"
@@ -379,7 +387,7 @@ def test_what_the_engine_says_is_known(stage: Stage):
     assert stage.said == ["no compiler here"]
 
 
-def test_a_lost_engine_is_told_until_the_next_one_gives_pictures(stage: Stage):
+def test_a_lost_engine_is_told_until_the_next_one_gives_pictures(stage: Stage) -> None:
     stage.play(1)
     stage.engine.die()
     stage.tick()
@@ -396,10 +404,11 @@ def test_a_lost_engine_is_told_until_the_next_one_gives_pictures(stage: Stage):
     assert stage.supply.state == "not compiled"
 
 
-def test_the_pictures_kept_are_a_few_seconds_and_never_more():
+def test_the_pictures_kept_are_a_few_seconds_and_never_more() -> None:
     for fps, side in ((30, 8), (240, 8), (30, 2048)):
         stage = Stage(fps, side)
-        stage.engine.look = lambda _, side=side: np.zeros((side, side, 3), np.uint8)
+        black = np.zeros((side, side, 3), np.uint8)
+        stage.engine.look = functools.partial(lambda pixels, _phase: pixels, black)
         most = min(KEPT_S * fps, 2**28 / (side * side * 3)) + 1
         for _ in range(30 if side > 8 else 2000):
             stage.tick(frames=1)
@@ -408,10 +417,10 @@ def test_the_pictures_kept_are_a_few_seconds_and_never_more():
         stage.supply.close()
 
 
-def test_fifty_deaths_leave_no_memory_and_no_handle_behind(stage: Stage):
+def test_fifty_deaths_leave_no_memory_and_no_handle_behind(stage: Stage) -> None:
     def handles() -> int:
-        process = psutil.Process()
-        return process.num_fds() if psutil.POSIX else process.num_handles()
+        process: Any = psutil.Process()  # which of the two it has hangs on the system
+        return int(process.num_fds() if psutil.POSIX else process.num_handles())
 
     for death in range(51):
         if death == 1:
@@ -430,7 +439,9 @@ def test_fifty_deaths_leave_no_memory_and_no_handle_behind(stage: Stage):
         Ring.attach(stage.rings[-1].handle)
 
 
-def test_a_storm_of_deaths_stalls_and_late_frames_never_blacks_out_and_never_jumps(stage: Stage):
+def test_a_storm_of_deaths_stalls_and_late_frames_never_blacks_out_and_never_jumps(
+    stage: Stage,
+) -> None:
     draw = random.Random(11)
     stage.play(2)
     for _ in range(20_000):
@@ -443,8 +454,8 @@ def test_a_storm_of_deaths_stalls_and_late_frames_never_blacks_out_and_never_jum
         elif chance < 0.7 and alive and stage.supply.queued < 4:
             stage.engine.make(draw.randint(1, 4))
         if draw.random() < 0.1:
-            stage.controls.set("seed", draw.randint(0, 99))
-            stage.supply.send(stage.controls.snapshot)
+            stage.controls.do(Set("seed", draw.randint(0, 99)))
+            stage.supply.send(stage.controls.snapshot, stage.time)
         before = len(stage.shown)
         stage.tick()
         assert len(stage.shown) == before + 1
@@ -462,3 +473,98 @@ def test_an_engine_that_pauses_leaves_no_picture_standing_still(stage: Stage) ->
     stage.play(2)
     assert stage.supply.deaths == 0
     assert stage.largest_jump() <= ORDINARY + STEP
+
+
+def test_an_engine_that_reads_slowly_gets_the_newest_controls_whenever_it_reads(
+    stage: Stage,
+) -> None:
+    """A turn takes longer than a second: what the hand did meanwhile is one snapshot, the last."""
+    stage.play(1)
+    heard = []
+    for turn in range(20):
+        for i in range(45):
+            stage.controls.do(Set("seed", turn * 100 + i))
+            stage.supply.send(stage.controls.snapshot, stage.time)
+            stage.tick()
+        stage.engine.hear()
+        heard.append(stage.engine.newest.params.seed)
+        stage.tick()
+        stage.engine.hear()
+        assert stage.engine.newest == stage.controls.snapshot
+        stage.engine.make(1)
+    assert heard == sorted(heard)
+
+
+def test_every_sign_of_life_counts_while_an_engine_loads(stage: Stage) -> None:
+    for part in range(200):
+        stage.engine.say(Doing(f"loading, part {part}"))
+        stage.wait(5)
+    assert len(stage.engines.all) == 1
+    stage.play(1)
+    assert stage.supply.deaths == 0
+
+
+def test_no_picture_stands_still_for_long_while_the_walk_fades_back(stage: Stage) -> None:
+    """An engine that pauses in the midst of its fade, over and over."""
+    stage.play(3)
+    stage.engine.die()
+    stage.wait(2)
+    for _ in range(6):
+        for _ in range(5):
+            stage.tick(frames=1)
+        stage.wait(4)
+    stage.play(3)
+    still = longest = 0
+    for before, after in itertools.pairwise(stage.shown):
+        still = still + 1 if np.array_equal(before.pixels, after.pixels) else 0
+        longest = max(longest, still)
+    assert longest <= 1.1 * FREEZE_S * FPS
+    assert stage.largest_jump() <= ORDINARY + STEP
+
+
+def test_a_frame_that_stands_for_several_ticks_is_shown_so_long_and_counted_late(
+    stage: Stage,
+) -> None:
+    stage.play(1)
+    before = len(stage.shown)
+    stage.engine.make(4, ticks=3)
+    stage.wait(12 / FPS)
+    new = stage.shown[before:]
+    assert [shown.frame is not None for shown in new] == [True, False, False] * 4
+    assert [shown.late for shown in new] == [False, True, True] * 4
+
+
+def test_a_picture_tells_what_it_was_made_with_and_when_that_was_asked_for(stage: Stage) -> None:
+    stage.play(1)
+    asked = []
+    for seed in (1, 2):
+        stage.controls.do(Set("seed", seed))
+        asked.append(stage.time - 0.004)
+        stage.supply.send(stage.controls.snapshot, asked[-1])
+    stage.engine.hear()  # the first: only one message is under way
+    stage.tick()
+    stage.tick(frames=2)  # the second
+    shown = stage.shown[-1]
+    assert shown.snapshot == stage.controls.snapshot
+    assert shown.asked == tuple(asked)
+    stage.tick()
+    assert stage.shown[-1].asked == ()
+
+
+def test_a_new_engine_is_told_since_when_the_walk_waits(stage: Stage) -> None:
+    assert stage.engine.since is None
+    stage.play(1)
+    last = stage.time - 1 / FPS
+    stage.engine.die()
+    stage.wait(1)
+    assert stage.engine.since == pytest.approx(last)
+
+
+def test_a_slower_monitor_is_told_to_this_engine_and_the_next(stage: Stage) -> None:
+    stage.play(0.5)
+    stage.supply.tick_s = 1 / 50
+    assert stage.rings[-1].tick_s == 1 / 50
+    stage.engine.die()
+    stage.wait(1)
+    assert len(stage.rings) == 2
+    assert stage.rings[-1].tick_s == 1 / 50

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from lwlive.controls import Controls, Fire, Set
 from lwlive.engine.keyframe import NOISES, Cond, mix, noise_of, slerp
-from lwlive.engine.walk import PINNED, Glide, Walk, begin
-from lwlive.params import Controls, Params, Snapshot
+from lwlive.engine.walk import LOOK_S, PINNED, Glide, Walk, begin
+from lwlive.params import Params, Snapshot
 
 SHAPE = (4, 8, 8)
 FPS = 30.0
@@ -194,15 +195,29 @@ def test_a_glide_arrives_in_time_and_evenly(one: float, other: float, seconds: f
     assert np.abs(np.diff(values)).max() <= abs(other - one) / 20 + 1e-9
 
 
-def test_a_new_look_is_faded_in_and_the_newest_one_wins() -> None:
-    walk = steps(start().steered(snapshot(1, steps=4), cond(0)), 5)[-1]
-    assert [look.steps for look in walk.looks] == [2, 4]
-    walk = steps(walk.steered(snapshot(2, steps=8), cond(0)), 43)[-1]
-    assert [look.steps for look in walk.looks] == [4, 8]
-    shares = [frame.faded for frame in steps(walk, 50)]
-    assert shares[-1] == 1.0
-    assert np.abs(np.diff(shares)).max() < 0.07
-    assert [look.steps for look in steps(walk, 50)[-1].looks] == [8]
+def test_a_new_look_is_taken_up_and_followed_for_a_while() -> None:
+    walk = start().steered(snapshot(1, steps=4), cond(0))
+    frames = [walk, *steps(walk, 50)]
+    assert {frame.look.steps for frame in frames} == {4}
+    bending = [frame.bending for frame in frames]
+    assert all(bending[: round(LOOK_S * FPS)])
+    assert not any(bending[round(LOOK_S * FPS) + 2 :])
+
+
+def test_three_presses_of_next_move_three_keyframes() -> None:
+    one, three = (start().steered(Snapshot(n, start().params, n), cond(0)) for n in (1, 3))
+    assert (one.index, three.index) == (start().index + 1, start().index + 3)
+    assert not torch.equal(one.b.noise, three.b.noise)
+
+
+def test_a_keyframe_to_come_is_the_same_one_whenever_it_is_asked_for() -> None:
+    walk = start()
+    assert walk.next_segment().b is walk.next_segment().b
+    entered = steps(walk, 200)
+    first = next(frame for frame in entered if frame.index == walk.index + 1)
+    assert first.b is walk.next_segment().b
+    louder = walk.steered(snapshot(1, guidance=5.0), cond(0))  # its trajectory would be another
+    assert louder.next_segment().b is not walk.next_segment().b
 
 
 def test_a_warp_moves_no_end_and_pace_zero_ignores_it() -> None:
@@ -225,18 +240,18 @@ def test_noise_and_conditioning_never_jump(storm: list[str]) -> None:
     for what in storm:
         if what == "prompt":
             target = float(rng.uniform(-1, 1))
-            controls.set("prompt", str(target))
+            controls.do(Set("prompt", str(target)))
         elif what == "hold":
-            controls.set("hold", bool(rng.integers(2)))
+            controls.do(Set("hold", bool(rng.integers(2))))
         elif what == "panic":
-            controls.trigger("panic")
+            controls.do(Fire("panic"))
             target = 0.0
         elif what == "next":
-            controls.trigger("next")
+            controls.do(Fire("next"))
         elif what == "speed":
-            controls.set("speed", float(rng.uniform(0, 0.5)))
+            controls.do(Set("speed", float(rng.uniform(0, 0.5))))
         else:
-            controls.set(what, int(rng.integers(0, 10)))
+            controls.do(Set(what, int(rng.integers(0, 10))))
         before = walk
         walk = walk.steered(controls.snapshot, cond(target))
         for _ in range(3):

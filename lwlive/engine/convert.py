@@ -1,8 +1,9 @@
 """A single .safetensors checkpoint made into a diffusers folder: `python -m lwlive.engine.convert`.
 
 diffusers knows the layouts; small configuration files come from the hub's cache, or the hub. They
-tell the usual kind of prediction, and a file that says another of itself is believed. The folder is
-there whole or not at all. This file knows nothing of shows.
+tell the usual kind of prediction; a file that says another of itself is believed, and so is the
+.yaml of the same name beside it. The folder is there whole or not at all. This file knows nothing
+of shows.
 """
 
 import argparse
@@ -14,9 +15,12 @@ from typing import Any
 
 import torch
 
-from lwlive.checkpoint import FAMILIES
+from lwlive.checkpoint import FAMILIES, why
+from lwlive.engine.folders import keep, sweep
 
 PREDICTIONS = {"v": "v_prediction", "epsilon": "epsilon"}  # as files name them, and diffusers
+YAML_PREDICTIONS = {"v": "v_prediction", "eps": "epsilon", "x0": "sample"}  # of its code
+SCALING = ("model", "params", "denoiser_config", "params", "scaling_config", "target")
 ZERO_SNR = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
 
 
@@ -31,24 +35,62 @@ def convert(file: Path, to: Path) -> None:
         kind = infer_diffusers_model_type(load_file(file))
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{file} cannot be read: {error}") from error
+    except Exception as error:  # diffusers takes some tensors for granted
+        raise ValueError(f"{file} is not a checkpoint that lwlive can walk: {error}") from error
     keys, about = _header(file)
     families = {"v1": StableDiffusionPipeline, "v2": StableDiffusionPipeline}
     families |= {"xl_base": StableDiffusionXLPipeline, "playground-v2-5": StableDiffusionXLPipeline}
     if kind not in families or not _has_text(keys):
-        raise ValueError(f"{file} is no checkpoint that lwlive can walk: choose {FAMILIES}")
+        raise ValueError(f"{file} is not a checkpoint that lwlive can walk: choose {FAMILIES}")
+    prediction = told(keys, about) | beside(file)
+    sweep(to.parent)
     making = to.with_name(f"{to.name}.{os.getpid()}")
     try:
         pipe = families[kind].from_single_file(str(file), dtype=torch.float16)
-        pipe.scheduler.register_to_config(**told(keys, about))  # which is what is saved
+        pipe.scheduler.register_to_config(**prediction)  # which is what is saved
         pipe.save_pretrained(making)
-        making.rename(to)
-    except (OSError, ValueError) as error:
+        keep(making, to)
+    except Exception as error:  # whatever the libraries make of a file
         raise ValueError(
-            f"{file} cannot be made into a folder ({str(error).splitlines()[0]}); the first time "
-            "this takes a few small files from the hub, so connect this machine once"
+            f"{file} cannot be made into a folder ({why(error)}); the first time this takes a few "
+            "small files from the hub, so connect this machine once"
         ) from error
     finally:
         shutil.rmtree(making, ignore_errors=True)
+
+
+def beside(file: Path) -> dict[str, Any]:
+    """What the .yaml beside a checkpoint says of its prediction, as a scheduler's options.
+
+    Raises ValueError for one that cannot be read: it would change every picture.
+    """
+    path = file.with_suffix(".yaml")
+    if not path.is_file():
+        return {}
+    import yaml
+
+    try:
+        found = yaml.safe_load(path.read_text("utf-8", "replace"))
+    except (OSError, yaml.YAMLError, RecursionError) as error:
+        raise ValueError(f"{path} cannot be read: {why(error)}; mend it or move it away") from error
+    name = _inside(found, "model", "params", "parameterization")
+    scaling = _inside(found, *SCALING)  # of SDXL's code
+    if name is None:
+        kind = str(scaling).rpartition(".")[2].removesuffix("Scaling").lower()
+        name = kind if kind in YAML_PREDICTIONS else None
+    if name is None:
+        return {}
+    if not isinstance(name, str) or name not in YAML_PREDICTIONS:
+        names = ", ".join(YAML_PREDICTIONS)
+        raise ValueError(f"{path} has a parameterization {name!r}; known are {names}")
+    return {"prediction_type": YAML_PREDICTIONS[name]}
+
+
+def _inside(found: Any, *names: str) -> Any:
+    """What lies so deep in mappings, None where there is no such place."""
+    for name in names:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
 
 
 def told(keys: set[str], about: dict[str, str]) -> dict[str, Any]:
@@ -80,10 +122,10 @@ def main() -> int:
     parser.add_argument("file", type=Path)
     parser.add_argument("to", type=Path)
     given = parser.parse_args()
-    given.to.parent.mkdir(parents=True, exist_ok=True)
     try:
+        given.to.parent.mkdir(parents=True, exist_ok=True)
         convert(given.file, given.to)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

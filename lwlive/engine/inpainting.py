@@ -5,9 +5,10 @@ import torch
 from torch import Tensor
 
 from lwlive.checkpoint import MASKED
-from lwlive.engine.encoder import encoded
+from lwlive.engine.eager import Eager
 from lwlive.engine.keyframe import Cond
-from lwlive.engine.model import Eager, Modules
+from lwlive.engine.latents import encoded
+from lwlive.engine.load import Modules
 from lwlive.ring import Pixels
 
 GREY = 128

@@ -76,3 +76,4 @@ class Keyframe:
     trajectories: dict[int, Tensor] = field(default_factory=dict)
     guidance: float | None = None  # of its trajectory, where it has its own
     pinned: bool = False  # its trajectory is given (a picture's), and the walk passes through it
+    origin: tuple[int, int] | None = None  # seed and index, where its noise is nothing but theirs

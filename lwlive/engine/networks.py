@@ -51,7 +51,7 @@ class Denoiser(nn.Module):
         self.embedding: int | None = unet.config.time_cond_proj_dim  # of guidance
         self.pooled = unet.config.addition_embed_type == "text_time"
         width, height = size
-        # SDXL is told of an original size, a crop and a target size
+        # SDXL takes an original size, a crop and a target size
         ids = torch.tensor([height, width, 0, 0, height, width], dtype=torch.float32)
         self.register_buffer("time_ids", ids.to(unet.device), persistent=False)
 
@@ -92,12 +92,14 @@ class Decoder(nn.Module):
         mean, std = vae.config.get("latents_mean"), vae.config.get("latents_std")
         rows = torch.tensor([std or [1.0], mean or [shift]], dtype=torch.float32)
         factors = torch.stack([rows[0] / scale, rows[1]])[:, None, :, None, None]
+        if not factors.isfinite().all():
+            raise ValueError(f"its scaling_factor is {scale:g}, or its latents_mean is not finite")
         self.register_buffer("factors", factors.to(vae.device), persistent=False)
 
     def forward(self, latents: Tensor) -> tuple[Tensor, Tensor]:
-        """Pictures [B, 8H, 8W, 3] uint8 of clean latents [B, C, H, W] float32, and which are good.
+        """Pictures [B, H, W, 3] uint8 of clean latents [B, C, h, w] float32, and which are good.
 
-        A picture with values that are no finite numbers is not: [B] bool.
+        A picture with NaN or infinite values is not: [B] bool.
         """
         z = latents * self.factors[0] + self.factors[1]
         image: Tensor = self.vae.decode(self.kind.of(z), return_dict=False)[0]

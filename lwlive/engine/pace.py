@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lwlive.engine.sampler import Sampler, along, evened
+from lwlive.engine.sampler import Check, Sampler, along, evened, unchecked
 from lwlive.engine.walk import Walk, Warp
 
 REMEMBERED = 128  # segments
@@ -25,10 +25,13 @@ class Pace:
         self._warps: dict[object, Warp] = {}  # by what they depend on
         self._measuring: tuple[object, list[Tensor]] = (None, [])  # one not finished yet
 
-    def measure(self, sampler: Sampler, walk: Walk, frames: float) -> bool:
+    def measure(
+        self, sampler: Sampler, walk: Walk, frames: float, check: Check = unchecked
+    ) -> bool:
         """Measure one batch of places on the walk's segment, which is passed in so many frames.
 
-        False where no more is to do.
+        False where no more is to do. `check` may raise to break off, and nothing is lost by it but
+        this batch.
         """
         key, points = self._key(walk, frames), self._points(frames)
         if points < 3 or key in self._warps:
@@ -37,7 +40,8 @@ class Pace:
             self._measuring = (key, [])
         parts = self._measuring[1]
         done = sum(map(len, parts))
-        parts.append(sampler.latents(along(walk, points)[done : done + sampler.model.batch]))
+        some = along(walk, points)[done : done + sampler.model.batch]
+        parts.append(sampler.latents(some, check))
         if done + len(parts[-1]) == points + 1:
             if len(self._warps) >= REMEMBERED:
                 self._warps.pop(next(iter(self._warps)))
@@ -54,7 +58,7 @@ class Pace:
     def _key(self, walk: Walk, frames: float) -> object:
         """What the pace of a segment depends on."""
         p = walk.params
-        path = (walk.seed, walk.index, p.loop, p.prompt, p.negative)
+        path = (walk.seed, walk.index, walk.a.origin, walk.b.origin, p.prompt, p.negative)
         feed = (p.crossfeed, p.crossfeed_range, p.crossfeed_decay, p.damping)
         return (*path, walk.look, p.guidance, *feed, self._points(frames))
 

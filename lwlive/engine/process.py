@@ -1,37 +1,42 @@
 """The engine's process: snapshots come down the pipe, frames go up through the ring.
 
-The main thread reads the pipe and may wait for it; when the stage is gone the pipe ends, and so
-does this process, at once and whatever the other thread is doing. The producer thread makes every
-torch call and may wait for a free slot. The newest snapshot is one attribute, swapped whole by
-main and read by the producer; the pipe's sending end is used by the producer alone.
+The main thread reads the pipe, may wait for it, and says what it has read; when the stage is gone
+the pipe ends, and so does this process, immediately and whatever the other thread is doing. The
+producer thread makes every torch call. The newest snapshot is one attribute, swapped whole by main
+and read by the producer; threads send one at a time, under a lock.
+While a model is loaded or measured, a third thread tells that there is work at it (heartbeat.py).
 """
 
 import contextlib
 import os
+import shutil
 import signal
 import threading
 import time
 import traceback
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lwlive.checkpoint import Additions, ModelError
-from lwlive.engine.loop import FULL_LOAD, SPARING_LOAD
-from lwlive.link import Doing, Failed, Loaded, Note
-from lwlive.params import Config, Snapshot
+from lwlive.config import Config
+from lwlive.engine.governor import FULL_LOAD, SPARING_LOAD
+from lwlive.engine.heartbeat import Alive
+from lwlive.messages import Doing, Failed, Heard, Loaded, Note
+from lwlive.params import Snapshot
 from lwlive.ring import Ring, RingHandle
 
 if TYPE_CHECKING:
-    from lwlive.engine.builder import Builder
-    from lwlive.engine.packages import Build
+    from lwlive.engine.compiled.build import Build
+    from lwlive.engine.compiled.child import Builder
+    from lwlive.engine.model import Model
     from lwlive.engine.producer import Producer
-    from lwlive.engine.sampler import Model
 
 IDLE_S = 0.002  # pause of the producer with nothing to do
-REPORT_S = 1.0  # how often costs are told to the stage
+REPORT_S = 1.0  # how often the stage learns the costs
+MOST_FAULTS = 2  # engines that crashed in compiled code, until it is given up for good
 
 
 @dataclass(frozen=True)
@@ -44,8 +49,14 @@ class Order:
     ring: RingHandle
     snapshot: Snapshot
     phase: float  # where on the walk to begin
+    since: float | None  # when that was due, by the stage's clock; None for a show's first engine
     folder: Path  # of the checkpoint
     additions: Additions
+
+    @property
+    def waiting(self) -> bool:
+        """Whether pictures were shown before: a room waits, so nothing is measured."""
+        return self.since is not None
 
 
 def run(order: Order, pipe: "Connection[Any, Any]") -> None:
@@ -58,6 +69,8 @@ def run(order: Order, pipe: "Connection[Any, Any]") -> None:
     with contextlib.suppress(EOFError, OSError):
         while (message := pipe.recv()) is not None:
             engine.newest = message
+            engine.tell(Heard(message.version))
+    engine.tidy()
     os._exit(0)  # a thread deep in a compiled call cannot be joined; the builder ends by itself
 
 
@@ -67,34 +80,49 @@ class Engine:
     def __init__(self, order: Order, pipe: "Connection[Any, Any]") -> None:
         self.order, self.pipe = order, pipe
         self.newest = order.snapshot
+        self._sending = threading.Lock()
         self._builder: Builder | None = None
         self._settled = not order.config.compile  # nothing is to be compiled any more
 
+    def tell(self, message: object) -> None:
+        """Say something to the stage. Any thread may."""
+        with self._sending:
+            self.pipe.send(message)
+
     def work(self) -> None:
-        """The producer thread, whole. What goes wrong is told to the stage and ends the child."""
+        """The producer thread, whole. The stage hears what goes wrong, which ends the child."""
         try:
             self._work()
         except Exception as error:
             lasting = isinstance(error, ModelError | ImportError)
             text = str(error) if lasting else f"{type(error).__name__}: {error}"
             with contextlib.suppress(OSError):
-                self.pipe.send(Failed(text, traceback.format_exc(), lasting))
+                self.tell(Failed(text, traceback.format_exc(), lasting))
+            self.tidy()
             os._exit(3)
 
-    def _work(self) -> None:
-        self.pipe.send(Doing("starting torch"))
-        from lwlive.engine.producer import Producer
+    def tidy(self) -> None:
+        """Remove what this process alone has in the cache. Asked by either thread, at the end."""
+        shutil.rmtree(self.order.cache / "unpacked" / str(os.getpid()), ignore_errors=True)
 
-        model, build = self._open()
-        self.pipe.send(Loaded(model.name, model.own))
+    def _work(self) -> None:
+        with Alive(lambda text: self.tell(Doing(text))) as alive:
+            alive("starting torch")
+            from lwlive.engine.producer import Producer
+
+            model, build = self._open(alive)
+        self.tell(Loaded(model.name, model.own))
         order = self.order
+        while not self.newest.params.complete:  # the stage answers with the model's own values
+            time.sleep(IDLE_S)
         producer = Producer(
             model=model,
             ring=Ring.attach(order.ring),
             fps=order.config.fps,
-            inbox=lambda: self.newest,
+            inbox=self._inbox(model),
             timer=time.perf_counter,
             phase=order.phase,
+            since=order.since,
         )
         del model  # the producer goes over to another one, and this one's memory is given back
         told: object = None
@@ -103,11 +131,11 @@ class Engine:
             if not (self._settled or producer.model.compiled):
                 self._compile(producer, build)
             while producer.model.notes:
-                self.pipe.send(Note(producer.model.notes.pop(0)))
+                self.tell(Note(producer.model.notes.pop(0)))
             state = (producer.model.compiled, producer.stride)
             if state != told or now - reported > REPORT_S:
                 told, reported = state, now
-                self.pipe.send(producer.running)
+                self.tell(producer.running)
 
     def _turns(self, producer: "Producer") -> Iterator[float]:
         """The time after each batch, or after each look in vain for something to do."""
@@ -122,34 +150,68 @@ class Engine:
             yield time.monotonic()
 
     def _fewer(self, producer: "Producer", error: RuntimeError) -> None:
-        """Go on with half as many frames at once, where memory no longer holds so many.
+        """Continue with half as many frames together, where memory no longer holds so many.
 
         Raises the error where that cannot be: a new engine may find more memory.
         """
         import torch
 
-        from lwlive.engine.model import Eager
+        from lwlive.engine.eager import Eager
 
         model = producer.model
         if not isinstance(model, Eager) or model.batch == 1:
             raise error
         batch = model.batch // 2
         self._say(
-            f"too little memory on {model.device} for {model.batch} frames at once, so {batch} "
+            f"too little memory on {model.device} for {model.batch} frames together, so {batch} "
             "are made from now on"
         )
         torch.cuda.empty_cache()
         producer.recover(Eager(model.modules, batch))
 
-    def _open(self) -> tuple["Model", "Build"]:
+    def _inbox(self, model: "Model") -> Callable[[], Snapshot]:
+        """What gives the newest controls, with a number of steps that the model has.
+
+        Raises ScheduleError where that is not the one a show begins with.
+        """
+        from lwlive.engine.schedule import MOST_STEPS, ScheduleError
+
+        refused: dict[int, str] = {}
+        for steps in range(1, MOST_STEPS + 1):
+            try:
+                model.schedule(steps, 0)
+            except ScheduleError as error:
+                refused[steps] = str(error)
+        own = int(model.own["steps"])
+        begun = self.order.snapshot.params.steps or own
+        if begun in refused and (not self.order.waiting or len(refused) == MOST_STEPS):
+            raise ScheduleError(refused[begun])
+        told: set[int] = set()
+
+        def newest() -> Snapshot:
+            snapshot = self.newest
+            steps = snapshot.params.steps or own
+            if steps not in refused:
+                return snapshot
+            fine = [n for n in range(1, MOST_STEPS + 1) if n not in refused]
+            nearest = min(fine, key=lambda n: (abs(n - steps), -n))
+            if steps not in told:
+                told.add(steps)
+                self._say(f"{refused[steps]}; {nearest} are used")
+            return replace(snapshot, params=replace(snapshot.params, steps=nearest))
+
+        return newest
+
+    def _open(self, alive: "Alive") -> tuple["Model", "Build"]:
         """The model, from its packages where they are built, and what to build where not."""
-        from lwlive.engine import ready
-        from lwlive.engine.model import Eager, load
-        from lwlive.engine.packaged import opened
+        from lwlive.engine.compiled.package import faults, opened, watch
+        from lwlive.engine.eager import Eager
+        from lwlive.engine.load import load
+        from lwlive.engine.tuning import choose
 
         order, config = self.order, self.order.config
-        self.pipe.send(Doing(f"loading {config.model}"))
-        build, modules = ready.plan(
+        alive(f"loading {config.model}")
+        build, modules = choose.plan(
             config,
             order.folder,
             order.additions,
@@ -157,34 +219,56 @@ class Engine:
             order.cache,
             order.snapshot.params,
             self._say,
+            waiting=order.waiting,
+            doing=alive,
         )
         place = build.place(order.cache)
+        count = faults(place) if config.compile else 0
         if config.compile and (trouble := build.trouble(order.cache)):
             self._settled = True
             self._say(f"{trouble}, so pictures come uncompiled")
+        elif count >= MOST_FAULTS:
+            self._settled = True
+            self._say(f"{count} engines crashed in compiled code, so pictures come uncompiled")
         elif config.compile and build.costs(order.cache):
-            self.pipe.send(Doing(f"loading {config.model}, compiled"))
-            try:
-                return opened(place), build
-            except (OSError, RuntimeError, ValueError, KeyError) as error:
-                self._say(f"the compiled package in {place} is not usable: {error}")
+            if count and self._put_aside(place):
+                self._say("an engine crashed in compiled code, so it is compiled again")
+            else:
+                alive(f"loading {config.model}, compiled")
+                try:
+                    watch(place)
+                    return opened(place), build
+                except (OSError, RuntimeError, ValueError, KeyError) as error:
+                    self._say(f"the compiled package in {place} is not usable: {error}")
         if modules is None:
-            modules = load(order.folder, order.size, build.device, build.kind, order.additions)
+            modules = load(
+                order.folder, order.size, build.device, build.kind, order.additions, alive
+            )
         return Eager(modules, build.batch), build
 
+    def _put_aside(self, place: Path) -> bool:
+        """Move packages away. False where they were moved before, or cannot be."""
+        aside = place.with_name(f"{place.name}.aside")
+        if aside.exists():
+            return False
+        with contextlib.suppress(OSError):
+            place.rename(aside)
+            return True
+        return False
+
     def _say(self, text: str) -> None:
-        self.pipe.send(Note(text))
+        self.tell(Note(text))
 
     def _compile(self, producer: "Producer", build: "Build") -> None:
         """Start building packages, or go over to them once they are built; once in a life."""
-        from lwlive.engine.builder import Builder, compiler
-        from lwlive.engine.packaged import opened
+        from lwlive.engine.compiled.child import Builder, compiler
+        from lwlive.engine.compiled.package import opened, watch
 
         place = build.place(self.order.cache)
         if self._builder is None:
             if compiler() is None:
                 self._settled = True
-                self.pipe.send(
+                self.tell(
                     Note("no C++ compiler here (g++ or clang++), so pictures come uncompiled")
                 )
                 return
@@ -201,10 +285,11 @@ class Engine:
         trouble = self._builder.trouble
         self._builder.close()
         if trouble is None:
-            self.pipe.send(Doing("going over to what was compiled"))
+            self.tell(Doing("switching to the compiled networks"))
             try:
+                watch(place)
                 producer.use(opened(place))
                 return
             except (OSError, RuntimeError, ValueError, KeyError) as error:
                 trouble = str(error)
-        self.pipe.send(Note(f"compiling failed, pictures come uncompiled: {trouble}"))
+        self.tell(Note(f"compiling failed, pictures come uncompiled: {trouble}"))

@@ -1,50 +1,53 @@
 """The producer: walk -> sampler -> ring, ahead of the show and never far ahead of the hands.
 
-Its loop runs in one thread of the engine and may wait for a free slot of the ring. Controls come
-as whole snapshots: `inbox()` gives the newest one.
+Its loop runs in one thread of the engine, and nothing in it waits. Controls come as whole
+snapshots: `inbox()` gives the newest one.
 
-A frame not yet shown can be taken back. Each one is remembered with its Walk, and when a control
-changes, the walk goes on from the first frame that can still be replaced in time. The producer
-knows nothing of checkpoints or processes.
+A frame not yet shown can be taken back. When a control changes, the walk continues from the first
+frame that can still be replaced in time: what the next turn takes is known, since its evaluations
+are counted. Where a turn comes too late all the same, its first frames are left out, and the others
+follow from what is on screen at a limited rate. The producer knows nothing of checkpoints or
+processes.
 """
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 
-import torch
 from torch import Tensor
 
-from lwlive.engine.graphs import Timer, waited
+from lwlive.engine.ahead import Ahead, Put
+from lwlive.engine.cuda import Timer, waited
+from lwlive.engine.governor import FULL_LOAD, SLACK_S, Costs, Decision, Situation, decide, hurry
 from lwlive.engine.keyframe import Cond, Keyframe
-from lwlive.engine.loop import FULL_LOAD, Costs, Decision, Situation, decide
+from lwlive.engine.model import Model
 from lwlive.engine.pace import live_pace
 from lwlive.engine.prompt import Conds
-from lwlive.engine.sampler import Model, Sampler
-from lwlive.engine.slew import eased, most
+from lwlive.engine.sampler import Sampler
+from lwlive.engine.turn import Made, made, onward, places, sampled, steered
 from lwlive.engine.walk import Look, Walk, begin
-from lwlive.engine.warming import first_uses
-from lwlive.link import Running
+from lwlive.engine.warmup import first_uses
+from lwlive.messages import Running, Turn
 from lwlive.params import Snapshot
 from lwlive.ring import Frame, Pixels, Ring
 
-Following = tuple[bool, bool]  # whether a frame's change was limited, and whether it is behind
+MOTION_S = 1.0  # after a control, another one is expected for so long
+FREE_S = 1.0  # frames do without their keyframes' trajectories for no longer than that
+LATELY = 100  # turns whose evaluations are remembered
 
 
-@dataclass(frozen=True)
-class Made:
-    """A frame put into the ring, and what it takes to go on from it."""
-
-    number: int
-    place: int  # how many frames of this walk came before
-    walk: Walk
-    latents: Tensor  # [C, H, W], clean
-    behind: bool  # whether these follow those of the walk, and have not caught up
+class _Superseded(Exception):  # noqa: N818 - not a fault
+    """New controls have come, and what was begun under the old ones is left."""
 
 
 class Producer:
-    """Fills the ring with the walk under the newest controls."""
+    """Fills the ring with the walk under the newest controls.
+
+    phase: where on the walk to begin. since: when that place was due, by the ring's reader, where
+    the walk has begun before. timer: the reader's clock, in seconds.
+    """
 
     def __init__(
         self,
@@ -54,25 +57,26 @@ class Producer:
         inbox: Callable[[], Snapshot],
         timer: Timer,
         phase: float,
+        since: float | None = None,
     ) -> None:
-        self.ring, self.fps = ring, fps
-        self.inbox, self.timer = inbox, waited(timer, model.device)
-        self.stride = 1
+        self.ring, self.fps, self.inbox = ring, fps, inbox
+        self.clock, self.timer = timer, waited(timer, model.device)
+        self.stride = self.ticks = 1
         self.load = FULL_LOAD
         self.costs = Costs()
-        self.epoch = 0
+        self.ahead = Ahead(ring, since)
+        self._moved_at = -math.inf  # when a control changed last
+        self._free_at: float | None = None  # since when frames do without trajectories
+        self._lately: deque[int] = deque(maxlen=LATELY)  # evaluations of the newest turns
         self._conds = Conds(lambda texts: self.model.encode(texts))
         self._replaced = 0  # pictures that were not good, by models used before
         self._used: Model | None = None
         self._pace = live_pace()
         self._known_ahead: tuple[Keyframe, int, Look] | None = None  # a segment with its pace
+        self._paced = False  # whether the last segment begun has its pace
         self.use(model)
-        snapshot = self._completed(inbox())
-        self._made: deque[Made] = deque(maxlen=ring.handle.slots + 1)
-        # the walk of the first frame not made yet, and the same without what was steered last:
-        # a frame is steered once at most, so that a journal can tell the walk by its frames
-        self._next = begin(snapshot, self._cond(snapshot), model.shape, model.device, phase)
-        self._unsteered: Walk | None = None
+        self._snapshot, self._step_s = inbox(), ring.tick_s
+        self._next = self._begun(phase)  # the walk of the first frame not made yet
 
     def use(self, model: Model) -> None:
         """Go on with another model of the same checkpoint."""
@@ -86,19 +90,21 @@ class Producer:
     def recover(self, model: Model) -> None:
         """Go on with another model after a turn that failed, from the last frame made."""
         self.use(model)
-        if self._made:
-            self._follow()
+        if self.ahead:
+            with suppress(_Superseded):  # the next turn aims again
+                self._aim()
 
     @property
     def running(self) -> Running:
         """How frames are sampled now."""
+        batch = self.model.batch
         return Running(
             device=self.model.device,
             dtype=self.model.dtype,
-            batch=self.model.batch,
+            batch=batch,
             compiled=self.model.compiled,
-            sample_ms=self.costs.sample * 1e3,
-            decode_ms=self.costs.decode * 1e3,
+            sample_ms=self.costs.evaluation * self.sampler.evaluations(self._next) / batch * 1e3,
+            decode_ms=self.costs.decode / batch * 1e3,
             stride=self.stride,
             turn_s=self._turn_s,
             replaced=self._replaced + self.model.replaced,
@@ -106,28 +112,47 @@ class Producer:
 
     def advance(self) -> bool:
         """Make the next frames if any are wanted. False where there was nothing to do."""
+        try:
+            return self._advance()
+        except _Superseded:
+            return True
+
+    def _advance(self) -> bool:
+        self.ahead.sync()
         self._steer()
-        decision = self._decision
+        decision = self._decided()
+        if decision.ticks != self.ticks:
+            self.ticks = decision.ticks
+            if self.ahead:
+                self._aim()
         self.stride = decision.stride
+        if self._traced():
+            return True
         if decision.measure and self._measured_ahead():
             return True
         if decision.make:
-            self._make()
+            self._make(decision.frames)
             return True
         return decision.idle and self._warm()
 
-    @property
-    def _decision(self) -> Decision:
+    def _decided(self) -> Decision:
         """What is to be done now."""
+        now, evaluations = self.clock(), self.sampler.evaluations(self._next)
+        tracing = self.sampler.tracing(self._next) if self._next.free else 0
         return decide(
             Situation(
-                fps=self.fps,
+                tick_s=self.ring.tick_s,
                 batch=self.model.batch,
                 stride=self.stride,
+                ticks=self.ticks,
                 costs=self.costs,
-                ready=self._ready,
+                evaluations=evaluations,
+                most_evaluations=max([evaluations + tracing, *self._lately]),
+                measuring=self.sampler.evaluations(self._next.next_segment()),
+                ready_s=self.ahead.ready_s(now),
                 room=self.ring.room,
                 slots=self.ring.handle.slots,
+                moving=now - self._moved_at < MOTION_S,
                 load=self.load,
             )
         )
@@ -135,144 +160,157 @@ class Producer:
     def _warm(self) -> bool:
         """Use the model in one way for the first time. False where that is done."""
         if self._first_uses is None:
-            last = self._made[-1]
+            last = self.ahead.last.made
             self._first_uses = first_uses(self.model, last.walk, last.latents)
         return next(self._first_uses, False) is None
 
-    def _make(self) -> None:
-        """Sample one batch of places, decode them and the in-betweens, put all into the ring.
-
-        As many as a batch has are decoded at a time, and can be shown while others are decoded.
-        """
-        sampled, walks = self._places()
-        start = self.timer()
-        clean, following = self._eased(self.sampler.latents(sampled), sampled, len(walks))
-        between = self.timer()
-        latents, stride = self._filled_in(clean, len(walks)), len(walks) // len(sampled)
-        following = [each for each in following for _ in range(stride)]
-        for i in range(0, len(walks), self.model.batch):
-            part = slice(i, i + self.model.batch)
-            pictures = self.sampler.pixels(latents[part])
-            self._put(walks[part], latents[part], pictures, following[part], i, stride)
-        spent = self.timer() - between
-        self._turn_s = self.model.batch * (between - start + spent) / len(sampled)
-        if len(sampled) == self.model.batch:  # a smaller batch may cost as much as a whole one
-            each = (between - start) / len(sampled)
-            self.costs = self.costs.learned(each, spent / len(walks))
-        self._follow()
-
-    def _put(
-        self,
-        walks: list[Walk],
-        latents: Tensor,
-        pictures: list[Pixels],
-        following: list[Following],
-        before: int,
-        stride: int,
-    ) -> None:
-        """Put some of a turn's frames into the ring, `before` of which are there already."""
-        # Frames that the reader overtook meanwhile are not skipped: they are shown later.
-        first = max(self._made[-1].number if self._made else -1, self.ring.taken) + 1
-        place = self._made[-1].place + 1 if self._made else 0
-        rows = zip(walks, latents, pictures, following, strict=True)
-        for i, (walk, z, pixels, (limited, behind)) in enumerate(rows):
-            between = (before + i + 1) % stride
-            frame = Frame(
-                pixels=pixels,
-                number=first + i,
-                version=walk.snapshot.version,
-                phase=walk.phase,
-                sampled=between == 0,
-                epoch=self.epoch,
-                place=place + i,
-                stride=stride,
-                between=between,
-                paced=bool(walk.warp),
-                eased=limited,
-            )
-            self.ring.put(frame)
-            self._made.append(Made(first + i, place + i, walk, z, behind))
-
-    def _places(self) -> tuple[list[Walk], list[Walk]]:
-        """The places to sample, and those of all frames they make: every stride-th is sampled.
-
-        The first frame of all is made alone: nothing comes before it that could be mixed.
-        """
-        count = self.stride * self.model.batch if self._made else 1
-        walks = [self._next]
-        while len(walks) < count:
-            walks.append(self._settled(walks[-1].after(1 / self.fps)))
-        stride = self.stride if self._made else 1
-        return walks[stride - 1 :: stride], walks
-
-    def _eased(
-        self, clean: Tensor, walks: list[Walk], frames: int
-    ) -> tuple[Tensor, list[Following]]:
-        """Clean latents [n, C, H, W] that follow at a limited rate while the walk is steered."""
-        seconds = frames / len(walks) / self.fps
-        last = self._made[-1] if self._made else None
-        before, on = (last.latents, last.behind) if last else (clean[0], False)
-        result, limited = [], []
-        for walk, after in zip(walks, clean, strict=True):
-            on = on or (walk.bending and last is not None)
-            before = eased(before, after, most(walk, seconds)) if on else after
-            result.append(before)
-            limited.append(on)
-        followed = torch.stack(result)
-        behind = (followed != clean).flatten(1).any(1).tolist()
-        return followed, list(zip(limited, behind, strict=True))
-
-    def _filled_in(self, clean: Tensor, frames: int) -> Tensor:
-        """Clean latents of all frames [frames, C, H, W], those between mixed from [n, C, H, W]."""
-        stride = frames // len(clean)
-        if stride == 1:
-            return clean
-        knots = torch.cat([self._made[-1].latents[None], clean])
-        shares = [(j + 1) / stride for j in range(stride)]
-        return torch.stack(
-            [torch.lerp(knots[i], knots[i + 1], f) for i in range(len(clean)) for f in shares]
-        )
-
     def _steer(self) -> None:
         """Take up new controls, from the first frame that can still be replaced in time."""
-        snapshot = self._completed(self.inbox())
-        if snapshot.version == self._next.snapshot.version:
+        snapshot, old = self.inbox(), self._snapshot
+        if snapshot.version == old.version:
             return
-        soonest = self.ring.taken + 1 + self._decision.keep
-        if len(self._made) > 1 and self._made[-1].number >= soonest:
-            while len(self._made) > 1 and self._made[-1].number >= soonest:
-                self._made.pop()
-            self.epoch += 1
-            self._follow()
-        if not self._made:
-            self._next = begin(
-                snapshot,
-                self._cond(snapshot),
-                self.model.shape,
-                self.model.device,
-                self._next.phase,
-            )
+        self._snapshot = snapshot
+        if not self.ahead:
+            self._next = self._begun(self._next.phase)
             return
-        before = self._unsteered or self._next
-        self.sampler.trace(before)
-        self._unsteered, self._next = before, before.steered(snapshot, self._cond(snapshot))
+        now = self._moved_at = self.clock()
+        self.ahead.take_back(now + SLACK_S + self.costs.first_s(self._evaluations()), now)
+        self._aim()
 
-    def _follow(self) -> None:
-        """The next frame follows the last one made."""
-        self._next = self._settled(self._made[-1].walk.after(1 / self.fps))
-        self._unsteered = None
+    def _evaluations(self) -> int:
+        """Evaluations of the first batch under the newest controls."""
+        return self.sampler.evaluations(self._next.aimed(self._snapshot).freed(True))
+
+    def _aim(self) -> None:
+        """The next frame follows the last one made, under the newest controls.
+
+        It goes a step of the show on, and a bit more or less where the walk is late or early.
+        """
+        self._step_s = self.ring.tick_s * self.ticks * hurry(self.ahead.late_s(self.clock()))
+        last = self.ahead.last.made.walk
+        self._next = steered(
+            onward(last, self._step_s, self._settled), self._snapshot, self._cond, self.sampler
+        )
+        self._next = self._next.freed(self._free())
+
+    def _free(self) -> bool:
+        """Whether the next frame does without its keyframes' trajectories: some are missing.
+
+        They are made beside the frames, where there is time, so that hands need not wait for them.
+        """
+        if not self.sampler.untraced(self._next.freed(False)):
+            self._free_at = None
+            return False
+        now = self.clock()
+        if self._free_at is None:
+            self._free_at = now
+        return now - self._free_at < FREE_S
+
+    def _traced(self) -> bool:
+        """Trace a keyframe that the next frame does without, where there is time for it."""
+        if not self._next.free:
+            return False
+        first_s = self.costs.first_s(self.sampler.evaluations(self._next))
+        tracing_s = self.costs.first_s(self.sampler.tracing(self._next))
+        if self.ahead.ready_s(self.clock()) < first_s + tracing_s + SLACK_S:
+            return False
+        missing = self.sampler.untraced(self._next.freed(False))
+        self.sampler.trace_one(missing[0], self._next, self._give_way)
+        if len(missing) == 1:
+            self._aim()
+        return True
+
+    def _make(self, frames: int) -> None:
+        """Sample the places of one turn, decode them and the in-betweens, put all into the ring.
+
+        The first frame of all is made alone: nothing comes before it.
+        """
+        turn = Turn(frames, self.stride, self._step_s) if self.ahead else Turn(step_s=self._step_s)
+        turn = replace(turn, free=self._next.free)
+        walks = places(self._next, turn, self._settled)
+        which, before = sampled(walks, turn), self.sampler.evaluated
+        start = self.timer()
+        clean = self.sampler.latents(which, lambda: self._check(len(which)))
+        sampling_s = self.timer() - start
+        evaluated = self.sampler.evaluated - before
+        self._lately.append(evaluated)
+        decoding_s, decoded = self._put(self._placed(turn), walks, clean)
+        self._turn_s = sampling_s + decoding_s
+        if len(which) == self.model.batch and decoded:  # a smaller one may cost as much
+            self.costs = self.costs.learned(sampling_s / evaluated, decoding_s / decoded)
+        self._aim()
+
+    def _check(self, frames: int) -> None:
+        """Break off a turn where new controls have come and it can be begun again in time."""
+        if not self._superseded or not self.ahead:
+            return
+        first_s = self.costs.first_s(self._evaluations())
+        if self.ahead.ready_s(self.clock()) > first_s + SLACK_S and self.ahead.waste(frames):
+            raise _Superseded
 
     @property
-    def _ready(self) -> int:
-        """Frames still to be shown, less those that were taken back."""
-        return self._made[-1].number - self.ring.taken if self._made else 0
+    def _superseded(self) -> bool:
+        """Whether there are newer controls than those taken up."""
+        return self.inbox().version != self._snapshot.version
 
-    def _completed(self, snapshot: Snapshot) -> Snapshot:
-        """The snapshot with the model's own values where none were chosen."""
-        missing = {n: v for n, v in self.model.own.items() if getattr(snapshot.params, n) is None}
-        if not missing:
-            return snapshot
-        return replace(snapshot, params=snapshot.params.model_copy(update=missing))
+    def _give_way(self) -> None:
+        """Break off what was begun in spare time where new controls have come."""
+        if self._superseded:
+            raise _Superseded
+
+    def _placed(self, turn: Turn) -> Turn:
+        """The turn, told how it follows what is on screen once its first frames are decoded."""
+        if not self.ahead:
+            return turn
+        now, first = self.clock(), self.ahead.next_number
+        joining = self.ahead.joining(now + SLACK_S + self.costs.first_s(0), now)
+        self.ahead.let_go(min(joining, first + turn.frames))
+        behind = self.ahead.last.made.behind
+        return replace(turn, joined=joining - first, behind=behind, paced=self._paced)
+
+    def _put(self, turn: Turn, walks: Sequence[Walk], clean: Tensor) -> tuple[float, int]:
+        """Decode a turn's frames and put them into the ring, as far as that has room.
+
+        As many as a batch has are decoded at a time, and can be shown while others are decoded.
+        Returns the seconds that decoding whole batches took, and how many there were.
+        """
+        frames = made(self.ahead.last.made if self.ahead else None, walks, clean, turn)
+        batch, spent, whole = self.model.batch, 0.0, 0
+        for i in range(0, len(frames), batch):
+            part = frames[i : i + batch]
+            start = self.timer()
+            pictures = self.sampler.pixels([frame.latents for frame in part])
+            if len(part) == batch:
+                spent, whole = spent + self.timer() - start, whole + 1
+            for at, (frame, pixels) in enumerate(zip(part, pictures, strict=True), turn.joined + i):
+                if not self._shown(turn, at, frame, pixels):
+                    return spent, whole
+        return spent, whole
+
+    def _shown(self, turn: Turn, at: int, frame: Made, pixels: Pixels) -> bool:
+        """Put one frame into the ring, number `at` of its turn. False where it has no room."""
+        number, epoch, drawn = self.ahead.next_number, self.ahead.epoch, (at + 1) % turn.stride == 0
+        put = Frame(
+            pixels=pixels,
+            number=number,
+            version=frame.walk.snapshot.version,
+            phase=frame.walk.phase,
+            sampled=drawn,
+            epoch=epoch,
+            ticks=self.ticks,
+            at=at,
+            turn=turn,
+        )
+        if not self.ring.put(put, wait=False):
+            return False
+        walked_s = self.ahead.last.walked_s + turn.step_s if self.ahead else 0.0
+        self.ahead.put(Put(number, epoch, self.ticks, walked_s, drawn, frame))
+        return True
+
+    def _begun(self, phase: float) -> Walk:
+        """The beginning of the walk, under the newest controls."""
+        model, cond = self.model, self._cond(self._snapshot)
+        return begin(self._snapshot, cond, model.shape, model.device, phase)
 
     def _cond(self, snapshot: Snapshot) -> Cond:
         return self._conds(snapshot.params.prompt, snapshot.params.negative)
@@ -281,9 +319,11 @@ class Producer:
         """The walk with its pace, where a segment has just begun and that could be measured."""
         if not walk.fresh:
             return walk
-        while self._decision.measure and self._measured(walk):
+        while self._decided().measure and self._measured(walk):
             pass
-        return self._pace.settled(walk, _frames(walk, self.fps))
+        settled = self._pace.settled(walk, _frames(walk, self.fps))
+        self._paced = bool(settled.warp)
+        return settled
 
     def _measured_ahead(self) -> bool:
         """Measure more of the segment to come. False where that is done: asked at every turn."""
@@ -296,7 +336,9 @@ class Producer:
         return False
 
     def _measured(self, walk: Walk) -> bool:
-        return self._pace.measure(self.sampler, walk, _frames(walk, self.fps))
+        if not walk.params.pace:
+            return False
+        return self._pace.measure(self.sampler, walk, _frames(walk, self.fps), self._give_way)
 
 
 def _frames(walk: Walk, fps: float) -> float:

@@ -4,17 +4,18 @@ Knows tokenizers and how weights are written; the networks are asked through a f
 here is a checkpoint's, or a package's, which has the same tokenizers in the same places.
 """
 
-import json
-import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor
 
+from lwlive.checkpoint import TEXTS, ModelError, part_of, read_json
 from lwlive.engine.keyframe import Cond
+from lwlive.engine.tokenizer import MARKS, Tokens, Word
+from lwlive.mix import shares
 
 MARK = re.compile(r"\\[()\[\]\\]|[()\[\]]|:\s*([+-]?\d*\.?\d+)\s*\)")
 MORE = 1.1  # what a pair of parentheses without a number stands for
@@ -22,14 +23,15 @@ PARTS = ("tokenizer", "tokenizer_2")
 
 Ask = Callable[..., Cond]  # tokens [n, L] of each tokenizer -> a conditioning of n rows
 Encode = Callable[[Sequence[str]], Cond]  # n texts -> a conditioning of n rows
-REMEMBERED = 64  # pairs of prompts
+REMEMBERED = 64  # pairs of prompts, and parts of them
+STRONGEST = 4.0  # a word's weight at most, either way: further out networks give noise, or NaN
 
 
 def emphasis(text: str) -> list[tuple[str, float]]:
     """A text's pieces and their weights: `(word:1.3)`, `(word)` for 1.1, `[word]` for 1/1.1.
 
-    Pairs may lie in each other, and their weights multiply. A bracket that has no partner is a
-    letter, and so is one after a backslash.
+    Pairs may lie in each other, and their weights multiply, up to STRONGEST. A bracket that has
+    no partner is a letter, and so is one after a backslash.
     """
     pieces: list[tuple[str, float]] = []
     opened: list[tuple[str, int]] = []  # bracket, and the piece it stands at
@@ -46,64 +48,32 @@ def emphasis(text: str) -> list[tuple[str, float]]:
             _, at = opened.pop()
             factor = float(mark[1]) if mark[1] else 1 / MORE if what == "]" else MORE
             pieces[at] = ("", 1.0)
-            pieces[at:] = [(piece, weight * factor) for piece, weight in pieces[at:]]
+            pieces[at:] = [
+                (piece, _within(weight * _within(factor))) for piece, weight in pieces[at:]
+            ]
         else:
             pieces.append((what, 1.0))
     pieces.append((text[end:], 1.0))
-    return [piece for piece in pieces if piece[0]]
+    return [(piece, _within(weight, STRONGEST)) for piece, weight in pieces if piece]
 
 
-class Tokens:
-    """Texts to tokens [n, L] int64: start, words, end, filled up as CLIP's tokenizer does."""
-
-    def __init__(self, folder: Path, part: str = "tokenizer") -> None:
-        path = folder / part
-        config = json.loads((path / "tokenizer_config.json").read_text("utf-8"))
-        self.length = int(config["model_max_length"])
-        self.tokenizer = _tokenizer(path)
-        pad = config.get("pad_token") or "<|endoftext|>"
-        pad = pad["content"] if isinstance(pad, dict) else pad
-        self.tokenizer.enable_truncation(self.length)
-        self.tokenizer.enable_padding(
-            length=self.length, pad_id=self.tokenizer.token_to_id(pad), pad_token=pad
-        )
-
-    def __call__(self, texts: Sequence[str]) -> Tensor:
-        """Tokens of n texts; what is too long is cut."""
-        return torch.tensor([line.ids for line in self.tokenizer.encode_batch(list(texts))])
-
-    def weights(self, pieces: Sequence[tuple[str, float]]) -> list[float]:
-        """Weight of each of the L tokens of a text in pieces; what is no word has weight 1."""
-        letters = [weight for piece, weight in pieces for _ in piece]
-        line = self.tokenizer.encode("".join(piece for piece, _ in pieces))
-        return [
-            1.0 if special else letters[start]
-            for (start, _), special in zip(line.offsets, line.special_tokens_mask, strict=True)
-        ]
-
-    def cut(self, text: str) -> str:
-        """The end of a text that does not fit, as it is written; empty where all of it fits."""
-        line = self.tokenizer.encode(text)
-        if not line.overflowing:
-            return ""
-        return text[max(end for _, end in line.offsets) :].strip()
-
-
-def _tokenizer(path: Path) -> Tokenizer:
-    """From tokenizer.json where there is one, since importing transformers takes seconds."""
-    if (path / "tokenizer.json").is_file():
-        return Tokenizer.from_file(str(path / "tokenizer.json"))
-    from transformers import CLIPTokenizer
-
-    return Tokenizer.from_str(CLIPTokenizer.from_pretrained(path).backend_tokenizer.to_str())
+def _within(weight: float, most: float = 1e6) -> float:
+    """A weight, limited; on the way so far out that products of products stay finite."""
+    return min(max(weight, -most), most)
 
 
 class Encoder:
     """A checkpoint's tokenizers, and texts encoded through its networks."""
 
-    def __init__(self, folder: Path, ask: Ask, device: str) -> None:
-        index = json.loads((folder / "model_index.json").read_text("utf-8"))
-        self.tokens = {part: Tokens(folder, part) for part in PARTS if (folder / part).is_dir()}
+    def __init__(self, folder: Path, ask: Ask, device: str, words: Sequence[Word] = ()) -> None:
+        index = read_json(folder / "model_index.json")
+        wanted = [part for part in PARTS if part_of(index, part)[0]]
+        if len(wanted) != len([part for part in TEXTS if part_of(index, part)[0]]):
+            raise ModelError(
+                f"the checkpoint in {folder} has not one tokenizer for each of its text encoders: "
+                "fetch or convert it again"
+            )
+        self.tokens = {part: Tokens(folder, part, words) for part in wanted}
         self.notes: list[str] = []  # sentences about texts that were cut, not told yet
         self._ask, self._device = ask, device
         # Such a checkpoint was trained with zeros where a text was left out.
@@ -114,10 +84,7 @@ class Encoder:
     def save(self, folder: Path, source: Path) -> None:
         """Write into a folder what this class needs to be opened there again."""
         for part, tokens in self.tokens.items():
-            (folder / part).mkdir()
-            tokens.tokenizer.save(str(folder / part / "tokenizer.json"))
-            config = (source / part / "tokenizer_config.json").read_bytes()
-            (folder / part / "tokenizer_config.json").write_bytes(config)
+            tokens.save(folder / part)
         (folder / "model_index.json").write_bytes((source / "model_index.json").read_bytes())
 
     def inputs(self, texts: Sequence[str]) -> tuple[Tensor, ...]:
@@ -149,43 +116,50 @@ class Encoder:
         for text in texts:
             if rest := tokens.cut(text):
                 self.notes.append(
-                    f"the prompt is longer than the {tokens.length - 2} tokens this model reads; "
-                    f"left out is: {rest}"
+                    f"the prompt is longer than the {tokens.length - MARKS} tokens this model "
+                    f"reads; left out is: {rest}"
                 )
 
 
 class Conds:
-    """Conditionings of wanted and unwanted prompts, encoded once and not for every frame."""
+    """Conditionings of wanted and unwanted prompts, encoded once and not for every frame.
+
+    Each part of a mix is encoded alone and remembered, so that a fader on its weight encodes
+    nothing, and a part looks the same whatever stands beside it.
+    """
 
     def __init__(self, encode: Encode) -> None:
         self._encode = encode
         self._known: dict[tuple[str, str], Cond] = {}
+        self._parts: dict[str, Cond] = {}
 
     def __call__(self, prompt: str, negative: str) -> Cond:
         """Conditioning of both, each part [2, ...]."""
         key = (prompt, negative)
         if key not in self._known:
-            if len(self._known) >= REMEMBERED:
-                self._known.pop(next(iter(self._known)))
-            halves = [weighted(self._encode, text) for text in key]
-            self._known[key] = tuple(torch.stack(pair) for pair in zip(*halves, strict=True))
+            halves = [weighted(self._part, text) for text in key]
+            found = tuple(torch.stack(pair) for pair in zip(*halves, strict=True))
+            _remember(self._known, key, found)
         return self._known[key]
+
+    def _part(self, texts: Sequence[str]) -> Cond:
+        """Conditioning of n texts, those not known yet encoded one by one."""
+        found = []
+        for text in texts:
+            if text not in self._parts:
+                _remember(self._parts, text, self._encode([text]))
+            found.append(self._parts[text])
+        return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
+
+
+def _remember(known: dict[Any, Cond], key: object, cond: Cond) -> None:
+    if len(known) >= REMEMBERED:
+        known.pop(next(iter(known)))
+    known[key] = cond
 
 
 def weighted(encode: Encode, text: str) -> Cond:
-    """Conditioning of one text such as `a :1 | b :0.4`: parts mixed by their weights."""
-    texts, weights = zip(*map(parsed, text.split("|")), strict=True)
-    shares = torch.tensor(weights) / (sum(weights) or 1.0)
-    return tuple(torch.tensordot(shares.to(part.device), part, dims=1) for part in encode(texts))
-
-
-def parsed(part: str) -> tuple[str, float]:
-    """One part of a prompt mix as text and weight; without a weight, 1."""
-    text, colon, number = part.rpartition(":")
-    try:
-        weight = float(number) if colon else None
-    except ValueError:
-        weight = None
-    if weight is None or not 0 <= weight < math.inf:
-        return part.strip(), 1.0
-    return text.strip(), weight
+    """Conditioning of one text such as `a :1 | b :0.4`: parts mixed by their shares."""
+    texts, parts = zip(*shares(text), strict=True)
+    factors = torch.tensor(parts)
+    return tuple(torch.tensordot(factors.to(part), part, dims=1) for part in encode(texts))

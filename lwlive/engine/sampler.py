@@ -4,52 +4,26 @@ The loop is plain arithmetic over a `Schedule`; what a checkpoint is like ends i
 The sampler holds no threads, clocks or files.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from lwlive.engine.keyframe import Cond, Keyframe
+from lwlive.engine.model import Model
 from lwlive.engine.schedule import Schedule, Terms
-from lwlive.engine.walk import Look, Walk, Warp
+from lwlive.engine.walk import LOOK_S, Look, Walk, Warp
 from lwlive.ring import Pixels
 
 Noise = Callable[[int], Tensor]  # step -> its injected noise [B, C, H, W]
 Pull = Callable[[int, Tensor], Tensor]  # (step, latents before it) -> latents
+Check = Callable[[], None]  # may raise, to break off
 Ask = Callable[[Tensor, float], Tensor]  # (scaled latents, timestep) -> model output
 
 
-class Model(Protocol):
-    """A checkpoint, ready to be asked. Eager or compiled, they all look like this."""
-
-    name: str
-    shape: tuple[int, int, int]  # latents [C, H/8, W/8]
-    own: dict[str, Any]  # the model's own values of live parameters
-    device: str
-    dtype: str
-    compiled: bool
-    batch: int  # frames asked at once go best in such numbers
-    embeds_guidance: bool  # guidance is the last part of a conditioning, [B]
-    notes: list[str]  # sentences for the person at the desk, not told yet
-
-    @property
-    def replaced(self) -> int:
-        """Pictures with values that are no numbers, given as the last good one."""
-
-    def encode(self, prompts: Sequence[str]) -> Cond:
-        """Conditioning of n prompts, each tensor [n, ...]."""
-
-    def denoise(self, x: Tensor, timestep: float, cond: Cond) -> Tensor:
-        """Model output for scaled latents [B, C, H, W], float32, conditionings [B, ...]."""
-
-    def decode(self, latents: Tensor) -> Pixels:
-        """Pictures [n, 8H, 8W, 3] of clean latents [n, C, H, W], however many."""
-
-    def schedule(self, steps: int, begin: int) -> Schedule:
-        """The checkpoint's own schedule at so many steps, from step `begin` on."""
+def unchecked() -> None:
+    """Go on, whatever happens meanwhile."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +110,7 @@ def along(walk: Walk, points: int) -> list[Walk]:
     along. So the places depend on the controls alone, not on when they are asked for.
     """
     there = {name: glide.arrived() for name, glide in walk.glides.items()}
-    still = replace(walk, warp=(), old_look=None, faded=1.0, glides=there)
+    still = replace(walk, warp=(), looked_s=LOOK_S, glides=there)
     if not walk.tied:
         still = replace(still, cond_a=walk.cond_b, arrived=1.0)
     return [replace(still, fraction=i / points) for i in range(points + 1)]
@@ -167,37 +141,65 @@ class Sampler:
 
     def __init__(self, model: Model, held: Held | None = None) -> None:
         self.model, self.held = model, held
+        self.evaluated = 0  # evaluations of the model so far, each of a batch or less
+
+    def evaluations(self, walk: Walk) -> int:
+        """Most evaluations that a batch of places from this one on takes, its traces included."""
+        steps = walk.drawn.steps - walk.drawn.inherited
+        guides = walk.glides["guidance"]
+        traces = self.tracing(walk) * len(self.untraced(walk))
+        return steps * self._each([guides.value, guides.target]) + traces
+
+    def tracing(self, walk: Walk) -> int:
+        """Evaluations that the trajectory of one of its keyframes takes."""
+        guides = walk.glides["guidance"]
+        return walk.look.steps * self._each([guides.value, guides.target])
+
+    def untraced(self, walk: Walk) -> list[Keyframe]:
+        """The keyframes whose trajectories are missing for this place or those that follow it."""
+        feeds = walk.glides["crossfeed"]
+        inherits = walk.look.inherited or max(feeds.value, feeds.target) > 0
+        if walk.free or not inherits:
+            return []
+        return [k for k in (walk.a, walk.b) if walk.look.steps not in k.trajectories]
+
+    def _each(self, guidances: Sequence[float]) -> int:
+        """Evaluations of a step of places with such guidance."""
+        return 2 if max(guidances) > 1 and not self.model.embeds_guidance else 1
 
     @torch.inference_mode()
-    def latents(self, walks: Sequence[Walk]) -> Tensor:
-        """Clean latents [n, C, H, W] of so many places on the walk, cross-fading looks."""
-        result: list[Tensor | None] = [None] * len(walks)
-        for look in dict.fromkeys(look for walk in walks for look in walk.looks):
-            members = [i for i, walk in enumerate(walks) if look in walk.looks]
+    def latents(self, walks: Sequence[Walk], check: Check = unchecked) -> Tensor:
+        """Clean latents [n, C, H, W] of so many places on the walk, those of one look together.
+
+        `check` is called before each step, and may raise to break off.
+        """
+        result: dict[int, Tensor] = {}
+        for look in dict.fromkeys(walk.drawn for walk in walks):
+            members = [i for i, walk in enumerate(walks) if walk.drawn == look]
             for start in range(0, len(members), self.model.batch):
                 part = members[start : start + self.model.batch]
-                clean = self._run([walks[i] for i in part], look)
-                for i, z in zip(part, clean, strict=True):
-                    share = walks[i].faded if look == walks[i].look else 1 - walks[i].faded
-                    before = result[i]
-                    new = z if walks[i].old_look is None else z * share
-                    result[i] = new if before is None else before + new
-        return torch.stack([z for z in result if z is not None])
+                found = self._run([walks[i] for i in part], look, check)
+                result |= zip(part, found, strict=True)
+        return torch.stack([result[i] for i in range(len(walks))])
 
     @torch.inference_mode()
-    def pixels(self, latents: Tensor) -> list[Pixels]:
-        """One picture [H, W, 3] for each of [n, C, H, W] clean latents."""
-        return list(self.model.decode(latents))
+    def pixels(self, latents: Sequence[Tensor] | Tensor) -> list[Pixels]:
+        """One picture [H, W, 3] for each of n clean latents [C, H, W]."""
+        return list(self.model.decode(torch.stack(list(latents))))
 
     @torch.inference_mode()
     def trace(self, walk: Walk) -> None:
         """Fill in the trajectories of a walk's keyframes, where the walk inherits from them."""
-        for steps in {look.steps for look in walk.looks} if walk.inherits else ():
-            for keyframe in (walk.a, walk.b):
-                if steps not in keyframe.trajectories:
-                    keyframe.trajectories[steps] = self._trajectory(keyframe, walk, steps)
+        for keyframe in self.untraced(walk) if walk.inherits else ():
+            self.trace_one(keyframe, walk)
 
-    def _run(self, walks: Sequence[Walk], look: Look) -> Tensor:
+    @torch.inference_mode()
+    def trace_one(self, keyframe: Keyframe, walk: Walk, check: Check = unchecked) -> None:
+        """Fill in the trajectory of one of a walk's keyframes. For `check`, see `latents`."""
+        steps = walk.look.steps
+        keyframe.trajectories[steps] = self._trajectory(keyframe, walk, steps, check)
+
+    def _run(self, walks: Sequence[Walk], look: Look, check: Check) -> Tensor:
         """Clean latents [n, C, H, W] of a batch, all of one look."""
         steps, first = look.steps, look.inherited
         for walk in walks:
@@ -210,6 +212,7 @@ class Sampler:
         cond = tuple(torch.stack(part) for part in zip(*(w.cond() for w in walks), strict=True))
         pins = [walk.pin() for walk in walks] if first else [None] * len(walks)
         noise = torch.stack([walk.noise(0) for walk in walks]) if self.held else x
+        guidances = [walk.guidance for walk in walks]
 
         def pull(i: int, latents: Tensor) -> Tensor:
             shares = [walk.pull(i, look) if i < schedule.total else 0.0 for walk in walks]
@@ -231,7 +234,7 @@ class Sampler:
             guided(
                 self.model,
                 cond,
-                self._numbers(walk.guidance for walk in walks),
+                self._numbers(guidances),
                 schedule.rescale,
             ),
             self.held.keep(first, steps, x, noise) if self.held else x,
@@ -239,21 +242,27 @@ class Sampler:
             lambda i: torch.stack([walk.noise(i + 1) for walk in walks]),
             pull,
         )
-        return deque(found, maxlen=1).pop()
+        each = self._each(guidances)
+        for _ in schedule.steps:
+            check()
+            next(found)
+            self.evaluated += each
+        return next(found)
 
     def _numbers(self, values: Iterable[float]) -> Tensor:
         """One number for each frame of a batch, beside the latents: [n]."""
         return torch.tensor(list(values), device=self.model.device)
 
-    def _trajectory(self, keyframe: Keyframe, walk: Walk, steps: int) -> Tensor:
+    def _trajectory(self, keyframe: Keyframe, walk: Walk, steps: int, check: Check) -> Tensor:
         """A keyframe's own latents before each step, and the clean ones: [steps + 1, C, H, W]."""
         schedule, held, noise = self.model.schedule(steps, 0), self.held, keyframe.noise[:1]
-        x = noise * schedule.noise_scale
+        x, guidance = noise * schedule.noise_scale, walk.guidance_of(keyframe)
+        self.evaluated += steps * self._each([guidance])
         found = denoise(
             guided(
                 self.model,
                 tuple(part[None] for part in keyframe.cond),
-                self._numbers([walk.guidance_of(keyframe)]),
+                self._numbers([guidance]),
                 schedule.rescale,
             ),
             held.keep(0, steps, x, noise) if held else x,
@@ -261,4 +270,8 @@ class Sampler:
             lambda i: keyframe.noise[i + 1 : i + 2],
             lambda i, latents: held.keep(i, steps, latents, noise) if held else latents,
         )
-        return torch.cat(list(found))
+        rows = []
+        for latents in found:
+            check()
+            rows.append(latents)
+        return torch.cat(rows)

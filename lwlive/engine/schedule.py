@@ -9,7 +9,8 @@ needs no diffusers once it is written down. This file knows nothing of models, w
 
 import difflib
 import inspect
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from lwlive.checkpoint import ModelError, scheduler_name
+from lwlive.checkpoint import ModelError, scheduler_name, why
 
 MOST_STEPS = 8  # of a show
 RESCALED = 0.7  # where steps begin at pure noise, as Lin et al. (2024) found best
@@ -49,6 +50,15 @@ class Schedule:
     def total(self) -> int:
         """Steps of the whole way from noise, of which this schedule runs the last ones."""
         return self.begin + len(self.steps)
+
+    @property
+    def numbers(self) -> Iterator[float]:
+        """All of its numbers."""
+        yield self.noise_scale
+        for step in self.steps:
+            yield from (step.timestep, step.input_scale)
+            for terms in (step.latents, step.outputs, step.noises):
+                yield from (factor for _, factor in terms)
 
 
 class ScheduleError(ModelError):
@@ -101,8 +111,7 @@ def named(name: str, like: Any, spaced: bool = False) -> Any:
         takes = inspect.signature(kind.__init__).parameters
         made = kind.from_config(like.config, **{k: v for k, v in options.items() if k in takes})
     except (ImportError, ValueError, TypeError, NotImplementedError) as error:
-        why = str(error).strip().splitlines()[0]
-        raise ScheduleError(f"the scheduler {name} cannot be used here: {why}") from None
+        raise ScheduleError(f"the scheduler {name} cannot be used here: {why(error)}") from None
     if not hasattr(made, "alphas_cumprod"):
         raise ScheduleError(f"the scheduler {name} is for models of another kind than this one")
     return made
@@ -129,23 +138,38 @@ def read(scheduler: Any, steps: int, begin: int = 0, eta: float = 0.0) -> Schedu
     """The table of a diffusers scheduler at `steps` steps, from step `begin` on.
 
     `eta`: share of fresh noise in DDIM's steps (Song 2020), for schedulers that have it.
-    Raises ScheduleError for schedulers that clip or threshold, since those are not linear.
+    Raises ScheduleError for schedulers that clip or threshold, since those are not linear, and for
+    those that give NaN for so many steps.
     """
+    name = type(scheduler).__name__
     for key in ("thresholding", "clip_sample"):
         if scheduler.config.get(key, False):
             raise ScheduleError(
-                f"{type(scheduler).__name__} with {key} on cannot be walked; turn {key} off in "
-                "scheduler_config.json"
+                f"{name} with {key} on cannot be walked; turn {key} off in scheduler_config.json"
             )
+    if eta and "eta" not in inspect.signature(scheduler.step).parameters:
+        raise ScheduleError(f"{name} has no eta; ddim has")
+    many = "1 step" if steps == 1 else f"{steps} steps"
+    try:
+        found = _read(scheduler, steps, begin, {"eta": eta} if eta else {})
+    except Exception as error:  # whatever a scheduler makes of a configuration
+        raise ScheduleError(f"the scheduler {name} cannot take {many}: {why(error)}") from error
+    if not all(map(math.isfinite, found.numbers)):
+        raise ScheduleError(
+            f"the scheduler {name} gives NaN for {many} with this model: choose another number "
+            "of steps, or another one with --scheduler"
+        )
+    return found
+
+
+def _read(scheduler: Any, steps: int, begin: int, options: dict[str, float]) -> Schedule:
+    """The table; no eta leaves each scheduler its own: TCD's is not 0."""
     scheduler = type(scheduler).from_config(scheduler.config)  # fresh: no history
     scheduler.set_timesteps(steps)
     times = scheduler.timesteps
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(begin)
     n = len(times)
-    options = {"eta": eta} if eta else {}  # else each scheduler's own: TCD's is not 0
-    if eta and "eta" not in inspect.signature(scheduler.step).parameters:
-        raise ScheduleError(f"{type(scheduler).__name__} has no eta; ddim has")
     rows: list[Step] = []
     with _NoiseSymbol() as noise, torch.no_grad():
         for i in range(begin, n):

@@ -10,16 +10,19 @@ file holds no state: the frame before is passed in.
 import torch
 from torch import Tensor
 
-from lwlive.engine.walk import EASE_S, Walk
+from lwlive.engine.walk import EASE_S, LOOK_S, Walk
 
 APART = 1.4  # distance of two pictures that have nothing in common, in deviations of the latents
 WINDING = 1.5  # how much longer the way from keyframe to keyframe is
-SLACK = 1.3  # times the rate at which a transition and the walk get there in time
+MOST_LOOK_S = 4.0  # a new look arrives as a prompt does, but takes no longer than that
+SLACK = 1.1  # times the rate at which a transition and the walk get there in time
 
 
 def most(walk: Walk, seconds: float) -> float:
     """How far a frame may be from the one so many seconds before it: RMS over all latents."""
     transition = max(walk.params.transition, EASE_S)
+    if walk.looked_s < LOOK_S:
+        transition = min(transition, MOST_LOOK_S)
     return SLACK * APART * (1 / transition + WINDING * walk.glides["speed"].value) * seconds
 
 

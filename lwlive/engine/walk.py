@@ -6,23 +6,24 @@ tensors, but neither models nor schedulers, and asks for nothing while it moves.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from lwlive.engine.keyframe import NOISES, Cond, Keyframe, mix, noise_of, slerp
-from lwlive.params import Params, Snapshot, live
+from lwlive.params import SPECS, Params, Snapshot
 
 PINNED = 0.5  # share of a segment over which the walk lets go of a pinned keyframe
-LOOK_S = 1.5  # seconds to cross-fade between looks, such as numbers of steps
+LOOK_S = 0.5  # after a change of look, pictures follow at a limited rate for so long at least
 HALFWAY = 0.4  # share by which a prompt slows down halfway, where pictures change twice as much
 EASE_S = 0.25  # nothing arrives faster than this
+KNOWN = 4  # keyframes remembered beside those of the segment
 
 
 @dataclass(frozen=True)
 class Look:
-    """What cannot glide: frames of two looks are cross-faded."""
+    """What cannot glide: pictures follow a new look at a limited rate, as a cross-fade does."""
 
     steps: int
     inherited: int  # steps taken over from the keyframes' trajectories
@@ -60,7 +61,7 @@ Warp = tuple[float, ...]
 
 @dataclass(frozen=True, eq=False)
 class Walk:
-    """One frame's place on the walk, and all that is needed to go on from there."""
+    """One frame's place on the walk, and all that is needed to continue from there."""
 
     snapshot: Snapshot
     shape: tuple[int, int, int]  # latents [C, H, W]
@@ -75,11 +76,14 @@ class Walk:
     arrived: float  # of the way from cond_a to cond_b, 0 to 1
     glides: dict[str, Glide]
     look: Look
-    old_look: Look | None = None  # while cross-fading
-    faded: float = 1.0  # of the way from old_look to look
+    looked_s: float = LOOK_S  # time of the walk since the look changed, LOOK_S at most
     warp: Warp = ()
     fresh: bool = False  # the segment has begun and its warp may still be measured
     tied: bool = False  # one track: conditioning and guidance go with the noise
+    free: bool = False  # nothing is inherited, since the keyframes' trajectories are not there yet
+    # the newest keyframes by their index, each with the guidance that its trajectory is made with:
+    # whoever asks again gets the same one, so that it is traced once
+    known: dict[int, tuple[Keyframe, float]] = field(default_factory=dict)
 
     @property
     def params(self) -> Params:
@@ -105,7 +109,7 @@ class Walk:
     def bending(self) -> bool:
         """Whether anything but the speed is on its way to what the controls ask for."""
         moving = (g.value != g.target for name, g in self.glides.items() if name != "speed")
-        on_its_way = self.arrived < 1 or self.old_look is not None or any(moving)
+        on_its_way = self.arrived < 1 or self.looked_s < LOOK_S or any(moving)
         return not self.tied and on_its_way
 
     @property
@@ -138,7 +142,7 @@ class Walk:
     def pull(self, i: int, look: "Look") -> float:
         """The pull before step i: full after the first step run, decaying over its range."""
         first, end = look.inherited + 1, round(self.glides["crossfeed_range"].value * look.steps)
-        if not first <= i < end:
+        if self.free or not first <= i < end:
             return 0.0
         along = (i - first) / max(1, end - 1 - first)
         return self.crossfeed * (1 + along * (self.glides["crossfeed_decay"].value - 1))
@@ -151,14 +155,18 @@ class Walk:
         return None
 
     @property
-    def looks(self) -> tuple[Look, ...]:
-        """The look, or old and new look while they cross-fade."""
-        return (self.look,) if self.old_look is None else (self.old_look, self.look)
-
-    @property
     def inherits(self) -> bool:
         """Whether the keyframes' trajectories have a part in this frame."""
-        return self.crossfeed > 0 or any(look.inherited for look in self.looks)
+        return not self.free and (self.crossfeed > 0 or self.look.inherited > 0)
+
+    @property
+    def drawn(self) -> Look:
+        """The look that this frame is sampled in."""
+        return Look(self.look.steps, 0) if self.free else self.look
+
+    def freed(self, free: bool) -> "Walk":
+        """The same place, inheriting or not. Pictures follow such a change at a limited rate."""
+        return self if free == self.free else replace(self, free=free, looked_s=0.0)
 
     def noise(self, i: int) -> Tensor:
         """This frame's noise [C, H, W]: the initial one for 0, else that of step i - 1."""
@@ -177,19 +185,12 @@ class Walk:
         glides = {name: glide.after(seconds) for name, glide in self.glides.items()}
         transition = max(self.params.transition, EASE_S)
         arrived = min(1.0, self.arrived + seconds / transition)
-        faded, old_look, look = min(1.0, self.faded + seconds / LOOK_S), self.old_look, self.look
-        if faded >= 1.0:
-            wanted = look_of(self.params)
-            old_look = look if wanted != look else None
-            look, faded = wanted, 0.0 if wanted != look else 1.0
         fraction = self.fraction + glides["speed"].value * seconds
         later = replace(
             self,
             glides=glides,
             arrived=arrived,
-            faded=faded,
-            look=look,
-            old_look=old_look,
+            looked_s=min(LOOK_S, self.looked_s + seconds),
             fraction=fraction,
         )
         while later.fraction >= 1:
@@ -213,19 +214,27 @@ class Walk:
         return (index + 1) % loop if loop and index >= 0 else index + 1
 
     def _keyframe(self, index: int) -> Keyframe:
+        """A keyframe of this walk, the same one where it is asked for again."""
         loop = self.params.loop
-        index = index % loop if loop else index
-        noise = noise_of(self.seed, index, self.shape, self.device, len(self.a.noise))
-        return Keyframe(noise, self.cond_b)
+        origin = (self.seed, index % loop if loop else index)
+        guidance = self.glides["guidance"].target
+        found, traced = self.known.get(origin[1], (None, guidance))
+        if found and (found.origin, traced) == (origin, guidance) and found.cond is self.cond_b:
+            return found
+        noise = noise_of(*origin, self.shape, self.device, len(self.a.noise))
+        found = Keyframe(noise, self.cond_b, origin=origin)
+        self.known.pop(origin[1], None)
+        self.known[origin[1]] = found, guidance
+        while len(self.known) > KNOWN:
+            del self.known[next(iter(self.known))]
+        return found
 
     def _here(self) -> Keyframe:
         """The present mix as a keyframe: frames at its place are those of this walk."""
         noise = torch.stack([self.noise(i) for i in range(len(self.a.noise))])
-        steps = {look.steps for look in self.looks} if self.inherits else set()
-        mixed = {
-            n: torch.stack([self.inherited(n, i) for i in range(len(self.a.trajectories[n]))])
-            for n in steps
-        }
+        steps, mixed = self.look.steps, {}
+        if self.inherits:
+            mixed[steps] = torch.stack([self.inherited(steps, i) for i in range(steps + 1)])
         return Keyframe(noise, self.cond(), mixed)
 
     def next_segment(self) -> "Walk":
@@ -238,26 +247,45 @@ class Walk:
         `cond` belongs to the snapshot's prompts. Where the walk inherits, its keyframes'
         trajectories must be there.
         """
-        old, new = self.params, snapshot.params
-        targets = _targets(new)
-        glides = {n: g.towards(targets[n], live(n).glide) for n, g in self.glides.items()}
-        walk = replace(self, snapshot=snapshot, glides=glides)
-        prompted = (old.prompt, old.negative) != (new.prompt, new.negative)
-        reseeded = new.seed != walk.seed
-        skipped = snapshot.nexts != self.snapshot.nexts
+        new = snapshot.params
+        walk = self.aimed(snapshot)
+        prompted, reseeded = self._prompted(new), new.seed != self.seed
+        skipped = snapshot.nexts - self.snapshot.nexts
         if prompted:
             walk = replace(walk, cond_a=self.cond(), cond_b=cond, arrived=0.0)
-        if reseeded or skipped or (prompted and self.inherits):
-            index = -1 if reseeded else self._following(self.index) if skipped else self.index
+        if self.bent(snapshot):
+            index = -1 if reseeded else self.index
+            for _ in range(0 if reseeded else skipped):
+                index = walk._following(index)
             walk = replace(
                 walk, seed=new.seed, index=index, a=self._here(), fraction=0.0, warp=(), fresh=False
             )
             walk = replace(walk, b=walk._keyframe(index + 1))
         elif prompted:
+            a, b = self.a, self.b
             walk = replace(
-                walk, a=Keyframe(self.a.noise, self.cond()), b=Keyframe(self.b.noise, cond)
+                walk,
+                a=Keyframe(a.noise, self.cond(), origin=a.origin),
+                b=Keyframe(b.noise, cond, origin=b.origin),
             )
         return walk
+
+    def aimed(self, snapshot: Snapshot) -> "Walk":
+        """The same place in the look that new controls ask for, with the numbers on their way."""
+        targets, look = _targets(snapshot.params), look_of(snapshot.params)
+        glides = {n: g.towards(targets[n], SPECS[n].glide) for n, g in self.glides.items()}
+        looked_s = self.looked_s if look == self.look else 0.0
+        return replace(self, snapshot=snapshot, glides=glides, look=look, looked_s=looked_s)
+
+    def bent(self, snapshot: Snapshot) -> bool:
+        """Whether new controls make a keyframe of the present mix, and of where it goes."""
+        reseeded = snapshot.params.seed != self.seed
+        prompted = self._prompted(snapshot.params) and self.inherits
+        return reseeded or prompted or snapshot.nexts != self.snapshot.nexts
+
+    def _prompted(self, new: Params) -> bool:
+        old = self.params
+        return (old.prompt, old.negative) != (new.prompt, new.negative)
 
 
 def look_of(params: Params) -> Look:
@@ -295,8 +323,8 @@ def begin(
     params = snapshot.params
     index, loop = int(phase // 1), params.loop
     first, second = (
-        Keyframe(noise_of(params.seed, i % loop if loop else i, shape, device, noises), cond)
-        for i in (index, index + 1)
+        Keyframe(noise_of(*origin, shape, device, noises), cond, origin=origin)
+        for origin in ((params.seed, i % loop if loop else i) for i in (index, index + 1))
     )
     return Walk(
         snapshot=snapshot,

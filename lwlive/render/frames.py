@@ -1,7 +1,8 @@
 """Frames on disk: a folder of numbered pictures and their settings, resumed or begun anew.
 
-A frame is written beside its name and then moved there, so one that is there is whole, whenever
-the process was killed.
+A frame is written beside its name, onto the disk, and then moved there; the settings are there
+before it. One that is empty, cut or of another size all the same, as old disks and other programs
+leave them, counts as missing.
 """
 
 import json
@@ -13,11 +14,23 @@ from contextlib import suppress
 from glob import escape
 from pathlib import Path
 
-from lwlive.render.settings import RenderError, Settings, differences, told
+from lwlive import files, movie
+from lwlive.render import picture
+from lwlive.render.identity import MOVIE, differences
+from lwlive.render.settings import RenderError, Settings, told
+from lwlive.ring import Pixels
 
 SETTINGS = "settings.json"
 PLACES = 6  # digits of a frame number
 _OURS = re.compile(rf"(\.?frame\d{{{PLACES},}}\.(jpg|png)(\.\d+)?|\.?settings\.json(\.\d+)?)")
+
+
+class SpoiltError(RenderError):
+    """A frame on disk is no picture, though it looks whole; it is to be made again."""
+
+    def __init__(self, number: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.number = number
 
 
 class Frames:
@@ -31,18 +44,37 @@ class Frames:
         """The file of a frame."""
         return self.folder / f"frame{number:0{PLACES}d}.{self.settings.render.format}"
 
-    def paths(self) -> Iterator[Path]:
-        """The files of all frames in their order."""
-        return (self.path(n) for n in range(self.settings.frames))
+    def pictures(self) -> Iterator[Pixels]:
+        """All frames in their order. Raises SpoiltError for one that cannot be read."""
+        for n in range(self.settings.frames):
+            try:
+                yield picture.frame(self.path(n))
+            except RenderError as error:
+                raise SpoiltError(n, str(error)) from None
 
     def missing(self) -> list[int]:
-        """Frames that are not there yet."""
+        """Frames that are not there yet, or not whole."""
         there = {entry.name for entry in os.scandir(self.folder)}
-        return [n for n in range(self.settings.frames) if self.path(n).name not in there]
+        size = self.settings.size
+        return [
+            n
+            for n in range(self.settings.frames)
+            if self.path(n).name not in there or not picture.is_whole(self.path(n), size)
+        ]
 
     def write(self, number: int, data: bytes) -> None:
         """Write one frame, whole or not at all. Raises OSError."""
-        _write(self.path(number), data)
+        files.write(self.path(number), data)
+
+    def movie_is_made(self) -> bool:
+        """Whether the movie there is the one that these settings give."""
+        try:
+            old = json.loads(movie.metadata_of(self.movie)["comment"])["settings"]
+            new = json.loads(told(self.settings))["settings"]
+            of_movie = all(old["render"][name] == new["render"][name] for name in MOVIE)
+            return of_movie and old["frames"] == new["frames"] and not differences(old, new)
+        except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
+            return False
 
     def remove(self) -> None:
         """Remove the frames and their settings, and the folder where nothing else is in it."""
@@ -51,22 +83,51 @@ class Frames:
             self.folder.rmdir()
 
 
+def place_of(folder: Path, name: str) -> Path:
+    """The folder for the frames. Raises RenderError for a name that files cannot have."""
+    place = folder / name
+    if Path(name).name in ("", ".."):
+        raise RenderError(f"--name {name!r} is the name of no new folder; give one such as walk")
+    room = _longest_name(folder) - len(os.fsencode(f"..mp4.{2**22}"))  # of the longest, a draft
+    length = len(os.fsencode(place.name))
+    if length > room:
+        raise RenderError(
+            f"--name has {length} bytes, too many for the files of a render here: {room} at most"
+        )
+    return place
+
+
+def _longest_name(folder: Path) -> int:
+    try:
+        return os.pathconf(folder, "PC_NAME_MAX")
+    except (OSError, ValueError, AttributeError):  # Windows has the last
+        return 255
+
+
 def open_folder(folder: Path, settings: Settings, overwrite: bool) -> Frames:
-    """The folder, made, continued or begun anew. Raises RenderError where it holds other frames."""
+    """The folder, made, continued or begun anew. Raises RenderError where it holds other frames.
+
+    Nothing is written where nothing changes, so that a finished render may lie on any disk.
+    """
     if folder.exists() and not folder.is_dir():
         raise RenderError(f"{folder} is a file and no folder; choose another --name")
+    frames = Frames(folder, settings)
+    alone = settings.render.output == "movie" and not overwrite and not folder.exists()
+    if alone and frames.movie_is_made():
+        return frames
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RenderError(
             f"the folder {folder} cannot be made: {error.strerror}; choose another --folder"
         ) from None
-    frames = Frames(folder, settings)
+    if frames.movie.is_dir():
+        raise RenderError(
+            f"{frames.movie} is a folder, where the movie is to be; choose another --name"
+        )
     if overwrite:
         _clear(folder)
         frames.movie.unlink(missing_ok=True)
-    for draft in folder.parent.glob(f".{escape(frames.movie.name)}.*"):  # of a killed process
-        draft.unlink(missing_ok=True)
     if (folder / SETTINGS).exists():
         _compare(folder, settings)
     elif any(_ours(folder)):
@@ -74,11 +135,26 @@ def open_folder(folder: Path, settings: Settings, overwrite: bool) -> Frames:
             f"{folder} holds frames whose settings are not known; choose another --name, or give "
             "--overwrite to remove them"
         )
-    for path in list(_ours(folder)):
+    drafts = folder.parent.glob(f".{escape(frames.movie.name)}.*")
+    for path in [*drafts, *_ours(folder)]:
         if path.name.startswith("."):  # half written when a process was killed
-            path.unlink(missing_ok=True)
-    _write(folder / SETTINGS, told(settings).encode())
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+    if _stored(folder) != told(settings).encode():
+        try:
+            files.write(folder / SETTINGS, told(settings).encode())
+        except OSError:
+            if frames.missing():
+                raise
+        files.settle_names(folder)
     return frames
+
+
+def _stored(folder: Path) -> bytes | None:
+    try:
+        return (folder / SETTINGS).read_bytes()
+    except OSError:
+        return None
 
 
 def stored_budget(folder: Path) -> int | None:
@@ -86,7 +162,7 @@ def stored_budget(folder: Path) -> int | None:
     try:
         told_of = json.loads((folder / SETTINGS).read_text("utf-8"))
         return int(told_of["settings"]["render"]["budget"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 
@@ -95,8 +171,10 @@ def _compare(folder: Path, settings: Settings) -> None:
     try:
         old = json.loads((folder / SETTINGS).read_text("utf-8"))["settings"]
         found = differences(old, json.loads(told(settings))["settings"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise RenderError(f"{folder / SETTINGS} cannot be read; {advice}") from None
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
+        raise RenderError(
+            f"{folder / SETTINGS} cannot be read, or is of another version of lwlive; {advice}"
+        ) from None
     there = [n for path in _ours(folder) if (n := _number(path)) is not None]
     if there and found:  # without a frame they bind nobody
         raise RenderError(f"{folder} holds other frames: {'; '.join(found)}; {advice}")
@@ -119,17 +197,6 @@ def _ours(folder: Path) -> Iterator[Path]:
 def _clear(folder: Path) -> None:
     for path in list(_ours(folder)):
         path.unlink(missing_ok=True)
-
-
-def _write(path: Path, data: bytes) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_bytes(data)
-        os.replace(draft, path)
-    except OSError:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise
 
 
 def check_room(folder: Path, frames: int, each: int) -> None:

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from lwlive.engine.keyframe import Keyframe, noise_of
+from lwlive.engine.model import Model
 from lwlive.engine.pace import Pace
 from lwlive.engine.prompt import Conds
-from lwlive.engine.sampler import Model, Sampler
+from lwlive.engine.sampler import Sampler
 from lwlive.engine.walk import Walk, begin
 from lwlive.params import Snapshot
 from lwlive.render import timing

@@ -1,71 +1,71 @@
 """The replay: a performance's walk, made again from its journal.
 
-Frame by frame as the producer made it: one later, then steered where controls took effect. It can
-only go forwards; asked for an earlier frame, it begins anew.
+Turn by turn as the producer made it, with the same functions. It can only go forwards; asked for an
+earlier frame, it begins again.
 """
 
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import torch
-from torch import Tensor
+from torch import Tensor, stack
 
 from lwlive.engine.keyframe import Cond
 from lwlive.engine.pace import live_pace
 from lwlive.engine.prompt import Conds
 from lwlive.engine.sampler import Sampler
-from lwlive.engine.slew import eased, most
+from lwlive.engine.turn import Made, made, onward, places, sampled, steered
 from lwlive.engine.walk import Walk, begin
+from lwlive.messages import Turn
 from lwlive.params import Params, Snapshot
-from lwlive.render.journal import Tick, read
+from lwlive.render.performance import Tick, read
 from lwlive.render.plan import noises
-from lwlive.render.settings import Settings
-from lwlive.stage.journal import follows
+from lwlive.render.settings import RenderError, Settings
 from lwlive.stage.master import Master
 
 TAKEN_BACK = 512  # frames at most
 
 
 @dataclass(eq=False)
-class Mixed:
-    """A picture that was mixed: of the one before the in-betweens, and of the one after."""
+class Played:
+    """A turn of the performance."""
 
-    before: "Part"
-    after: "Part"
-    share: float
-    clean: Tensor | None = None  # [C, H, W], once it is known
-
-
-@dataclass(eq=False)
-class Eased:
-    """A picture that followed the walk at a limited rate."""
-
-    before: "Part | None"  # not kept once it is known
-    after: Walk
-    most: float
-    clean: Tensor | None = None
+    turn: Turn
+    before: "Shown | None"  # the picture that it follows; let go of once its frames are made
+    walks: list[Walk]  # all of its places
+    frames: list[Made] | None = None  # those that came in time, once they are made
 
 
-Part = Walk | Mixed | Eased
-Made = tuple[Walk, Part]  # where a frame is, and what its picture was made of
+@dataclass(frozen=True)
+class Shown:
+    """A picture of the performance."""
+
+    played: Played
+    at: int  # which frame of its turn, from 0
+
+    @property
+    def walk(self) -> Walk:
+        """Its place."""
+        return self.played.walks[self.at]
+
+    @property
+    def made(self) -> Made:
+        """The frame, which must be made by now."""
+        assert self.played.frames is not None
+        return self.played.frames[self.at - self.played.turn.joined]
 
 
-def _unknown(parts: Sequence[Part]) -> list[Part]:
-    """These and all that they are made from, as far as that is not known, the first made first."""
-    found: list[Part] = []
-    seen: set[Part] = set()
-    todo: list[tuple[Part, bool]] = [(part, False) for part in reversed(parts)]
-    while todo:  # a picture may follow hundreds of others
-        part, below = todo.pop()
-        if below:
-            found.append(part)
-        elif part not in seen and (isinstance(part, Walk) or part.clean is None):
-            seen.add(part)
-            todo.append((part, True))
-            if not isinstance(part, Walk):
-                todo += [(one, False) for one in (part.after, part.before) if one is not None]
-    return found
+def _unmade(shown: Sequence[Shown]) -> list[Played]:
+    """The turns of these pictures and of those that they follow, not made yet, the first first."""
+    found: dict[Played, None] = {}
+    for one in shown:
+        row = []
+        turn: Played | None = one.played
+        while turn is not None and turn.frames is None and turn not in found:
+            row.append(turn)
+            turn = turn.before.played if turn.before is not None else None
+        found |= dict.fromkeys(reversed(row))
+    return list(found)
 
 
 class Replay:
@@ -75,7 +75,7 @@ class Replay:
         assert settings.render.journal is not None
         self.played = read(settings.render.journal)
         self.sampler, self.overrides, self.again = sampler, settings.overrides, settings.again
-        self.fps = settings.render.fps
+        self.file, self.fps = settings.render.journal, settings.render.fps
         self._conds = Conds(sampler.model.encode)
         given = (change.params for change in self.played.changes.values() if change.params)
         most = max(self._params(values).steps or 1 for values in given)
@@ -86,89 +86,60 @@ class Replay:
 
     def latents(self, numbers: Sequence[int]) -> Tensor:
         """Clean latents [n, C, H, W] of these frames."""
-        parts = [self._at(n)[1] for n in numbers]
-        unknown = _unknown(parts)
-        walks = [part for part in unknown if isinstance(part, Walk)]
-        sampled = dict(zip(walks, self.sampler.latents(walks), strict=True)) if walks else {}
-
-        def clean(part: Part | None) -> Tensor:
-            assert part is not None
-            found = sampled[part] if isinstance(part, Walk) else part.clean
-            assert found is not None
-            return found
-
-        for part in unknown:
-            if isinstance(part, Mixed):
-                part.clean = torch.lerp(clean(part.before), clean(part.after), part.share)
-            elif isinstance(part, Eased):
-                part.clean = eased(clean(part.before), clean(part.after), part.most)
-                part.before = None
-        return torch.stack([clean(part) for part in parts])
+        shown = [self._at(n) for n in numbers]
+        turns = _unmade(shown)
+        walks = [sampled(each.walks, each.turn) for each in turns]
+        if walks:
+            clean = self.sampler.latents([walk for row in walks for walk in row])
+        for each, row in zip(turns, walks, strict=True):
+            before = each.before.made if each.before is not None else None
+            each.frames, each.before = made(before, each.walks, clean[: len(row)], each.turn), None
+            clean = clean[len(row) :]
+        return stack([one.made.latents for one in shown])
 
     def _rewind(self) -> None:
-        self._next = 0  # tick whose walk is not known yet
-        self._recent: deque[Made] = deque(maxlen=TAKEN_BACK)  # different frames
+        self._next = 0  # tick whose picture is not known yet
+        self._recent: deque[Shown] = deque(maxlen=TAKEN_BACK)  # different pictures
         self._version = 0
-        self._between, self._paced, self._eased = (0, 1), False, False
+        self._turn = Turn()
 
-    def _at(self, tick: int) -> Made:
+    def _at(self, tick: int) -> Shown:
         if tick < self._next - 1:
             self._rewind()
         while self._next <= tick:
             if self._next not in self.played.repeats:
-                self._recent.append(self._made(self.played.changes.get(self._next, Tick())))
+                self._recent.append(self._shown(self.played.changes.get(self._next, Tick())))
             self._next += 1
         return self._recent[-1]
 
-    def _made(self, change: Tick) -> Made:
-        """The next frame."""
+    def _shown(self, change: Tick) -> Shown:
+        """The next picture: of a turn that begins, or of the one before."""
+        if change.at is None:
+            last = self._recent[-1]
+            if last.at + 1 < last.played.turn.frames:
+                return Shown(last.played, last.at + 1)
+        self._turn = change.turn or self._turn
+        at = change.at or 0
+        turn = self._turn if self.again else replace(self._turn, stride=1, free=False)
         if change.begin is not None:
-            self._between = (0, 1)
-        self._between = change.between or follows(self._between)
-        self._paced = self._paced if change.paced is None else change.paced
-        self._eased = self._eased if change.eased is None else change.eased
-        walk = self._walk(change)
-        which, stride = self._between if self.again else (0, 1)
-        if not self._recent:
-            return walk, walk
-        last = self._recent[-1][1]
-        if isinstance(last, Mixed) and which > 1:
-            return walk, Mixed(last.before, last.after, which / stride)
-        if isinstance(last, Mixed) and which == 0 and not change.back and change.params is None:
-            return walk, last.after  # what they were mixed with
-        after = walk
-        for _ in range((stride - which) % stride):
-            after = self._settled(after.after(1 / self.fps))
-        part = Eased(last, after, most(after, stride / self.fps)) if self._eased else after
-        return walk, Mixed(last, part, which / stride) if which else part
-
-    def _walk(self, change: Tick) -> Walk:
-        """Where the next frame is."""
-        model = self.sampler.model
-        if change.begin is not None:
+            self._recent.clear()
             snapshot = self._snapshot(change)
-            return begin(
-                snapshot,
-                self._cond(snapshot),
-                model.shape,
-                model.device,
-                change.begin,
-                self._noises,
-            )
-        for _ in range(min(change.back, len(self._recent) - 1)):
-            self._recent.pop()
-        walk = self._settled(self._recent[-1][0].after(1 / self.fps))
-        if change.params is None:
-            return walk
-        self.sampler.trace(walk)
-        snapshot = self._snapshot(change)
-        return walk.steered(snapshot, self._cond(snapshot))
+            model, cond = self.sampler.model, self._cond(snapshot)
+            first = begin(snapshot, cond, model.shape, model.device, change.begin, self._noises)
+            return Shown(Played(turn, None, places(first, turn, self._settled)), at)
+        if at >= len(self._recent):
+            raise RenderError(f"{self.file} takes back more pictures than it has shown")
+        first = onward(self._recent[-1 - at].walk, turn.step_s, self._settled)
+        if change.params is not None:
+            first = steered(first, self._snapshot(change), self._cond, self.sampler)
+        before = self._recent[-1 - at + turn.joined]
+        return Shown(Played(turn, before, places(first, turn, self._settled)), at)
 
     def _settled(self, walk: Walk) -> Walk:
         if not walk.fresh:
             return walk
         frames = self.fps / walk.params.speed if walk.params.speed else float("inf")
-        if self.again and not self._paced:
+        if self.again and not self._turn.paced:
             return replace(walk, fresh=False)
         while self._pace.measure(self.sampler, walk, frames):
             pass
@@ -181,7 +152,7 @@ class Replay:
 
     def _params(self, values: dict[str, object]) -> Params:
         own = {n: v for n, v in self.sampler.model.own.items() if values.get(n) is None}
-        return Params().model_copy(update={**values, **own, **self.overrides})
+        return replace(Params(), **{**values, **own, **self.overrides})
 
     def _cond(self, snapshot: Snapshot) -> Cond:
         return self._conds(snapshot.params.prompt, snapshot.params.negative)
@@ -189,11 +160,11 @@ class Replay:
     def _levels(self) -> list[float]:
         """The master's level on every tick."""
         first = self.played.changes[0].master or {}
-        params = Params().model_copy(update=first)
+        params = replace(Params(), **first)
         master, found = Master(params), []
         for tick in range(self.played.ticks):
             change = self.played.changes.get(tick)
             if change is not None and change.master is not None:
-                params = params.model_copy(update=change.master)
+                params = replace(params, **change.master)
             found.append(master.step(params, 1 / self.fps))
         return found

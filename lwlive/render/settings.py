@@ -17,14 +17,22 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lwlive import __version__, hub
 from lwlive.checkpoint import Additions
-from lwlive.params import Config, ControlError, Params, bounds, checked
+from lwlive.config import Config
+from lwlive.params import SPECS, ControlError, Params
 
 log = logging.getLogger("lwlive")
 
+MOST = 10_000_000  # frames of one render
+DAY_S = 86_400.0
 FRAMES = 10_000  # of a walk without an end, where no number is given
-SOURCES = ("model", "lora", "decoder", "scheduler")  # of Config: what makes the pictures
+SOURCES = (
+    "model",
+    "lora",
+    "decoder",
+    "scheduler",
+    "prediction",
+)  # of Config: what makes the pictures
 PER_KEYFRAME = 200  # frames from one keyframe to the next, where nothing else tells
-TOLD = 5  # differences from earlier settings
 
 
 Measure = Literal["pyramid", "lpips"]
@@ -43,22 +51,34 @@ class Render(BaseModel):
         "walk", min_length=1, description="the folder of the frames and, with .mp4, the movie"
     )
     num_steps: int | None = Field(
-        None, ge=1, description="frames from one keyframe to the next; default: 200"
+        None, ge=1, le=MOST, description="frames from one keyframe to the next; default: 200"
     )
     seconds: float | None = Field(
-        None, gt=0, description="seconds from one keyframe to the next, in place of --num-steps"
+        None,
+        gt=0,
+        le=DAY_S,
+        description="seconds from one keyframe to the next, in place of --num-steps",
     )
     max_frames: int | None = Field(
-        None, ge=1, description="frames in all; default: to the end, 10000 where there is none"
+        None,
+        ge=1,
+        le=MOST,
+        description="frames in all; default: to the end, 10000 where there is none",
     )
     fps: float = Field(10.0, ge=1, le=240, description="frames in a second of the movie")
     eta: float = Field(0.0, ge=0, le=1, description="share of noise in the steps of ddim")
     output: Literal["both", "frames", "movie"] = Field("both", description="what is kept")
     format: Literal["jpg", "png"] = Field("jpg", description="of the frames")
     quality: int = Field(90, ge=1, le=100, description="of JPEG frames")
-    crf: int = Field(10, ge=0, le=51, description="of the movie (x264): 0 is without loss")
+    crf: int = Field(10, ge=0, le=51, description="of the movie (x264): 0 is the finest")
+    all_intra: bool = Field(
+        False, description="make every frame of the movie a key frame, to scrub and reverse it live"
+    )
     budget: int | None = Field(
-        None, ge=2, description="pictures sampled from one keyframe to the next, where most changes"
+        None,
+        ge=2,
+        le=MOST,
+        description="pictures sampled from one keyframe to the next, where most changes",
     )
     budget_seconds: float | None = Field(
         None, gt=0, description="the same, as time for the whole render"
@@ -85,15 +105,12 @@ class Render(BaseModel):
         None, description="spread over a Ray cluster at this address; without one: this machine's"
     )
     workers: int | None = Field(
-        None, ge=1, description="of the cluster; default: one a GPU, or one for every four cores"
+        None,
+        ge=1,
+        le=10_000,
+        description="of the cluster; default: one a GPU, or one for every four cores",
     )
     overwrite: bool = Field(False, description="start anew, whatever is there")
-
-
-# These change no frame, or are told by the joints.
-MADE_BY = {"name", "max_frames", "fps", "num_steps", "seconds", "output", "crf", "overwrite"}
-RUN_BY = {"overwrite", "ray", "workers"}  # these do not even change what is made
-MADE_BY |= RUN_BY
 
 
 class Key(BaseModel):
@@ -122,9 +139,10 @@ class Settings(BaseModel):
     lora: tuple[str, ...] = ()
     decoder: str
     scheduler: str | None = None
+    prediction: str | None = None
     offline: bool = False
     cache: Path | None = None
-    weights: str  # digest of the checkpoint's files, and of what is added to it
+    weights: dict[str, str]  # digests of what the model's files bring in, as identity.py has them
     size: tuple[int, int]  # width, height
     device: str
     precision: str
@@ -144,8 +162,8 @@ class Settings(BaseModel):
         return bool(self.params["loop"])
 
     def live(self) -> Params:
-        """The live parameters, offline ranges allowed."""
-        return Params().model_copy(update=self.params)
+        """The live parameters, in the ranges of a render."""
+        return Params(**self.params)
 
     def opened(self) -> tuple[Path, Additions]:
         """The model's folder, and what is added to it. Raises ModelError.
@@ -155,8 +173,7 @@ class Settings(BaseModel):
         names = (*SOURCES, "offline", "cache")
         config = Config(**{name: getattr(self, name) for name in names})
         folder, added = hub.opened(config, log.info, masks=True)
-        live = bounds("steps")
-        return folder, replace(added, spaced=live is None or self.params["steps"] <= live[1])
+        return folder, replace(added, spaced=self.params["steps"] <= SPECS["steps"].high)
 
 
 def versions() -> dict[str, str]:
@@ -173,44 +190,20 @@ def told(settings: Settings) -> str:
 
     The same for whatever gives the same frames and movie.
     """
-    without: Any = {"offline": True, "cache": True, "render": RUN_BY}
+    without: Any = {"offline": True, "cache": True, "render": {"overwrite", "ray", "workers"}}
     both = {"settings": settings.model_dump(mode="json", exclude=without), "versions": versions()}
     return json.dumps(both, indent=2)
 
 
-def identity(settings: dict[str, Any]) -> dict[str, Any]:
-    """What frames depend on, flat and by the names that people use, of told settings."""
-    open_ended = not settings["keys"] and not settings["render"]["journal"]
-    apart = ("params", "render", "keys", "files", "offline", "cache")
-    flat = {k: v for k, v in settings.items() if k not in apart}
-    if open_ended:  # further frames change none of those before
-        flat["frames a keyframe"] = flat.pop("joints")[1]
-        flat.pop("frames")
-    flat |= {k: v for k, v in settings["render"].items() if k not in MADE_BY}
-    if settings["render"]["audio"]:
-        flat["fps"] = settings["render"]["fps"]
-    flat |= settings["params"] | settings["files"]
-    for i, key in enumerate(settings["keys"]):
-        flat |= {f"keyframe {i + 1}: {name}": value for name, value in key.items()}
-    return flat
-
-
-def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What differs between two told settings, each in a few words, what was given first."""
-    before, after = identity(old), identity(new)
-    found = [n for n in {**before, **after} if before.get(n) != after.get(n)]
-    found.sort(key=lambda n: n not in {*Params.model_fields, *Render.model_fields, *SOURCES})
-    told_of = [f"{n} was {_short(before.get(n))} and is {_short(after.get(n))}" for n in found]
-    return told_of if len(found) <= TOLD else [*told_of[:TOLD], f"and {len(found) - TOLD} more"]
-
-
-def _short(value: object) -> str:
-    text = "not given" if value is None else repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def regular(path: Path) -> None:
+    """Raises RenderError for what is no plain file: a folder, a pipe or a device has no end."""
+    if path.exists() and not path.is_file():
+        raise RenderError(f"{path} is no file; give one that can be read from begin to end")
 
 
 def digest(path: Path) -> str:
     """What a file holds, in a few letters. Raises RenderError."""
+    regular(path)
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
@@ -227,10 +220,15 @@ def key_of(number: int, given: dict[str, Any], params: dict[str, Any]) -> Key:
     for name in given:
         if name not in known:
             raise RenderError(f"keyframe {number + 1} has no {name!r}; it takes {', '.join(known)}")
-    values = {n: checked(n, given[n], offline=True) for n in KEY_VALUES if n in given}
+    values = {n: SPECS[n].checked(given[n], render=True) for n in KEY_VALUES if n in given}
     seconds = given.get("seconds")
-    if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
-        raise RenderError(f"a keyframe's seconds are a number above 0, not {seconds!r}")
+    numbers = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if seconds is not None and not (numbers and 0 < seconds <= DAY_S):
+        raise RenderError(
+            f"a keyframe's seconds are a number above 0, up to {DAY_S:.0f}, not {seconds!r:.60}"
+        )
+    if not isinstance(given.get("picture"), Path | None):
+        raise RenderError(f"a keyframe's picture is a file's name, not {given['picture']!r:.60}")
     index = 0 if "seed" in values else number
     complete = {n: params[n] for n in KEY_VALUES} | values
     return Key(**complete, index=index, seconds=seconds, picture=given.get("picture"))

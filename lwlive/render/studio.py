@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lwlive.engine.encoder import encoded
+from lwlive.engine.eager import Eager
 from lwlive.engine.inpainting import Inpainting, grown, wants_mask
-from lwlive.engine.model import Eager, Modules, load
+from lwlive.engine.latents import encoded
+from lwlive.engine.load import Modules, load
 from lwlive.engine.networks import Kind
 from lwlive.engine.sampler import Held, Sampler
 from lwlive.engine.schedule import levels
@@ -114,9 +115,9 @@ class Studio:
         pictures = {path: self._encoded(modules, path) for path in sorted(files)}
         shares: Sequence[float] = ()
         if settings.render.audio is not None:
-            from lwlive.render.sound import shares as heard
+            from lwlive.render import drums
 
-            shares = heard(settings.render.audio, settings.joints, settings.render.fps)
+            shares = drums.shares(settings.render.audio, settings.joints, settings.render.fps)
         return Plan(settings, self.sampler, pictures, self._levels, shares)
 
     def _encoded(self, modules: Modules, path: Path) -> Tensor:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from lwlive.movie import SOUND_RATE, unhurried, write_movie
 from lwlive.render.cluster import made_by_many
-from lwlive.render.frames import Frames, check_room, stored_budget
-from lwlive.render.movie import write_movie
+from lwlive.render.frames import Frames, SpoiltError, check_room, stored_budget
 from lwlive.render.settings import Settings, told
 from lwlive.render.studio import Studio, batches
 
@@ -29,6 +29,22 @@ def made_here(settings: Settings, missing: Sequence[int]) -> Iterator[tuple[int,
 def run(frames: Frames) -> None:
     """Make what is missing, and the movie. Raises RenderError, ModelError, OSError."""
     settings, render = frames.settings, frames.settings.render
+    only_movie = render.output == "movie"
+    if not (only_movie and frames.movie_is_made()):
+        _make_missing(frames)
+        if render.output == "frames":
+            log.info(f"{settings.frames} frames in {frames.folder}")
+            return
+    if frames.movie_is_made():
+        log.info(f"{settings.frames} frames are in {frames.movie} already")
+    else:
+        _make_movie(frames)
+    if only_movie and frames.folder.exists():
+        frames.remove()
+
+
+def _make_missing(frames: Frames) -> None:
+    settings, render = frames.settings, frames.settings.render
     missing = frames.missing()
     width, height = settings.size
     each = width * height * (BYTES_A_PIXEL if render.format == "jpg" else BYTES_A_PIXEL_PNG)
@@ -41,15 +57,38 @@ def run(frames: Frames) -> None:
         for n in missing:
             if n >= rounds:
                 frames.write(n, frames.path(n % rounds).read_bytes())
-    if render.output == "frames":
-        log.info(f"{settings.frames} frames in {frames.folder}")
-        return
+
+
+def _make_movie(frames: Frames) -> None:
+    settings, render = frames.settings, frames.settings.render
     about = {"title": settings.params["prompt"], "comment": told(settings)}
-    sound = render.audio
-    count = write_movie(frames.movie, frames.paths(), render.fps, render.crf, about, sound)
-    log.info(f"{count} frames in {frames.movie}")
-    if render.output == "movie":
-        frames.remove()
+    again: set[int] = set()
+    while True:
+        sound = None
+        if render.audio is not None:
+            from lwlive.render.sound import blocks
+
+            sound = blocks(render.audio, SOUND_RATE, 2, quiet=True)
+        try:
+            encoders = unhurried(render.crf)
+            count = write_movie(
+                frames.movie,
+                frames.pictures(),
+                render.fps,
+                encoders,
+                about,
+                render.all_intra,
+                sound,
+            )
+        except SpoiltError as error:
+            if error.number in again:
+                raise
+            again.add(error.number)
+            frames.path(error.number).unlink()
+            _make_missing(frames)
+        else:
+            log.info(f"{count} frames in {frames.movie}")
+            return
 
 
 def budgeted(settings: Settings, folder: Path) -> Settings:

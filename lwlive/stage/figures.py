@@ -1,6 +1,6 @@
 """Figures: what the show counts, for the HUD, OSC feedback and the statistics file.
 
-It counts frames and milliseconds that it is told of, and knows no clock of its own.
+It counts the frames and milliseconds that it is given. It has no clock.
 """
 
 from collections import deque
@@ -12,7 +12,6 @@ import numpy as np
 from lwlive.stage.supply import Shown
 
 LATENCIES = 100_000  # the newest ones are kept; a show of months has no end of them
-ASKED = 1_000  # controls waited for; without an engine nothing answers them
 
 
 class Figures:
@@ -27,15 +26,10 @@ class Figures:
         self.latencies_ms: deque[float] = deque(maxlen=LATENCIES)
         self._second: deque[float] = deque()  # times of the ticks of the last second
         self._sampled_second: deque[float] = deque()
-        self._asked: deque[tuple[int, float]] = deque(maxlen=ASKED)  # (version, time), unseen yet
         self._first_at = self._last_at = 0.0  # when the first and the last picture were shown
 
-    def asked(self, version: int, now: float) -> None:
-        """Controls of this version were sent to the engine."""
-        self._asked.append((version, now))
-
-    def showed(self, shown: Shown, now: float, since_start: float) -> None:
-        """One tick's picture is on screen."""
+    def showed(self, shown: Shown, now: float, since_start: float, delay_s: float = 0.0) -> None:
+        """One tick's picture went to the screen, and is seen `delay_s` later."""
         if self.first_picture_s is None:
             self.first_picture_s, self._first_at = since_start, now
         self._last_at = now
@@ -47,8 +41,7 @@ class Figures:
             self.sampled += shown.frame.sampled
             if shown.frame.sampled:
                 self._sampled_second.append(now)
-            while self._asked and self._asked[0][0] <= shown.frame.version:
-                self.latencies_ms.append((now - self._asked.popleft()[1]) * 1e3)
+            self.latencies_ms.extend((now + delay_s - asked) * 1e3 for asked in shown.asked)
         for times in (self._second, self._sampled_second):
             while times and now - times[0] >= 1.0:
                 times.popleft()

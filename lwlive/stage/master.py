@@ -5,7 +5,7 @@ It knows nothing of windows or clocks; `step` is called once a tick.
 
 import numpy as np
 
-from lwlive.params import Params, live
+from lwlive.params import SPECS, Params
 from lwlive.ring import Pixels
 
 
@@ -18,7 +18,7 @@ class Master:
 
     def step(self, params: Params, seconds: float) -> float:
         """The level one tick of so many seconds later."""
-        ease = live("brightness").glide
+        ease = SPECS["brightness"].glide
         self._brightness = _towards(self._brightness, params.brightness, seconds / ease)
         share = seconds / params.fade if params.fade > seconds else 1.0
         self._open = _towards(self._open, 0.0 if params.blackout else 1.0, share)
@@ -33,4 +33,6 @@ def dimmed(pixels: Pixels, level: float) -> Pixels:
     """The picture at a level of the master, itself where that is 1."""
     if level >= 1:
         return pixels
-    return ((pixels.astype(np.uint16) * np.uint16(round(256 * level))) >> 8).astype(np.uint8)
+    wide = np.multiply(pixels, np.uint16(round(256 * level)), dtype=np.uint16)
+    np.right_shift(wide, 8, out=wide)
+    return wide.astype(np.uint8)

@@ -2,10 +2,11 @@
 
 All of it runs in the stage's main thread and never waits, but for a few milliseconds when an
 engine is lost. From the first picture on there is one for every tick: a new frame, the last one
-again when none is ready (late), or, while there is no engine, the last seconds played slowly to and
-fro. The supply knows nothing of windows or torch; time is passed in.
+again when none is ready (late), or, while no frames come, the last seconds played slowly back and
+forth. The supply knows nothing of windows or torch; time is passed in.
 """
 
+import enum
 import logging
 import math
 import multiprocessing
@@ -18,10 +19,10 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, Protocol
 
-from lwlive.link import Doing, Failed, Loaded, Note, Running
+from lwlive.messages import Doing, Failed, Heard, Loaded, Note, Running
 from lwlive.params import Snapshot
 from lwlive.ring import Frame, Pixels, Ring
-from lwlive.stage.kept import Kept, mixed
+from lwlive.stage.standby import Standby, mixed
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +30,11 @@ FADE_S = 1.0  # seconds to fade back into the walk
 FREEZE_S = 0.7  # longer than this no picture stands still
 STALL_S = 6.0  # a running engine without a frame for so long stands still,
 STALL_TURNS = 16.0  # or for so many turns: 8 steps in place of 1, and guidance
-LOADING_S = 300.0  # one that loads something for so long stands still
+LOADING_S = 300.0  # one that loads something and says nothing for so long stands still
 PAUSES_S = (0.0, 0.0, 2.0, 5.0, 15.0, 60.0)  # before a new start, by deaths in a row
 MINUTE_S = 60.0  # an engine that gave pictures for so long ends the row
 REAP_S = 0.02  # how long a lost engine is waited for, to learn how it ended
-UNREAD_BYTES = 6000  # of controls that no frame has shown yet; macOS's pipes hold 8192
+IN_FLIGHT = 1_000  # controls waited for; without an engine nothing answers them
 
 
 class EngineFailure(RuntimeError):  # noqa: N818 - what it is, not what was raised
@@ -41,10 +42,13 @@ class EngineFailure(RuntimeError):  # noqa: N818 - what it is, not what was rais
 
 
 class Starter(Protocol):
-    """Starts an engine: a child process that fills the ring, and this end of its pipe."""
+    """Starts an engine: a child process that fills the ring, and this end of its pipe.
+
+    phase: where on the walk it begins; since: when that was due, None for the first engine.
+    """
 
     def __call__(
-        self, ring: Ring, snapshot: Snapshot, phase: float
+        self, ring: Ring, snapshot: Snapshot, phase: float, since: float | None
     ) -> tuple[BaseProcess, "Connection[Any, Any]"]: ...
 
 
@@ -55,6 +59,16 @@ class Shown:
     pixels: Pixels  # [H, W, 3]
     frame: Frame | None  # the new frame it shows, None where a picture is repeated
     late: bool  # a frame was due and not there
+    snapshot: Snapshot | None = None  # the controls that the new frame was made with
+    asked: tuple[float, ...] = ()  # when the controls were asked for that it is the first to show
+
+
+class State(enum.Enum):
+    """Where the pictures come from."""
+
+    WALK = enum.auto()  # new frames, the last one again where none is ready
+    STANDBY = enum.auto()  # the last seconds
+    FADE = enum.auto()  # both, from the last seconds back into the walk
 
 
 class Supply:
@@ -69,22 +83,28 @@ class Supply:
         now: float,
     ) -> None:
         self._start_engine, self._make_ring, self._fps = start, make_ring, fps
+        self._tick_s = 1 / fps
         self._snapshot = self._sent = snapshot
+        # controls that no picture shows yet, and when they were asked for
+        self._flight: deque[tuple[Snapshot, float]] = deque(maxlen=IN_FLIGHT)
+        self._unheard = False  # the engine has not said yet that it has those sent last
         self._engine: BaseProcess | None = None
+        self._state = State.WALK
+        self._newest: Pixels | None = None  # of the last new frame
         self._last: Pixels  # of the last tick, once there are pictures
-        self._kept = Kept(fps)
-        self._coming = Kept(fps)  # a new engine's, kept once they are faded in
+        self._kept = Standby(fps)
+        self._coming = Standby(fps)  # a new engine's, kept once they are faded in
         self._fade = math.ceil(FADE_S * fps)  # ticks
-        self._frozen = False  # it gives none at present, and the kept ones are played
+        self._fading = 0  # ticks left of fading back into the walk
+        self._settling = 0  # ticks left of fading from `_still`, where a fade was broken off
+        self._stands = 0  # ticks that the last frame still stands for
         self._moving = False  # frames have come from this engine
         self._loading = True  # it said so, and not yet that it samples
-        self._fading = 0  # ticks left of fading back into the walk
-        self._settling = 0  # ticks left of fading from `_still`, where an engine died in its fade
         self._row = 0  # deaths in a row
         self._start_at = math.inf  # when to start again
         self._dying: list[BaseProcess] = []  # killed, and not gone when last looked at
-        self._unread: deque[tuple[int, int]] = deque()  # (version, bytes) sent, in no frame yet
         self._failed: Failed | None = None
+        self._frame_at: float | None = None  # when the last new frame was shown
         self.phase = 0.0  # of the last frame shown
         self.starts = self.deaths = 0
         self.doing = "starting"  # what the engine is busy with, before its first frame
@@ -122,7 +142,7 @@ class Supply:
 
     @property
     def replaced(self) -> int:
-        """Frames of the whole show that had values that are no numbers, and were not shown."""
+        """Frames of the whole show that had NaN in them and were not shown."""
         return self._replaced + (self.running.replaced if self.running is not None else 0)
 
     @property
@@ -130,22 +150,30 @@ class Supply:
         """The engine's process, None while there is none."""
         return self._engine.pid if self._engine is not None else None
 
-    def send(self, snapshot: Snapshot) -> None:
-        """Give the engine new controls; a new engine starts with them."""
+    @property
+    def tick_s(self) -> float:
+        """Seconds from one tick to the next; the engine follows where that changes."""
+        return self._tick_s
+
+    @tick_s.setter
+    def tick_s(self, seconds: float) -> None:
+        self._tick_s = seconds
+        if self._engine is not None:
+            self._ring.tick_s = seconds
+
+    def send(self, snapshot: Snapshot, asked: float) -> None:
+        """Give the engine new controls, asked for at that time; a new engine starts with them."""
         self._snapshot = snapshot
+        self._flight.append((snapshot, asked))
         self._post()
 
     def _post(self) -> None:
-        """Send the newest controls, later where too much is unread: a full pipe would wait."""
-        if self._engine is None or self._sent is self._snapshot:
+        """Send the newest controls. One message is under way at most: a full pipe would wait."""
+        if self._engine is None or self._unheard or self._sent is self._snapshot:
             return
-        message = bytes(ForkingPickler.dumps(self._snapshot))
-        if self._unread and sum(size for _, size in self._unread) + len(message) > UNREAD_BYTES:
-            return
-        self._sent = self._snapshot
-        self._unread.append((self._snapshot.version, len(message)))
+        self._sent, self._unheard = self._snapshot, True
         try:
-            self._pipe.send_bytes(message)
+            self._pipe.send_bytes(bytes(ForkingPickler.dumps(self._snapshot)))
         except OSError:  # its death is noticed by `tick`
             log.debug("the engine is gone: controls wait for the next one")
 
@@ -160,65 +188,90 @@ class Supply:
                 self._start(now)
             except OSError as error:  # no memory or no process to be had just now
                 self._again(f"it cannot be started: {error}", now)
-        frame = self._ring.take() if self._engine is not None else None
-        if frame is not None:
-            return self._new(frame, now)
-        if self._engine is not None:
+        frame = self._taken(now)
+        snapshot, asked = self._answered(frame)
+        if frame is None and self._engine is not None:
             self._watch(now)
-        if not self._kept:
+        if self._newest is None:
             return None
-        if self._moving and (self._fading or now - self._frame_at <= FREEZE_S):
-            return Shown(self._last, None, late=True)
-        if self._moving and not self._frozen:
-            self._frozen = True
-            self._kept.rewind()
-        self._last = self._to_and_fro()
-        return Shown(self._last, None, late=self._moving)
+        if self._moving and now - self._signs_at > FREEZE_S:
+            self._stand_by()
+        self._last = self._picture()
+        late = frame is None and self._moving
+        return Shown(self._last, frame, late, snapshot, asked)
 
-    def _new(self, frame: Frame, now: float) -> Shown:
+    def _taken(self, now: float) -> Frame | None:
+        """The new frame of this tick, if there is one."""
+        if self._stands:
+            self._stands -= 1
+            return None
+        frame = self._ring.take(now) if self._engine is not None else None
+        if frame is None:
+            return None
         frame = replace(frame, pixels=frame.pixels.copy())  # the slot is the ring's again
-        pixels = frame.pixels
         if not self._moving:
             self._moving, self._moving_at = True, now
-            self._fading = self._fade if self._kept else 0
-        elif self._frozen:
-            self._fading = self._fade
-        self._frozen = False
-        self._frame_at, self.phase = now, frame.phase
-        while self._unread and self._unread[0][0] <= frame.version:
-            self._unread.popleft()
-        if self._fading:
-            share = self._fading / (self._fade + 1)
-            self._last = mixed(self._to_and_fro(), pixels, share)
-            self._coming.add(pixels)
-            self._fading -= 1
-            if not self._fading:
-                self._kept, self._coming, self._settling = self._coming, Kept(self._fps), 0
-        else:
-            self._last = pixels
-            self._kept.add(pixels)
-        return Shown(self._last, frame, late=False)
+        if self._state is State.STANDBY:
+            self._state, self._fading, self._coming = State.FADE, self._fade, Standby(self._fps)
+        (self._coming if self._state is State.FADE else self._kept).add(frame.pixels)
+        self._stands, self._newest, self.phase = frame.ticks - 1, frame.pixels, frame.phase
+        self._frame_at = self._signs_at = now
+        return frame
 
-    def _to_and_fro(self) -> Pixels:
-        """The next kept picture, faded to from the still one where an engine died in its fade."""
+    def _picture(self) -> Pixels:
+        """What this tick shows."""
+        assert self._newest is not None
+        if self._state is State.WALK:
+            return self._newest
+        if self._state is State.STANDBY:
+            return self._back_and_forth()
+        picture = mixed(self._back_and_forth(), self._newest, self._fading / (self._fade + 1))
+        self._fading -= 1
+        if not self._fading:
+            self._state, self._kept, self._settling = State.WALK, self._coming, 0
+        return picture
+
+    def _back_and_forth(self) -> Pixels:
+        """The next kept picture, faded to from the still one where a fade was broken off."""
         picture = self._kept.play()
         if self._settling:
             picture = mixed(self._still, picture, self._settling / (self._fade + 1))
             self._settling -= 1
         return picture
 
+    def _stand_by(self) -> None:
+        """Play what is kept, from what is on screen on."""
+        if self._state is State.WALK:
+            self._kept.rewind()
+        elif self._state is State.FADE:  # on screen is a mix that is nowhere kept
+            self._still, self._settling = self._last, self._fade
+        self._state = State.STANDBY
+
+    def _answered(self, frame: Frame | None) -> tuple[Snapshot | None, tuple[float, ...]]:
+        """The controls that a frame was made with, and when those it answers were asked for."""
+        if frame is None:
+            return None, ()
+        asked = []
+        while self._flight and self._flight[0][0].version <= frame.version:
+            self._shows, at = self._flight.popleft()
+            asked.append(at)
+        return self._shows, tuple(asked)
+
     def _start(self, now: float) -> None:
         """Start an engine. Raises OSError."""
         self._replaced, self.running = self.replaced, None
         ring = self._make_ring()
+        ring.tick_s = self._tick_s
         try:
-            self._engine, self._pipe = self._start_engine(ring, self._snapshot, self.phase)
+            self._engine, self._pipe = self._start_engine(
+                ring, self._snapshot, self.phase, self._frame_at
+            )
         except BaseException:
             ring.close()
             raise
-        self._ring, self._frame_at, self._sent = ring, now, self._snapshot
-        self._moving, self._loading, self._failed = False, True, None
-        self._unread.clear()
+        self._ring, self._sent, self._shows = ring, self._snapshot, self._snapshot
+        self._signs_at = now  # of life: a frame, a message
+        self._moving, self._loading, self._unheard, self._failed = False, True, False, None
         self.doing = "starting"
         self.starts += 1
 
@@ -226,12 +279,16 @@ class Supply:
         """Take in what the engine says; the end of its pipe is its death."""
         try:
             while self._pipe.poll():
-                self._heard(self._pipe.recv())
+                self._heard(self._pipe.recv(), now)
         except (EOFError, OSError):
             self._lost(now)
 
-    def _heard(self, message: object) -> None:
-        if isinstance(message, Doing):
+    def _heard(self, message: object, now: float) -> None:
+        if not self._moving:
+            self._signs_at = now
+        if isinstance(message, Heard):
+            self._unheard = False
+        elif isinstance(message, Doing):
             self.doing, self._loading = message.text, True
         elif isinstance(message, Loaded):
             self.loaded = message
@@ -247,8 +304,8 @@ class Supply:
         assert self._engine is not None
         turns_s = STALL_TURNS * self.running.turn_s if self.running is not None else 0.0
         limit = LOADING_S if self._loading or not self._moving else max(STALL_S, turns_s)
-        if now - self._frame_at > limit:
-            self._failed = Failed(f"no picture for {now - self._frame_at:.0f} seconds")
+        if now - self._signs_at > limit:
+            self._failed = Failed(f"no picture for {now - self._signs_at:.0f} seconds")
             self._lost(now)
         elif not self._engine.is_alive():
             self._lost(now)
@@ -258,19 +315,17 @@ class Supply:
         failed, code = self._failed, self._drop()
         if failed is not None and failed.trace:
             log.debug(failed.trace)
-        if failed is not None and failed.lasting and not self._kept:
+        if failed is not None and failed.lasting and self._newest is None:
             raise EngineFailure(failed.text)
-        if self._fading:  # on screen is a mix that is nowhere kept: go on from there
-            self._still, self._settling = self._last, self._fade
-        elif self._moving and not self._frozen:
-            self._kept.rewind()
+        if self._newest is not None:
+            self._stand_by()
         if self._moving and now - self._moving_at > MINUTE_S:
             self._row = 0
-        self._moving, self._frozen, self._fading, self._coming = False, False, 0, Kept(self._fps)
+        self._moving, self._stands = False, 0
         self._again(failed.text if failed else _ending(code), now)
 
     def _again(self, why: str, now: float) -> None:
-        """Start another engine, later if this goes on."""
+        """Start another engine, later if this continues."""
         self.deaths += 1
         self._row += 1
         self.doing = "starting again"
@@ -303,17 +358,21 @@ def _ending(code: int | None) -> str:
     return f"exit code {code}"
 
 
-def starter(order: Callable[[Ring, Snapshot, float], Any], run: Callable[..., None]) -> Starter:
-    """A Starter that spawns `run(order, pipe)` as a child of this process."""
+def starter(
+    order: Callable[[Ring, Snapshot, float, float | None], Any], run: Callable[..., None]
+) -> Starter:
+    """A Starter that spawns `run(order, pipe)` as a child of this process.
+
+    order: from ring, snapshot, phase and since to what the engine is asked.
+    """
     context = multiprocessing.get_context("spawn")
 
     def start(
-        ring: Ring, snapshot: Snapshot, phase: float
+        ring: Ring, snapshot: Snapshot, phase: float, since: float | None
     ) -> tuple[BaseProcess, "Connection[Any, Any]"]:
         ours, theirs = context.Pipe()
-        child = context.Process(
-            target=run, args=(order(ring, snapshot, phase), theirs), name="engine", daemon=True
-        )
+        asked = order(ring, snapshot, phase, since)
+        child = context.Process(target=run, args=(asked, theirs), name="engine", daemon=True)
         child.start()
         theirs.close()
         return child, ours

@@ -5,12 +5,14 @@ It walks with lwlive's own walk, pace and sampler. This file knows nothing of wh
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from lwlive.checkpoint import own_values
-from lwlive.engine.model import Eager, load
+from lwlive.engine.eager import Eager
+from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
 from lwlive.engine.pace import live_pace
 from lwlive.engine.prompt import Conds
@@ -31,7 +33,7 @@ def opened(folder: Path, side: int) -> Eager:
 
 def places(model: Eager, folder: Path, **values: object) -> Iterator[Walk]:
     """The walk of a show with these controls, frame by frame, each segment paced as measured."""
-    params = Params.model_validate({**own_values(folder), "speed": SPEED, **values})
+    params = Params(**{**own_values(folder), "speed": SPEED, **values})
     sampler, pace = Sampler(model), live_pace()
     cond = Conds(model.encode)(params.prompt, params.negative)
     walk = begin(Snapshot(0, params), cond, model.shape, "cpu")
@@ -46,10 +48,10 @@ def places(model: Eager, folder: Path, **values: object) -> Iterator[Walk]:
 
 
 def bend(model: Eager, folder: Path, prompt: str, other: str, seed: int, frames: int) -> list[Walk]:
-    """So many frames of a walk that is told another prompt at the first of them."""
+    """So many frames of a walk that gets another prompt at the first of them."""
     walk = next(places(model, folder, prompt=prompt, seed=seed, pace=0.0))
     cond = Conds(model.encode)(other, "")
-    found = [walk.steered(Snapshot(1, walk.params.model_copy(update={"prompt": other})), cond)]
+    found = [walk.steered(Snapshot(1, replace(walk.params, prompt=other)), cond)]
     while len(found) < frames:
         found.append(found[-1].after(1 / FPS))
     return found

@@ -1,4 +1,4 @@
-"""Contact sheets to be looked at closely: all that ember is told, several sizes, in motion.
+"""Contact sheets to be looked at closely: all that ember knows, several sizes, in motion.
 
 python scripts/ember/sheet.py --out FOLDER [--model FOLDER] [--only families_1 walks ...]
 """
@@ -96,7 +96,7 @@ def modifiers(ember: Ember) -> Sheet:
 
 
 def mixes(ember: Ember) -> Sheet:
-    """Two families at once."""
+    """Two families together."""
     firsts = forms_of(ember)
     pairs = zip(firsts, firsts[5:] + firsts[:5], strict=True)
     return prompted(ember, [f"{a} {b}" for a, b in pairs], 6)

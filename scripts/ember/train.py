@@ -2,8 +2,9 @@
 
     python scripts/ember/train.py --work FOLDER
 
-does all of it and writes the model into the package; --stage does one part, --start begins
-from a saved model. Killed, it continues where it was. On a machine that is lent for minutes
+does all of it and writes the model into FOLDER/ember; only --out lwlive/ember writes over the
+built-in one. --stage does one part, --start begins from a saved model. Killed, it continues where
+it was. On a machine that is lent for minutes
 
     python scripts/ember/train.py --work FOLDER --device cuda --minutes 8.5 --pieces SAFE
 
@@ -119,7 +120,7 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so many")
     parser.add_argument("--pieces", type=Path, help="folder for checkpoints in pieces of 16 MB")
-    parser.add_argument("--out", type=Path, default=folder.TARGET)
+    parser.add_argument("--out", type=Path, help="where the model goes; default: ember in --work")
     parser.add_argument("--threads", type=int, default=2)
     flags = parser.parse_args(args)
     if flags.device == "cuda" and not torch.cuda.is_available():
@@ -152,7 +153,9 @@ def main(args: Sequence[str] | None = None) -> None:
             device=flags.device,
         )
     if "save" in stages:
-        folder.save(trained(flags.work, flags.start), flags.out)
+        out = flags.out or flags.work / "ember"
+        folder.save(trained(flags.work, flags.start), out)
+        say(f"the model is in {out}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,90 @@
+"""The command line: the first word says what to do.
+
+Imports are inside functions: nothing should wait for what it does not need, and Ctrl-C in the first
+tenth of a second finds `main` ready for it.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from lwlive import __version__
+from lwlive.cli.sentences import of_import, of_system
+
+ABOUT = """A live instrument that walks through an image diffusion model without stopping.
+Without a command it starts the show."""
+COMMANDS = {
+    "render": "write a walk to disk: frames, a movie, or both",
+    "models": "list the models known by name; fetch one, compile one",
+    "presets": "list the presets",
+    "keys": "list the keys of the window",
+    "osc": "list the OSC addresses",
+    "ember": "list the words that the built-in model knows",
+    "config": "print a file for --config, with every default and its help",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run lwlive; returns the exit code, 1 for anything that a sentence was printed for.
+
+    Ctrl-C before the show has begun gives 130, as shells have it.
+    """
+    try:
+        return _told(list(sys.argv[1:] if argv is None else argv))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # of a list, when `head` has read enough of it
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the interpreter's last flush
+        return 1
+
+
+def _told(args: list[str]) -> int:
+    from lwlive.checkpoint import ModelError
+    from lwlive.params import ControlError
+
+    try:
+        return _do(args)
+    except (ControlError, ModelError) as error:
+        sentence = str(error)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        sentence = of_system(error, "this")
+    except ImportError as error:
+        sentence = of_import(error)
+    from lwlive.logs import one_line
+
+    print(f"lwlive: {one_line(sentence)}", file=sys.stderr)
+    return 1
+
+
+def _do(args: list[str]) -> int:
+    """What the first word asks for. Raises ControlError and ModelError."""
+    from lwlive.cli import arguments, flags, lists
+    from lwlive.params import ControlError
+
+    word, rest = (args[0], args[1:]) if args else ("", [])
+    if word == "--version":
+        print(f"lwlive {__version__}")
+    elif word == "render":
+        from lwlive.cli import render
+
+        return render.main(rest)
+    elif word == "models":
+        from lwlive.cli.models import main as models
+
+        models(rest, arguments.parse)
+    elif word in lists.LISTS:
+        flags.read(
+            f"lwlive {word}", COMMANDS[word][:1].upper() + COMMANDS[word][1:] + ".", {}, rest
+        )
+        print(lists.LISTS[word]())
+    elif word and not word.startswith("-"):
+        near = flags.did_you_mean(word, COMMANDS)
+        known = ", ".join(COMMANDS)
+        raise ControlError(f"there is no command {flags.short(word)}{near}; there are {known}")
+    else:
+        from lwlive.cli.perform import perform
+
+        return perform(*arguments.parse(args, arguments.PROGRAM, ABOUT, commands=COMMANDS))
+    return 0

@@ -1,0 +1,220 @@
+"""Performing a show: its parts are built and joined here, from what the command line says.
+
+Imports are inside functions: the engine's child imports this file again when it is spawned, and
+the window should not wait for what it does not need.
+"""
+
+import contextlib
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from lwlive.cli.sentences import of_import, of_system
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lwlive.checkpoint import Additions
+    from lwlive.config import Config
+    from lwlive.controls import Controls
+    from lwlive.params import Params
+    from lwlive.stage.outputs.window.display import Display
+    from lwlive.stage.sources.osc.server import Osc
+    from lwlive.stage.supply import Supply
+
+log = logging.getLogger("lwlive")
+
+LONE_S = 30.0  # a headless show that was not told how long lasts so many seconds
+
+
+def perform(config: "Config", params: "Params") -> int:
+    """The show, from launch to end; returns the exit code."""
+    from lwlive import logs
+    from lwlive.cli import destinations
+
+    destinations.check(config)
+    with logs.opened(config.log):
+        return _perform(config, params)
+
+
+def _perform(config: "Config", params: "Params") -> int:
+    from lwlive import hub
+    from lwlive.checkpoint import ModelError, size_of
+    from lwlive.cli import destinations
+    from lwlive.controls import Controls
+    from lwlive.params import ControlError
+    from lwlive.stage.clock import WallClock
+    from lwlive.stage.sources.osc.sockets import OscError
+    from lwlive.stage.supply import EngineFailure
+
+    clock = WallClock()
+    started = clock.now() - _age_s()
+    controls = Controls(params)
+    try:
+        config = destinations.sparing(config)
+        folder, additions = hub.opened(config, log.info)
+        size = size_of(folder, config.size)
+        cache = hub.cache_of(config)
+        with contextlib.ExitStack() as stack:
+            # The engine takes seconds to load: it starts before the window and its libraries.
+            supply = stack.enter_context(
+                _supply(config, size, folder, additions, cache, controls, clock.now())
+            )
+            screen = _screen(config, size, stack)
+            from lwlive.stage.desk import Desk
+            from lwlive.stage.rig import lone, rigged
+            from lwlive.stage.show import Show
+
+            config = _alone(config) if lone(config, screen) else config
+            desk = Desk(config.folder, controls)
+            osc = _osc(config, stack, desk.say)
+            sources, outputs = rigged(config, size, desk, screen, osc)
+            show = Show(config, desk, supply, size, clock, started, sources, outputs)
+            with _signals(desk.end) as came:
+                try:
+                    show.run()
+                finally:
+                    if came:
+                        log.info(f"ended by {came[0]}")
+                    if config.stats is not None:
+                        destinations.write_statistics(config.stats, show.statistics())
+    except (ControlError, ModelError, EngineFailure, OscError) as error:
+        return _failed(str(error))
+    except OSError as error:
+        return _failed(of_system(error, "the show"))
+    except ImportError as error:
+        return _failed(of_import(error))
+    recording = show.statistics()["recording"]
+    if recording is not None and recording["frames"]:
+        log.info(f"recorded {recording['frames']} frames in {recording['file']}")
+    done = recording is not None and recording["failed"] is None
+    return int(config.record is not None and not done)
+
+
+def _failed(sentence: str) -> int:
+    from lwlive.logs import one_line
+
+    log.error(one_line(sentence))
+    return 1
+
+
+def _age_s() -> float:
+    """Seconds since this process was started, the interpreter's own start included.
+
+    Where the process had installed lwlive before, it says when it began with the show itself.
+    """
+    if launched := os.environ.get("LWLIVE_LAUNCHED"):
+        with contextlib.suppress(ValueError):
+            return max(0.0, time.time() - float(launched))
+    if sys.platform == "linux":  # elsewhere as well, but there in whole seconds since the boot
+        with open("/proc/self/stat", encoding="utf-8", errors="replace") as file:
+            ticks = int(file.read().rpartition(")")[2].split()[19])
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    import psutil
+
+    return max(0.0, time.time() - psutil.Process().create_time())
+
+
+def _supply(
+    config: "Config",
+    size: tuple[int, int],
+    folder: "Path",
+    additions: "Additions",
+    cache: "Path",
+    controls: "Controls",
+    now: float,
+) -> "Supply":
+    import multiprocessing
+
+    from lwlive.engine.process import Order, run
+    from lwlive.openmp import spin_briefly
+    from lwlive.params import Snapshot
+    from lwlive.ring import Ring, slots
+    from lwlive.stage.supply import Supply, starter
+
+    context = multiprocessing.get_context("spawn")
+    spin_briefly(os.environ)  # every engine inherits it
+
+    def order(ring: Ring, snapshot: Snapshot, phase: float, since: float | None) -> Order:
+        return Order(config, size, cache, ring.handle, snapshot, phase, since, folder, additions)
+
+    return Supply(
+        starter(order, run),
+        lambda: Ring.create(context, slots(config.fps), size[1], size[0]),
+        config.fps,
+        controls.snapshot,
+        now,
+    )
+
+
+def _screen(
+    config: "Config", size: tuple[int, int], stack: contextlib.ExitStack
+) -> "Display | None":
+    """The window, or None where there is no screen or none is wanted. Raises ControlError."""
+    if config.headless:
+        return None
+    from lwlive.params import ControlError
+    from lwlive.stage.outputs.window.display import Display, NoMonitor, NoScreen
+
+    try:
+        display = Display(
+            "lwlive", config.fullscreen, config.monitor, config.fit, config.vsync, size
+        )
+    except NoMonitor as error:
+        raise ControlError(f"--monitor: {error}") from error
+    except NoScreen as error:
+        if config.fullscreen:  # an installation's, whose screen may come: whoever starts it retries
+            raise ControlError(f"{error}; without --fullscreen the show runs headless") from error
+        log.info(f"{error}; the show runs headless")
+        return None
+    return stack.enter_context(display)
+
+
+def _alone(config: "Config") -> "Config":
+    """A headless show whose pictures nothing takes: half a minute into a recording."""
+    from datetime import datetime
+
+    from lwlive.stage.outputs.recorder import free, stamped
+
+    path = free(config.folder / stamped(datetime.now()))
+    log.info(f"recording {LONE_S:.0f} seconds into {path.absolute()}")
+    return config.model_copy(update={"duration": LONE_S, "record": path})
+
+
+def _osc(config: "Config", stack: contextlib.ExitStack, say: Callable[[str], None]) -> "Osc | None":
+    if not config.osc:
+        return None
+    from lwlive.stage.sources.osc.server import Osc
+
+    osc = stack.enter_context(Osc(config.osc_host, config.osc_port, config.osc_allow, say))
+    log.info(f"OSC on {config.osc_host}:{osc.port}; `lwlive osc` lists the addresses")
+    return osc
+
+
+@contextlib.contextmanager
+def _signals(end: Callable[[], None]) -> Iterator[list[str]]:
+    """Ctrl-C, SIGTERM and a terminal that closes end the show properly. Yields those that came."""
+    import signal
+
+    came: list[str] = []
+
+    def ending(number: int, _: object) -> None:
+        came.append(signal.Signals(number).name)
+        end()
+
+    numbers = {
+        number
+        for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+        if (number := getattr(signal, name, None)) is not None
+    }
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        numbers.discard(signal.SIGHUP)  # nohup: the show is to outlive its terminal
+    previous = {number: signal.signal(number, ending) for number in numbers}
+    try:
+        yield came
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,175 @@
+"""What is fixed for one run, declared by part and joined into Config.
+
+A part is a table of the file that `--config` reads and a group of `lwlive --help`; its fields are
+the keys of that table and the flags of that group, under the same names. The parts stand here and
+not beside what they configure: the engine reads Config too, and imports nothing of the stage.
+This file knows nothing of flags, files or the live parameters.
+"""
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Field
+
+DEFAULT_PORT = 7770
+LONGEST_S = 366 * 86400.0  # of a show whose length is given
+
+
+class Metavar(str):
+    """What stands for a value in the help, where its type does not tell: NAME, FOLDER."""
+
+
+class Part(BaseModel):
+    """One part of Config."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        defer_build=True,  # only what is joined is ever filled in
+    )
+    table: ClassVar[str]  # its name in a file
+    title: ClassVar[str]  # its heading in the help
+
+
+class ShowPart(Part):
+    """How the show runs."""
+
+    table = "show"
+    title = "Show"
+
+    preset: Annotated[str | None, Metavar("NAME")] = Field(
+        None, min_length=1, description="name of a preset, or a TOML file"
+    )
+    fps: float = Field(30.0, ge=1, le=240, description="frames shown in a second")
+    duration: float | None = Field(
+        None, gt=0, le=LONGEST_S, description="end the show after so many seconds"
+    )
+
+
+class ModelPart(Part):
+    """What makes the pictures."""
+
+    table = "model"
+    title = "Model"
+
+    model: Annotated[str, Metavar("NAME")] = Field(
+        "ember",
+        min_length=1,
+        description="ember, a name from `lwlive models`, a repository of the hub, a diffusers "
+        "folder or a .safetensors file",
+    )
+    lora: Annotated[list[str], Metavar("FILE_OR_ID[:WEIGHT]")] = Field(
+        default_factory=list,
+        description="a LoRA, with weight 1 unless one is given; may be repeated",
+    )
+    decoder: Annotated[str, Metavar("NAME")] = Field(
+        "tiny",
+        min_length=1,
+        description="tiny (the fast one for the model), full (its own), or another one's folder "
+        "or repository",
+    )
+    scheduler: Annotated[str | None, Metavar("NAME")] = Field(
+        None,
+        min_length=1,
+        description="how steps are taken: a scheduler of diffusers by name, such as lcm for "
+        "LCM-LoRAs, tcd, ddim, euler or lms; default: the model's own",
+    )
+    prediction: Literal["epsilon", "v_prediction", "sample"] | None = Field(
+        None,
+        description="what the model's UNet was trained to give, where its files do not say it or "
+        "say something else; default: as the files say",
+    )
+    size: Annotated[str | None, Metavar("PIXELS")] = Field(
+        None,
+        pattern=r"^[0-9]{2,4}(x[0-9]{2,4})?$",
+        description="pixels, 512 or 768x512, multiples of 64; default: the model's own",
+    )
+    offline: bool = Field(False, description="fetch nothing from the hub")
+
+
+class EnginePart(Part):
+    """How the machine is used."""
+
+    table = "engine"
+    title = "Engine"
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where torch runs")
+    attention: Literal["auto", "sdpa", "xformers"] = Field(
+        "auto", description="how the model attends; auto: xformers where it is there and faster"
+    )
+    batch: int | None = Field(
+        None, ge=1, le=64, description="frames sampled together; default: measured at start"
+    )
+    compile: bool = Field(True, description="build compiled packages in the background")
+    cache: Annotated[Path | None, Metavar("FOLDER")] = Field(
+        None, description="where compiled packages are kept; default: the user's cache folder"
+    )
+
+
+class WindowPart(Part):
+    """The window, and which monitor it is on."""
+
+    table = "window"
+    title = "Window"
+
+    headless: bool = Field(False, description="no window: controls, OSC and recording only")
+    fullscreen: bool = Field(False, description="cover a whole monitor, hide the cursor")
+    monitor: int = Field(0, ge=0, le=15, description="which monitor, from 0")
+    fit: Literal["fill", "fit", "mirror"] = Field(
+        "fit", description="crop to fill, show all, or show all and mirror into the borders"
+    )
+    vsync: bool = Field(True, description="show frames in step with the monitor")
+    delay_ms: float = Field(
+        0.0,
+        ge=0,
+        le=1000,
+        description="delay of the projector; it is added to the latency that is shown",
+    )
+
+
+class OscPart(Part):
+    """Control over the network."""
+
+    table = "osc"
+    title = "OSC"
+
+    osc: bool = Field(True, description="listen for OSC")
+    osc_host: Annotated[str, Metavar("ADDRESS")] = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="address to listen on; 0.0.0.0 opens the show to the network",
+    )
+    osc_port: int = Field(
+        DEFAULT_PORT, ge=0, le=65535, description="UDP port to listen on; 0 takes a free one"
+    )
+    osc_allow: Annotated[list[str], Metavar("ADDRESS")] = Field(
+        default_factory=list,
+        description="only these sender addresses or networks, e.g. 192.168.1.0/24; may be repeated",
+    )
+
+
+class RecordingPart(Part):
+    """What a run leaves behind, and where."""
+
+    table = "recording"
+    title = "Recording"
+
+    folder: Annotated[Path, Metavar("FOLDER")] = Field(
+        Path("."), description="where recordings and saved presets go"
+    )
+    record: Path | None = Field(None, description="record the whole show into this MP4 file")
+    journal: Path | None = Field(
+        None, description="write the performance into this file, for lwlive render --journal"
+    )
+    stats: Path | None = Field(None, description="write the figures of the run as JSON at the end")
+    log: Path | None = Field(
+        None, description="write what the show says into this file too, with date and level"
+    )
+
+
+class Config(ShowPart, ModelPart, EnginePart, WindowPart, OscPart, RecordingPart):
+    """What is fixed for one run; not offered over OSC."""
+
+
+PARTS = cast(tuple[type[Part], ...], Config.__bases__)

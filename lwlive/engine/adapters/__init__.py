@@ -1,0 +1,1 @@
+"""Adapters: changes of a checkpoint's weights and words of its own, from files."""

@@ -1,0 +1,134 @@
+"""What the show says, written by a thread of its own, so that nothing it says can make it wait.
+
+A terminal stands still after Ctrl-S, a reader of a pipe may stop reading, a disk may hang. So each
+place that lines go to has a bounded queue and a thread, which alone may wait. A line for which
+there is no room is counted and left out, and the number is said as soon as lines go out again.
+At the end a second is given to what is still queued.
+"""
+
+import contextlib
+import io
+import logging
+import queue
+import select
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+LINES = 1000  # kept while a place stands still
+END_S = 1.0  # how long the end waits for what is queued
+LONGEST = 500  # letters of a sentence that says why something ended
+TERSE = "lwlive: %(message)s"
+FULL = "%(asctime)s %(levelname)s %(name)s: %(message)s"  # of a file, which is read days later
+
+
+def one_line(sentence: str) -> str:
+    """The sentence as a terminal can take it, whatever was typed or found in a file.
+
+    What cannot be printed, such as a line's end or an escape, is spelled out.
+    """
+    short = sentence if len(sentence) <= LONGEST else f"{sentence[: LONGEST - 3]}..."
+    letters = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in short)
+    return "".join(letters)
+
+
+class Raw(Protocol):
+    """An unbuffered file. No lock of Python's is held while it waits: the process can end."""
+
+    def fileno(self) -> int:
+        """Its descriptor."""
+
+    def write(self, data: Any, /) -> int | None:
+        """Write some of the data; how much, or None where it would have had to wait."""
+
+
+class Log(logging.Handler):
+    """Lines to one place. `close` ends it, within a second even where the place stands still."""
+
+    def __init__(self, place: Raw, form: str, encoding: str = "utf-8") -> None:
+        super().__init__()
+        self.setFormatter(logging.Formatter(form))
+        self._place, self._encoding = place, encoding
+        self._queue: queue.Queue[bytes | None] = queue.Queue(LINES)
+        self.dropped = 0  # written under the handler's lock, and once by the writer after a swap
+        self._thread = threading.Thread(target=self._work, name="log", daemon=True)
+        self._thread.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue a line; never waits."""
+        try:
+            line = self.format(record)
+        except Exception:  # a wrong number of arguments: the words are worth having all the same
+            line = str(record.msg)
+        try:
+            self._queue.put_nowait(line.encode(self._encoding, "backslashreplace") + b"\n")
+        except queue.Full:
+            self.dropped += 1
+
+    def close(self) -> None:
+        """Write what is queued, as far as a second allows."""
+        with contextlib.suppress(queue.Full):
+            self._queue.put_nowait(None)
+        self._thread.join(END_S)
+        super().close()
+
+    def _work(self) -> None:
+        """The thread, whole."""
+        while (line := self._queue.get()) is not None:
+            if self.dropped:
+                dropped, self.dropped = self.dropped, 0
+                many = "a line was" if dropped == 1 else f"{dropped} lines were"
+                self._write(f"lwlive: {many} left out here, for want of room\n".encode())
+            self._write(line)
+
+    def _write(self, data: bytes) -> None:
+        """Write all of it, however long that takes; a place that is gone takes nothing."""
+        with contextlib.suppress(OSError, ValueError):
+            while data:
+                done = self._place.write(data)
+                if done is None:  # somebody has made the terminal non-blocking
+                    _wait(self._place)
+                data = data[done or 0 :]
+
+
+def _wait(place: Raw) -> None:
+    try:
+        select.select([], [place.fileno()], [], 1.0)
+    except (OSError, ValueError, TypeError):
+        time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def opened(file: Path | None = None) -> Iterator[None]:
+    """Send what is logged to the terminal, and into a file. Raises OSError."""
+    root = logging.getLogger()
+    with contextlib.ExitStack() as stack:
+        handlers: list[logging.Handler] = [terminal()]
+        if file is not None:
+            place = stack.enter_context(file.open("ab", buffering=0))
+            handlers.append(Log(place, FULL))
+        before = root.level
+        root.setLevel(logging.INFO)
+        for handler in handlers:
+            root.addHandler(handler)
+        try:
+            yield
+        finally:
+            root.setLevel(before)
+            for handler in handlers:
+                root.removeHandler(handler)
+                handler.close()
+
+
+def terminal() -> logging.Handler:
+    """Lines to standard error; to nowhere where a program has none, as one without a console."""
+    buffer = getattr(sys.stderr, "buffer", None)
+    raw = getattr(buffer, "raw", buffer)
+    if isinstance(raw, io.RawIOBase):
+        return Log(raw, TERSE, sys.stderr.encoding or "utf-8")
+    handler = logging.StreamHandler() if sys.stderr is not None else logging.NullHandler()
+    handler.setFormatter(logging.Formatter(TERSE))
+    return handler

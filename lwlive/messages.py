@@ -1,0 +1,77 @@
+"""What the engine tells the stage beside its frames. Snapshots of the controls go the other way.
+
+Plain data only: this file knows nothing of torch, processes or windows. A `Snapshot` (params.py)
+or None (stop) goes down the pipe; the classes below come up.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Turn:
+    """How the engine made some frames together, as far as the controls do not tell.
+
+    Every frame carries it, so that a journal can tell and a render repeat how it was made.
+    """
+
+    frames: int = 1  # of the walk, as planned; the first ones may have come too late
+    stride: int = 1  # every how many frames one is sampled, the ones between are in-betweens
+    step_s: float = 1 / 30  # from frame to frame on the walk: a walk that is late catches up
+    joined: int = 0  # the first of the frames that came in time; those before it were not shown
+    behind: bool = False  # the frame before had not caught up with the walk
+    paced: bool = False  # a segment that begins here has its pace
+    free: bool = False  # it inherits nothing, since trajectories were not there yet
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The engine has these controls: the next ones may be sent."""
+
+    version: int
+
+
+@dataclass(frozen=True)
+class Doing:
+    """What the engine loads, in words for the window. Frames may be long in coming."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The model is there: its own values for parameters left to it, such as steps."""
+
+    model: str
+    own: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Running:
+    """How the engine samples now. Sent when any of it changes."""
+
+    device: str
+    dtype: str
+    batch: int
+    compiled: bool
+    sample_ms: float  # one fully sampled frame, its share of a batch
+    decode_ms: float  # one in-between, its share of a batch
+    stride: int  # every so many frames one is sampled, the ones between are in-betweens
+    turn_s: float  # about what the frames that it makes at a time take
+    replaced: int = 0  # frames with NaN in them, shown as the last good one
+
+
+@dataclass(frozen=True)
+class Note:
+    """A sentence for the log and the HUD: something was refused or left out."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The engine cannot continue. `lasting`: starting it again would fail in the same way."""
+
+    text: str
+    trace: str = field(default="", repr=False)
+    lasting: bool = False

@@ -1,0 +1,127 @@
+"""The desk: what a command does, whoever asks. Controls, presets, the end of the show.
+
+All of it runs in the show's thread and waits for nothing: presets are read and written aside (see
+`disk`) and taken up on a later tick. It knows no source or output by name.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from lwlive import preset
+from lwlive.controls import Controls, Fire, Recall
+from lwlive.params import ControlError, Params
+from lwlive.stage.disk import Disk
+from lwlive.stage.notices import Notices
+from lwlive.stage.outputs.recorder import claimed, stamped
+from lwlive.stage.parts import Arrived
+
+
+class Refusing(Protocol):
+    """A source, as far as the desk needs it."""
+
+    def refused(self, arrived: Arrived, why: str) -> None:
+        """See `Source`."""
+
+
+class Desk:
+    """Carries out the commands of one show. `folder`: where presets are looked for and saved."""
+
+    def __init__(self, folder: Path, controls: Controls, disk: Disk | None = None) -> None:
+        self.controls, self._folder = controls, folder
+        self.notices = Notices()
+        self._disk = Disk(self.say) if disk is None else disk
+        self._recalls = 0
+        self.ended = False
+        self.asked_at: float | None = None  # when the first of the changes not sent yet arrived
+
+    def say(self, text: str) -> None:
+        """Show a sentence, and log it."""
+        self.notices.say(text)
+
+    def end(self) -> None:
+        """End the show after this tick. Safe to call from a signal handler."""
+        self.ended = True
+
+    def poll(self, now: float) -> None:
+        """Take up what the disk has done since the last tick."""
+        self._disk.poll(now)
+
+    def do(self, arrived: Arrived, source: Refusing) -> None:
+        """Carry out a command; its source hears what cannot be done, now or later."""
+        command = arrived.command
+        try:
+            if isinstance(command, Recall):
+                self._recall(command, arrived, source)
+            elif command == Fire("save"):
+                self._save(self.controls.params, arrived, source)
+            elif command == Fire("quit"):
+                self.end()
+            else:
+                self._change(lambda: self.controls.do(command, arrived.by), arrived.at)
+        except ControlError as error:
+            source.refused(arrived, str(error))
+
+    def _change(self, change: Callable[[], None], at: float) -> None:
+        """Change the controls, and note since when the engine has to know. Raises ControlError."""
+        before = self.controls.snapshot.sampled
+        change()
+        if self.controls.snapshot.sampled != before:
+            self.asked_at = at if self.asked_at is None else min(at, self.asked_at)
+
+    def _recall(self, command: Recall, arrived: Arrived, source: Refusing) -> None:
+        """Have a preset read; of several asked for, only the newest is taken up."""
+        self._recalls += 1
+        number, folder = self._recalls, self._folder
+        given = {} if command.seconds is None else {"transition": command.seconds}
+
+        def read() -> tuple[Path, dict[str, object], list[str]]:
+            path = _found(command.preset, folder)
+            notes: list[str] = []
+            return path, preset.load(path, notes.append) | given, notes
+
+        def take_up(found: tuple[Path, dict[str, object], list[str]]) -> None:
+            if number != self._recalls:
+                return
+            path, values, notes = found
+            try:
+                self._change(lambda: self.controls.load(values), arrived.at)
+            except ControlError as error:
+                source.refused(arrived, f"{path.stem}: {error}")
+                return
+            for text in (f"preset: {path.stem}", *notes):
+                self.say(text)
+
+        def refuse(why: str) -> None:
+            source.refused(arrived, why)
+
+        self._disk.do(f"preset {command.preset}", read, take_up, refuse)
+
+    def _save(self, params: Params, arrived: Arrived, source: Refusing) -> None:
+        """Have the present values saved under a new name, and say which."""
+        wanted = self._folder / stamped(datetime.now(), ".toml")
+
+        def write() -> Path:
+            path = claimed(wanted)
+            try:
+                preset.save(path, params)
+            except preset.PresetError:
+                path.unlink(missing_ok=True)  # what claimed the name
+                raise
+            return path
+
+        def saved(path: Any) -> None:
+            self.say(f"preset saved: {path.stem}, as {path}")
+
+        self._disk.do("saving a preset", write, saved, lambda why: source.refused(arrived, why))
+
+
+def _found(which: str | int, folder: Path) -> Path:
+    """The file of a preset, by its name or its number. Raises PresetError or OSError."""
+    if isinstance(which, str):
+        return preset.named(which, folder)
+    known = preset.listed(folder)
+    if not 1 <= which <= len(known):
+        raise preset.PresetError(f"there is no preset {which}; there are {len(known)}")
+    return known[which - 1]

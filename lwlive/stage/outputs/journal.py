@@ -1,0 +1,174 @@
+"""The journal: what was performed, as JSON lines, so that it can be rendered again.
+
+| thread | runs | may wait for |
+|---|---|---|
+| the show's | `Journal(...)`, `put`, `tick`, `close` | `close`: a second at most, nothing else |
+| journal | the file | its queue, the disk |
+
+A line tells what took effect on a tick, counted from the first picture:
+
+    {"lwlive": "0.1.0", "journal": 2, "config": {...}, "size": [256, 256]}    once, first
+    {"tick": 0, "begin": 0.0, "at": 0, "nexts": 0, "params": {...}}     a walk begins at this phase
+    {"tick": 90, "at": 0, "nexts": 0, "params": {"prompt": "smoke"}}    only what differs
+    {"tick": 97, "at": 2, "turn": {"joined": 2}, ...}             see below
+    {"tick": 99, "repeat": 1}                                     so many ticks repeat a picture
+    {"tick": 120, "master": {"blackout": true}}                   what the stage does by itself
+    {"tick": 4, "dtype": "float32"}                               what the engine computes in
+    {"tick": 150}                                                 nothing, once a second
+
+Frames are made in turns. `at` tells that the frame shown is the one of this number, from 0, of a
+turn that begins after as many pictures as were shown before those that it replaces; `turn` how it
+was made, as far as that differs from the turn before (`Turn`). A line without `at` belongs to the
+turn of the frame before or, after its last frame, to another one made in the same way.
+
+A file cut short is good up to its last whole line. The journal knows nothing of the walk.
+"""
+
+import json
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from lwlive import __version__
+from lwlive.config import Config
+from lwlive.messages import Turn
+from lwlive.params import SAMPLED, ControlError, Params
+from lwlive.stage.parts import Output, Picture
+from lwlive.stage.supply import Shown
+
+log = logging.getLogger(__name__)
+
+FORMAT = 2  # of the lines; 1 told frames without their turns
+MASTER = ("brightness", "blackout", "fade")
+CLOSE_S = 1.0
+
+
+class Journal(Output):
+    """Writes the journal of one show. Raises ControlError where the file cannot be opened."""
+
+    name = "journal"
+
+    def __init__(
+        self,
+        path: Path,
+        config: Config,
+        size: tuple[int, int],
+        say: Callable[[str], None] = log.warning,
+    ) -> None:
+        self._say = say
+        try:
+            self._file = path.open("w", encoding="utf-8")
+        except OSError as error:
+            raise ControlError(f"--journal: cannot write {path}: {error.strerror}") from None
+        self._path = path
+        self._params: dict[str, Any] = {}
+        self._master: dict[str, Any] = {}
+        self._version = -1
+        self._engine = -1  # number of the engine whose walk this is
+        self._dtype: str | None = None
+        self._at, self._turn = 0, Turn()  # of the frame before
+        self._first: int | None = None
+        self._last = 0
+        self._second = 0
+        self._failed: str | None = None
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread.start()
+        described = config.model_dump(mode="json")
+        self._put(lwlive=__version__, journal=FORMAT, config=described, size=size)
+
+    def put(self, picture: Picture) -> None:
+        """Write what was shown on a tick, and say where that has failed."""
+        status = picture.status
+        self.tick(
+            picture.tick,
+            picture.shown,
+            status.params,
+            status.starts,
+            status.dtype,
+            status.fps_target,
+        )
+        if failed := self.failed():
+            self._say(failed)
+
+    def tick(
+        self, n: int, shown: Shown, params: Params, engine: int, dtype: str | None, fps: float
+    ) -> None:
+        """What was shown on tick n. `engine`: how many were started; `params`: the present ones."""
+        if self._first is None:
+            self._first, self._last = n, n - 1
+        now = n - self._first
+        if n - self._last > 1:
+            self._put(tick=self._last + 1 - self._first, repeat=n - self._last - 1)
+        self._last = n
+        if shown.frame is None:
+            self._put(tick=now, repeat=1)
+        else:
+            self._frame(now, shown, engine)
+        master = {name: getattr(params, name) for name in MASTER}
+        if master != self._master:
+            self._master = master
+            self._put(tick=now, master=master)
+        if dtype is not None and dtype != self._dtype:
+            self._dtype = dtype
+            self._put(tick=now, dtype=dtype)
+        if int(now / fps) > self._second:
+            self._second = int(now / fps)
+            self._put(tick=now)
+
+    def _frame(self, now: int, shown: Shown, engine: int) -> None:
+        frame, snapshot = shown.frame, shown.snapshot
+        assert frame is not None
+        assert snapshot is not None
+        line: dict[str, Any] = {}
+        if engine != self._engine:
+            self._engine, self._params, self._at = engine, {}, -1
+            line["begin"] = frame.phase
+        last = self._at + 1 == self._turn.frames
+        if (frame.at, frame.turn) != (0 if last else self._at + 1, self._turn) or "begin" in line:
+            line["at"] = frame.at
+            old = asdict(self._turn)
+            line["turn"] = {n: v for n, v in asdict(frame.turn).items() if v != old[n]}
+        self._at, self._turn = frame.at, frame.turn
+        if frame.version != self._version or "begin" in line:
+            self._version = frame.version
+            values = {name: getattr(snapshot.params, name) for name in SAMPLED}
+            before = self._params
+            line |= {
+                "at": frame.at,
+                "nexts": snapshot.nexts,
+                "params": {k: v for k, v in values.items() if k not in before or before[k] != v},
+            }
+            self._params = values
+        if line:
+            self._put(tick=now, **line)
+
+    def close(self) -> None:
+        """Write what is left, for a second at most."""
+        if self._first is not None:
+            self._put(tick=self._last - self._first)
+        self._lines.put(None)
+        self._thread.join(CLOSE_S)
+
+    def failed(self) -> str | None:
+        """Why the journal ended early, as a sentence; told once."""
+        failed, self._failed = self._failed, None
+        return failed
+
+    def _put(self, **line: Any) -> None:
+        if self._thread.is_alive():  # it ends where the file cannot be written to
+            self._lines.put(json.dumps(line, ensure_ascii=False))
+
+    def _run(self) -> None:
+        try:
+            with self._file as file:
+                while (line := self._lines.get()) is not None:
+                    file.write(line + "\n")
+                    if self._lines.empty():
+                        file.flush()
+        except (OSError, ValueError) as error:
+            self._failed = f"cannot write the journal {self._path}: {error}; the show continues"

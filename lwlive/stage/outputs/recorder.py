@@ -1,0 +1,245 @@
+"""The recorder: the frames that were shown, into an H.264 MP4 of constant rate.
+
+| thread | runs | may wait for |
+|---|---|---|
+| the show's | `Recorder(...)`, `put` | nothing |
+| one that may wait | `close` | two seconds, and until the file is ordinary |
+| recorder | its name, `Movie`: choosing an encoder, encoding, the file | the outbox, the disk |
+| any | `leave` | nothing |
+
+A frame that finds no room in the outbox is counted and its time kept: a frame's time stamp is its
+number, so a gap is shown as a longer frame. While it runs the file is in fragments, which a killed
+process leaves playable. At a proper end it is made an ordinary one, with its length in front; where
+that fails it stays as it is, and plays. The recorder knows nothing of parameters, windows or the
+walk, and nothing it meets ends the show.
+"""
+
+import errno
+import logging
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from lwlive.movie import LIVE, Movie, RecordError, rate_of
+from lwlive.ring import Pixels
+from lwlive.stage.outputs.outbox import Outbox, Pictures
+
+_log = logging.getLogger(__name__)
+
+_CLOSE_S = 1.4  # after so long in `close`, frames that are still queued are dropped
+_JOIN_S = 0.4  # and so long the file then has to close
+
+
+def stamped(when: datetime, suffix: str = ".mp4") -> str:
+    """`lwlive-YYYYMMDD-HHMMSS.mp4`."""
+    return f"lwlive-{when:%Y%m%d-%H%M%S}{suffix}"
+
+
+def free(path: Path) -> Path:
+    """The path itself, or the first of `name-2`, `name-3` ... that nothing has yet."""
+    found, n = path, 1
+    while found.exists():
+        n += 1
+        found = path.with_stem(f"{path.stem}-{n}")
+    return found
+
+
+def claimed(path: Path) -> Path:
+    """The same, and an empty file is there now, so that nobody else takes it. Raises OSError."""
+    while True:
+        found = free(path)
+        with suppress(FileExistsError), found.open("xb"):
+            return found
+
+
+class Recorder:
+    """Records what is put into it until `close`. An existing file is overwritten.
+
+    fresh: the file gets another name where its own is taken. What goes wrong (no folder, no
+    memory, no encoder, disk full) is in `failed`, and `put` then does nothing. The other
+    attributes are for reading: each has one writing thread, and a reader sees the value of a
+    moment ago.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        fps: float,
+        width: int,
+        height: int,
+        metadata: Mapping[str, str],
+        fresh: bool = False,
+    ) -> None:
+        self.path = path
+        self.encoder = ""  # empty until it is chosen, a moment after the start
+        self.frames = 0  # encoded so far; after `close`, frames in the file
+        self.failed: str | None = None  # why the recording ended early, as a sentence
+        self._rate, self._size, self._fresh = rate_of(fps), (width, height), fresh
+        self._metadata = dict(metadata)
+        self._first: int | None = None
+        self._last = -1
+        self._closed = False
+        self._opened = threading.Event()
+        self._whole = threading.Event()  # everything is in the file, which may still be made over
+        self._left_as_it_is = threading.Event()
+        self._outbox = Outbox("recorder", self._run, self._fail, self._size, fps)
+        self._outbox.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def dropped(self) -> int:
+        """Frames put that are not in the file because encoder or disk were too slow."""
+        return self._outbox.dropped
+
+    @property
+    def opened(self) -> bool:
+        """Whether it has begun to write, or has failed to."""
+        return self._opened.is_set()
+
+    def wait_open(self, timeout_s: float = 10) -> None:
+        """Wait until the encoder takes frames; for the start of a run, not for mid-show.
+
+        Raises RecordError where it does not. Frames may be put without it.
+        """
+        if not self._opened.wait(timeout_s):
+            raise RecordError(f"no encoder for {self.path} has opened within {timeout_s:g} s")
+        if self.failed is not None:
+            raise RecordError(self.failed)
+
+    def put(self, pixels: Pixels, number: int) -> None:
+        """Queue a copy of one shown frame, [H, W, 3]. Never waits, never raises.
+
+        `number` is its display tick; the first one put is time 0. A tick that was put before is
+        counted as dropped.
+        """
+        if self._closed or self.failed is not None:
+            return
+        if not self._outbox.fits(pixels):
+            width, height = self._size
+            self._end(
+                f"the recording {self.path} takes pictures of {width}x{height}, got "
+                f"{pixels.dtype} {list(pixels.shape)}; it ends here, the show goes on"
+            )
+            return
+        if self._first is None:
+            self._first = number
+        pts = number - self._first
+        if pts <= self._last:
+            self._outbox.miss()
+        elif self._outbox.put(pixels, pts):
+            self._last = pts
+
+    def close(self) -> None:
+        """End the recording within two seconds; frames that take longer are dropped, counted.
+
+        Then wait until the file is an ordinary one, which takes as long as copying it, or `leave`.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self._outbox.end(_CLOSE_S)
+        if self._whole.wait(_CLOSE_S + _JOIN_S):
+            self._outbox.join()
+        elif self.failed is None:
+            self._end(
+                f"the disk or the encoder did not finish {self.path} in time; the file is left "
+                "as it is and should play up to its last seconds"
+            )
+
+    def leave(self) -> None:
+        """Leave the file in fragments where it is not ordinary yet; `close` then returns."""
+        self._left_as_it_is.set()
+
+    def _end(self, sentence: str) -> None:
+        self.failed = sentence
+        self._outbox.end()
+
+    def _run(self, pictures: Pictures) -> None:
+        """In the outbox's thread."""
+        self.path = _opened(self.path, self._fresh)
+        movie = Movie(self.path, self._rate, *self._size, self._metadata, LIVE)
+        try:
+            self.encoder = movie.encoder
+            _log.debug("recording %s with %s", self.path, movie.encoder)
+            self._opened.set()
+            for pixels, pts in pictures:
+                self.frames += movie.write(pixels, pts)
+            self.frames += movie.finish()
+        except BaseException:
+            with suppress(Exception):  # the first error is the one to tell
+                movie.close()
+            raise
+        movie.close()
+        self._whole.set()
+        self._make_ordinary(movie)
+
+    def _make_ordinary(self, movie: Movie) -> None:
+        """What goes wrong here loses nothing: the file in fragments is complete, and plays."""
+        try:
+            movie.made_ordinary(lambda: not self._left_as_it_is.is_set())
+        except FileNotFoundError:
+            self._end(
+                f"the recording {self.path} is gone: its file or its folder was removed meanwhile"
+            )
+        except Exception as error:
+            why = getattr(error, "strerror", None) or error
+            _log.warning(
+                "%s stays in fragments, which most players play: it could not be made an ordinary "
+                "file (%s)",
+                self.path,
+                why,
+            )
+        if self._left_as_it_is.is_set():
+            _log.warning("%s stays in fragments, which most players play", self.path)
+
+    def _fail(self, error: Exception) -> None:
+        """Mostly in the outbox's thread: whatever an encoder or a disk does, the show goes on."""
+        self._end(_sentence(self.path, error, self.frames, self._size))
+        self._opened.set()
+        self._whole.set()
+
+
+def _opened(path: Path, fresh: bool) -> Path:
+    """The path that is written to, which exists now. Raises RecordError."""
+    try:
+        if fresh:
+            return claimed(path)
+        if path.is_fifo():  # opening it would wait for a reader, and the recorder for the next
+            raise RecordError(f"cannot record to {path}: it is a pipe; give the name of a file")
+        with path.open("ab"):
+            return path
+    except FileNotFoundError:
+        raise RecordError(
+            f"cannot record to {path}: there is no folder {path.parent}; make it or choose another"
+        ) from None
+    except OSError as error:
+        raise RecordError(
+            f"cannot record to {path}: {error.strerror}; choose a file that may be written"
+        ) from None
+
+
+def _sentence(path: Path, error: Exception, frames: int, size: tuple[int, int]) -> str:
+    if isinstance(error, RecordError):
+        return str(error)
+    end = f"the recording ends after {frames} frames, the show goes on"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", -1)):
+        return f"the disk is full: cannot write {path}; {end}; make room and record again"
+    if isinstance(error, MemoryError):
+        width, height = size
+        return f"there is no memory to record {width}x{height} into {path}; {end}"
+    what = error.strerror if isinstance(error, OSError) and error.strerror else repr(error)
+    return f"cannot write {path}: {what}; {end}"

@@ -1,0 +1,148 @@
+"""Takes: the recordings of one show, the one going on and those whose files are being closed.
+
+All of it runs in the stage's main thread; each take is opened in its recorder's thread and closed
+in a thread of its own, since a slow disk takes its time. A control that flickers is followed once
+it stands, so that a stuck button does not fill the folder with files. An output, and a source
+where it asks for its switch: on where the whole show is recorded, off where a take has failed.
+This file knows nothing of windows or the walk.
+"""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from lwlive import __version__
+from lwlive.controls import Set
+from lwlive.stage.outputs.recorder import Recorder, stamped
+from lwlive.stage.parts import Arrived, Output, Picture, Source
+
+ORDINARY_S = 60.0  # at the end of a show, for files to become ordinary; systemd kills after 90
+STANDS_S = 0.3  # a level that changed before it stood so long is not followed until it does
+SLOW_S = 3.0  # a take that has not begun for so long is told of
+
+
+class Takes(Source, Output):
+    """Starts and ends recordings as `record` says, `given` the file for the first one."""
+
+    name = "recording"
+
+    def __init__(
+        self,
+        folder: Path,
+        given: Path | None,
+        fps: float,
+        size: tuple[int, int],
+        say: Callable[[str], None],
+    ) -> None:
+        self._folder, self._given, self._fps, self._size = folder, given, fps, size
+        self._say = say
+        self._asks: list[bool] = [] if given is None else [True]  # for the switch
+        self._recorder: Recorder | None = None
+        self._begun, self._said = 0.0, ""  # when the present one did, and what was said of it
+        self._closing: list[tuple[Recorder, threading.Thread, bool]] = []  # and if failure is told
+        self._closed: dict[str, Any] | None = None  # the last take whose file is closed
+        self._level, self._since, self._calm = False, -math.inf, True
+
+    def poll(self, now: float) -> Sequence[Arrived]:
+        """The switch, where it has to be turned."""
+        recorder = self._recorder
+        if recorder is not None and recorder.failed is not None:
+            self._say(recorder.failed)
+            self._end(told=True)
+            self._asks.append(False)
+        elif recorder is not None and recorder.opened and not self._said:
+            self._said = f"recording: {recorder.path}"
+            self._say(self._said)
+        elif recorder is not None and not self._said and now - self._begun >= SLOW_S:
+            self._said = f"the disk does not answer: {recorder.path} has not begun"
+            self._say(self._said)
+        asks, self._asks = self._asks, []
+        return [Arrived(Set("record", on), self.name, now) for on in asks]
+
+    def put(self, picture: Picture) -> None:
+        """Record the picture of a tick, where that is wanted."""
+        params = picture.status.params
+        title = {"title": params.prompt, "encoder": f"lwlive {__version__}"}
+        self._follow(params.record, picture.status.now, title)
+        if self._recorder is not None:
+            self._recorder.put(picture.pixels, picture.tick)
+
+    def _follow(self, level: bool, now: float, about: dict[str, str]) -> None:
+        """Record or not, as the level says."""
+        if self._closing and not self._closing[0][1].is_alive():
+            self._finish()
+        if level != self._level:
+            self._calm = now - self._since >= STANDS_S
+            self._level, self._since = level, now
+        if level == self.going or not (self._calm or now - self._since >= STANDS_S):
+            return
+        if self._recorder is not None:
+            self._say(f"recorded: {self._recorder.path}")
+            self._end()
+            return
+        given, self._given = self._given, None
+        path = given or self._folder / stamped(datetime.now())
+        self._recorder = Recorder(path, self._fps, *self._size, about, fresh=given is None)
+        self._begun, self._said = now, ""
+
+    @property
+    def going(self) -> bool:
+        """Whether a recording is going on."""
+        return self._recorder is not None
+
+    @property
+    def frames(self) -> int | None:
+        """How many frames the recording going on has."""
+        return self._recorder.frames if self._recorder is not None else None
+
+    @property
+    def dropped(self) -> int:
+        """Frames that the recording going on could not take in time."""
+        return self._recorder.dropped if self._recorder is not None else 0
+
+    def _finish(self) -> None:
+        """The oldest of the files being closed is closed, well or not."""
+        recorder, thread, told = self._closing.pop(0)
+        thread.join()
+        self._closed = _summary(recorder)
+        if recorder.failed is not None and not told:
+            self._say(recorder.failed)
+
+    def _end(self, told: bool = False) -> None:
+        """End the recording that is going on, and let its file be closed."""
+        if self._recorder is not None:
+            thread = threading.Thread(target=self._recorder.close, name="closing")
+            self._closing.append((self._recorder, thread, told))
+            self._recorder = None
+            thread.start()
+
+    def close(self) -> None:
+        """End the recording and wait for every file to be closed.
+
+        One that takes longer than ORDINARY_S to become ordinary is left in fragments.
+        """
+        self._end()
+        until = time.monotonic() + ORDINARY_S
+        for recorder, thread, _ in self._closing:
+            thread.join(max(0.0, until - time.monotonic()))
+            recorder.leave()
+        while self._closing:
+            self._finish()
+
+    def summary(self) -> dict[str, Any] | None:
+        """The recording going on or the last one, for the statistics."""
+        recorder = self._recorder or (self._closing[-1][0] if self._closing else None)
+        return self._closed if recorder is None else _summary(recorder)
+
+
+def _summary(recorder: Recorder) -> dict[str, Any]:
+    return {
+        "file": str(recorder.path),
+        "frames": recorder.frames,
+        "dropped": recorder.dropped,
+        "failed": recorder.failed,
+    }

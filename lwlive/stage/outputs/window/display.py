@@ -1,0 +1,430 @@
+"""The window: shows one picture per tick, scaled by the GPU, and turns keys into commands.
+
+Everything here runs in the stage's main thread; `show` and `splash` wait for the monitor where
+vsync is on. The window and its renderer are made once: fullscreen is a state of the same window.
+This file knows nothing of the controls' values, the engine or the walk.
+"""
+
+import logging
+import math
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Literal, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+# Read when pygame is imported: no greeting, and the name that task bars know the window by.
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+os.environ.setdefault("SDL_VIDEO_X11_WMCLASS", "lwlive")
+
+import pygame
+
+from lwlive import extras
+
+if not getattr(pygame, "IS_CE", False):  # the names below are in pygame-ce only
+    raise ImportError(extras.NO_PYGAME_CE)
+
+from pygame._sdl2 import video
+
+from lwlive.controls import Command
+from lwlive.stage.outputs.window import hud as paint
+from lwlive.stage.outputs.window.monitor import Bare, Refresh
+from lwlive.stage.sources.keys import BY_CODE, FULLSCREEN, KEYS, LIST, QUIT, code, fine
+
+log = logging.getLogger(__name__)
+
+Fit = Literal["fill", "fit", "mirror"]
+
+HINTS = {  # read by SDL when its video starts; what the person at the desk has set wins
+    "SDL_NO_SIGNAL_HANDLERS": "1",  # Ctrl-C and SIGTERM belong to Python
+    "SDL_VIDEO_MINIMIZE_ON_FOCUS_LOSS": "0",  # a click on the other monitor leaves the show up
+    "SDL_VIDEO_ALLOW_SCREENSAVER": "0",
+    "SDL_APP_NAME": "lwlive",
+    "SDL_WINDOWS_DPI_AWARENESS": "permonitorv2",  # true pixels, not a blurred enlargement
+}
+SHARE = 0.8  # of the monitor, for the window at its start
+CURSOR_S = 2.0  # a cursor this long at rest is hidden
+REPAINT_S = 0.2  # between two paintings of the HUD
+ARRIVAL_S = 0.6  # in which the first picture fades in over the splash
+FOLLOW_S = 0.5  # between two looks at the monitor's size, where nobody tells of a change
+BURST = 10  # pictures of the splash shown without a pause, until the refresh rate is known
+QUEUED = 2  # of these, after the first, that a driver may take in before any has to wait
+QUESTION = {  # keys whose letter with shift is a question mark on some keyboard
+    *(pygame.K_SLASH, pygame.K_QUESTION, pygame.K_COMMA, pygame.K_PLUS, pygame.K_QUOTE),
+    0xDF,  # the German sharp s
+}
+
+
+class NoScreen(RuntimeError):  # noqa: N818 - not a fault: many machines have no screen
+    """No window can be opened here; the show can still run headless."""
+
+
+class NoMonitor(ValueError):  # noqa: N818 - named like NoScreen
+    """There is no monitor of that number."""
+
+
+class Placement(NamedTuple):
+    """Where one copy of the whole picture goes, in window pixels; it may reach over the edges."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    flip_x: bool = False
+    flip_y: bool = False
+
+
+def placements(window: tuple[int, int], picture: tuple[int, int], fit: Fit) -> list[Placement]:
+    """The copies of the picture (width, height) that make up the window. Sizes are 1 or more."""
+    scales = (window[0] / picture[0], window[1] / picture[1])
+    scale = max(scales) if fit == "fill" else min(scales)
+    width, height = (max(1, round(side * scale)) for side in picture)
+    x, y = (window[0] - width) // 2, (window[1] - height) // 2
+    if fit != "mirror":
+        return [Placement(x, y, width, height)]
+    return [
+        Placement(x + i * width, y + j * height, width, height, i % 2 == 1, j % 2 == 1)
+        for j in _copies(window[1], y, height)
+        for i in _copies(window[0], x, width)
+    ]
+
+
+def _copies(window: int, start: int, size: int) -> range:
+    """Numbers of the copies that cover the window along one axis; 0 is the one at `start`."""
+    return range(-math.ceil(start / size), math.ceil((window - start) / size))
+
+
+def start_size(monitor: tuple[int, int], picture: tuple[int, int]) -> tuple[int, int]:
+    """The window at its start: the picture times a whole number, or smaller where it must be."""
+    scale = min(SHARE * monitor[0] / picture[0], SHARE * monitor[1] / picture[1])
+    scale = math.floor(scale) if scale >= 1 else scale
+    return max(1, round(picture[0] * scale)), max(1, round(picture[1] * scale))
+
+
+class Display:
+    """The one window of a show. Raises NoScreen or NoMonitor; `close` gives the screen back."""
+
+    def __init__(
+        self,
+        title: str,
+        fullscreen: bool,
+        monitor: int,
+        fit: Fit,
+        vsync: bool,
+        picture: tuple[int, int],
+        clock: Callable[[], float] = time.perf_counter,  # the show's
+    ) -> None:
+        for hint, value in HINTS.items():
+            os.environ.setdefault(hint, value)
+        self._fit, self._clock = fit, clock
+        self._bare: Bare | None = None
+        try:
+            sizes = _monitors()
+            if not 0 <= monitor < len(sizes):
+                raise NoMonitor(_no_monitor(monitor, len(sizes)))
+            centre = pygame.WINDOWPOS_CENTERED | monitor  # SDL's notation: low bits, the monitor
+            self._window = pygame.Window(
+                title,
+                start_size(sizes[monitor], picture),
+                (centre, centre),
+                resizable=True,
+                allow_high_dpi=True,
+            )
+            pygame.key.stop_text_input()  # else an input method takes the keys for itself
+            self._bare = Bare.found()
+            self._windowed: tuple[tuple[int, int], tuple[int, int]] | None = None
+            self._fullscreen = False
+            if fullscreen:
+                self._toggle_fullscreen()
+            self._renderer = video.Renderer(self._window, vsync=vsync)
+            rates = pygame.display.get_desktop_refresh_rates()
+        except pygame.error as error:
+            self._let_go()
+            raise NoScreen(f"no window can be opened here: {error}") from error
+        except BaseException:
+            self._let_go()
+            raise
+        self._refresh = Refresh(rates[monitor] if vsync and monitor < len(rates) else 0, clock)
+        self._looked_s = clock()  # when the monitor's size was last looked at
+        self._waiting: deque[tuple[Command, float]] = deque()  # asked for, with the time
+        self._window.set_icon(_icon())
+        pygame.display.set_allow_screensaver(False)
+        pygame.key.set_repeat(350, 50)
+        self._minimised = self._keys_shown = False
+        self._held: set[int] = set()  # keys that are down, to tell a press from its repeats
+        self._cursor, self._moved_s = True, clock()
+        self._splash_s: float | None = None  # when the last splash was shown
+        self._failing = False
+        self._forget()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the window and let go of the screen."""
+        self._forget()
+        del self._words, self._renderer  # before their window
+        self._window.destroy()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._bare is not None:
+            self._bare.close()
+            self._bare = None
+        pygame.quit()
+
+    @property
+    def refresh_hz(self) -> float | None:
+        """The monitor's refresh rate, measured while the splash is shown.
+
+        None where it is not known yet, and where pictures do not wait for the monitor.
+        """
+        return self._refresh.hz
+
+    def _forget(self) -> None:
+        """Drop what lives in the GPU's memory; all of it is made again when next needed."""
+        self._textures: dict[str, video.Texture] = {}
+        self._words = paint.Words(self._renderer, self._clock)
+
+    def presses(self) -> list[tuple[Command, float]]:
+        """What was asked for since the last call, each with the time of the clock.
+
+        Call it often: it keeps the window alive, and a press has the time at which it is read.
+        """
+        for event in pygame.event.get():
+            self._take(event)
+        self._set_cursor()
+        self._follow()
+        asked = list(self._waiting)
+        self._waiting.clear()
+        return asked
+
+    def _take(self, event: pygame.Event) -> None:
+        if event.type == pygame.QUIT:
+            self._waiting.append((QUIT, self._clock()))
+        elif event.type == pygame.KEYDOWN:
+            command = self._pressed(event)
+            if command is not None:
+                self._waiting.append((command, self._clock()))
+        elif event.type == pygame.KEYUP:
+            self._held.discard(event.scancode)
+        elif event.type == pygame.WINDOWFOCUSLOST:
+            self._held.clear()
+        elif event.type == pygame.MOUSEMOTION:
+            self._moved_s = self._clock()
+        elif event.type == pygame.WINDOWMINIMIZED:
+            self._minimised = True
+        elif event.type in (pygame.WINDOWRESTORED, pygame.WINDOWSHOWN, pygame.WINDOWEXPOSED):
+            self._minimised = False
+        elif event.type in (pygame.RENDER_DEVICE_RESET, pygame.RENDER_TARGETS_RESET):
+            self._forget()
+
+    def _pressed(self, event: pygame.Event) -> Command | None:
+        again = event.scancode in self._held
+        self._held.add(event.scancode)
+        if event.mod & (pygame.KMOD_CTRL | pygame.KMOD_META | pygame.KMOD_LALT):
+            return None
+        asks = event.key in QUESTION and event.mod & pygame.KMOD_SHIFT
+        letter = "?" if asks else event.unicode
+        found = BY_CODE.get(code(event.key, event.scancode, letter))
+        if found is None or (again and not found[0].repeats):
+            return None
+        command = found[1]
+        if command == FULLSCREEN:
+            self._toggle_fullscreen()
+        elif command == LIST or (command == QUIT and self._keys_shown):
+            self._keys_shown = not self._keys_shown
+        else:
+            return fine(command) if event.mod & pygame.KMOD_SHIFT else command
+        return None
+
+    def _toggle_fullscreen(self) -> None:
+        self._fullscreen = not self._fullscreen
+        if self._fullscreen:
+            if self._bare is not None:
+                self._windowed = self._window.size, self._window.position
+                self._cover(self._bare)
+            self._window.set_fullscreen(desktop=True)
+            return
+        self._window.set_windowed()
+        if self._windowed is not None:
+            self._window.size, self._window.position = self._windowed
+            self._windowed = None
+
+    def _cover(self, bare: Bare) -> None:
+        """Give the window the place and size of the monitor that it is on."""
+        x, y = self._window.position
+        width, height = self._window.size
+        self._area = bare.monitor_at(x + width // 2, y + height // 2)
+        self._window.size = self._area.width, self._area.height
+        self._window.position = self._area.x, self._area.y
+
+    def _follow(self) -> None:
+        """Cover the monitor also when its resolution has changed; elsewhere a manager does."""
+        bare = self._bare
+        if bare is None or not self._fullscreen or self._clock() - self._looked_s < FOLLOW_S:
+            return
+        self._looked_s = self._clock()
+        if bare.managed:
+            bare.close()
+            self._bare = None
+        elif bare.monitor_at(self._area.x, self._area.y) != self._area:
+            self._window.set_windowed()
+            self._cover(bare)
+            self._window.set_fullscreen(desktop=True)
+
+    def _set_cursor(self) -> None:
+        wanted = not self._fullscreen and self._clock() - self._moved_s < CURSOR_S
+        if wanted != self._cursor:
+            self._cursor = wanted
+            pygame.mouse.set_visible(wanted)
+
+    def show(
+        self,
+        pixels: npt.NDArray[np.uint8],
+        master: float,
+        hud: Sequence[str] | None,
+        notice: str | None,
+    ) -> None:
+        """Show one picture, bytes [H, W, 3], with words over it.
+
+        It is dimmed already; `master`, 0 to 1, dims what is drawn beside it.
+
+        Over a covered monitor, which an audience sees, a notice is shown beside the HUD only.
+        """
+        if self._minimised:
+            return
+        with self._drawing():
+            self._draw(pixels, _level(master), hud)
+            self._finish(notice if hud is not None or not self._fullscreen else None)
+
+    def _draw(self, pixels: npt.NDArray[np.uint8], level: int, hud: Sequence[str] | None) -> None:
+        height, width = pixels.shape[:2]
+        texture = self._upload("picture", pixels)
+        self._renderer.clear()
+        texture.alpha = self._arrival(level)
+        for place in placements(self._size, (width, height), self._fit):
+            texture.draw(None, place[:4], flip_x=place.flip_x, flip_y=place.flip_y)
+        self._words.panel("hud", hud, self._size, 54, (0.0, 0.0), every_s=REPAINT_S)
+
+    def splash(
+        self, lines: Sequence[str], elapsed: float, master: float = 1.0, notice: str | None = None
+    ) -> None:
+        """Before the first picture: the name, and below it the lines. `elapsed` in seconds."""
+        if self._minimised:
+            return
+        self._splash_s = self._clock()
+        with self._drawing():
+            for i in range(1 if self._refresh.known else BURST):
+                self._draw_splash(lines, elapsed, master, None if self._fullscreen else notice)
+                self._refresh.shown(alone=i <= QUEUED)
+
+    def _draw_splash(
+        self, lines: Sequence[str], elapsed: float, master: float, notice: str | None
+    ) -> None:
+        width, height = self._size
+        self._renderer.clear()
+        glow = self._upload("glow", paint.glow(elapsed, width / height))
+        glow.color = (_level(master),) * 3
+        glow.draw(None, (0, 0, width, height))
+        self._words.title(lines, (width, height), _level(master))
+        self._finish(notice)
+
+    @contextmanager
+    def _drawing(self) -> Iterator[None]:
+        """What the graphics driver cannot draw just now is said once, and the show continues."""
+        try:
+            yield
+            self._failing = False
+        except pygame.error as error:
+            if not self._failing:
+                log.error(f"the window cannot be drawn just now: {error}")
+            self._failing = True
+            self._forget()
+
+    def _finish(self, notice: str | None) -> None:
+        """The words that go over everything, and onto the screen with it."""
+        said = [paint.shortened(notice, 120)] if notice else None
+        self._words.panel("notice", said, self._size, 50, (0.5, 1.0), inks=(paint.BRIGHT,))
+        keys = [f"{key.label}\t{key.help}".replace("`", "") for key in KEYS]
+        keys_said = keys if self._keys_shown else None
+        inks = (paint.BRIGHT, paint.DIM)
+        self._words.panel("keys", keys_said, self._size, 42, (0.5, 0.5), inks)
+        self._renderer.present()
+
+    def _arrival(self, level: int) -> int:
+        """How opaque the picture is, 0..255: it fades in over the splash, drawn beneath it."""
+        if self._splash_s is None or "glow" not in self._textures:
+            return 255
+        part = (self._clock() - self._splash_s) / ARRIVAL_S
+        if part >= 1:
+            self._splash_s = None
+            return 255
+        glow = self._textures["glow"]
+        glow.color = (round(level * (1 - part)),) * 3  # gone by then, also beside the picture
+        glow.draw(None, (0, 0, *self._size))
+        return round(255 * part)
+
+    def _upload(self, name: str, pixels: npt.NDArray[np.uint8]) -> video.Texture:
+        """The pixels in a texture that is made once per size and written again each time."""
+        height, width = pixels.shape[:2]
+        texture = self._textures.get(name)
+        if texture is None or (texture.width, texture.height) != (width, height):
+            texture = self._textures[name] = video.Texture(
+                self._renderer,
+                (width, height),
+                streaming=True,
+                scale_quality=video.SCALEQUALITY_LINEAR,
+            )
+            texture.blend_mode = pygame.BLENDMODE_BLEND
+        rgb = pygame.image.frombuffer(np.ascontiguousarray(pixels).data, (width, height), "RGB")
+        texture.update(rgb)
+        return texture
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        """The window in true pixels, which on some screens is more than its size in points."""
+        return self._renderer.get_viewport().size
+
+
+def _level(master: float) -> int:
+    return round(255 * min(1.0, max(0.0, master)))
+
+
+def _monitors() -> list[tuple[int, int]]:
+    """Sizes of the monitors. Raises NoScreen where SDL has none, or only an imagined one."""
+    pygame.display.init()
+    driver = pygame.display.get_driver()
+    if driver in ("dummy", "offscreen"):
+        raise NoScreen(
+            f"there is no screen here (SDL found only its {driver!r} driver); "
+            "on Linux, is DISPLAY or WAYLAND_DISPLAY set?"
+        )
+    return pygame.display.get_desktop_sizes()
+
+
+def _no_monitor(monitor: int, count: int) -> str:
+    known = "the only monitor is 0" if count == 1 else f"there are {count}, 0 to {count - 1}"
+    return f"there is no monitor {monitor}: {known}"
+
+
+def _icon() -> pygame.Surface:
+    """A small round light, where pygame would put its own mark."""
+    light = 2.5 * paint.glow(0, 1, 64)  # [64, 64, 3]
+    axis = np.linspace(-1, 1, 64)
+    cover = np.clip((1 - np.hypot(axis, axis[:, None])) * 32, 0, 1) * 255  # [64, 64]
+    rgba = np.dstack([light, cover]).clip(0, 255).astype(np.uint8)
+    return pygame.image.frombytes(rgba.tobytes(), (64, 64), "RGBA")

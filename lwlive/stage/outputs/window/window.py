@@ -1,0 +1,67 @@
+"""The window and its keys as parts of the show: a source of commands, an output of pictures.
+
+It joins `Display` to the show and draws nothing itself. Everything runs in the stage's main thread.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from lwlive.controls import Command
+from lwlive.ring import Pixels
+from lwlive.stage.outputs.window import hud
+from lwlive.stage.parts import Arrived, Output, Picture, Source
+from lwlive.stage.status import Status
+
+
+class Screen(Protocol):
+    """What is needed of a window; `Display` is one."""
+
+    @property
+    def refresh_hz(self) -> float | None:
+        """The monitor's rate, None where pictures do not wait for it."""
+
+    def presses(self) -> list[tuple[Command, float]]:
+        """What keys have asked for since the last call, and when."""
+
+    def show(
+        self, pixels: Pixels, master: float, hud: list[str] | None, notice: str | None
+    ) -> None:
+        """Show one picture, dimmed already."""
+
+    def splash(self, lines: list[str], elapsed: float, master: float, notice: str | None) -> None:
+        """Show what is being loaded."""
+
+
+class Window(Source, Output):
+    """A screen in the show."""
+
+    name = "keys"
+    on_screen = True
+
+    def __init__(self, screen: Screen, say: Callable[[str], None]) -> None:
+        self._screen, self._say = screen, say
+
+    def poll(self, now: float) -> Sequence[Arrived]:  # noqa: ARG002 - keys bring their own
+        """Keys pressed since the last call."""
+        return [Arrived(command, self.name, at) for command, at in self._screen.presses()]
+
+    @property
+    def refresh_hz(self) -> float | None:
+        """Rate of the monitor that the window waits for."""
+        return self._screen.refresh_hz
+
+    def refused(self, arrived: Arrived, why: str) -> None:  # noqa: ARG002 - whose key is plain
+        """Say on screen what a key could not do."""
+        self._say(why)
+
+    def put(self, picture: Picture) -> None:
+        """Show the picture of a tick, with the words that belong over it."""
+        status = picture.status
+        words = hud.lines(status) if status.params.hud else None
+        self._screen.show(picture.pixels, picture.level, words, status.notice)
+
+    def tell(self, status: Status, changes: Mapping[str, str], now: float) -> None:  # noqa: ARG002
+        """Before the first picture, show what is being loaded."""
+        if not status.pictures:
+            words = [line for line in (status.model, status.doing, status.trouble) if line]
+            self._screen.splash(words, status.since_start_s, status.level, status.notice)

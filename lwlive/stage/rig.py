@@ -1,0 +1,38 @@
+"""The rig: which sources and outputs a show has. A new one is a file of its own and a row here.
+
+`Show` knows none of them by name. Nothing is opened here but the journal's file.
+"""
+
+from lwlive.config import Config
+from lwlive.stage.desk import Desk
+from lwlive.stage.outputs.journal import Journal
+from lwlive.stage.outputs.takes import Takes
+from lwlive.stage.outputs.window.window import Screen, Window
+from lwlive.stage.parts import Output, Source
+from lwlive.stage.sources.osc.server import Osc
+
+
+def rigged(
+    config: Config, size: tuple[int, int], desk: Desk, screen: Screen | None, osc: Osc | None
+) -> tuple[list[Source], list[Output]]:
+    """The sources in the order they are polled, the outputs in the order they get a picture.
+
+    Raises ControlError where the journal cannot be written.
+    """
+    window = Window(screen, desk.say) if screen is not None else None
+    takes = Takes(config.folder, config.record, config.fps, size, desk.say)
+    journal = None
+    if config.journal is not None:
+        journal = Journal(config.journal, config, size, desk.say)
+    sources: list[Source | None] = [window, osc, takes]
+    outputs: list[Output | None] = [window, takes, journal]
+    return [one for one in sources if one is not None], [one for one in outputs if one is not None]
+
+
+def lone(config: Config, screen: Screen | None) -> bool:
+    """Whether nothing takes the pictures of a show that was not told how long to last.
+
+    The journal takes none. A new output that does adds itself here.
+    """
+    taken = screen is not None or config.record is not None
+    return not taken and config.duration is None

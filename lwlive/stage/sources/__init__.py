@@ -1,0 +1,1 @@
+"""Sources: what steers a show. Each is polled once a tick, and gives commands."""

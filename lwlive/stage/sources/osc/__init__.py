@@ -1,0 +1,1 @@
+"""OSC: a packet in is checked, read by its address, and gives a command; status goes back."""

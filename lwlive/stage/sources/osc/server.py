@@ -1,0 +1,284 @@
+"""OSC over UDP: packets in -> commands, present values out to those who asked for them.
+
+| thread | runs | may wait for |
+|---|---|---|
+| the show's | `poll`, `tell`, `refused` | a lock held for a few dictionary operations |
+| osc | the receiving | the sockets, nothing else |
+
+The osc thread checks and reads every message and keeps the newest good one per address, with the
+time it came. Both threads use the same sockets, which systems allow: one only receives, the other
+only sends. Where the thread fails it is started again, after a pause that grows.
+
+OSC has no passwords: whoever reaches the socket and is on the allow-list may play. There is no
+quit, no path and no evaluation to be had. This file knows nothing of windows, frames or engines.
+"""
+
+import errno
+import logging
+import math
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Self
+
+from lwlive.controls import Command, Fire, Move, Set
+from lwlive.params import SPECS, ControlError
+from lwlive.stage.parts import Arrived, Source
+from lwlive.stage.sources.osc.addresses import Row, addresses, heard, port
+from lwlive.stage.sources.osc.packet import MAX_BYTES, Message, check
+from lwlive.stage.sources.osc.sockets import OscError, allowed, networks, opened
+from lwlive.stage.sources.osc.subscribers import MOST, Sender, Subscribers, called
+from lwlive.stage.sources.osc.tally import Counts, Tally
+from lwlive.stage.status import Status
+
+PAUSES_S = (0.0, 1.0, 5.0, 15.0, 60.0)  # before a new start, by failures in a row
+MINUTE_S = 60.0  # one that listened for so long ends the row
+_MAX_ASKING = 64  # subscriptions asked for between two ticks; bounds the memory a flood can take
+_WAIT_S = 0.1  # how long closing may take
+
+_log = logging.getLogger(__name__)
+
+
+class _Kept(NamedTuple):
+    """A good message on its way to the show."""
+
+    command: Command
+    sender: Sender
+    at: float
+    contested: bool = False  # it took the place of another sender's value
+
+
+class Osc(Source):
+    """The sockets, their thread and the subscribers. A context manager; `port` is the bound port.
+
+    host: address or name to listen on, IPv4 or IPv6. port: 0 takes a free one. allow: addresses
+    and networks that may send; empty lets in everyone who reaches the socket. say: gets what the
+    person at the desk should know. clock: the show's, in seconds. Raises OscError.
+    """
+
+    name = "osc"
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        allow: Sequence[str],
+        say: Callable[[str], None] = _log.warning,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._allow, self._say, self._clock = networks(allow), say, clock
+        self._host = host
+        self._sockets, notes = opened(host, port)
+        self.port: int = self._sockets[0].getsockname()[1]
+        for note in notes:
+            say(note)
+        self._rows = {row.address: row for row in addresses()}
+        self._subscribers = Subscribers()  # used by the show's thread alone
+        self._tally = Tally()
+        self._row = 0  # failures in a row
+        self._start_at = math.inf  # when to listen again
+        self._listening_since = -math.inf
+        self._stop = threading.Event()
+        self._failure: Exception | None = None  # written once by the osc thread, before it ends
+        self._thread = self._new_thread()
+        self._lock = threading.Lock()  # guards everything below
+        self._newest: dict[str, _Kept] = {}  # by address, in order of arrival
+        self._asking: dict[Sender, Sender | None] = {}  # target -> asked from, None to leave
+        self._more: dict[str, str] = {}  # addresses that got values too many -> from whom, unsaid
+        self._more_said: set[str] = set()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        for one in self._sockets:
+            one.close()
+
+    @property
+    def counts(self) -> Counts:
+        """Messages received, applied and refused so far. May be read from any thread."""
+        return self._tally.counts
+
+    def summary(self) -> Mapping[str, int]:
+        """The counts, for the statistics."""
+        return self.counts._asdict()
+
+    def poll(self, now: float) -> Sequence[Arrived]:
+        """What arrived since the last call, the newest of each address."""
+        self._look_after(now)
+        with self._lock:
+            newest, self._newest = self._newest, {}
+            asking, self._asking = self._asking, {}
+            more, self._more = self._more, {}
+        for address, sender in more.items():
+            self._say(f"OSC from {sender}: of several values to {address} the first counts")
+        for target, asked_from in asking.items():
+            self._subscribe(target, asked_from)
+        arrived = []
+        for kept in newest.values():
+            self._note(kept)
+            arrived.append(Arrived(kept.command, called(kept.sender), kept.at))
+        if arrived:
+            self._tally.add(0, len(arrived), [])
+        return arrived
+
+    def refused(self, arrived: Arrived, why: str) -> None:
+        """Count a command that was polled and not carried out."""
+        self._tally.add(0, -1, [f"{arrived.by.split()[1]}: {why}"])
+
+    def tell(self, status: Status, changes: Mapping[str, str], now: float) -> None:  # noqa: ARG002
+        """Tell every subscriber what it does not know yet, and the log what was refused.
+
+        now: seconds on any clock that does not run backwards.
+        """
+        self._tally.log("OSC", now)
+        if len(self._subscribers):
+            self._subscribers.tell(status.values(), now, self._send)
+
+    def _note(self, kept: _Kept) -> None:
+        """Who sends a value believes in it from then on, whatever becomes of it in this tick."""
+        command = kept.command
+        if isinstance(command, Set):
+            value = command.value
+        elif isinstance(command, Move):
+            value = SPECS[command.name].value(command.position)
+        else:
+            return
+        if kept.contested:
+            self._subscribers.contested(command.name)
+        self._subscribers.knows(kept.sender, command.name, value)
+
+    def _subscribe(self, target: Sender, asked_from: Sender | None) -> None:
+        if asked_from is None:
+            self._subscribers.remove(target)
+        elif not self._subscribers.add(target, asked_from):
+            self._tally.add(0, 0, [f"{target[0]}: {MOST} have subscribed already"])
+            return
+        self._tally.add(0, 1, [])
+
+    def _send(self, packet: bytes, target: Sender) -> bool:
+        """Whether there is nothing to try again."""
+        family = socket.AF_INET6 if len(target) == 4 else socket.AF_INET
+        for one in self._sockets:
+            if one.family == family:
+                try:
+                    one.sendto(packet, target)
+                except OSError:  # no room or no way there; the next burst tries again
+                    return False
+        return True
+
+    def _look_after(self, now: float) -> None:
+        """Start the thread again where it has failed."""
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            self._row = 1 if now - self._listening_since > MINUTE_S else self._row + 1
+            pause = PAUSES_S[min(self._row, len(PAUSES_S)) - 1]
+            self._start_at = now + pause
+            again = f"again in {pause:.0f} s" if pause else "again"
+            self._say(
+                f"OSC stopped listening ({failure or type(failure).__name__}); it starts {again}"
+            )
+        if now < self._start_at:
+            return
+        self._start_at = math.inf
+        self._thread.join()  # it is at its last line
+        for one in self._sockets:
+            one.close()
+        try:
+            self._sockets, _ = opened(self._host, self.port)
+        except OscError as error:
+            self._failure = error
+            return
+        self._listening_since = now
+        self._thread = self._new_thread()
+        self._thread.start()
+
+    def _new_thread(self) -> threading.Thread:
+        return threading.Thread(target=self._run, name="osc", daemon=True)
+
+    # What follows runs in the osc thread.
+
+    def _run(self) -> None:
+        try:
+            with selectors.DefaultSelector() as selector:
+                for one in self._sockets:
+                    selector.register(one, selectors.EVENT_READ)
+                while not self._stop.is_set():
+                    for key, _ in selector.select(_WAIT_S):
+                        assert isinstance(key.fileobj, socket.socket)
+                        self._drain(key.fileobj)
+        except Exception as error:
+            self._failure = error
+
+    def _drain(self, one: socket.socket) -> None:
+        for _ in range(1000):  # then the other socket has its turn
+            if self._stop.is_set():
+                return
+            try:
+                packet, sender = one.recvfrom(MAX_BYTES)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in (errno.ECONNRESET, errno.ENETRESET):
+                    continue  # Windows: a subscriber that was sent to is gone
+                if error.errno != errno.EMSGSIZE:  # Windows; elsewhere it comes cut off
+                    raise
+                self._tally.add(1, 0, ["someone: a packet is larger than UDP carries"])
+                continue
+            self._take(packet, sender, self._clock())
+
+    def _take(self, packet: bytes, sender: Sender, at: float) -> None:
+        """Keep the good messages of one packet, count the others."""
+        if not allowed(sender[0], self._allow):
+            self._tally.add(1, 0, [f"{sender[0]}: this address is not on the allow-list"])
+            return
+        messages, refusals = check(packet)
+        received = len(messages) + len(refusals)
+        for message in messages:
+            try:
+                self._keep(message, sender, at)
+            except ControlError as error:
+                refusals.append(str(error))
+        self._tally.add(received, 0, [f"{sender[0]}: {refusal}" for refusal in refusals])
+
+    def _keep(self, message: Message, sender: Sender, at: float) -> None:
+        """Keep a message until it is polled. What the controls would refuse raises ControlError
+        here, and so never takes the place of an older good value."""
+        row = self._rows.get(message.address)
+        if row is None:
+            shown = message.address[:60]
+            raise ControlError(f"there is no address {shown!r}; `lwlive osc` lists them")
+        if row.verb in ("subscribe", "unsubscribe"):
+            self._ask(row, port(row, message.values), sender)
+            return
+        command, more = heard(row, message.values)
+        with self._lock:
+            if more and row.address not in self._more_said:
+                self._more_said.add(row.address)
+                self._more[row.address] = sender[0]
+            if command is None:
+                return  # a button let go must not take the place of its press
+            kept = _Kept(command, sender, at)
+            older = self._newest.pop(row.address, None)  # the order is that of the newest values
+            if older is not None and (older.contested or older.sender != sender):
+                kept = kept._replace(contested=True)
+            if older is not None and isinstance(command, Fire):
+                kept = kept._replace(at=older.at)  # the first press is the one that is felt
+            self._newest[row.address] = kept
+
+    def _ask(self, row: Row, wanted: int | None, sender: Sender) -> None:
+        target = (sender[0], wanted or sender[1], *sender[2:])
+        with self._lock:
+            if target not in self._asking and len(self._asking) >= _MAX_ASKING:
+                raise ControlError("too many subscriptions are asked for together")
+            self._asking[target] = sender if row.verb == "subscribe" else None

@@ -1,0 +1,131 @@
+"""Status: every figure and value of a show at one tick, once, for whoever shows or tells it.
+
+The HUD, OSC subscribers and the statistics file read it, and whatever else reports. It is plain
+data; this file knows nothing of who reads it.
+"""
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from lwlive import __version__
+from lwlive.params import Params
+from lwlive.stage.figures import Figures
+from lwlive.stage.supply import Supply
+
+
+@dataclass(frozen=True)
+class Status:
+    """How things stand at one tick."""
+
+    params: Params
+    model: str
+    now: float  # seconds of the show's clock
+    since_start_s: float
+    level: float  # of the master, 0 to 1
+    notice: str | None  # the sentence that is up at present
+    pictures: bool  # whether there has been one yet
+    fps_target: float
+    fps: int  # pictures shown in the last second
+    fps_sampled: int  # of those, the ones that went through the model
+    late: int
+    latency_ms: float | None  # from the last control to the first picture made with it
+    replaced: int  # frames that were not shown, since their values were NaN
+    queued: int  # frames ready in the ring
+    stride: int | None  # every how many frames one is sampled
+    engine: str  # in a few words
+    doing: str  # what it is busy with before its first frame
+    trouble: str  # what the last one was lost to
+    starts: int
+    deaths: int
+    phase: float
+    dtype: str | None  # what the engine computes in
+    parts: Mapping[str, Mapping[str, Any]]  # what sources and outputs say of themselves, by name
+
+    @classmethod
+    def taken(
+        cls,
+        params: Params,
+        model: str,
+        figures: Figures,
+        supply: Supply,
+        parts: Mapping[str, Mapping[str, Any]],
+        **now: Any,
+    ) -> Self:
+        """From those who keep the figures. `now`: the fields that the show itself knows."""
+        running = supply.running
+        return cls(
+            params=params,
+            model=model,
+            fps_target=figures.fps,
+            fps=figures.fps_shown,
+            fps_sampled=figures.fps_sampled,
+            late=figures.late,
+            latency_ms=figures.latency_ms,
+            replaced=supply.replaced,
+            queued=supply.queued,
+            stride=running.stride if running else None,
+            engine=supply.state,
+            doing=supply.doing,
+            trouble=supply.trouble,
+            starts=supply.starts,
+            deaths=supply.deaths,
+            phase=supply.phase,
+            dtype=running.dtype if running else None,
+            parts=parts,
+            **now,
+        )
+
+    def values(self) -> dict[str, object]:
+        """What subscribers get, by name: every parameter, and a few figures."""
+        return asdict(self.params) | {
+            "fps": self.fps,
+            "late": self.late,
+            "latency_ms": self.latency_ms,
+            "engine": self.engine,
+            "deaths": self.deaths,  # a level: however short, none goes unseen
+            "phase": self.phase,
+            "replaced": self.replaced,
+        }
+
+
+def statistics(
+    model: str,
+    size: tuple[int, int],
+    figures: Figures,
+    supply: Supply,
+    parts: Mapping[str, Mapping[str, Any]],
+    rss_mb: tuple[float | None, float | None],
+) -> dict[str, Any]:
+    """The figures of the whole run, as the statistics file has them.
+
+    parts: what sources and outputs say, by name. rss_mb: memory after a second, and at the end.
+    """
+    running, loaded = supply.running, supply.loaded
+    return {
+        "version": __version__,
+        "machine": f"{platform.system()} {platform.machine()}",
+        "model": loaded.model if loaded else model,
+        "device": running.device if running else None,
+        "dtype": running.dtype if running else None,
+        "size": f"{size[0]}x{size[1]}",
+        "batch": running.batch if running else None,
+        "compiled": running.compiled if running else None,
+        "stride": running.stride if running else None,
+        **figures.summary(),
+        "replaced": supply.replaced,
+        "osc": None,
+        "recording": None,
+        **parts,
+        "engine": {"starts": supply.starts, "deaths": supply.deaths},
+        "rss_mb_start": rss_mb[0],
+        "rss_mb_end": rss_mb[1],
+    }
+
+
+def write_statistics(path: Path, found: Mapping[str, Any]) -> None:
+    """Write the statistics file. Raises OSError."""
+    path.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
