@@ -230,7 +230,7 @@ def test_more_steps_another_size_and_prompt_are_taken_in_its_place(
 
 
 def test_a_size_that_the_model_cannot_make_gets_a_sentence(
-    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     show = perform(model, tmp_path / "j.jsonl")
     show.end()
@@ -239,7 +239,7 @@ def test_a_size_that_the_model_cannot_make_gets_a_sentence(
     show.file.write_text("\n".join([head, *lines]) + "\n")
     words = ["--journal", str(show.file), "--folder", str(tmp_path), "--name", "again"]
     assert render.main(words) != 0
-    assert "multiples of 8 pixels, not 64x68" in capsys.readouterr().err
+    assert "multiples of 8 pixels, not 64x68" in caplog.text
     assert not (tmp_path / "again").exists()
 
 
