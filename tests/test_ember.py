@@ -371,12 +371,16 @@ def trained(checkpoint: Path, steps: int, *stops: int | None, **more: Any) -> fo
     data = toy_store()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(denoiser, "PAIRS", 2)
+        # Which precision is quicker is measured, and other programs at work may change the answer.
+        plain = torch.autocast("cpu", torch.bfloat16, enabled=False)
+        patch.setattr(denoiser, "quicker", lambda _: plain)
         for stop in stops:
             ember = folder.blank()
             denoiser.train(ember, lambda: data, checkpoint, steps, lambda _: None, stop, **more)
     return ember
 
 
+@pytest.mark.slow
 def test_training_resumed_is_training_uninterrupted(tmp_path: Path) -> None:
     whole = trained(tmp_path / "whole.pt", 3, 3)
     parts = trained(tmp_path / "parts.pt", 3, 1, 3)
@@ -392,6 +396,7 @@ def test_training_resumed_is_training_uninterrupted(tmp_path: Path) -> None:
     assert not torch.equal(before.unet.conv_out.weight, whole.unet.conv_out.weight)
 
 
+@pytest.mark.slow
 def test_training_stops_in_time_and_leaves_pieces_that_it_continues_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -470,6 +475,7 @@ def test_what_training_cannot_begin_with_is_a_sentence(
     assert told in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_whole_training_makes_a_folder_that_the_stock_pipeline_opens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
