@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import tiny
 import torch
+from diffusers import AutoencoderTiny
 from safetensors.torch import load_file, save_file
 
 from lwlive import hub
@@ -226,6 +227,14 @@ def test_a_damaged_checkpoint_is_one_sentence(name: str, folder: Path) -> None:
     assert len(said.splitlines()) == 1
     assert not said.endswith(": ")
     assert len(said) > 30
+
+
+def test_a_decoder_for_latents_of_another_size_is_one_sentence(folder: Path) -> None:
+    levels = {f"{part}_block_out_channels": (16,) * 3 for part in ("encoder", "decoder")}
+    blocks = {f"num_{part}_blocks": (1,) * 3 for part in ("encoder", "decoder")}
+    AutoencoderTiny(**levels, **blocks).save_pretrained(folder.parent / "half")
+    with pytest.raises(ModelError, match="8 pixels a side, and the decoder makes 4 of it"):
+        opened(folder, Additions(decoder=str(folder.parent / "half")))
 
 
 @pytest.mark.parametrize(
