@@ -171,7 +171,7 @@ def blank(seed: int = 0) -> Ember:
     return Ember(tok, text, unet, vae, schedule())
 
 
-def save(ember: Ember, folder: Path = TARGET) -> None:
+def save(ember: Ember, folder: Path) -> None:
     """Write float16 safetensors beside `folder`, then rename each file into place."""
     folder.mkdir(parents=True, exist_ok=True)
     backend = ember.tokenizer.backend_tokenizer
