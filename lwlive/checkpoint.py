@@ -7,7 +7,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lwlive.params import ControlError, spec
 
@@ -18,8 +18,17 @@ TEXTS = ("text_encoder", "text_encoder_2")  # a checkpoint has one or both
 LARGEST = 1024  # latents of a side that a checkpoint may ask for by itself
 GRID = 64  # sizes are multiples of it, so that every UNet can halve its latents often enough
 
-
 FAMILIES = "Stable Diffusion 1, 2 or XL, or one distilled from these"
+
+
+class Size(NamedTuple):
+    """Width and height of pictures, in pixels."""
+
+    width: int
+    height: int
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
 
 
 @dataclass(frozen=True)
@@ -138,8 +147,8 @@ def knows_guidance(folder: Path) -> bool:
     return bool(read_json(folder / "unet" / "config.json").get("time_cond_proj_dim"))
 
 
-def size_of(folder: Path, wanted: str | None, grid: int = GRID) -> tuple[int, int]:
-    """Width and height of pictures: as wanted, '512' or '768x512', else the model's own.
+def size_of(folder: Path, wanted: str | None, grid: int = GRID) -> Size:
+    """The size of pictures: as wanted, '512' or '768x512', else the model's own.
 
     Raises ModelError for sizes that are not multiples of the grid.
     """
@@ -153,12 +162,12 @@ def size_of(folder: Path, wanted: str | None, grid: int = GRID) -> tuple[int, in
                 f"the checkpoint in {folder} says that its pictures are {told!r} latents large, "
                 f"which is not a size: say one with --size"
             )
-        return sides[1] * FACTOR, sides[0] * FACTOR
+        return Size(sides[1] * FACTOR, sides[0] * FACTOR)
     numbers = [int(part) for part in wanted.split("x")]
     width, height = numbers[0], numbers[-1]
     if width % grid or height % grid or not width or not height:
         raise ModelError(f"a picture's sides are multiples of {grid} pixels, not {wanted}")
-    return width, height
+    return Size(width, height)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from lwlive import preset
-from lwlive.checkpoint import folder_of, own_values
+from lwlive.checkpoint import Size, folder_of, own_values
 from lwlive.cli import render
 from lwlive.engine.eager import Eager
 from lwlive.engine.keyframe import Cond
@@ -46,7 +46,7 @@ EVERY, COLUMNS, SMALL = 5, 10, 128  # of the blend: which frames, how many a row
 def main() -> None:
     """Make all pictures, or only those named."""
     folder = folder_of("ember")
-    model = Eager(load(folder, (SIZE, SIZE), "cpu", Kind("float32", True)), 4)
+    model = Eager(load(folder, Size(SIZE, SIZE), "cpu", Kind("float32", True)), 4)
     own = own_values(folder)
     presets = {path.stem: path for path in preset.bundled()}
     for name in sys.argv[1:] or [*presets, BEND.stem, STRIP.stem, BLEND.stem]:

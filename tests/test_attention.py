@@ -15,7 +15,7 @@ from diffusers.models import attention_processor
 from torch import Tensor
 from torch.nn import functional
 
-from lwlive.checkpoint import ModelError
+from lwlive.checkpoint import ModelError, Size
 from lwlive.config import Config
 from lwlive.engine import attention
 from lwlive.engine.eager import Eager
@@ -71,7 +71,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Clock]:
 def modules(tmp_path_factory: pytest.TempPathFactory) -> Modules:
     """A small SDXL."""
     folder = tiny.folder(tmp_path_factory.mktemp("model") / "sdxl", family="sdxl")
-    return load(folder, (64, 64), "cpu", Kind("float32", True))
+    return load(folder, Size(64, 64), "cpu", Kind("float32", True))
 
 
 def test_both_ways_give_the_same_pictures(modules: Modules, fake: Callable[..., Clock]) -> None:
@@ -143,7 +143,7 @@ def test_insisting_on_what_is_not_to_be_had_is_one_sentence(
     monkeypatch.setattr(attention, "installed", lambda: there)
     config = Config(attention="xformers", device=device)
     with pytest.raises(ModelError, match=sentence) as caught:
-        choose.plan(config, tmp_path, PLAIN, (64, 64), tmp_path, Params(), print)
+        choose.plan(config, tmp_path, PLAIN, Size(64, 64), tmp_path, Params(), print)
     assert "\n" not in str(caught.value)
 
 

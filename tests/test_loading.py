@@ -13,7 +13,7 @@ import tiny
 import torch
 from test_producer import FakeModel, Timer
 
-from lwlive.checkpoint import ModelError
+from lwlive.checkpoint import ModelError, Size
 from lwlive.config import Config
 from lwlive.engine.heartbeat import Alive
 from lwlive.engine.load import PLAIN, NotFinite, load
@@ -65,7 +65,7 @@ def test_an_engine_killed_while_it_measures_continues_where_it_was(
     path = tmp_path / "x.part.json"
 
     def run() -> Measured:
-        return measure(folder, (64, 64), "cpu", time.perf_counter, pieces=Pieces(path))[0]
+        return measure(folder, Size(64, 64), "cpu", time.perf_counter, pieces=Pieces(path))[0]
 
     with pytest.raises(Killed):
         run()
@@ -149,7 +149,7 @@ def test_notes_with_odd_values_are_measured_again_and_said(
     odd: dict[str, Any], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, said = Config(device="cpu"), list[str]()
-    notes = choose._notes(config, folder, PLAIN, (64, 64), tmp_path)
+    notes = choose._notes(config, folder, PLAIN, Size(64, 64), tmp_path)
     notes.parent.mkdir()
     notes.write_text(json.dumps(SOUND))
     assert recall(notes) is not None
@@ -157,7 +157,9 @@ def test_notes_with_odd_values_are_measured_again_and_said(
     assert recall(notes) is None
     fresh = Measured(KIND, 1, {1: (0.1, 0.1)})
     monkeypatch.setattr(module, "measure", lambda *_: (fresh, None))
-    choose.plan(config, folder, PLAIN, (64, 64), tmp_path, Params(steps=1, guidance=1), said.append)
+    choose.plan(
+        config, folder, PLAIN, Size(64, 64), tmp_path, Params(steps=1, guidance=1), said.append
+    )
     assert "measured again" in said[0]
     assert recall(notes) == fresh
 
@@ -173,12 +175,12 @@ def test_while_a_room_waits_nothing_is_measured(
     params = Params(steps=1, guidance=1)
 
     def plan(waiting: bool) -> Any:
-        more = (PLAIN, (64, 64), tmp_path, params, said.append)
+        more = (PLAIN, Size(64, 64), tmp_path, params, said.append)
         return choose.plan(config, folder, *more, waiting=waiting)[0]
 
     assert plan(True).kind == guess("cpu").kind
     assert len(said) == 1
-    notes = choose._notes(config, folder, PLAIN, (64, 64), tmp_path)
+    notes = choose._notes(config, folder, PLAIN, Size(64, 64), tmp_path)
     remember(notes, Measured(KIND, 1, {1: (0.1, 0.1)}, busy=True))
     monkeypatch.setattr(module, "busy", lambda: False)
     assert plan(True).kind == KIND  # though it was busy then and is not now
@@ -199,22 +201,22 @@ def test_numbers_too_narrow_for_a_model_are_done_without(
         return real(folder, size, device, kind, *more)
 
     monkeypatch.setattr(module, "load", load_)
-    found, _ = measure(folder, (64, 64), "cpu", time.perf_counter, say=said.append)
+    found, _ = measure(folder, Size(64, 64), "cpu", time.perf_counter, say=said.append)
     assert found.kind.precision == "float32"
     assert "bfloat16" in said[0]
     narrow.add("float32")
     with pytest.raises(ModelError, match="gives NaN"):
-        measure(folder, (64, 64), "cpu", time.perf_counter, say=said.append)
+        measure(folder, Size(64, 64), "cpu", time.perf_counter, say=said.append)
     monkeypatch.setattr(module, "kinds", lambda _: [Kind("float16", True)])
     narrow.clear()
     narrow.add("float16")
-    found, _ = measure(folder, (64, 64), "cpu", time.perf_counter, say=said.append)
+    found, _ = measure(folder, Size(64, 64), "cpu", time.perf_counter, say=said.append)
     assert found.kind == module.SPARE
 
 
 def test_every_piece_of_loading_is_told(folder: Path) -> None:
     told: list[str] = []
-    load(folder, (64, 64), "cpu", KIND, PLAIN, told.append)
+    load(folder, Size(64, 64), "cpu", KIND, PLAIN, told.append)
     assert told == [
         f"loading tiny: {part}, {n} of 4"
         for n, part in enumerate(("scheduler", "unet", "vae", "text_encoder"), 1)

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lwlive.checkpoint import ModelError
+from lwlive.checkpoint import ModelError, Size
 from lwlive.engine.eager import Eager
 from lwlive.engine.governor import BATCH_LOAD, LATENCY_S, batch_for
 from lwlive.engine.load import load
@@ -107,7 +107,7 @@ def measured_with_room_for(
     monkeypatch.setattr(module, "kinds", lambda _: [Kind("float32", True)])
     times, said = itertools.count(), list[str]()
     timer = lambda: next(times) * call_s  # noqa: E731
-    measured, _ = measure(folder, (64, 64), "cpu", timer, say=said.append)
+    measured, _ = measure(folder, Size(64, 64), "cpu", timer, say=said.append)
     return measured, said
 
 
@@ -147,7 +147,7 @@ def test_a_gpu_too_small_for_the_weights_is_said_before_they_are_loaded(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (1000, 2**33))
     with pytest.raises(ModelError, match=r"the GPU has 0\.0 GB free and tiny needs .*: close what"):
-        load(folder, (64, 64), "cuda", Kind("float16", True))
+        load(folder, Size(64, 64), "cuda", Kind("float16", True))
 
 
 def test_gpus_have_half_precision_and_on_a_cpu_the_faster_one_is_measured() -> None:

@@ -112,7 +112,7 @@ def _build(config: Config, params: Params) -> None:
     forget(config, folder, additions, size, cache)
     while True:  # until none that is not built yet is expected to serve better
         want, _ = plan(config, folder, additions, size, cache, params, print, thorough=True)
-        about = f"{config.model}, {size[0]}x{size[1]}, batch {want.batch}, {want.kind.precision}"
+        about = f"{config.model}, {size}, batch {want.batch}, {want.kind.precision}"
         place = want.place(cache)
         if found := want.costs(cache):
             one, decoding = (1e3 * spent / want.batch for spent in found)

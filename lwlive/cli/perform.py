@@ -17,7 +17,7 @@ from lwlive.cli.sentences import of_import, of_system
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lwlive.checkpoint import Additions
+    from lwlive.checkpoint import Additions, Size
     from lwlive.config import Config
     from lwlive.controls import Controls
     from lwlive.params import Params
@@ -120,7 +120,7 @@ def _age_s() -> float:
 
 def _supply(
     config: "Config",
-    size: tuple[int, int],
+    size: "Size",
     folder: "Path",
     additions: "Additions",
     cache: "Path",
@@ -143,16 +143,14 @@ def _supply(
 
     return Supply(
         starter(order, run),
-        lambda: Ring.create(context, slots(config.fps), size[1], size[0]),
+        lambda: Ring.create(context, slots(config.fps), size.height, size.width),
         config.fps,
         controls.snapshot,
         now,
     )
 
 
-def _screen(
-    config: "Config", size: tuple[int, int], stack: contextlib.ExitStack
-) -> "Display | None":
+def _screen(config: "Config", size: "Size", stack: contextlib.ExitStack) -> "Display | None":
     """The window, or None where there is no screen or none is wanted. Raises ControlError."""
     if config.headless:
         return None

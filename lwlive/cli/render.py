@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lwlive import hub, preset
-from lwlive.checkpoint import FACTOR, Additions, ModelError, own_values, size_of
+from lwlive.checkpoint import FACTOR, Additions, ModelError, Size, own_values, size_of
 from lwlive.cli import flags
 from lwlive.config import PARTS, Config
 from lwlive.openmp import spin_briefly
@@ -88,9 +88,8 @@ def _enough_memory(settings: Settings) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "memory" not in str(error):
             raise
-        width, height = settings.size
         raise RenderError(
-            f"there is no memory for frames of {width}x{height}, {settings.batch} together; "
+            f"there is no memory for frames of {settings.size}, {settings.batch} together; "
             "give --batch 1, --tiled or a smaller --size"
         ) from error
 
@@ -169,14 +168,14 @@ def _settings(
         keyframes = []
     keys = tuple(_prompted(keyframes, params))
     _check(keys, params)
-    width, height = size_of(folder, config.size, FACTOR)
+    size = size_of(folder, config.size, FACTOR)
     joints, frames = _timed(render, keys, params, paced)
     pictures = [p for p in (render.mask, render.picture, *(k.picture for k in keys)) if p]
     for path in pictures:
         check(path)
     files = [*pictures, *([render.audio] if render.audio else [])]
     return Settings(
-        **_machine(folder, added, config, (width, height)),
+        **_machine(folder, added, config, size),
         params=params,
         keys=keys,
         joints=joints,
@@ -232,9 +231,7 @@ def _complete(folder: Path, added: Additions, values: dict[str, object]) -> dict
     return asdict(Params(**{**own_values(folder, added), **given}))
 
 
-def _machine(
-    folder: Path, added: Additions, config: Config, size: tuple[int, int]
-) -> dict[str, Any]:
+def _machine(folder: Path, added: Additions, config: Config, size: Size) -> dict[str, Any]:
     """The part of the settings that tells model and machine."""
     from lwlive.engine.tuning.measure import device_of
 

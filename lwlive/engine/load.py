@@ -18,6 +18,7 @@ from lwlive.checkpoint import (
     TEXTS,
     Additions,
     ModelError,
+    Size,
     name_of,
     part_of,
     read_json,
@@ -63,7 +64,7 @@ class NotFinite(ModelError):  # noqa: N818 - what the numbers are
 
 def load(
     folder: Path,
-    size: tuple[int, int],
+    size: Size,
     device: str,
     kind: Kind,
     additions: Additions = PLAIN,
@@ -156,5 +157,5 @@ def _tried(modules: Modules) -> None:
 def attending(modules: Modules, way: str) -> Modules:
     """The same networks, attending another way from now on; the UNet itself is shared."""
     kind, (_, height, width) = replace(modules.kind, attention=way), modules.shape
-    denoiser = Denoiser(modules.denoiser.unet, kind, (width * FACTOR, height * FACTOR))
+    denoiser = Denoiser(modules.denoiser.unet, kind, Size(width * FACTOR, height * FACTOR))
     return replace(modules, kind=kind, denoiser=denoiser)

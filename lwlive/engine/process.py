@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lwlive.checkpoint import Additions, ModelError
+from lwlive.checkpoint import Additions, ModelError, Size
 from lwlive.config import Config
 from lwlive.engine.governor import FULL_LOAD, SPARING_LOAD
 from lwlive.engine.heartbeat import Alive
@@ -44,7 +44,7 @@ class Order:
     """What the stage asks of a new engine."""
 
     config: Config
-    size: tuple[int, int]  # width, height
+    size: Size
     cache: Path
     ring: RingHandle
     snapshot: Snapshot

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from lwlive.checkpoint import FACTOR
+from lwlive.checkpoint import FACTOR, Size
 from lwlive.config import Config
 from lwlive.messages import Turn
 from lwlive.params import SPECS, spec
@@ -46,7 +46,7 @@ class Performance:
     """A show as its journal tells it."""
 
     config: Config
-    size: tuple[int, int]
+    size: Size
     ticks: int = 0  # pictures, repeated ones included
     changes: dict[int, Tick] = field(default_factory=dict)
     repeats: set[int] = field(default_factory=set)
@@ -133,7 +133,7 @@ def _begun(path: Path, head: dict[str, Any]) -> Performance:
     if width % FACTOR or height % FACTOR:
         raise ValueError(f"the sides of a picture are multiples of {FACTOR}, not {width}x{height}")
     config = {n: v for n, v in head["config"].items() if n in (*SOURCES, "fps")}
-    return Performance(Config(**config), (width, height))
+    return Performance(Config(**config), Size(width, height))
 
 
 def _take(found: Performance, line: dict[str, Any], reading: _Reading) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from lwlive import __version__, hub
-from lwlive.checkpoint import Additions
+from lwlive.checkpoint import Additions, Size
 from lwlive.config import Config
 from lwlive.params import SPECS, ControlError, Params
 
@@ -143,7 +143,7 @@ class Settings(BaseModel):
     offline: bool = False
     cache: Path | None = None
     weights: dict[str, str]  # digests of what the model's files bring in, as identity.py has them
-    size: tuple[int, int]  # width, height
+    size: Size
     device: str
     precision: str
     batch: int

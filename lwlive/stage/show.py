@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
+from lwlive.checkpoint import Size
 from lwlive.config import Config
 from lwlive.stage import memory
 from lwlive.stage.clock import Clock
@@ -31,7 +32,7 @@ class Show:
         config: Config,
         desk: Desk,
         supply: Supply,
-        size: tuple[int, int],
+        size: Size,
         clock: Clock,
         started: float,
         sources: Sequence[Source],

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from lwlive import __version__
+from lwlive.checkpoint import Size
 from lwlive.params import Params
 from lwlive.stage.figures import Figures
 from lwlive.stage.supply import Supply
@@ -94,7 +95,7 @@ class Status:
 
 def statistics(
     model: str,
-    size: tuple[int, int],
+    size: Size,
     figures: Figures,
     supply: Supply,
     parts: Mapping[str, Mapping[str, Any]],
@@ -111,7 +112,7 @@ def statistics(
         "model": loaded.model if loaded else model,
         "device": running.device if running else None,
         "dtype": running.dtype if running else None,
-        "size": f"{size[0]}x{size[1]}",
+        "size": str(size),
         "batch": running.batch if running else None,
         "compiled": running.compiled if running else None,
         "stride": running.stride if running else None,

@@ -29,7 +29,7 @@ from typing import Any
 
 import torch
 
-from lwlive.checkpoint import Additions, name_of
+from lwlive.checkpoint import Additions, Size, name_of
 from lwlive.engine.attention import SDPA
 from lwlive.engine.compiled.package import PROMPTS, TEMPORARY, Packaged, seal
 from lwlive.engine.compiled.verify import Trial
@@ -52,7 +52,7 @@ class Build:
     """What a set of packages is made for."""
 
     folder: str
-    size: tuple[int, int]  # width, height
+    size: Size
     device: str
     kind: Kind
     batch: int
@@ -64,7 +64,7 @@ class Build:
         """A build as JSON has it."""
         more = row["additions"]
         pairs = {name: tuple(map(tuple, more[name])) for name in ("loras", "own")}
-        changed = {"kind": Kind(**row["kind"]), "size": tuple(row["size"])}
+        changed = {"kind": Kind(**row["kind"]), "size": Size(*row["size"])}
         return cls(**{**row, **changed, "additions": Additions(**{**more, **pairs})})
 
     def place(self, cache_folder: Path) -> Path:
@@ -89,11 +89,10 @@ class Build:
 
 
 @cache
-def key(
-    folder: str, size: tuple[int, int], device: str, additions: Additions = PLAIN, *more: object
-) -> str:
+def key(folder: str, size: Size, device: str, additions: Additions = PLAIN, *more: object) -> str:
     """A name for whatever holds for a checkpoint and size on this machine and torch version."""
-    parts = [FORMAT, torch.__version__, _processor(device), _contents(folder), size, device]
+    parts = [FORMAT, torch.__version__, _processor(device), _contents(folder)]
+    parts += [tuple(size), device]  # a plain tuple: what is in the cache was named after its repr
     files = [path for path, _ in additions.loras] + [additions.decoder or folder]
     parts += [additions, *map(_contents, files)]
     return hashlib.sha256(repr([*parts, *more]).encode()).hexdigest()[:20]

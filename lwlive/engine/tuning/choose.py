@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from lwlive.checkpoint import Additions, knows_guidance, own_values
+from lwlive.checkpoint import Additions, Size, knows_guidance, own_values
 from lwlive.config import Config
 from lwlive.engine import attention
 from lwlive.engine.compiled.build import Build, key
@@ -25,7 +25,7 @@ def plan(
     config: Config,
     folder: Path,
     additions: Additions,
-    size: tuple[int, int],
+    size: Size,
     cache: Path,
     params: Params,
     say: Callable[[str], None],
@@ -81,9 +81,7 @@ def plan(
     return builds[batch_for(each, config.fps)], modules
 
 
-def forget(
-    config: Config, folder: Path, additions: Additions, size: tuple[int, int], cache: Path
-) -> None:
+def forget(config: Config, folder: Path, additions: Additions, size: Size, cache: Path) -> None:
     """Measure again at the next plan: the machine may have been busy when it was measured."""
     notes = _notes(config, folder, additions, size, cache)
     for path in (notes, _pieces(notes)):
@@ -95,9 +93,7 @@ def _pieces(notes: Path) -> Path:
     return notes.with_suffix(".part.json")
 
 
-def _notes(
-    config: Config, folder: Path, additions: Additions, size: tuple[int, int], cache: Path
-) -> Path:
+def _notes(config: Config, folder: Path, additions: Additions, size: Size, cache: Path) -> Path:
     """Where it is kept what was measured."""
     device = measure.device_of(config.device)
     ways = attention.ways(config.attention, device)

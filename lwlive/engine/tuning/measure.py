@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from lwlive import files
-from lwlive.checkpoint import Additions, ModelError
+from lwlive.checkpoint import Additions, ModelError, Size
 from lwlive.engine.attention import SDPA, XFORMERS
 from lwlive.engine.cuda import Timer, waited
 from lwlive.engine.eager import Eager
@@ -78,7 +78,7 @@ def kinds(device: str) -> list[Kind]:
 
 def measure(
     folder: Path,
-    size: tuple[int, int],
+    size: Size,
     device: str,
     timer: Timer,
     additions: Additions = PLAIN,

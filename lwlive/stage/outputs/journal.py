@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from lwlive import __version__
+from lwlive.checkpoint import Size
 from lwlive.config import Config
 from lwlive.messages import Turn
 from lwlive.params import SAMPLED, ControlError, Params
@@ -56,7 +57,7 @@ class Journal(Output):
         self,
         path: Path,
         config: Config,
-        size: tuple[int, int],
+        size: Size,
         say: Callable[[str], None] = log.warning,
     ) -> None:
         self._say = say
