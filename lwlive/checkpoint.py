@@ -43,6 +43,16 @@ class Additions:
     own: tuple[tuple[str, Any], ...] = ()  # values of live parameters that are known to suit it
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A checkpoint that a run uses: where its files are, with what, and in which size."""
+
+    folder: Path
+    additions: Additions
+    size: Size
+    cache: Path  # where what is compiled and measured is kept
+
+
 MASKED = 9  # channels an inpainting UNet sees: latents, mask, latents of what stays
 
 

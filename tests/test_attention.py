@@ -15,7 +15,7 @@ from diffusers.models import attention_processor
 from torch import Tensor
 from torch.nn import functional
 
-from lwlive.checkpoint import ModelError, Size
+from lwlive.checkpoint import ModelError, Opened, Size
 from lwlive.config import Config
 from lwlive.engine import attention
 from lwlive.engine.eager import Eager
@@ -143,7 +143,7 @@ def test_insisting_on_what_is_not_to_be_had_is_one_sentence(
     monkeypatch.setattr(attention, "installed", lambda: there)
     config = Config(attention="xformers", device=device)
     with pytest.raises(ModelError, match=sentence) as caught:
-        choose.plan(config, tmp_path, PLAIN, Size(64, 64), tmp_path, Params(), print)
+        choose.plan(config, Opened(tmp_path, PLAIN, Size(64, 64), tmp_path), Params(), print)
     assert "\n" not in str(caught.value)
 
 

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lwlive.checkpoint import Size
+from lwlive.checkpoint import Opened, Size
 from lwlive.config import Config
 from lwlive.engine.compiled.build import COSTS, Build, key
 from lwlive.engine.governor import batch_for
@@ -42,8 +42,8 @@ class Machine:
         config = Config(device="cpu", batch=batch)
         params = Params(steps=1, guidance=guidance)
         plan = choose.plan
-        what = self.folder, PLAIN, Size(64, 64), self.cache
-        return plan(config, *what, params, print, thorough)[0]
+        opened = Opened(self.folder, PLAIN, Size(64, 64), self.cache)
+        return plan(config, opened, params, print, thorough)[0]
 
     def build(self, want: Build) -> None:
         """What building leaves, as far as planning sees it."""
@@ -116,7 +116,7 @@ def test_what_was_measured_in_a_busy_moment_can_be_forgotten(
     monkeypatch.setattr(measure, "measure", lambda *_: (found, None))
     machine.build(machine.plan())
     assert machine.plan(thorough=True).batch == 1
-    choose.forget(Config(device="cpu"), folder, PLAIN, Size(64, 64), tmp_path)
+    choose.forget(Config(device="cpu"), Opened(folder, PLAIN, Size(64, 64), tmp_path))
     assert machine.plan(thorough=True).batch == batch_for(
         {n: sum(machine.compiled[1]) if n == 1 else sum(found.expected[n]) / n for n in BATCHES}, 30
     )

@@ -13,7 +13,7 @@ import tiny
 import torch
 from test_producer import FakeModel, Timer
 
-from lwlive.checkpoint import ModelError, Size
+from lwlive.checkpoint import ModelError, Opened, Size
 from lwlive.config import Config
 from lwlive.engine.heartbeat import Alive
 from lwlive.engine.load import PLAIN, NotFinite, load
@@ -41,6 +41,11 @@ def threads() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
+
+
+def opened(folder: Path, cache: Path) -> Opened:
+    """The small checkpoint as a show opens it."""
+    return Opened(folder, PLAIN, Size(64, 64), cache)
 
 
 class Killed(BaseException):
@@ -149,7 +154,7 @@ def test_notes_with_odd_values_are_measured_again_and_said(
     odd: dict[str, Any], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, said = Config(device="cpu"), list[str]()
-    notes = choose._notes(config, folder, PLAIN, Size(64, 64), tmp_path)
+    notes = choose._notes(config, opened(folder, tmp_path))
     notes.parent.mkdir()
     notes.write_text(json.dumps(SOUND))
     assert recall(notes) is not None
@@ -157,9 +162,7 @@ def test_notes_with_odd_values_are_measured_again_and_said(
     assert recall(notes) is None
     fresh = Measured(KIND, 1, {1: (0.1, 0.1)})
     monkeypatch.setattr(module, "measure", lambda *_: (fresh, None))
-    choose.plan(
-        config, folder, PLAIN, Size(64, 64), tmp_path, Params(steps=1, guidance=1), said.append
-    )
+    choose.plan(config, opened(folder, tmp_path), Params(steps=1, guidance=1), said.append)
     assert "measured again" in said[0]
     assert recall(notes) == fresh
 
@@ -175,12 +178,12 @@ def test_while_a_room_waits_nothing_is_measured(
     params = Params(steps=1, guidance=1)
 
     def plan(waiting: bool) -> Any:
-        more = (PLAIN, Size(64, 64), tmp_path, params, said.append)
-        return choose.plan(config, folder, *more, waiting=waiting)[0]
+        what = opened(folder, tmp_path)
+        return choose.plan(config, what, params, said.append, waiting=waiting)[0]
 
     assert plan(True).kind == guess("cpu").kind
     assert len(said) == 1
-    notes = choose._notes(config, folder, PLAIN, Size(64, 64), tmp_path)
+    notes = choose._notes(config, opened(folder, tmp_path))
     remember(notes, Measured(KIND, 1, {1: (0.1, 0.1)}, busy=True))
     monkeypatch.setattr(module, "busy", lambda: False)
     assert plan(True).kind == KIND  # though it was busy then and is not now

@@ -53,7 +53,6 @@ def test_it_is_set_before_torch_is_imported(words: list[str], tmp_path: Path) ->
 ENGINE = """
 import os, sys
 
-from lwlive.checkpoint import Size
 from lwlive.cli import perform
 from lwlive.config import Config
 from lwlive.controls import Controls
@@ -64,7 +63,7 @@ def said(order, run):
     print(os.environ.get("GOMP_SPINCOUNT"), os.environ.get("KMP_BLOCKTIME"))
     sys.exit()
 supply.starter = said
-perform._supply(Config(), Size(64, 64), None, None, None, Controls(Params()), 0.0)
+perform._supply(Config(), None, Controls(Params()), 0.0)
 """
 
 
