@@ -23,6 +23,7 @@ from lwlive.engine.load import PLAIN, Modules, attending, load
 from lwlive.engine.networks import Kind
 from lwlive.engine.tuning import choose
 from lwlive.engine.tuning.measure import Measured, attended, recall, remember
+from lwlive.engine.tuning.pieces import Cost
 from lwlive.params import Params
 
 SDPA = functional.scaled_dot_product_attention
@@ -148,6 +149,6 @@ def test_insisting_on_what_is_not_to_be_had_is_one_sentence(
 
 
 def test_what_was_found_faster_is_remembered(tmp_path: Path) -> None:
-    measured = Measured(Kind("float16", True, "xformers"), 4, {1: (0.01, 0.002)})
+    measured = Measured(Kind("float16", True, "xformers"), 4, {1: Cost(0.01, 0.002)})
     remember(tmp_path / "x.json", measured)
     assert recall(tmp_path / "x.json") == measured

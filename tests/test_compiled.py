@@ -34,6 +34,7 @@ from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
 from lwlive.engine.process import Engine
 from lwlive.engine.producer import Producer
+from lwlive.engine.tuning.pieces import Cost
 from lwlive.messages import Note
 from lwlive.params import Params, Snapshot
 from lwlive.ring import Pixels, Ring, slots
@@ -80,8 +81,8 @@ class Workshop:
     def times(self, eager_s: float, compiled_s: float) -> None:
         """How long an evaluation takes either way."""
 
-        def seconds(model: Any, *_: object) -> tuple[float, float]:
-            return (compiled_s if isinstance(model, Compiled) else eager_s), 0.0
+        def seconds(model: Any, *_: object) -> Cost:
+            return Cost(compiled_s if isinstance(model, Compiled) else eager_s, 0.0)
 
         for module in (building, verify):
             self._patch.setattr(module, "seconds", seconds)

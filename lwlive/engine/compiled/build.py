@@ -40,6 +40,7 @@ from lwlive.engine.load import PLAIN, Modules, load
 from lwlive.engine.networks import Kind
 from lwlive.engine.schedule import MOST_STEPS, ScheduleError
 from lwlive.engine.tuning.measure import seconds
+from lwlive.engine.tuning.pieces import Cost
 
 FORMAT = 6  # one up whenever what is written changes
 COSTS = "costs.json"  # written last
@@ -73,13 +74,15 @@ class Build:
         made_for = key(self.folder, self.size, self.device, self.additions, *more)
         return cache_folder / "packages" / f"{name_of(Path(self.folder))}-{made_for}"
 
-    def costs(self, cache_folder: Path) -> tuple[float, float] | None:
-        """Seconds of one evaluation and one decoding of a batch, None where nothing is built."""
+    def costs(self, cache_folder: Path) -> Cost | None:
+        """What a batch takes, None where nothing is built."""
         try:
-            one, other = map(float, json.loads((self.place(cache_folder) / COSTS).read_bytes()))
+            found = json.loads((self.place(cache_folder) / COSTS).read_bytes())
+            cost = Cost(*map(float, found))
         except (OSError, ValueError, TypeError):
             return None
-        return (one, other) if 0 < one < math.inf and 0 <= other < math.inf else None
+        usable = 0 < cost.evaluation < math.inf and 0 <= cost.decoding < math.inf
+        return cost if usable else None
 
     def trouble(self, cache_folder: Path) -> str | None:
         """Why these networks are not to be compiled, None where nothing is known against it."""
