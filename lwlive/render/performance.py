@@ -1,7 +1,7 @@
 """A performance: its journal read, and what took effect on which tick.
 
-The format is told in lwlive/stage/outputs/journal.py. A journal may come from anybody, so each line
-is held against what the show writes. This file knows nothing of torch.
+The format is told in lwlive/journalfile.py. A journal may come from anybody, so each line is held
+against what the show writes. This file knows nothing of torch.
 """
 
 import json
@@ -13,10 +13,10 @@ from pydantic import ValidationError
 
 from lwlive.checkpoint import FACTOR, Size
 from lwlive.config import Config
+from lwlive.journalfile import FORMAT
 from lwlive.messages import Turn
 from lwlive.params import SPECS, spec
 from lwlive.render.settings import SOURCES, RenderError, regular
-from lwlive.stage.outputs.journal import FORMAT
 
 LONGEST_LINE = 2**20  # bytes
 LEAP_S = 60.0  # between two lines; what is repeated for longer says so
