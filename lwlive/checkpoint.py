@@ -7,7 +7,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lwlive.params import ControlError, spec
 
@@ -17,8 +17,17 @@ TEXTS = ("text_encoder", "text_encoder_2")  # a checkpoint has one or both
 LARGEST = 1024  # latents of a side that a checkpoint may ask for by itself
 GRID = 64  # sizes are multiples of it, so that every UNet can halve its latents often enough
 
-
 FAMILIES = "Stable Diffusion 1, 2 or XL, or one distilled from these"
+
+
+class Size(NamedTuple):
+    """Width and height of pictures, in pixels."""
+
+    width: int
+    height: int
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,16 @@ class Additions:
     prediction: str | None = None  # what the UNet gives, where the files say something else
     spaced: bool = True  # whether that one's steps are spaced for a few, as distilled models need
     own: tuple[tuple[str, Any], ...] = ()  # values of live parameters that are known to suit it
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A checkpoint that a run uses: where its files are, with what, and in which size."""
+
+    folder: Path
+    additions: Additions
+    size: Size
+    cache: Path  # where what is compiled and measured is kept
 
 
 MASKED = 9  # channels an inpainting UNet sees: latents, mask, latents of what stays
@@ -155,8 +174,8 @@ def factor_of(folder: Path) -> int:
     return int(2 ** (len(levels) - 1))
 
 
-def size_of(folder: Path, wanted: str | None, grid: int = GRID) -> tuple[int, int]:
-    """Width and height of pictures: as wanted, '512' or '768x512', else the model's own.
+def size_of(folder: Path, wanted: str | None, grid: int = GRID) -> Size:
+    """The size of pictures: as wanted, '512' or '768x512', else the model's own.
 
     Raises ModelError for sizes that are not multiples of the grid.
     """
@@ -171,12 +190,12 @@ def size_of(folder: Path, wanted: str | None, grid: int = GRID) -> tuple[int, in
                 f"which is not a size: say one with --size"
             )
         factor = factor_of(folder)
-        return sides[1] * factor, sides[0] * factor
+        return Size(sides[1] * factor, sides[0] * factor)
     numbers = [int(part) for part in wanted.split("x")]
     width, height = numbers[0], numbers[-1]
     if width % grid or height % grid or not width or not height:
         raise ModelError(f"a picture's sides are multiples of {grid} pixels, not {wanted}")
-    return width, height
+    return Size(width, height)
 
 
 def read_json(path: Path) -> dict[str, Any]:

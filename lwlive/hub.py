@@ -18,14 +18,18 @@ from typing import Any
 
 from lwlive.checkpoint import (
     EMBER,
+    GRID,
     TEXTS,
     Additions,
     ModelError,
+    Opened,
     check,
+    factor_of,
     family,
     folder_of,
     part_of,
     read_json,
+    size_of,
 )
 from lwlive.config import Config
 
@@ -58,14 +62,20 @@ OTHERS = "`lwlive models` lists other models"
 Say = Callable[[str], None]
 
 
-def opened(config: Config, say: Say, masks: bool = False) -> tuple[Path, Additions]:
-    """The folder of the model that the command line names, and what is added to it.
+def opened(
+    config: Config, say: Say, masks: bool = False, fine: bool = False, wanted: str | None = None
+) -> Opened:
+    """The model that the command line names, with what it adds, fetched first if need be.
 
-    Fetched first if need be. masks: whether one made for inpainting is welcome. Raises ModelError
-    with a sentence that says what to do.
+    masks: whether one made for inpainting is welcome. fine: any size that its latents can have will
+    do. wanted: the size where the command line gives none. Raises ModelError with a sentence that
+    says what to do.
     """
-    folder = find(config.model, config.offline, cache_of(config), say, masks)
-    return folder, additions(config, folder, say)
+    cache = cache_of(config)
+    folder = find(config.model, config.offline, cache, say, masks)
+    added = additions(config, folder, say)
+    grid = factor_of(folder) if fine else GRID
+    return Opened(folder, added, size_of(folder, config.size or wanted, grid), cache)
 
 
 def cache_of(config: Config) -> Path:

@@ -34,7 +34,7 @@ import stock
 import storm
 import torch
 
-from lwlive.checkpoint import folder_of, own_values, size_of
+from lwlive.checkpoint import Size, folder_of, own_values, size_of
 from lwlive.engine import attention
 from lwlive.engine.compiled.build import Build, build
 from lwlive.engine.compiled.package import Packaged
@@ -159,7 +159,7 @@ class Ready:
 
 def opened(
     folder: Path,
-    size: tuple[int, int],
+    size: Size,
     device: str,
     cache: Path,
     compiled: bool,

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from lwlive.checkpoint import Additions, ModelError
+from lwlive.checkpoint import Additions, ModelError, Size
 from lwlive.engine.adapters.layers import spellings
 from lwlive.engine.adapters.lora import fuse
 from lwlive.engine.eager import Eager
@@ -304,7 +304,7 @@ def test_bundled_words_give_what_the_stock_pipeline_gives(family: str, tmp_path:
     brought = {f"bundle_emb.Neon.{key}": rows.get(key, rows["clip_l"]) for key in keys}
     save_file({**PLAIN, **brought}, tmp_path / "x.safetensors")
     additions = Additions(loras=((str(tmp_path / "x.safetensors"), 0.0),))
-    model = Eager(load(path, (64, 64), "cpu", Kind("float32", True), additions), 1)
+    model = Eager(load(path, Size(64, 64), "cpu", Kind("float32", True), additions), 1)
     assert model.notes == []
     pairs = [(pipe.text_encoder, pipe.tokenizer, rows["clip_l"])]
     if family == "sdxl":

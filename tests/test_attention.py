@@ -15,7 +15,7 @@ from diffusers.models import attention_processor
 from torch import Tensor
 from torch.nn import functional
 
-from lwlive.checkpoint import ModelError
+from lwlive.checkpoint import ModelError, Opened, Size
 from lwlive.config import Config
 from lwlive.engine import attention
 from lwlive.engine.eager import Eager
@@ -23,6 +23,7 @@ from lwlive.engine.load import PLAIN, Modules, attending, load
 from lwlive.engine.networks import Kind
 from lwlive.engine.tuning import choose
 from lwlive.engine.tuning.measure import Measured, attended, recall, remember
+from lwlive.engine.tuning.pieces import Cost
 from lwlive.params import Params
 
 SDPA = functional.scaled_dot_product_attention
@@ -71,7 +72,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Clock]:
 def modules(tmp_path_factory: pytest.TempPathFactory) -> Modules:
     """A small SDXL."""
     folder = tiny.folder(tmp_path_factory.mktemp("model") / "sdxl", family="sdxl")
-    return load(folder, (64, 64), "cpu", Kind("float32", True))
+    return load(folder, Size(64, 64), "cpu", Kind("float32", True))
 
 
 def test_both_ways_give_the_same_pictures(modules: Modules, fake: Callable[..., Clock]) -> None:
@@ -143,11 +144,11 @@ def test_insisting_on_what_is_not_to_be_had_is_one_sentence(
     monkeypatch.setattr(attention, "installed", lambda: there)
     config = Config(attention="xformers", device=device)
     with pytest.raises(ModelError, match=sentence) as caught:
-        choose.plan(config, tmp_path, PLAIN, (64, 64), tmp_path, Params(), print)
+        choose.plan(config, Opened(tmp_path, PLAIN, Size(64, 64), tmp_path), Params(), print)
     assert "\n" not in str(caught.value)
 
 
 def test_what_was_found_faster_is_remembered(tmp_path: Path) -> None:
-    measured = Measured(Kind("float16", True, "xformers"), 4, {1: (0.01, 0.002)})
+    measured = Measured(Kind("float16", True, "xformers"), 4, {1: Cost(0.01, 0.002)})
     remember(tmp_path / "x.json", measured)
     assert recall(tmp_path / "x.json") == measured

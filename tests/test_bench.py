@@ -10,6 +10,7 @@ import pytest
 import tiny
 import torch
 
+from lwlive.checkpoint import Size
 from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
 
@@ -76,7 +77,7 @@ def test_the_operations_of_a_frame_are_those_of_its_convolutions_and_products(
     folder = tiny.folder(tmp_path / "tiny")
     found = []
     for side in (64, 128):
-        modules = load(folder, (side, side), "cpu", Kind("float32", True))
+        modules = load(folder, Size(side, side), "cpu", Kind("float32", True))
         found.append(machine.frame_flops(modules))
     (one, decoding), (four, decodings) = found
     assert decodings == pytest.approx(4 * decoding, rel=0.01)

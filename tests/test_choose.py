@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lwlive.checkpoint import Opened, Size
 from lwlive.config import Config
 from lwlive.engine.compiled.build import COSTS, Build, key
 from lwlive.engine.governor import batch_for
@@ -18,10 +19,11 @@ from lwlive.engine.load import PLAIN
 from lwlive.engine.networks import Kind
 from lwlive.engine.tuning import choose, measure
 from lwlive.engine.tuning.measure import BATCHES, Costs, Measured, a_frame, remember
+from lwlive.engine.tuning.pieces import Cost
 from lwlive.params import Params
 
 SECONDS = st.floats(1e-3, 0.2)
-EACH = st.fixed_dictionaries({n: st.tuples(SECONDS, SECONDS) for n in BATCHES})
+EACH = st.fixed_dictionaries({n: st.builds(Cost, SECONDS, SECONDS) for n in BATCHES})
 
 
 class Machine:
@@ -41,7 +43,8 @@ class Machine:
         config = Config(device="cpu", batch=batch)
         params = Params(steps=1, guidance=guidance)
         plan = choose.plan
-        return plan(config, self.folder, PLAIN, (64, 64), self.cache, params, print, thorough)[0]
+        opened = Opened(self.folder, PLAIN, Size(64, 64), self.cache)
+        return plan(config, opened, params, print, thorough)[0]
 
     def build(self, want: Build) -> None:
         """What building leaves, as far as planning sees it."""
@@ -81,7 +84,7 @@ def test_building_ahead_ends_with_packages_that_nothing_unbuilt_is_expected_to_b
 
 def test_a_show_takes_what_is_built_though_better_is_expected(folder: Path, tmp_path: Path) -> None:
     """One frame at a time is too slow here, two would do: but one is there now."""
-    costs = {n: (0.02 + 0.005 * n, 0.005 * n) for n in BATCHES}
+    costs = {n: Cost(0.02 + 0.005 * n, 0.005 * n) for n in BATCHES}
     machine = Machine(folder, tmp_path, costs, costs)
     assert machine.plan().batch == 2
     machine.build(machine.plan(batch=1))
@@ -92,14 +95,14 @@ def test_a_show_takes_what_is_built_though_better_is_expected(folder: Path, tmp_
 def test_without_a_compiler_the_batch_suits_what_is_not_compiled(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine = Machine(folder, tmp_path, {n: (0.03 * n, 0.004 * n) for n in BATCHES}, {})
+    machine = Machine(folder, tmp_path, {n: Cost(0.03 * n, 0.004 * n) for n in BATCHES}, {})
     assert machine.plan().batch == 2
     monkeypatch.setattr(choose, "compiler", lambda: None)
     assert machine.plan().batch == 1
 
 
 def test_guidance_asks_twice_and_so_takes_a_smaller_batch(folder: Path, tmp_path: Path) -> None:
-    machine = Machine(folder, tmp_path, {n: (0.011 * n + 0.03, 0.004 * n) for n in BATCHES}, {})
+    machine = Machine(folder, tmp_path, {n: Cost(0.011 * n + 0.03, 0.004 * n) for n in BATCHES}, {})
     assert machine.plan().batch == 2
     assert machine.plan(guidance=3.0).batch == 1
 
@@ -107,14 +110,14 @@ def test_guidance_asks_twice_and_so_takes_a_smaller_batch(folder: Path, tmp_path
 def test_what_was_measured_in_a_busy_moment_can_be_forgotten(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    busy = {n: (n * 0.05, n * 0.03) for n in BATCHES}
-    quiet = {n: (n * 0.015, n * 0.008) for n in BATCHES}
+    busy = {n: Cost(n * 0.05, n * 0.03) for n in BATCHES}
+    quiet = {n: Cost(n * 0.015, n * 0.008) for n in BATCHES}
     machine = Machine(folder, tmp_path, busy, quiet)
     found = Measured(Kind("float32", True), 1, quiet)
     monkeypatch.setattr(measure, "measure", lambda *_: (found, None))
     machine.build(machine.plan())
     assert machine.plan(thorough=True).batch == 1
-    choose.forget(Config(device="cpu"), folder, PLAIN, (64, 64), tmp_path)
+    choose.forget(Config(device="cpu"), Opened(folder, PLAIN, Size(64, 64), tmp_path))
     assert machine.plan(thorough=True).batch == batch_for(
         {n: sum(machine.compiled[1]) if n == 1 else sum(found.expected[n]) / n for n in BATCHES}, 30
     )
@@ -123,8 +126,8 @@ def test_what_was_measured_in_a_busy_moment_can_be_forgotten(
 def test_what_was_measured_beside_other_programs_is_measured_anew_once_they_rest(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slow = {n: (n * 0.05, n * 0.03) for n in BATCHES}
-    quick = {n: (0.02 + n * 0.005, n * 0.002) for n in BATCHES}
+    slow = {n: Cost(n * 0.05, n * 0.03) for n in BATCHES}
+    quick = {n: Cost(0.02 + n * 0.005, n * 0.002) for n in BATCHES}
     machine = Machine(folder, tmp_path, slow, {})
     remember(machine.notes, Measured(Kind("float32", True), 1, slow, busy=True))
     found = [Measured(Kind("float32", True), 1, quick)]

@@ -20,6 +20,7 @@ import tiny
 import torch
 from torch import Tensor
 
+from lwlive.checkpoint import Size
 from lwlive.cli import commands, models
 from lwlive.engine.compiled import build as building
 from lwlive.engine.compiled import package, verify
@@ -33,6 +34,7 @@ from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
 from lwlive.engine.process import Engine
 from lwlive.engine.producer import Producer
+from lwlive.engine.tuning.pieces import Cost
 from lwlive.messages import Note
 from lwlive.params import Params, Snapshot
 from lwlive.ring import Pixels, Ring, slots
@@ -69,8 +71,8 @@ class Workshop:
 
     def __init__(self, folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.cache, self._patch = cache, monkeypatch
-        self.want = Build(str(folder), (64, 64), "cpu", Kind("float32", True), 2, 1)
-        self.model = Compiled(load(folder, (64, 64), "cpu", Kind("float32", True)), 2)
+        self.want = Build(str(folder), Size(64, 64), "cpu", Kind("float32", True), 2, 1)
+        self.model = Compiled(load(folder, Size(64, 64), "cpu", Kind("float32", True)), 2)
         monkeypatch.setattr(building, "_compile", self._compile)
         monkeypatch.setattr(building, "Packaged", lambda _: self.model)
         self.times(1.0, 1.0)
@@ -79,8 +81,8 @@ class Workshop:
     def times(self, eager_s: float, compiled_s: float) -> None:
         """How long an evaluation takes either way."""
 
-        def seconds(model: Any, *_: object) -> tuple[float, float]:
-            return (compiled_s if isinstance(model, Compiled) else eager_s), 0.0
+        def seconds(model: Any, *_: object) -> Cost:
+            return Cost(compiled_s if isinstance(model, Compiled) else eager_s, 0.0)
 
         for module in (building, verify):
             self._patch.setattr(module, "seconds", seconds)
@@ -194,7 +196,7 @@ def test_where_memory_runs_short_fewer_frames_are_made_at_once_and_none_is_lost(
     snapshot = Snapshot(0, Params(pace=0.0, steps=1, guidance=1.0))
     order: Any = SimpleNamespace(config=SimpleNamespace(compile=False), snapshot=snapshot)
     engine = Engine(order, theirs)
-    modules = load(folder, (64, 64), "cpu", Kind("float32", True))
+    modules = load(folder, Size(64, 64), "cpu", Kind("float32", True))
     producer = Producer(Narrow(modules, 4), ring, 30, lambda: snapshot, lambda: 0.0, phase=0.0)
     turns, phases, numbers = engine._turns(producer), list[float](), list[int]()
     for turn in range(12):
@@ -226,7 +228,7 @@ def test_memory_that_does_not_hold_one_frame_ends_the_engine(folder: Path) -> No
     order: Any = SimpleNamespace(config=SimpleNamespace(compile=False), snapshot=None)
     pipe: Any = None  # nothing is said
     producer: Any = SimpleNamespace(
-        model=Eager(load(folder, (64, 64), "cpu", Kind("float32", True)), 1)
+        model=Eager(load(folder, Size(64, 64), "cpu", Kind("float32", True)), 1)
     )
     with pytest.raises(torch.OutOfMemoryError):
         Engine(order, pipe)._fewer(producer, error)

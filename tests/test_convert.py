@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from transformers import CLIPTextModelWithProjection
 
 from lwlive import hub
-from lwlive.checkpoint import ModelError, own_values
+from lwlive.checkpoint import ModelError, Size, own_values
 from lwlive.engine.convert import ZERO_SNR, beside, convert, told
 from lwlive.engine.eager import Eager
 from lwlive.engine.load import load
@@ -95,7 +95,7 @@ def test_a_single_file_gives_the_pictures_of_its_pipeline(
     cache.describe(FAMILIES[family][0], pipe)
     ldm.write(pipe, tmp_path / "x.safetensors")
     convert(tmp_path / "x.safetensors", tmp_path / "x")
-    model = Eager(load(tmp_path / "x", (64, 64), "cpu", Kind("float32", True)), 1)
+    model = Eager(load(tmp_path / "x", Size(64, 64), "cpu", Kind("float32", True)), 1)
     found = test_parity.ours(model, 2, 5.0, "hello", "bad")
     expected = test_parity.theirs(pipe, 2, 5.0, "hello", "bad")
     assert np.abs(found - expected).max() <= test_parity.TOLERANCE
@@ -144,7 +144,7 @@ def test_what_it_says_reaches_the_pictures(cache: Cache, tmp_path: Path) -> None
     ldm.write(pipe, tmp_path / "x.safetensors", {"modelspec.prediction_type": "v"})
     convert(tmp_path / "x.safetensors", tmp_path / "x")
     pipe.scheduler.register_to_config(prediction_type="v_prediction")
-    model = Eager(load(tmp_path / "x", (64, 64), "cpu", Kind("float32", True)), 1)
+    model = Eager(load(tmp_path / "x", Size(64, 64), "cpu", Kind("float32", True)), 1)
     found = test_parity.ours(model, 2, 1.0, "hello", "bad")
     expected = test_parity.theirs(pipe, 2, 1.0, "hello", "bad")
     assert np.abs(found - expected).max() <= test_parity.TOLERANCE
@@ -190,7 +190,9 @@ def test_a_yaml_put_beside_a_file_later_counts(cache: Cache, tmp_path: Path) -> 
 
     def prediction() -> Any:
         folder = hub.find(str(tmp_path / "x.safetensors"), True, tmp_path, lambda _: None)
-        return load(folder, (64, 64), "cpu", Kind("float32", True)).scheduler.config.prediction_type
+        return load(
+            folder, Size(64, 64), "cpu", Kind("float32", True)
+        ).scheduler.config.prediction_type
 
     assert prediction() == "epsilon"
     (tmp_path / "x.yaml").write_text(V)

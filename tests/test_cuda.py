@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from lwlive.checkpoint import Size
 from lwlive.engine import lastgood
 from lwlive.engine.cuda import MOST, Recorded, replayed, to_host, waited
 from lwlive.engine.eager import Eager
@@ -211,7 +212,7 @@ def test_a_function_is_warmed_on_a_stream_of_its_own_before_it_is_recorded(gpu: 
 @pytest.mark.parametrize("family", ["sd1", "sdxl", "lcm"])
 def test_networks_replayed_give_what_they_give(gpu: Gpu, family: str, tmp_path: Path) -> None:
     modules = load(
-        tiny.folder(tmp_path / "x", family=family), (64, 64), "cpu", Kind("float32", True)
+        tiny.folder(tmp_path / "x", family=family), Size(64, 64), "cpu", Kind("float32", True)
     )
     plain = Eager(modules, 2)
     denoiser, decoder = (

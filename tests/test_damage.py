@@ -17,7 +17,7 @@ from diffusers import AutoencoderTiny
 from safetensors.torch import load_file, save_file
 
 from lwlive import hub
-from lwlive.checkpoint import Additions, ModelError, size_of
+from lwlive.checkpoint import Additions, ModelError, Size, size_of
 from lwlive.config import Config
 from lwlive.engine.eager import Eager
 from lwlive.engine.lastgood import LastGood
@@ -283,7 +283,7 @@ def test_a_scheduler_that_gives_nan_is_refused_by_name_with_the_number(folder: P
         timestep_spacing="linspace",
     )(folder)
     indexed(scheduler=["diffusers", "DDPMScheduler"])(folder)
-    model = Eager(load(folder, (64, 64), "cpu", F32), 1)
+    model = Eager(load(folder, Size(64, 64), "cpu", F32), 1)
     model.schedule(1, 0)
     with pytest.raises(ScheduleError, match=r"DDPMScheduler gives NaN for 4 steps"):
         model.schedule(4, 0)

@@ -23,7 +23,7 @@ from PIL import ImageGrab
 from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
 
-from lwlive.checkpoint import size_of
+from lwlive.checkpoint import Size, size_of
 from lwlive.engine.compiled.build import Build
 from lwlive.engine.compiled.child import Builder
 from lwlive.engine.compiled.package import Packaged
@@ -70,13 +70,13 @@ def test_pictures_are_as_large_as_told_whatever_a_latent_stands_for(
     pipe.save_pretrained(tmp_path)
     factor = 2 ** (levels - 1)
     assert size_of(tmp_path, None) == (8 * factor, 8 * factor)
-    width, height = size_of(tmp_path, "128x64")
-    modules = load(tmp_path, (width, height), "cpu", Kind("float32", True))
+    wanted = size_of(tmp_path, "128x64")
+    modules = load(tmp_path, wanted, "cpu", Kind("float32", True))
     assert modules.shape == (channels, 64 // factor, 128 // factor)
     again = attending(modules, "sdpa")
     assert again.shape == modules.shape
     picture = Eager(modules, 1).decode(torch.zeros(1, *modules.shape))
-    assert picture.shape == (1, height, width, 3)
+    assert picture.shape == (1, wanted.height, wanted.width, 3)
     assert encoded(modules, picture[0]).shape == modules.shape
 
 
@@ -352,7 +352,7 @@ def test_the_first_show_compiles_and_the_next_one_is_compiled_from_its_first_pic
     kind = Kind(**json.loads((place / "about.json").read_text())["about"]["kind"])
     exactly = 1e-3 if kind.precision == "float32" else 0.1
     packaged = Packaged(place)
-    eager = Eager(load(checkpoint, (64, 64), "cpu", kind), 2)
+    eager = Eager(load(checkpoint, Size(64, 64), "cpu", kind), 2)
     assert (packaged.shape, packaged.own, packaged.name) == (eager.shape, eager.own, eager.name)
     cond = packaged.encode(["hello", "world", "odd"])
     assert torch.allclose(cond[0], eager.encode(["hello", "world", "odd"])[0], atol=1e-4)
@@ -368,7 +368,7 @@ def test_the_first_show_compiles_and_the_next_one_is_compiled_from_its_first_pic
 
 
 def test_a_build_that_fails_says_why(tmp_path: Path) -> None:
-    want = Build(str(tmp_path / "nothing"), (64, 64), "cpu", Kind("float32", True), 2, 1)
+    want = Build(str(tmp_path / "nothing"), Size(64, 64), "cpu", Kind("float32", True), 2, 1)
     builder = Builder(want, tmp_path / "packages" / "x")
     deadline = time.monotonic() + 300  # it gives way to whatever else runs here
     while not builder.done and time.monotonic() < deadline:

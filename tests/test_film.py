@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 
 from lwlive import hub
-from lwlive.checkpoint import ModelError
+from lwlive.checkpoint import ModelError, Size
 from lwlive.cli import render
 from lwlive.engine.keyframe import Cond, Keyframe, noise_of
 from lwlive.movie import SOUND_RATE, unhurried, write_movie
@@ -327,7 +327,7 @@ def test_a_picture_is_hit_within_the_autoencoders_own_error(room: Room, schedule
     from lwlive.engine.latents import encoded
     from lwlive.render import picture
 
-    clean = encoded(studio.model.modules, picture.read(file, (64, 64)))
+    clean = encoded(studio.model.modules, picture.read(file, Size(64, 64)))
     there = studio.sampler.pixels(clean[None])[0].astype(int)
     frames = [f.astype(int) for f in studio.frames(list(range(16)))]
     assert np.abs(frames[8] - there).max() <= 1

@@ -22,6 +22,7 @@ STAGE = (
     "lwlive.openmp",
     "lwlive.mix",
     "lwlive.movie",
+    "lwlive.journalfile",
     "lwlive.files",
 )
 ONLY_IN: dict[str, tuple[str, ...]] = {  # library: the modules, or packages, that may import it

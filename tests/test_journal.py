@@ -15,6 +15,7 @@ from PIL import Image
 from simulated import Machine
 from test_time import Storm
 
+from lwlive.checkpoint import Size
 from lwlive.cli import render
 from lwlive.config import Config
 from lwlive.controls import Fire
@@ -30,7 +31,7 @@ from lwlive.stage.outputs.journal import Journal
 from lwlive.stage.supply import Shown
 
 FPS = 30.0
-SIZE = (64, 64)
+SIZE = Size(64, 64)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from simulated import Machine
 from lwlive.controls import Set
 from lwlive.engine.governor import LATENCY_S, batch_for
 from lwlive.engine.tuning.measure import a_frame
+from lwlive.engine.tuning.pieces import Cost
 
 FPS = 30.0
 FRAME_S = 1 / 35  # of a machine that samples 35 frames a second, whatever the batch
@@ -43,7 +44,7 @@ def performed(
 
 
 def test_a_machine_hardly_faster_than_the_show_answers_controls_in_a_fifth_of_a_second() -> None:
-    costs = {n: (n * DENOISE_S, n * DECODE_S) for n in (1, 2, 4, 8)}
+    costs = {n: Cost(n * DENOISE_S, n * DECODE_S) for n in (1, 2, 4, 8)}
     show = performed(batch_for(a_frame(costs, STEPS), FPS), 60)
     assert len(show.latencies_s) > 40
     assert np.percentile(show.latencies_s, 95) <= LATENCY_S + 1e-6

@@ -13,7 +13,7 @@ import tiny
 import torch
 from test_producer import FakeModel, Timer
 
-from lwlive.checkpoint import ModelError
+from lwlive.checkpoint import ModelError, Opened, Size
 from lwlive.config import Config
 from lwlive.engine.heartbeat import Alive
 from lwlive.engine.load import PLAIN, NotFinite, load
@@ -23,7 +23,7 @@ from lwlive.engine.schedule import Schedule, ScheduleError
 from lwlive.engine.tuning import choose
 from lwlive.engine.tuning import measure as module
 from lwlive.engine.tuning.measure import Measured, guess, measure, recall, remember
-from lwlive.engine.tuning.pieces import MOST_TRIES, Pieces
+from lwlive.engine.tuning.pieces import MOST_TRIES, Cost, Pieces
 from lwlive.messages import Note
 from lwlive.params import Params, Snapshot
 
@@ -43,6 +43,11 @@ def threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+def opened(folder: Path, cache: Path) -> Opened:
+    """The small checkpoint as a show opens it."""
+    return Opened(folder, PLAIN, Size(64, 64), cache)
+
+
 class Killed(BaseException):
     """The engine is ended here."""
 
@@ -54,18 +59,18 @@ def test_an_engine_killed_while_it_measures_continues_where_it_was(
     done: list[str] = []
     limit: list[float] = [survived]
 
-    def seconds(model: Any, *_: object) -> tuple[float, float]:
+    def seconds(model: Any, *_: object) -> Cost:
         if len(done) >= limit[0]:
             raise Killed
         done.append(f"{model.dtype} {model.batch} {torch.get_num_threads()}")
-        return len(done) / 100, 0.0
+        return Cost(len(done) / 100, 0.0)
 
     monkeypatch.setattr(module, "seconds", seconds)
     monkeypatch.setattr(module, "LATENCY_S", 9.0)  # so that every batch is measured
     path = tmp_path / "x.part.json"
 
     def run() -> Measured:
-        return measure(folder, (64, 64), "cpu", time.perf_counter, pieces=Pieces(path))[0]
+        return measure(folder, Size(64, 64), "cpu", time.perf_counter, pieces=Pieces(path))[0]
 
     with pytest.raises(Killed):
         run()
@@ -81,7 +86,7 @@ def test_an_engine_killed_while_it_measures_continues_where_it_was(
 def test_a_piece_that_none_comes_back_from_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
 
-    def fatal() -> tuple[float, float]:
+    def fatal() -> Cost:
         raise Killed
 
     for _ in range(MOST_TRIES):
@@ -90,7 +95,7 @@ def test_a_piece_that_none_comes_back_from_is_left_out(tmp_path: Path) -> None:
     pieces = Pieces(path)
     assert pieces.get("bfloat16", fatal) is None
     assert pieces.left_out() == ["bfloat16"]
-    assert pieces.get("float32", lambda: (1.0, 2.0)) == (1.0, 2.0)
+    assert pieces.get("float32", lambda: Cost(1.0, 2.0)) == (1.0, 2.0)
     assert Pieces(path).get("float32", fatal) == (1.0, 2.0)
     pieces.forget()
     assert not path.exists()
@@ -109,12 +114,12 @@ def test_a_piece_that_none_comes_back_from_is_left_out(tmp_path: Path) -> None:
 )
 def test_pieces_that_cannot_be_read_are_measured_again(text: str, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(text)
-    assert Pieces(tmp_path / "x.json").get("a", lambda: (3.0, 4.0)) == (3.0, 4.0)
+    assert Pieces(tmp_path / "x.json").get("a", lambda: Cost(3.0, 4.0)) == (3.0, 4.0)
 
 
 def test_pieces_are_measured_where_nothing_can_be_kept(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert Pieces(tmp_path / "file" / "x.json").get("a", lambda: (3.0, 4.0)) == (3.0, 4.0)
+    assert Pieces(tmp_path / "file" / "x.json").get("a", lambda: Cost(3.0, 4.0)) == (3.0, 4.0)
 
 
 SOUND: dict[str, Any] = {
@@ -149,15 +154,15 @@ def test_notes_with_odd_values_are_measured_again_and_said(
     odd: dict[str, Any], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, said = Config(device="cpu"), list[str]()
-    notes = choose._notes(config, folder, PLAIN, (64, 64), tmp_path)
+    notes = choose._notes(config, opened(folder, tmp_path))
     notes.parent.mkdir()
     notes.write_text(json.dumps(SOUND))
     assert recall(notes) is not None
     notes.write_text(json.dumps({**SOUND, **odd}))
     assert recall(notes) is None
-    fresh = Measured(KIND, 1, {1: (0.1, 0.1)})
+    fresh = Measured(KIND, 1, {1: Cost(0.1, 0.1)})
     monkeypatch.setattr(module, "measure", lambda *_: (fresh, None))
-    choose.plan(config, folder, PLAIN, (64, 64), tmp_path, Params(steps=1, guidance=1), said.append)
+    choose.plan(config, opened(folder, tmp_path), Params(steps=1, guidance=1), said.append)
     assert "measured again" in said[0]
     assert recall(notes) == fresh
 
@@ -173,13 +178,13 @@ def test_while_a_room_waits_nothing_is_measured(
     params = Params(steps=1, guidance=1)
 
     def plan(waiting: bool) -> Any:
-        more = (PLAIN, (64, 64), tmp_path, params, said.append)
-        return choose.plan(config, folder, *more, waiting=waiting)[0]
+        what = opened(folder, tmp_path)
+        return choose.plan(config, what, params, said.append, waiting=waiting)[0]
 
     assert plan(True).kind == guess("cpu").kind
     assert len(said) == 1
-    notes = choose._notes(config, folder, PLAIN, (64, 64), tmp_path)
-    remember(notes, Measured(KIND, 1, {1: (0.1, 0.1)}, busy=True))
+    notes = choose._notes(config, opened(folder, tmp_path))
+    remember(notes, Measured(KIND, 1, {1: Cost(0.1, 0.1)}, busy=True))
     monkeypatch.setattr(module, "busy", lambda: False)
     assert plan(True).kind == KIND  # though it was busy then and is not now
     with pytest.raises(AssertionError, match="measured"):
@@ -189,7 +194,7 @@ def test_while_a_room_waits_nothing_is_measured(
 def test_numbers_too_narrow_for_a_model_are_done_without(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "seconds", lambda *_: (0.1, 0.1))
+    monkeypatch.setattr(module, "seconds", lambda *_: Cost(0.1, 0.1))
     real, said = load, list[str]()
     narrow = {"bfloat16"}
 
@@ -199,22 +204,22 @@ def test_numbers_too_narrow_for_a_model_are_done_without(
         return real(folder, size, device, kind, *more)
 
     monkeypatch.setattr(module, "load", load_)
-    found, _ = measure(folder, (64, 64), "cpu", time.perf_counter, say=said.append)
+    found, _ = measure(folder, Size(64, 64), "cpu", time.perf_counter, say=said.append)
     assert found.kind.precision == "float32"
     assert "bfloat16" in said[0]
     narrow.add("float32")
     with pytest.raises(ModelError, match="gives NaN"):
-        measure(folder, (64, 64), "cpu", time.perf_counter, say=said.append)
+        measure(folder, Size(64, 64), "cpu", time.perf_counter, say=said.append)
     monkeypatch.setattr(module, "kinds", lambda _: [Kind("float16", True)])
     narrow.clear()
     narrow.add("float16")
-    found, _ = measure(folder, (64, 64), "cpu", time.perf_counter, say=said.append)
+    found, _ = measure(folder, Size(64, 64), "cpu", time.perf_counter, say=said.append)
     assert found.kind == module.SPARE
 
 
 def test_every_piece_of_loading_is_told(folder: Path) -> None:
     told: list[str] = []
-    load(folder, (64, 64), "cpu", KIND, PLAIN, told.append)
+    load(folder, Size(64, 64), "cpu", KIND, PLAIN, told.append)
     assert told == [
         f"loading tiny: {part}, {n} of 4"
         for n, part in enumerate(("scheduler", "unet", "vae", "text_encoder"), 1)

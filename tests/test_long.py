@@ -13,6 +13,7 @@ import pytest
 from fakes import SPAWN, FakeEngine, FakeOsc, SimulatedClock
 from test_producer import FakeModel, Timer
 
+from lwlive.checkpoint import Size
 from lwlive.config import Config
 from lwlive.controls import Command, Controls, Fire, Set
 from lwlive.engine.producer import Producer
@@ -165,8 +166,10 @@ def test_two_hours_leave_memory_queues_threads_and_files_as_they_were(
     config = Config(fps=FPS, duration=2 * HOUR_S, folder=tmp_path)
     with supply:
         desk = Desk(tmp_path, controls)
-        sources, outputs = rigged(config, (16, 16), desk, None, None)
-        show = Show(config, desk, supply, (16, 16), clock, clock.now(), [*sources, storm], outputs)
+        sources, outputs = rigged(config, Size(16, 16), desk, None, None)
+        show = Show(
+            config, desk, supply, Size(16, 16), clock, clock.now(), [*sources, storm], outputs
+        )
         show.run()
     minutes = sorted(storm.looks)
     assert minutes == list(range(15, 120, 10))

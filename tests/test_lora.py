@@ -9,7 +9,7 @@ import tiny
 import torch
 from safetensors.torch import save_file
 
-from lwlive.checkpoint import Additions, ModelError
+from lwlive.checkpoint import Additions, ModelError, Size
 from lwlive.engine.eager import Eager
 from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
@@ -59,7 +59,7 @@ def as_kohya(parts: dict[str, dict[str, tuple[Any, Any]]]) -> dict[str, Any]:
 
 def opened(path: Path, *loras: tuple[str, float]) -> Eager:
     additions = Additions(loras=loras)
-    return Eager(load(path, (64, 64), "cpu", Kind("float32", True), additions), 1)
+    return Eager(load(path, Size(64, 64), "cpu", Kind("float32", True), additions), 1)
 
 
 @pytest.mark.parametrize("written", [as_diffusers, as_kohya])

@@ -11,27 +11,36 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lwlive.checkpoint import ModelError
+from lwlive.checkpoint import ModelError, Size
 from lwlive.engine.eager import Eager
 from lwlive.engine.governor import BATCH_LOAD, LATENCY_S, batch_for
 from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
 from lwlive.engine.tuning import measure as module
-from lwlive.engine.tuning.measure import BATCHES, Measured, a_frame, measure, recall, remember
+from lwlive.engine.tuning.measure import (
+    BATCHES,
+    Costs,
+    Measured,
+    a_frame,
+    measure,
+    recall,
+    remember,
+)
+from lwlive.engine.tuning.pieces import Cost
 
 SECONDS = st.floats(1e-4, 2.0)
-COSTS = st.fixed_dictionaries({n: st.tuples(SECONDS, SECONDS) for n in BATCHES})
+COSTS = st.fixed_dictionaries({n: st.builds(Cost, SECONDS, SECONDS) for n in BATCHES})
 KIND = Kind("bfloat16", True)
 
 
-def spent(costs: dict[int, tuple[float, float]], batch: int, steps: int) -> float:
+def spent(costs: Costs, batch: int, steps: int) -> float:
     """Seconds a frame."""
-    return (steps * costs[batch][0] + costs[batch][1]) / batch
+    return (steps * costs[batch].evaluation + costs[batch].decoding) / batch
 
 
 @given(COSTS, st.integers(1, 8), st.sampled_from([24.0, 30.0, 60.0]))
 def test_the_smallest_batch_that_keeps_up_is_taken_and_none_too_long_for_the_hands(
-    costs: dict[int, tuple[float, float]], steps: int, fps: float
+    costs: Costs, steps: int, fps: float
 ) -> None:
     chosen = batch_for(a_frame(costs, steps), fps)
 
@@ -47,20 +56,21 @@ def test_the_smallest_batch_that_keeps_up_is_taken_and_none_too_long_for_the_han
 
 
 def test_a_slow_machine_takes_as_large_a_batch_as_the_hands_allow() -> None:
-    costs = {1: (0.018, 0.007), 2: (0.031, 0.013), 4: (0.043, 0.029), 8: (0.080, 0.073)}
+    ones, decodings = (0.018, 0.031, 0.043, 0.080), (0.007, 0.013, 0.029, 0.073)
+    costs = dict(zip(BATCHES, map(Cost, ones, decodings), strict=True))
     assert batch_for(a_frame(costs, 2), 30) == 1  # the next would be seen after 0.22 s
-    halved = {n: (one / 2, other / 2) for n, (one, other) in costs.items()}
+    halved = {n: Cost(one / 2, other / 2) for n, (one, other) in costs.items()}
     assert batch_for(a_frame(halved, 2), 30) == 2  # one frame at a time leaves too little
-    costly = halved | {1: (0.03, 0.03)}
+    costly = halved | {1: Cost(0.03, 0.03)}
     assert batch_for(a_frame(costly, 2), 30) == 2
-    faster = {n: (one / 9, other / 9) for n, (one, other) in costs.items()}
+    faster = {n: Cost(one / 9, other / 9) for n, (one, other) in costs.items()}
     assert batch_for(a_frame(faster, 2), 30) == 1
 
 
 @given(COSTS, st.integers(1, 64))
 def test_what_was_measured_is_read_back(
     tmp_path_factory: pytest.TempPathFactory,
-    costs: dict[int, tuple[float, float]],
+    costs: Costs,
     threads: int,
 ) -> None:
     path = tmp_path_factory.mktemp("measured") / "deep" / "x.json"
@@ -107,7 +117,7 @@ def measured_with_room_for(
     monkeypatch.setattr(module, "kinds", lambda _: [Kind("float32", True)])
     times, said = itertools.count(), list[str]()
     timer = lambda: next(times) * call_s  # noqa: E731
-    measured, _ = measure(folder, (64, 64), "cpu", timer, say=said.append)
+    measured, _ = measure(folder, Size(64, 64), "cpu", timer, say=said.append)
     return measured, said
 
 
@@ -147,7 +157,7 @@ def test_a_gpu_too_small_for_the_weights_is_said_before_they_are_loaded(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (1000, 2**33))
     with pytest.raises(ModelError, match=r"the GPU has 0\.0 GB free and tiny needs .*: close what"):
-        load(folder, (64, 64), "cuda", Kind("float16", True))
+        load(folder, Size(64, 64), "cuda", Kind("float16", True))
 
 
 def test_gpus_have_half_precision_and_on_a_cpu_the_faster_one_is_measured() -> None:

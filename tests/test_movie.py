@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lwlive import files, movie
+from lwlive.checkpoint import Size
 from lwlive.movie import LIVE, Movie, metadata_of, rate_of, unhurried, write_movie
 from lwlive.ring import Pixels
 from lwlive.stage.outputs import recorder as recording
@@ -273,7 +274,7 @@ def test_a_show_that_ends_leaves_what_takes_too_long_to_become_ordinary(
     monkeypatch.setattr(Movie, "made_ordinary", slow)
     monkeypatch.setattr("lwlive.stage.outputs.takes.ORDINARY_S", 0.5)
     said: list[str] = []
-    takes = Takes(tmp_path, tmp_path / "a.mp4", 30, (96, 64), said.append)
+    takes = Takes(tmp_path, tmp_path / "a.mp4", 30, Size(96, 64), said.append)
     takes._follow(True, 0.0, {})
     assert takes._recorder is not None
     takes._recorder.wait_open(60)

@@ -63,7 +63,7 @@ def said(order, run):
     print(os.environ.get("GOMP_SPINCOUNT"), os.environ.get("KMP_BLOCKTIME"))
     sys.exit()
 supply.starter = said
-perform._supply(Config(), (64, 64), None, None, None, Controls(Params()), 0.0)
+perform._supply(Config(), None, Controls(Params()), 0.0)
 """
 
 

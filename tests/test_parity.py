@@ -14,6 +14,7 @@ import tiny
 import torch
 from torch import Tensor
 
+from lwlive.checkpoint import Size
 from lwlive.engine.eager import Eager
 from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
@@ -35,7 +36,7 @@ CASES: dict[str, tuple[str, Any]] = {  # family, and its own scheduler
     "SDXL, Euler ancestral": ("sdxl", diffusers.EulerAncestralDiscreteScheduler(**TURBO)),
     "LCM": ("lcm", diffusers.LCMScheduler(**BETAS, clip_sample=False)),
 }
-SIZE = (64, 64)
+SIZE = Size(64, 64)
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # of old steps_offset
 TOLERANCE = 0.5 / 255 + 1e-3  # what a byte can show, and the law's own
 PROMPT, BAD = "hello", "bad"

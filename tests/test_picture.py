@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, features
 
+from lwlive.checkpoint import Size
 from lwlive.render.picture import TURNS, is_whole, read, read_mask, written
 from lwlive.render.settings import RenderError
 
-SIZE = (60, 40)
+SIZE = Size(60, 40)
 RAMP = np.linspace(0, 1, 60)[None].repeat(40, 0)  # [40, 60], shares of white
 BACK = {  # what undoes a turn
     Image.Transpose.ROTATE_90: Image.Transpose.ROTATE_270,
@@ -209,7 +210,7 @@ def test_a_mask_that_lets_nothing_change_is_told(tmp_path: Path) -> None:
         read_mask(tmp_path / "m.png", SIZE)
 
 
-def told_of(reading: Callable[[Path, tuple[int, int]], np.ndarray], path: Path) -> str | None:
+def told_of(reading: Callable[[Path, Size], np.ndarray], path: Path) -> str | None:
     """The sentence for a file that cannot be read; None for one that is, at the size asked for."""
     try:
         assert reading(path, SIZE).shape[:2] == (40, 60)
@@ -266,7 +267,7 @@ def test_a_frame_is_whole_from_its_first_byte_to_its_last(tmp_path: Path, kind: 
     data, path = written(np.asarray(four()), kind, 90), tmp_path / f"a.{kind}"
     path.write_bytes(data)
     assert is_whole(path, SIZE)
-    assert not is_whole(path, (60, 41))
+    assert not is_whole(path, Size(60, 41))
     for cut in range(0, len(data) - 1, 7):
         path.write_bytes(data[:cut])
         assert not is_whole(path, SIZE)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lwlive import mix
-from lwlive.checkpoint import ModelError
+from lwlive.checkpoint import ModelError, Size
 from lwlive.engine.eager import Eager
 from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
@@ -28,7 +28,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Eager]:
         family: Eager(
             load(
                 tiny.folder(tmp_path_factory.mktemp(family), None, family),
-                (64, 64),
+                Size(64, 64),
                 "cpu",
                 Kind("float32", True),
             ),

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lwlive import preset
+from lwlive.checkpoint import Size
 from lwlive.cli import render
 from lwlive.params import SPECS, ControlError
 from lwlive.render import picture, timing
@@ -320,19 +321,19 @@ def test_a_picture_of_any_size_and_orientation_is_fitted(tmp_path: Path, kind: s
     exif = Image.Exif()
     exif[0x0112] = 6  # turned: shown 90 wide
     tall.save(tmp_path / f"a.{kind}", exif=exif)
-    pixels = picture.read(tmp_path / f"a.{kind}", (64, 32))
+    pixels = picture.read(tmp_path / f"a.{kind}", Size(64, 32))
     assert pixels.shape == (32, 64, 3)
     assert abs(int(pixels[16, 32, 0]) - 200) < 3
     clear = Image.new("RGBA", (8, 8), (255, 255, 255, 0))
     clear.save(tmp_path / "clear.png")
-    assert picture.read(tmp_path / "clear.png", (64, 32)).max() == 0
+    assert picture.read(tmp_path / "clear.png", Size(64, 32)).max() == 0
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture", b"\x89PNG\r\n\x1a\n\0\0"])
 def test_a_broken_picture_gets_a_sentence(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.png").write_bytes(data)
     with pytest.raises(RenderError, match=r"a\.png cannot be read as a picture"):
-        picture.read(tmp_path / "a.png", (64, 64))
+        picture.read(tmp_path / "a.png", Size(64, 64))
 
 
 def test_merging_is_exact_where_the_mask_is_black_or_white() -> None:

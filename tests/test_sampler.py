@@ -10,6 +10,7 @@ import pytest
 import tiny
 import torch
 
+from lwlive.checkpoint import Size
 from lwlive.engine.eager import Eager
 from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
@@ -38,7 +39,7 @@ FPS = 30.0
 
 def open_model(path: Path, scheduler: Any = None, batch: int = 4) -> Eager:
     """A small checkpoint, float32."""
-    size = (64, 64)
+    size = Size(64, 64)
     return Eager(load(tiny.folder(path, scheduler), size, "cpu", Kind("float32", True)), batch)
 
 

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lwlive import preset
+from lwlive.checkpoint import Size
 from lwlive.config import Config
 from lwlive.controls import Command, Controls, Fire, Move, Nudge, Recall, Set, Toggle
 from lwlive.messages import Loaded, Running
@@ -65,12 +66,12 @@ class Run:
         self.desk._disk = Disk(self.desk.say, self.start)
         window = self.screen if screen else None
         osc: Any = self.osc
-        sources, outputs = rigged(self.config, (8, 8), self.desk, window, osc)
+        sources, outputs = rigged(self.config, Size(8, 8), self.desk, window, osc)
         self.show = Show(
             self.config,
             self.desk,
             self.supply,  # type: ignore[arg-type] # as far as a show looks at it
-            (8, 8),
+            Size(8, 8),
             self.clock,
             self.clock.now() - 0.5,
             [*sources, *self.sources],
@@ -686,7 +687,7 @@ class Projector(Output):
 
     name = "projector"
 
-    def __init__(self, size: tuple[int, int], fps: float, go: threading.Event) -> None:
+    def __init__(self, size: Size, fps: float, go: threading.Event) -> None:
         self.seen: list[tuple[int, int]] = []  # number and brightness
         self.failure: Exception | None = None
         self._go = go
@@ -731,7 +732,7 @@ def test_a_new_source_steers_the_show_and_hears_how_it_stands(run: Run) -> None:
 
 def test_a_new_output_gets_every_picture_as_it_is_shown_and_holds_up_nothing(run: Run) -> None:
     go = threading.Event()
-    projector = Projector((8, 8), 30, go)
+    projector = Projector(Size(8, 8), 30, go)
     run.outputs = [projector]
     run.params = Params(brightness=0.5, steps=4, guidance=1)
     run.osc.happens[40] = go.set
@@ -744,7 +745,7 @@ def test_a_new_output_gets_every_picture_as_it_is_shown_and_holds_up_nothing(run
 
 def test_an_output_that_is_too_slow_loses_pictures_and_counts_them(run: Run) -> None:
     go = threading.Event()
-    projector = Projector((8, 8), 30, go)
+    projector = Projector(Size(8, 8), 30, go)
     run.outputs = [projector]
     run.play(20)
     assert len(run.screen.shown_at) == 600
@@ -756,13 +757,13 @@ def test_an_output_that_is_too_slow_loses_pictures_and_counts_them(run: Run) -> 
 
 def test_an_output_that_fails_ends_alone(run: Run) -> None:
     go = threading.Event()
-    projector = Projector((8, 8), 30, go)
+    projector = Projector(Size(8, 8), 30, go)
     broken = ValueError("the cable is out")
 
     def fail(_: Pictures) -> None:
         raise broken
 
-    projector._outbox = Outbox("broken", fail, projector._failed, (8, 8), 30)
+    projector._outbox = Outbox("broken", fail, projector._failed, Size(8, 8), 30)
     projector._outbox.start()
     run.outputs = [projector]
     run.play(2)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lwlive import preset
-from lwlive.checkpoint import folder_of
+from lwlive.checkpoint import Size, folder_of
 from lwlive.controls import Controls, Fire, Set
 from lwlive.engine.eager import Eager
 from lwlive.engine.load import load
@@ -38,7 +38,7 @@ MOST = 3.0  # times the median
 @pytest.fixture(scope="module")
 def ember() -> Eager:
     """ember, small, and in small batches, since every control takes back what is ahead."""
-    return Eager(load(folder_of("ember"), (SIDE, SIDE), "cpu", Kind("float32", True)), 2)
+    return Eager(load(folder_of("ember"), Size(SIDE, SIDE), "cpu", Kind("float32", True)), 2)
 
 
 class Storm:

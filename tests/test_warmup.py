@@ -12,6 +12,7 @@ import torch
 from test_producer import FPS, Bench, FakeModel, Timer
 from torch import Tensor
 
+from lwlive.checkpoint import Size
 from lwlive.engine import eager as module
 from lwlive.engine import producer
 from lwlive.engine.eager import Eager
@@ -141,7 +142,7 @@ def test_another_model_is_warmed_as_well(show: Callable[..., Bench]) -> None:
 def test_where_functions_are_recorded_they_are_asked_for_whole_batches_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    modules = load(tiny.folder(tmp_path / "x"), (64, 64), "cpu", Kind("float32", True))
+    modules = load(tiny.folder(tmp_path / "x"), Size(64, 64), "cpu", Kind("float32", True))
     asked: set[int] = set()
 
     def counted(net: Callable[..., Any], *_: object) -> Callable[..., Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lwlive import hub
-from lwlive.checkpoint import ModelError, check, size_of
+from lwlive.checkpoint import ModelError, check
 from lwlive.cli import flags
 from lwlive.config import Config
 from lwlive.openmp import spin_briefly
@@ -105,14 +105,13 @@ def _build(config: Config, params: Params) -> None:
 
     if compiler() is None:
         raise ModelError("there is no C++ compiler here: install g++ or clang++, then build again")
-    cache = hub.cache_of(config)
-    folder, additions = hub.opened(config, print)
-    size = size_of(folder, config.size)
+    opened = hub.opened(config, print)
+    size, cache = opened.size, opened.cache
     warnings.simplefilter("ignore", FutureWarning)  # the compiler's, about itself
-    forget(config, folder, additions, size, cache)
+    forget(config, opened)
     while True:  # until none that is not built yet is expected to serve better
-        want, _ = plan(config, folder, additions, size, cache, params, print, thorough=True)
-        about = f"{config.model}, {size[0]}x{size[1]}, batch {want.batch}, {want.kind.precision}"
+        want, _ = plan(config, opened, params, print, thorough=True)
+        about = f"{config.model}, {size}, batch {want.batch}, {want.kind.precision}"
         place = want.place(cache)
         if found := want.costs(cache):
             one, decoding = (1e3 * spent / want.batch for spent in found)

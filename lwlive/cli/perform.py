@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING
 from lwlive.cli.sentences import of_import, of_system
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from lwlive.checkpoint import Additions
+    from lwlive.checkpoint import Opened, Size
     from lwlive.config import Config
     from lwlive.controls import Controls
     from lwlive.params import Params
@@ -42,7 +40,7 @@ def perform(config: "Config", params: "Params") -> int:
 
 def _perform(config: "Config", params: "Params") -> int:
     from lwlive import hub
-    from lwlive.checkpoint import ModelError, size_of
+    from lwlive.checkpoint import ModelError
     from lwlive.cli import destinations
     from lwlive.controls import Controls
     from lwlive.params import ControlError
@@ -55,15 +53,11 @@ def _perform(config: "Config", params: "Params") -> int:
     controls = Controls(params)
     try:
         config = destinations.sparing(config)
-        folder, additions = hub.opened(config, log.info)
-        size = size_of(folder, config.size)
-        cache = hub.cache_of(config)
+        opened = hub.opened(config, log.info)
         with contextlib.ExitStack() as stack:
             # The engine takes seconds to load: it starts before the window and its libraries.
-            supply = stack.enter_context(
-                _supply(config, size, folder, additions, cache, controls, clock.now())
-            )
-            screen = _screen(config, size, stack)
+            supply = stack.enter_context(_supply(config, opened, controls, clock.now()))
+            screen = _screen(config, opened.size, stack)
             from lwlive.stage.desk import Desk
             from lwlive.stage.rig import lone, rigged
             from lwlive.stage.show import Show
@@ -71,8 +65,8 @@ def _perform(config: "Config", params: "Params") -> int:
             config = _alone(config) if lone(config, screen) else config
             desk = Desk(config.folder, controls)
             osc = _osc(config, stack, desk.say)
-            sources, outputs = rigged(config, size, desk, screen, osc)
-            show = Show(config, desk, supply, size, clock, started, sources, outputs)
+            sources, outputs = rigged(config, opened.size, desk, screen, osc)
+            show = Show(config, desk, supply, opened.size, clock, started, sources, outputs)
             with _signals(desk.end) as came:
                 try:
                     show.run()
@@ -118,15 +112,7 @@ def _age_s() -> float:
     return max(0.0, time.time() - psutil.Process().create_time())
 
 
-def _supply(
-    config: "Config",
-    size: tuple[int, int],
-    folder: "Path",
-    additions: "Additions",
-    cache: "Path",
-    controls: "Controls",
-    now: float,
-) -> "Supply":
+def _supply(config: "Config", opened: "Opened", controls: "Controls", now: float) -> "Supply":
     import multiprocessing
 
     from lwlive.engine.process import Order, run
@@ -139,20 +125,18 @@ def _supply(
     spin_briefly(os.environ)  # every engine inherits it
 
     def order(ring: Ring, snapshot: Snapshot, phase: float, since: float | None) -> Order:
-        return Order(config, size, cache, ring.handle, snapshot, phase, since, folder, additions)
+        return Order(config, opened, ring.handle, snapshot, phase, since)
 
     return Supply(
         starter(order, run),
-        lambda: Ring.create(context, slots(config.fps), size[1], size[0]),
+        lambda: Ring.create(context, slots(config.fps), opened.size.height, opened.size.width),
         config.fps,
         controls.snapshot,
         now,
     )
 
 
-def _screen(
-    config: "Config", size: tuple[int, int], stack: contextlib.ExitStack
-) -> "Display | None":
+def _screen(config: "Config", size: "Size", stack: contextlib.ExitStack) -> "Display | None":
     """The window, or None where there is no screen or none is wanted. Raises ControlError."""
     if config.headless:
         return None

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lwlive import hub, preset
-from lwlive.checkpoint import Additions, ModelError, factor_of, own_values, size_of
+from lwlive.checkpoint import ModelError, Opened, own_values
 from lwlive.cli import flags
 from lwlive.config import PARTS, Config
 from lwlive.openmp import spin_briefly
@@ -88,9 +88,8 @@ def _enough_memory(settings: Settings) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "memory" not in str(error):
             raise
-        width, height = settings.size
         raise RenderError(
-            f"there is no memory for frames of {width}x{height}, {settings.batch} together; "
+            f"there is no memory for frames of {settings.size}, {settings.batch} together; "
             "give --batch 1, --tiled or a smaller --size"
         ) from error
 
@@ -153,9 +152,9 @@ def ordered(args: Sequence[str]) -> tuple[list[dict[str, Any]], list[str]]:
 def _settings(
     render: Render, config: Config, keyframes: list[dict[str, Any]], values: dict[str, object]
 ) -> Settings:
-    folder, added = hub.opened(config, log.info, masks=True)
+    opened = hub.opened(config, log.info, masks=True, fine=True)
     paced = "speed" in values
-    params = _complete(folder, added, values)
+    params = _complete(opened, values)
     if render.mask is not None:
         below = [k for k in keyframes if "picture" in k]
         if len(below) != 1:
@@ -169,14 +168,13 @@ def _settings(
         keyframes = []
     keys = tuple(_prompted(keyframes, params))
     _check(keys, params)
-    width, height = size_of(folder, config.size, factor_of(folder))
     joints, frames = _timed(render, keys, params, paced)
     pictures = [p for p in (render.mask, render.picture, *(k.picture for k in keys)) if p]
     for path in pictures:
         check(path)
     files = [*pictures, *([render.audio] if render.audio else [])]
     return Settings(
-        **_machine(folder, added, config, (width, height)),
+        **_machine(opened, config),
         params=params,
         keys=keys,
         joints=joints,
@@ -206,17 +204,16 @@ def _replayed(
     if config.model == played.config.model or "model" not in given:
         shown = {n: getattr(played.config, n) for n in SOURCES if n not in given}
         config = config.model_copy(update=shown)
-    folder, added = hub.opened(config, log.info, masks=True)
-    shown_at = "x".join(map(str, played.size))
-    size = size_of(folder, config.size or shown_at, factor_of(folder))
-    about = _machine(folder, added, config, size)
+    shown_at = None if config.size else str(played.size)
+    opened = hub.opened(config, log.info, masks=True, fine=True, wanted=shown_at)
+    about = _machine(opened, config)
     alike = all(getattr(config, n) == getattr(played.config, n) for n in SOURCES)
-    same = alike and size == played.size and not values
+    same = alike and opened.size == played.size and not values
     if same and played.dtype is not None:
         about |= {"precision": played.dtype, "again": True}
     frames = min(played.ticks, render.max_frames or played.ticks)
     first = Params(**(played.changes[0].params or {}))
-    params = _complete(folder, added, {**asdict(first), **values})
+    params = _complete(opened, {**asdict(first), **values})
     return Settings(
         **about,
         params=params,
@@ -227,23 +224,21 @@ def _replayed(
     )
 
 
-def _complete(folder: Path, added: Additions, values: dict[str, object]) -> dict[str, Any]:
+def _complete(opened: Opened, values: dict[str, object]) -> dict[str, Any]:
     """Every live parameter: as given, else the model's own, else as declared."""
     given = {n: v for n, v in values.items() if v is not None}
-    return asdict(Params(**{**own_values(folder, added), **given}))
+    return asdict(Params(**{**own_values(opened.folder, opened.additions), **given}))
 
 
-def _machine(
-    folder: Path, added: Additions, config: Config, size: tuple[int, int]
-) -> dict[str, Any]:
+def _machine(opened: Opened, config: Config) -> dict[str, Any]:
     """The part of the settings that tells model and machine."""
     from lwlive.engine.tuning.measure import device_of
 
     device = device_of(config.device)
     return {
         **{name: getattr(config, name) for name in (*SOURCES, "offline", "cache")},
-        "weights": weights(folder, added),
-        "size": size,
+        "weights": weights(opened.folder, opened.additions),
+        "size": opened.size,
         "device": device,
         "precision": "float32" if device == "cpu" else "float16",
         "batch": config.batch or (4 if device == "cpu" else 8),

@@ -17,6 +17,7 @@ from lwlive.checkpoint import (
     TEXTS,
     Additions,
     ModelError,
+    Size,
     factor_of,
     name_of,
     part_of,
@@ -63,7 +64,7 @@ class NotFinite(ModelError):  # noqa: N818 - what the numbers are
 
 def load(
     folder: Path,
-    size: tuple[int, int],
+    size: Size,
     device: str,
     kind: Kind,
     additions: Additions = PLAIN,
@@ -164,5 +165,5 @@ def attending(modules: Modules, way: str) -> Modules:
     """The same networks, attending another way from now on; the UNet itself is shared."""
     kind, (_, height, width) = replace(modules.kind, attention=way), modules.shape
     factor = factor_of(modules.folder)
-    denoiser = Denoiser(modules.denoiser.unet, kind, (width * factor, height * factor))
+    denoiser = Denoiser(modules.denoiser.unet, kind, Size(width * factor, height * factor))
     return replace(modules, kind=kind, denoiser=denoiser)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lwlive.checkpoint import Size
 from lwlive.engine.attention import SDPA, attend
 from lwlive.engine.keyframe import Cond
 
@@ -44,7 +45,7 @@ class Denoiser(nn.Module):
 
     time_ids: Tensor
 
-    def __init__(self, unet: Any, kind: Kind, size: tuple[int, int]) -> None:
+    def __init__(self, unet: Any, kind: Kind, size: Size) -> None:
         super().__init__()
         attend(unet, kind.attention)
         self.unet, self.kind = unet, kind

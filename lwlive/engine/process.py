@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lwlive.checkpoint import Additions, ModelError
+from lwlive.checkpoint import ModelError, Opened
 from lwlive.config import Config
 from lwlive.engine.governor import FULL_LOAD, SPARING_LOAD
 from lwlive.engine.heartbeat import Alive
@@ -44,14 +44,11 @@ class Order:
     """What the stage asks of a new engine."""
 
     config: Config
-    size: tuple[int, int]  # width, height
-    cache: Path
+    opened: Opened
     ring: RingHandle
     snapshot: Snapshot
     phase: float  # where on the walk to begin
     since: float | None  # when that was due, by the stage's clock; None for a show's first engine
-    folder: Path  # of the checkpoint
-    additions: Additions
 
     @property
     def waiting(self) -> bool:
@@ -103,7 +100,7 @@ class Engine:
 
     def tidy(self) -> None:
         """Remove what this process alone has in the cache. Asked by either thread, at the end."""
-        shutil.rmtree(self.order.cache / "unpacked" / str(os.getpid()), ignore_errors=True)
+        shutil.rmtree(self.order.opened.cache / "unpacked" / str(os.getpid()), ignore_errors=True)
 
     def _work(self) -> None:
         with Alive(lambda text: self.tell(Doing(text))) as alive:
@@ -209,28 +206,25 @@ class Engine:
         from lwlive.engine.load import load
         from lwlive.engine.tuning import choose
 
-        order, config = self.order, self.order.config
+        order, config, wanted = self.order, self.order.config, self.order.opened
         alive(f"loading {config.model}")
         build, modules = choose.plan(
             config,
-            order.folder,
-            order.additions,
-            order.size,
-            order.cache,
+            wanted,
             order.snapshot.params,
             self._say,
             waiting=order.waiting,
             doing=alive,
         )
-        place = build.place(order.cache)
+        place = build.place(wanted.cache)
         count = faults(place) if config.compile else 0
-        if config.compile and (trouble := build.trouble(order.cache)):
+        if config.compile and (trouble := build.trouble(wanted.cache)):
             self._settled = True
             self._say(f"{trouble}, so pictures come uncompiled")
         elif count >= MOST_FAULTS:
             self._settled = True
             self._say(f"{count} engines crashed in compiled code, so pictures come uncompiled")
-        elif config.compile and build.costs(order.cache):
+        elif config.compile and build.costs(wanted.cache):
             if count and self._put_aside(place):
                 self._say("an engine crashed in compiled code, so it is compiled again")
             else:
@@ -242,7 +236,7 @@ class Engine:
                     self._say(f"the compiled package in {place} is not usable: {error}")
         if modules is None:
             modules = load(
-                order.folder, order.size, build.device, build.kind, order.additions, alive
+                wanted.folder, wanted.size, build.device, build.kind, wanted.additions, alive
             )
         return Eager(modules, build.batch), build
 
@@ -264,7 +258,7 @@ class Engine:
         from lwlive.engine.compiled.child import Builder, compiler
         from lwlive.engine.compiled.package import opened, watch
 
-        place = build.place(self.order.cache)
+        place = build.place(self.order.opened.cache)
         if self._builder is None:
             if compiler() is None:
                 self._settled = True

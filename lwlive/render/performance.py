@@ -1,7 +1,7 @@
 """A performance: its journal read, and what took effect on which tick.
 
-The format is told in lwlive/stage/outputs/journal.py. A journal may come from anybody, so each line
-is held against what the show writes. This file knows nothing of torch.
+The format is told in lwlive/journalfile.py. A journal may come from anybody, so each line is held
+against what the show writes. This file knows nothing of torch.
 """
 
 import json
@@ -11,11 +11,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from lwlive.checkpoint import Size
 from lwlive.config import Config
+from lwlive.journalfile import FORMAT
 from lwlive.messages import Turn
 from lwlive.params import SPECS, spec
 from lwlive.render.settings import SOURCES, RenderError, regular
-from lwlive.stage.outputs.journal import FORMAT
 
 LONGEST_LINE = 2**20  # bytes
 LEAP_S = 60.0  # between two lines; what is repeated for longer says so
@@ -45,7 +46,7 @@ class Performance:
     """A show as its journal tells it."""
 
     config: Config
-    size: tuple[int, int]
+    size: Size
     ticks: int = 0  # pictures, repeated ones included
     changes: dict[int, Tick] = field(default_factory=dict)
     repeats: set[int] = field(default_factory=set)
@@ -130,7 +131,7 @@ def _begun(path: Path, head: dict[str, Any]) -> Performance:
         raise ValueError(f"size is a width and a height, not {_short(sides)}")
     width, height = (_whole(side, 1, LARGEST, "a side in pixels") for side in sides)
     config = {n: v for n, v in head["config"].items() if n in (*SOURCES, "fps")}
-    return Performance(Config(**config), (width, height))
+    return Performance(Config(**config), Size(width, height))
 
 
 def _take(found: Performance, line: dict[str, Any], reading: _Reading) -> None:

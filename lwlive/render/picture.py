@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms, ImageOps
 
+from lwlive.checkpoint import Size
 from lwlive.render.settings import RenderError, regular
 from lwlive.ring import Pixels
 
@@ -34,7 +35,7 @@ BRIGHT = 4.0  # times white: more than a highlight, so that numbers are no share
 ONE_COLOUR = 16  # levels within which what is painted counts as of one colour
 
 
-def read(path: Path, size: tuple[int, int]) -> Pixels:
+def read(path: Path, size: Size) -> Pixels:
     """A picture [H, W, 3] of any kind, turned upright and cropped to fill. Raises RenderError."""
     image = _opened(path)
     if image.mode == "RGBA":
@@ -48,7 +49,7 @@ def check(path: Path) -> None:
     _opened(path)
 
 
-def read_mask(path: Path, size: tuple[int, int]) -> Pixels:
+def read_mask(path: Path, size: Size) -> Pixels:
     """A mask [H, W], fitted as its picture is: 255 where the walk may change it.
 
     White says where; or what is painted, in one colour whatever it is, on nothing. Raises
@@ -161,7 +162,7 @@ def frame(path: Path) -> Pixels:
     return np.asarray(_opened(path).convert("RGB"))
 
 
-def is_whole(path: Path, size: tuple[int, int]) -> bool:
+def is_whole(path: Path, size: Size) -> bool:
     """Whether a file begins and ends as a frame of this size does; it is not decoded."""
     try:
         with path.open("rb") as file:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from lwlive import __version__, hub
-from lwlive.checkpoint import Additions
+from lwlive.checkpoint import Opened, Size
 from lwlive.config import Config
 from lwlive.params import SPECS, ControlError, Params
 
@@ -143,7 +143,7 @@ class Settings(BaseModel):
     offline: bool = False
     cache: Path | None = None
     weights: dict[str, str]  # digests of what the model's files bring in, as identity.py has them
-    size: tuple[int, int]  # width, height
+    size: Size
     device: str
     precision: str
     batch: int
@@ -165,15 +165,16 @@ class Settings(BaseModel):
         """The live parameters, in the ranges of a render."""
         return Params(**self.params)
 
-    def opened(self) -> tuple[Path, Additions]:
-        """The model's folder, and what is added to it. Raises ModelError.
+    def opened(self) -> Opened:
+        """The model, with what is added to it. Raises ModelError.
 
         A scheduler is spaced as in a show for steps that a show could have.
         """
         names = (*SOURCES, "offline", "cache")
         config = Config(**{name: getattr(self, name) for name in names})
-        folder, added = hub.opened(config, log.info, masks=True)
-        return folder, replace(added, spaced=self.params["steps"] <= SPECS["steps"].high)
+        found = hub.opened(config, log.info, masks=True, fine=True, wanted=str(self.size))
+        spaced = self.params["steps"] <= SPECS["steps"].high
+        return replace(found, additions=replace(found.additions, spaced=spaced))
 
 
 def versions() -> dict[str, str]:

@@ -42,8 +42,8 @@ class Studio:
         render = settings.render
         self._still = self._inpainted()
         kind = Kind(settings.precision, True)
-        folder, added = settings.opened()
-        modules = load(folder, settings.size, settings.device, kind, added)
+        found = settings.opened()
+        modules = load(found.folder, found.size, settings.device, kind, found.additions)
         if render.tiled:
             modules.decoder.vae.enable_tiling()
         try:

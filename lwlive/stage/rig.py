@@ -3,6 +3,7 @@
 `Show` knows none of them by name. Nothing is opened here but the journal's file.
 """
 
+from lwlive.checkpoint import Size
 from lwlive.config import Config
 from lwlive.stage.desk import Desk
 from lwlive.stage.outputs.journal import Journal
@@ -13,7 +14,7 @@ from lwlive.stage.sources.osc.server import Osc
 
 
 def rigged(
-    config: Config, size: tuple[int, int], desk: Desk, screen: Screen | None, osc: Osc | None
+    config: Config, size: Size, desk: Desk, screen: Screen | None, osc: Osc | None
 ) -> tuple[list[Source], list[Output]]:
     """The sources in the order they are polled, the outputs in the order they get a picture.
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
+from lwlive.checkpoint import Size
 from lwlive.config import Config
 from lwlive.stage import memory
 from lwlive.stage.clock import Clock
@@ -31,7 +32,7 @@ class Show:
         config: Config,
         desk: Desk,
         supply: Supply,
-        size: tuple[int, int],
+        size: Size,
         clock: Clock,
         started: float,
         sources: Sequence[Source],
@@ -44,6 +45,7 @@ class Show:
         self._sent = desk.controls.snapshot
         self._told = self._sent.version  # of the controls that the sources know
         self._master = Master(desk.controls.params)
+        self._level = 1.0  # of the master on the last tick
         self._first: tuple[int, float] | None = None  # tick and time of the first picture
         self._rss_start: float | None = None
         self._engine_own: object = None
@@ -88,8 +90,8 @@ class Show:
         self._poll(now)
         shown = self.supply.tick(now)
         self._hear_engine(now)
-        level = self._master.step(self.desk.controls.params, 1 / self.config.fps)
-        status = self._status(level, shown is not None, now)
+        self._level = level = self._master.step(self.desk.controls.params, 1 / self.config.fps)
+        status = self._status(shown is not None, now)
         if shown is None:
             self._give_up(now)
         else:
@@ -146,7 +148,7 @@ class Show:
                 f"no picture in {now - self.started:.0f} seconds; {self.supply.trouble}"
             )
 
-    def _status(self, level: float, pictures: bool, now: float) -> Status:
+    def _status(self, pictures: bool, now: float) -> Status:
         return Status.taken(
             self.desk.controls.params,
             self.config.model,
@@ -155,7 +157,7 @@ class Show:
             self._parts(),
             now=now,
             since_start_s=now - self.started,
-            level=level,
+            level=self._level,
             notice=self.desk.notices.current(now),
             pictures=pictures,
         )
@@ -168,5 +170,5 @@ class Show:
     def statistics(self) -> dict[str, Any]:
         """The figures of the whole run, as the statistics file has them."""
         rss = self._rss_start, memory.resident_mb(self.supply.pid)
-        model, size = self.config.model, self.size
-        return statistics(model, size, self.figures, self.supply, self._parts(), rss)
+        status = self._status(self._first is not None, self.clock.now())
+        return statistics(status, self.size, self.figures, self.supply, rss)

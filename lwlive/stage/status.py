@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from lwlive import __version__
+from lwlive.checkpoint import Size
 from lwlive.params import Params
 from lwlive.stage.figures import Figures
 from lwlive.stage.supply import Supply
@@ -93,34 +94,34 @@ class Status:
 
 
 def statistics(
-    model: str,
-    size: tuple[int, int],
+    status: Status,
+    size: Size,
     figures: Figures,
     supply: Supply,
-    parts: Mapping[str, Mapping[str, Any]],
     rss_mb: tuple[float | None, float | None],
 ) -> dict[str, Any]:
     """The figures of the whole run, as the statistics file has them.
 
-    parts: what sources and outputs say, by name. rss_mb: memory after a second, and at the end.
+    status: at the end; figures and supply tell what only this file has. rss_mb: memory after a
+    second, and at the end.
     """
     running, loaded = supply.running, supply.loaded
     return {
         "version": __version__,
         "machine": f"{platform.system()} {platform.machine()}",
-        "model": loaded.model if loaded else model,
+        "model": loaded.model if loaded else status.model,
         "device": running.device if running else None,
-        "dtype": running.dtype if running else None,
-        "size": f"{size[0]}x{size[1]}",
+        "dtype": status.dtype,
+        "size": str(size),
         "batch": running.batch if running else None,
         "compiled": running.compiled if running else None,
-        "stride": running.stride if running else None,
+        "stride": status.stride,
         **figures.summary(),
-        "replaced": supply.replaced,
+        "replaced": status.replaced,
         "osc": None,
         "recording": None,
-        **parts,
-        "engine": {"starts": supply.starts, "deaths": supply.deaths},
+        **status.parts,
+        "engine": {"starts": status.starts, "deaths": status.deaths},
         "rss_mb_start": rss_mb[0],
         "rss_mb_end": rss_mb[1],
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lwlive.checkpoint import own_values
+from lwlive.checkpoint import Size, own_values
 from lwlive.engine.eager import Eager
 from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
@@ -28,7 +28,7 @@ BATCH = 8
 
 def opened(folder: Path, side: int) -> Eager:
     """A saved model as a show has it before it is compiled."""
-    return Eager(load(folder, (side, side), "cpu", Kind("float32", True)), BATCH)
+    return Eager(load(folder, Size(side, side), "cpu", Kind("float32", True)), BATCH)
 
 
 def places(model: Eager, folder: Path, **values: object) -> Iterator[Walk]:

@@ -29,7 +29,7 @@ from typing import Any
 
 import torch
 
-from lwlive.checkpoint import Additions, name_of
+from lwlive.checkpoint import Additions, Size, name_of
 from lwlive.engine.attention import SDPA
 from lwlive.engine.compiled.package import PROMPTS, TEMPORARY, Packaged, seal
 from lwlive.engine.compiled.verify import Trial
@@ -40,6 +40,7 @@ from lwlive.engine.load import PLAIN, Modules, load
 from lwlive.engine.networks import Kind
 from lwlive.engine.schedule import MOST_STEPS, ScheduleError
 from lwlive.engine.tuning.measure import seconds
+from lwlive.engine.tuning.pieces import Cost
 
 FORMAT = 6  # one up whenever what is written changes
 COSTS = "costs.json"  # written last
@@ -52,7 +53,7 @@ class Build:
     """What a set of packages is made for."""
 
     folder: str
-    size: tuple[int, int]  # width, height
+    size: Size
     device: str
     kind: Kind
     batch: int
@@ -64,7 +65,7 @@ class Build:
         """A build as JSON has it."""
         more = row["additions"]
         pairs = {name: tuple(map(tuple, more[name])) for name in ("loras", "own")}
-        changed = {"kind": Kind(**row["kind"]), "size": tuple(row["size"])}
+        changed = {"kind": Kind(**row["kind"]), "size": Size(*row["size"])}
         return cls(**{**row, **changed, "additions": Additions(**{**more, **pairs})})
 
     def place(self, cache_folder: Path) -> Path:
@@ -73,13 +74,15 @@ class Build:
         made_for = key(self.folder, self.size, self.device, self.additions, *more)
         return cache_folder / "packages" / f"{name_of(Path(self.folder))}-{made_for}"
 
-    def costs(self, cache_folder: Path) -> tuple[float, float] | None:
-        """Seconds of one evaluation and one decoding of a batch, None where nothing is built."""
+    def costs(self, cache_folder: Path) -> Cost | None:
+        """What a batch takes, None where nothing is built."""
         try:
-            one, other = map(float, json.loads((self.place(cache_folder) / COSTS).read_bytes()))
+            found = json.loads((self.place(cache_folder) / COSTS).read_bytes())
+            cost = Cost(*map(float, found))
         except (OSError, ValueError, TypeError):
             return None
-        return (one, other) if 0 < one < math.inf and 0 <= other < math.inf else None
+        usable = 0 < cost.evaluation < math.inf and 0 <= cost.decoding < math.inf
+        return cost if usable else None
 
     def trouble(self, cache_folder: Path) -> str | None:
         """Why these networks are not to be compiled, None where nothing is known against it."""
@@ -89,11 +92,10 @@ class Build:
 
 
 @cache
-def key(
-    folder: str, size: tuple[int, int], device: str, additions: Additions = PLAIN, *more: object
-) -> str:
+def key(folder: str, size: Size, device: str, additions: Additions = PLAIN, *more: object) -> str:
     """A name for whatever holds for a checkpoint and size on this machine and torch version."""
-    parts = [FORMAT, torch.__version__, _processor(device), _contents(folder), size, device]
+    parts = [FORMAT, torch.__version__, _processor(device), _contents(folder)]
+    parts += [tuple(size), device]  # a plain tuple: what is in the cache was named after its repr
     files = [path for path, _ in additions.loras] + [additions.decoder or folder]
     parts += [additions, *map(_contents, files)]
     return hashlib.sha256(repr([*parts, *more]).encode()).hexdigest()[:20]

@@ -13,6 +13,7 @@ from lwlive.engine.cuda import Timer
 from lwlive.engine.keyframe import Cond
 from lwlive.engine.model import Model
 from lwlive.engine.tuning.measure import seconds
+from lwlive.engine.tuning.pieces import Cost
 from lwlive.ring import Pixels
 
 WRONG, DIFFERENT = 0.05, 3.0  # share of an output, and mean levels of 255, that may differ
@@ -27,7 +28,7 @@ class Trial:
     cond: Cond
     output: Tensor
     pictures: Pixels
-    seconds: tuple[float, float]
+    cost: Cost
 
     @classmethod
     def of(cls, model: Model, cond: Cond, timer: Timer) -> "Trial":
@@ -46,9 +47,9 @@ class Trial:
             return f"torch {torch.__version__} compiles this model wrongly"
         return None
 
-    def slow(self, costs: tuple[float, float]) -> str | None:
+    def slow(self, cost: Cost) -> str | None:
         """What is to be said of compiled networks that take so long, None where that is well."""
-        times = sum(costs) / max(sum(self.seconds), 1e-9)
+        times = sum(cost) / max(sum(self.cost), 1e-9)
         if times <= SLOW:
             return None
         return (

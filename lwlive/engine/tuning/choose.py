@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from lwlive.checkpoint import Additions, knows_guidance, own_values
+from lwlive.checkpoint import Opened, knows_guidance, own_values
 from lwlive.config import Config
 from lwlive.engine import attention
 from lwlive.engine.compiled.build import Build, key
@@ -23,10 +23,7 @@ from lwlive.params import Params
 
 def plan(
     config: Config,
-    folder: Path,
-    additions: Additions,
-    size: tuple[int, int],
-    cache: Path,
+    opened: Opened,
     params: Params,
     say: Callable[[str], None],
     thorough: bool = False,
@@ -40,9 +37,10 @@ def plan(
     nothing is measured; what was measured earlier is taken as it is, or a guess. Sets torch's
     threads to what was found best. Raises ModelError.
     """
+    folder, additions, size = opened.folder, opened.additions, opened.size
     device = measure.device_of(config.device)
     ways = attention.ways(config.attention, device)
-    notes = _notes(config, folder, additions, size, cache)
+    notes = _notes(config, opened)
     measured, modules = measure.recall(notes), None
     if measured is None and waiting:
         say("nothing is known about this machine yet, and it is not measured during a show")
@@ -71,21 +69,19 @@ def plan(
         return builds[config.batch], modules
     costs = measured.costs
     if config.compile:
-        built = {n: found for n, want in builds.items() if (found := want.costs(cache))}
+        built = {n: found for n, want in builds.items() if (found := want.costs(opened.cache))}
         if thorough or not built:
-            in_vain = {n: costs[n] for n in costs if builds[n].trouble(cache)}
+            in_vain = {n: costs[n] for n in costs if builds[n].trouble(opened.cache)}
             costs = (measured.expected if compiler() else costs) | in_vain | built
         else:
             costs = built
-    each = measure.a_frame(costs, evaluations(params, folder, additions))
+    each = measure.a_frame(costs, evaluations(params, opened))
     return builds[batch_for(each, config.fps)], modules
 
 
-def forget(
-    config: Config, folder: Path, additions: Additions, size: tuple[int, int], cache: Path
-) -> None:
+def forget(config: Config, opened: Opened) -> None:
     """Measure again at the next plan: the machine may have been busy when it was measured."""
-    notes = _notes(config, folder, additions, size, cache)
+    notes = _notes(config, opened)
     for path in (notes, _pieces(notes)):
         path.unlink(missing_ok=True)
 
@@ -95,20 +91,19 @@ def _pieces(notes: Path) -> Path:
     return notes.with_suffix(".part.json")
 
 
-def _notes(
-    config: Config, folder: Path, additions: Additions, size: tuple[int, int], cache: Path
-) -> Path:
+def _notes(config: Config, opened: Opened) -> Path:
     """Where it is kept what was measured."""
     device = measure.device_of(config.device)
     ways = attention.ways(config.attention, device)
-    return cache / "measured" / f"{key(str(folder), size, device, additions, *ways)}.json"
+    made_for = key(str(opened.folder), opened.size, device, opened.additions, *ways)
+    return opened.cache / "measured" / f"{made_for}.json"
 
 
-def evaluations(params: Params, folder: Path, additions: Additions) -> int:
+def evaluations(params: Params, opened: Opened) -> int:
     """How often a frame asks the UNet: twice a step under guidance, unless the UNet knows it."""
-    own = own_values(folder, additions)
+    own = own_values(opened.folder, opened.additions)
     steps, guidance = (
         own[name] if (given := getattr(params, name)) is None else given
         for name in ("steps", "guidance")
     )
-    return int(steps) * (2 if guidance > 1 and not knows_guidance(folder) else 1)
+    return int(steps) * (2 if guidance > 1 and not knows_guidance(opened.folder) else 1)

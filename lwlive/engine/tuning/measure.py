@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from lwlive import files
-from lwlive.checkpoint import Additions, ModelError
+from lwlive.checkpoint import Additions, ModelError, Size
 from lwlive.engine.attention import SDPA, XFORMERS
 from lwlive.engine.cuda import Timer, waited
 from lwlive.engine.eager import Eager
@@ -25,7 +25,7 @@ from lwlive.engine.keyframe import Cond
 from lwlive.engine.load import PLAIN, Modules, NotFinite, attending, load
 from lwlive.engine.model import Model
 from lwlive.engine.networks import Kind
-from lwlive.engine.tuning.pieces import Pieces
+from lwlive.engine.tuning.pieces import Cost, Pieces
 
 BATCHES = (1, 2, 4, 8)
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -36,7 +36,7 @@ ENOUGH_S = 0.25  # of measuring one candidate
 SLOW_S = 2.0  # where a candidate takes so long, twice must do
 COMPILED = 0.75  # of the eager seconds, until a package has been timed; 0.6 to 0.8 were seen
 
-Costs = dict[int, tuple[float, float]]  # batch -> seconds of one evaluation, of one decoding
+Costs = dict[int, Cost]  # by batch
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,12 @@ class Measured:
     @property
     def expected(self) -> Costs:
         """What batches will cost once they are compiled."""
-        return {n: (COMPILED * one, COMPILED * other) for n, (one, other) in self.costs.items()}
+        return {n: Cost(*(COMPILED * spent for spent in cost)) for n, cost in self.costs.items()}
 
 
 def a_frame(costs: Costs, steps: int) -> dict[int, float]:
     """Batch -> seconds a frame."""
-    return {n: (steps * one + decoding) / n for n, (one, decoding) in costs.items()}
+    return {n: (steps * cost.evaluation + cost.decoding) / n for n, cost in costs.items()}
 
 
 def device_of(wanted: str) -> str:
@@ -78,7 +78,7 @@ def kinds(device: str) -> list[Kind]:
 
 def measure(
     folder: Path,
-    size: tuple[int, int],
+    size: Size,
     device: str,
     timer: Timer,
     additions: Additions = PLAIN,
@@ -143,7 +143,7 @@ def _quickest(
     for kind in candidates:
         limit = best[0] if best else None
 
-        def spent(kind: Kind = kind, limit: float | None = limit) -> tuple[float, float]:
+        def spent(kind: Kind = kind, limit: float | None = limit) -> Cost:
             nonlocal loaded
             loaded = opened(kind)
             return _fitting(loaded, timer, limit)
@@ -171,7 +171,7 @@ def _named(kind: Kind) -> str:
 def guess(device: str) -> Measured:
     """What to take on a machine where nothing is known and a room waits."""
     kind = Kind("float16" if device != "cpu" else "float32", True)
-    return Measured(kind, _cores(), {1: (1.0, 1.0)}, busy=True)
+    return Measured(kind, _cores(), {1: Cost(1.0, 1.0)}, busy=True)
 
 
 def attended(
@@ -186,7 +186,7 @@ def attended(
     spent: dict[str, float] = {}
     for way in ways:
         try:
-            spent[way] = _fitting(attending(modules, way), timer)[0]
+            spent[way] = _fitting(attending(modules, way), timer).evaluation
         except NotImplementedError as error:  # xformers has no kernel for this GPU or these shapes
             trouble = f"{way} cannot attend here: {str(error).splitlines()[0]}"
             if len(ways) == 1:
@@ -222,7 +222,7 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _fitting(modules: Modules, timer: Timer, limit: float | None = None) -> tuple[float, float]:
+def _fitting(modules: Modules, timer: Timer, limit: float | None = None) -> Cost:
     """Seconds as below with two frames, or with one where memory does not hold two."""
     for batch in (2, 1):
         try:
@@ -236,35 +236,31 @@ def _too_little(device: str) -> ModelError:
     return ModelError(f"too little memory on {device} for pictures: {SMALLER}")
 
 
-def _eager(
-    modules: Modules, batch: int, timer: Timer, limit: float | None = None
-) -> tuple[float, float]:
+def _eager(modules: Modules, batch: int, timer: Timer, limit: float | None = None) -> Cost:
     eager = Eager(modules, batch)
     return seconds(eager, eager.blank(), timer, limit)
 
 
-def seconds(
-    model: Model, cond: Cond, timer: Timer, limit: float | None = None
-) -> tuple[float, float]:
+def seconds(model: Model, cond: Cond, timer: Timer, limit: float | None = None) -> Cost:
     """Seconds of one evaluation and of one decoding of a batch: the best, since noise only adds.
 
     cond: of a whole batch. The first run does not count, unless it takes five times the limit.
     """
     x = torch.randn(model.batch, *model.shape, device=model.device)
-    spent: list[tuple[float, float]] = []
+    spent: list[Cost] = []
     while not _enough(spent):
         start = timer()
         model.denoise(x, 500.0, cond)
         between = timer()
         model.decode(x)
-        spent.append((between - start, timer() - between))
+        spent.append(Cost(between - start, timer() - between))
         if limit is not None and sum(spent[0]) > 5 * limit:
             return spent[0]
     ones, decodings = zip(*spent[1:], strict=True)
-    return min(ones), min(decodings)
+    return Cost(min(ones), min(decodings))
 
 
-def _enough(spent: list[tuple[float, float]]) -> bool:
+def _enough(spent: list[Cost]) -> bool:
     """Whether more runs would tell little more, or take long."""
     least = 4 if sum(map(sum, spent)) < SLOW_S else 2
     known = len(spent) >= 12 or sum(map(sum, spent[1:])) >= ENOUGH_S
@@ -275,7 +271,9 @@ def recall(path: Path) -> Measured | None:
     """What was measured earlier, None where there is nothing that can be used."""
     try:
         found = json.loads(path.read_bytes())
-        costs = {int(n): (float(one), float(other)) for n, (one, other) in found["costs"].items()}
+        costs = {
+            int(n): Cost(float(one), float(other)) for n, (one, other) in found["costs"].items()
+        }
         kind, threads = Kind(**found["kind"]), int(found["threads"])
         crowded = bool(found["busy"])
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -287,7 +285,7 @@ def recall(path: Path) -> Measured | None:
         and 1 <= threads <= MOST_THREADS
         and costs
         and all(1 <= n <= MOST_BATCH for n in costs)
-        and all(0 < x < math.inf for pair in costs.values() for x in pair)
+        and all(0 < x < math.inf for cost in costs.values() for x in cost)
     )
     return Measured(kind, threads, costs, crowded) if usable else None
 

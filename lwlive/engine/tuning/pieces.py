@@ -8,13 +8,18 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lwlive import files
 
 MOST_TRIES = 3  # of a piece that none has come back from
 
-Seconds = tuple[float, float]  # of an evaluation, of a decoding
+
+class Cost(NamedTuple):
+    """Seconds that a batch takes."""
+
+    evaluation: float
+    decoding: float
 
 
 class Pieces:
@@ -29,7 +34,7 @@ class Pieces:
         self._path, self._doing = path, doing
         self._known, self._tried = _read(path) if path is not None else ({}, {})
 
-    def get(self, name: str, measure: Callable[[], Seconds]) -> Seconds | None:
+    def get(self, name: str, measure: Callable[[], Cost]) -> Cost | None:
         """A piece, measured where it is not known. None for one that is left out."""
         if name in self._known:
             return self._known[name]
@@ -66,11 +71,11 @@ class Pieces:
             self._path = None
 
 
-def _read(path: Path) -> tuple[dict[str, Seconds], dict[str, int]]:
+def _read(path: Path) -> tuple[dict[str, Cost], dict[str, int]]:
     """What was kept; nothing of a file that is not as it was written."""
     try:
         found: dict[str, Any] = json.loads(path.read_bytes())
-        known = {str(n): (float(one), float(two)) for n, (one, two) in found["known"].items()}
+        known = {str(n): Cost(float(one), float(two)) for n, (one, two) in found["known"].items()}
         tried = {str(n): int(count) for n, count in found["tried"].items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {}, {}

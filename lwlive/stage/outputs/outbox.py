@@ -21,6 +21,7 @@ from contextlib import suppress
 
 import numpy as np
 
+from lwlive.checkpoint import Size
 from lwlive.ring import Pixels
 
 QUEUE_S = 1.5  # how long the work may stall before pictures are dropped
@@ -42,7 +43,7 @@ class Outbox:
         name: str,
         work: Callable[[Pictures], None],
         failed: Callable[[Exception], None],
-        size: tuple[int, int],
+        size: Size,
         fps: float,
     ) -> None:
         width, height = size

@@ -24,6 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from lwlive.checkpoint import Size
 from lwlive.movie import LIVE, Movie, RecordError, rate_of
 from lwlive.ring import Pixels
 from lwlive.stage.outputs.outbox import Outbox, Pictures
@@ -78,7 +79,7 @@ class Recorder:
         self.encoder = ""  # empty until it is chosen, a moment after the start
         self.frames = 0  # encoded so far; after `close`, frames in the file
         self.failed: str | None = None  # why the recording ended early, as a sentence
-        self._rate, self._size, self._fresh = rate_of(fps), (width, height), fresh
+        self._rate, self._size, self._fresh = rate_of(fps), Size(width, height), fresh
         self._metadata = dict(metadata)
         self._first: int | None = None
         self._last = -1
@@ -232,14 +233,13 @@ def _opened(path: Path, fresh: bool) -> Path:
         ) from None
 
 
-def _sentence(path: Path, error: Exception, frames: int, size: tuple[int, int]) -> str:
+def _sentence(path: Path, error: Exception, frames: int, size: Size) -> str:
     if isinstance(error, RecordError):
         return str(error)
     end = f"the recording ends after {frames} frames, the show goes on"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", -1)):
         return f"the disk is full: cannot write {path}; {end}; make room and record again"
     if isinstance(error, MemoryError):
-        width, height = size
-        return f"there is no memory to record {width}x{height} into {path}; {end}"
+        return f"there is no memory to record {size} into {path}; {end}"
     what = error.strerror if isinstance(error, OSError) and error.strerror else repr(error)
     return f"cannot write {path}: {what}; {end}"

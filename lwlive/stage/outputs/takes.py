@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lwlive import __version__
+from lwlive.checkpoint import Size
 from lwlive.controls import Set
 from lwlive.stage.outputs.recorder import Recorder, stamped
 from lwlive.stage.parts import Arrived, Output, Picture, Source
@@ -35,7 +36,7 @@ class Takes(Source, Output):
         folder: Path,
         given: Path | None,
         fps: float,
-        size: tuple[int, int],
+        size: Size,
         say: Callable[[str], None],
     ) -> None:
         self._folder, self._given, self._fps, self._size = folder, given, fps, size

@@ -6,14 +6,13 @@ This file knows nothing of the controls' values, the engine or the walk.
 """
 
 import logging
-import math
 import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Literal, NamedTuple, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -33,12 +32,11 @@ from pygame._sdl2 import video
 
 from lwlive.controls import Command
 from lwlive.stage.outputs.window import hud as paint
+from lwlive.stage.outputs.window.geometry import Fit, placements, start_size
 from lwlive.stage.outputs.window.monitor import Bare, Refresh
 from lwlive.stage.sources.keys import BY_CODE, FULLSCREEN, KEYS, LIST, QUIT, code, fine
 
 log = logging.getLogger(__name__)
-
-Fit = Literal["fill", "fit", "mirror"]
 
 HINTS = {  # read by SDL when its video starts; what the person at the desk has set wins
     "SDL_NO_SIGNAL_HANDLERS": "1",  # Ctrl-C and SIGTERM belong to Python
@@ -47,7 +45,6 @@ HINTS = {  # read by SDL when its video starts; what the person at the desk has 
     "SDL_APP_NAME": "lwlive",
     "SDL_WINDOWS_DPI_AWARENESS": "permonitorv2",  # true pixels, not a blurred enlargement
 }
-SHARE = 0.8  # of the monitor, for the window at its start
 CURSOR_S = 2.0  # a cursor this long at rest is hidden
 REPAINT_S = 0.2  # between two paintings of the HUD
 ARRIVAL_S = 0.6  # in which the first picture fades in over the splash
@@ -66,44 +63,6 @@ class NoScreen(RuntimeError):  # noqa: N818 - not a fault: many machines have no
 
 class NoMonitor(ValueError):  # noqa: N818 - named like NoScreen
     """There is no monitor of that number."""
-
-
-class Placement(NamedTuple):
-    """Where one copy of the whole picture goes, in window pixels; it may reach over the edges."""
-
-    x: int
-    y: int
-    width: int
-    height: int
-    flip_x: bool = False
-    flip_y: bool = False
-
-
-def placements(window: tuple[int, int], picture: tuple[int, int], fit: Fit) -> list[Placement]:
-    """The copies of the picture (width, height) that make up the window. Sizes are 1 or more."""
-    scales = (window[0] / picture[0], window[1] / picture[1])
-    scale = max(scales) if fit == "fill" else min(scales)
-    width, height = (max(1, round(side * scale)) for side in picture)
-    x, y = (window[0] - width) // 2, (window[1] - height) // 2
-    if fit != "mirror":
-        return [Placement(x, y, width, height)]
-    return [
-        Placement(x + i * width, y + j * height, width, height, i % 2 == 1, j % 2 == 1)
-        for j in _copies(window[1], y, height)
-        for i in _copies(window[0], x, width)
-    ]
-
-
-def _copies(window: int, start: int, size: int) -> range:
-    """Numbers of the copies that cover the window along one axis; 0 is the one at `start`."""
-    return range(-math.ceil(start / size), math.ceil((window - start) / size))
-
-
-def start_size(monitor: tuple[int, int], picture: tuple[int, int]) -> tuple[int, int]:
-    """The window at its start: the picture times a whole number, or smaller where it must be."""
-    scale = min(SHARE * monitor[0] / picture[0], SHARE * monitor[1] / picture[1])
-    scale = math.floor(scale) if scale >= 1 else scale
-    return max(1, round(picture[0] * scale)), max(1, round(picture[1] * scale))
 
 
 class Display:
