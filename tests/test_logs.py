@@ -55,7 +55,6 @@ def test_a_reader_that_stands_still_costs_no_time_and_hears_what_it_missed(
     for i in range(many):
         log.emit(record(f"{i} {text}"))
     assert time.process_time() - start[0] < 2
-    assert log.dropped > many / 2
     heard = bytearray()
 
     def read() -> None:
@@ -77,6 +76,7 @@ def test_a_reader_that_stands_still_costs_no_time_and_hears_what_it_missed(
     numbers = [int(line.split()[1]) for line in lines if text in line]
     assert numbers == sorted(set(numbers))
     assert len(numbers) + sum(said) == many
+    assert sum(said) > many / 2
     assert lines[-1] == "lwlive: the end"
 
 
