@@ -10,11 +10,17 @@ from lwlive.stage.outputs.journal import Journal
 from lwlive.stage.outputs.takes import Takes
 from lwlive.stage.outputs.window.window import Screen, Window
 from lwlive.stage.parts import Output, Source
+from lwlive.stage.sources.midi.source import Midi
 from lwlive.stage.sources.osc.server import Osc
 
 
 def rigged(
-    config: Config, size: Size, desk: Desk, screen: Screen | None, osc: Osc | None
+    config: Config,
+    size: Size,
+    desk: Desk,
+    screen: Screen | None,
+    osc: Osc | None,
+    midi: Midi | None = None,
 ) -> tuple[list[Source], list[Output]]:
     """The sources in the order they are polled, the outputs in the order they get a picture.
 
@@ -25,7 +31,7 @@ def rigged(
     journal = None
     if config.journal is not None:
         journal = Journal(config.journal, config, size, desk.say)
-    sources: list[Source | None] = [window, osc, takes]
+    sources: list[Source | None] = [window, osc, midi, takes]
     outputs: list[Output | None] = [window, takes, journal]
     return [one for one in sources if one is not None], [one for one in outputs if one is not None]
 

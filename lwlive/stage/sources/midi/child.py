@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 from lwlive.stage.sources.midi import device, ports
 from lwlive.stage.sources.midi.ports import In, Library, MidiError, Out
 
-POLL_S = 0.004  # between two looks at what came
+POLL_S = 0.004  # between two looks at what came,
+IDLE_S = 0.1  # or so long, where no port is open
 LOOK_S = 1.0  # between two looks at which ports there are
 AGAIN_S = 3.0  # between two tries to open MIDI, or a port that did not open
 
@@ -92,7 +93,7 @@ def _serve(rig: "Rig", pipe: "Connection[Any, Any]") -> None:
         messages = rig.poll()
         if messages:
             pipe.send(Heard(messages))
-        pipe.poll(POLL_S)  # returns sooner where there is something to send
+        pipe.poll(POLL_S if rig.listening else IDLE_S)  # sooner where there is something to send
 
 
 class Rig:
@@ -114,6 +115,11 @@ class Rig:
         self._not_before: dict[str, float] = {}  # ports that did not open, and when to try again
         self._trouble: dict[str, str] = {}
         self._open_at = 0.0
+
+    @property
+    def listening(self) -> bool:
+        """Whether any port is open."""
+        return bool(self._inputs)
 
     def look(self, now: float) -> Ports:
         """Open what has come, close what has gone."""

@@ -345,9 +345,3 @@ def _newest(arrived: list[Arrived]) -> list[Arrived]:
                 continue
         kept.append(one)
     return kept
-
-
-def bindings_of(known: list[Box], port: str, moved: Moved) -> list[Binding]:
-    """What a control of a port steers, for `lwlive midi`."""
-    box = boxes.find(device(port), known)
-    return [] if box is None else [one for one in box.bindings if one.hears(moved)]
