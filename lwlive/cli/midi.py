@@ -1,8 +1,8 @@
 """`lwlive midi`: the MIDI ports, and what arrives at them, until Ctrl-C. Apart from the show."""
 
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ def main(args: Sequence[str]) -> None:
     known, trouble = [*own, *boxes.ready()], list[str]()
     link = Link(Order(tuple(config.midi), config.midi_system), trouble.append)
     try:
-        _watch(link, Screen(known, folder, print), trouble, bool(listing))
+        _watch(link, Screen(known, folder, partial(print, flush=True)), trouble, bool(listing))
     finally:
         link.close()
 
@@ -72,7 +72,7 @@ class Screen:
         self._parsers: dict[str, Parser] = {}
         self._said: Ports | None = None
         self._start: float | None = None
-        self._ticks: Counter[str] = Counter()
+        self._ticks: dict[str, list[float]] = {}  # by port, when they came
         self._count_at = 0.0
 
     def ports(self, said: Ports) -> None:
@@ -101,16 +101,15 @@ class Screen:
                 self._ticked(name, found)
 
     def count(self, now: float) -> None:
-        """Once a second, how many clock ticks came."""
+        """Once a second, how fast a clock ticks."""
         if now - self._count_at < COUNT_S:
             return
-        for name, ticks in self._ticks.items():
-            bpm = 60 * ticks / 24 / (now - self._count_at)
-            self._out(
-                f"{now - (self._start or now):9.3f}  {device(name)}: clock, about {bpm:.0f} bpm"
-            )
-        self._ticks.clear()
         self._count_at = now
+        for name, ticks in self._ticks.items():
+            if len(ticks) > 1:
+                bpm = 60 / 24 * (len(ticks) - 1) / max(1e-3, ticks[-1] - ticks[0])
+                self._line(name, ticks[-1], f"clock, {bpm:.1f} bpm")
+            del ticks[:-1]
 
     def _first(self, said: Ports) -> None:
         if said.system:
@@ -141,7 +140,7 @@ class Screen:
 
     def _ticked(self, name: str, tick: Ticked) -> None:
         if tick.data[0] == CLOCK:
-            self._ticks[name] += 1
+            self._ticks.setdefault(name, []).append(tick.at)
         elif tick.data[0] == POSITION:
             sixteenths = tick.data[1] | tick.data[2] << 7
             self._line(name, tick.at, f"song position: beat {sixteenths / 4:g}")

@@ -3,6 +3,7 @@
 `Show` knows none of them by name. Nothing is opened here but the journal's file.
 """
 
+from lwlive import preset
 from lwlive.checkpoint import Size
 from lwlive.config import Config
 from lwlive.stage.desk import Desk
@@ -26,7 +27,8 @@ def rigged(
 
     Raises ControlError where the journal cannot be written.
     """
-    window = Window(screen, desk.say) if screen is not None else None
+    presets = [f"preset {path.stem}" for path in preset.listed(config.folder)]
+    window = Window(screen, desk.say, presets) if screen is not None else None
     takes = Takes(config.folder, config.record, config.fps, size, desk.say)
     journal = None
     if config.journal is not None:

@@ -179,9 +179,8 @@ class Rig:
         self._open_at = now + AGAIN_S
         there_are, asked = self._systems(), self._order.system
         tried = [one for one in there_are if asked in ("auto", one)]
-        missing = "this machine has no MIDI" if asked == "auto" else ports.SYSTEMS[asked]
-        missing = missing if asked == "auto" else f"there is no {missing} here"
-        self._trouble = {} if tried else {"": missing}
+        missing = "MIDI" if asked == "auto" else ports.SYSTEMS[asked]
+        self._trouble = {} if tried else {"": f"this machine has no sign of {missing}"}
         for system in tried:
             try:
                 library = self._opened(system)

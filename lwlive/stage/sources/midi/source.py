@@ -161,6 +161,7 @@ class Midi(Source):
             for name in moved:
                 plugged.hands.changed(name, known.get(name))
         self._amounts, self._values = amounts, known
+        self._running = frozenset(f"preset {one}" for one in status.preset)
 
     def _read(self, name: str, port: _Port, data: bytes, at: float, arrived: list[Arrived]) -> None:
         for found in port.parser.read(data, at):
