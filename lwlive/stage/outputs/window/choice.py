@@ -1,7 +1,8 @@
 """The choice of what to learn: a list over the picture, steered by the keys that the show has.
 
 L opens it. The arrows choose and L takes what is chosen, or any other key takes what it does
-itself: L, B and a pad bind the pad to the blackout. Pure: commands of keys in, commands and lines out.
+itself: L, B and a pad bind the pad to the blackout. Pure: commands of keys in, commands and lines
+out.
 """
 
 from collections.abc import Sequence

@@ -150,10 +150,13 @@ class Binding:
         else:
             _need(int(found[2]) <= most, f"{kind} has numbers from 0 to {most}, not {found[2]:.20}")
             object.__setattr__(self, "control", called(kind, int(found[2])))
-        chosen = [n for n in TARGETS if getattr(self, n) not in (None, False)]
+        chosen = [n for n in TARGETS if (v := getattr(self, n)) is not None and v is not False]
         _need(len(chosen) == 1, f"a binding has one of {', '.join(TARGETS)}, not {_listed(chosen)}")
         if self.parameter is not None:
             spec(self.parameter)
+        for which in (self.preset, self.cue):
+            counted = not isinstance(which, int) or which > 0
+            _need(counted, f"presets and cues are counted from 1, so there is no number {which}")
         _need(
             self.trigger is None or self.trigger in TRIGGERS,
             f"there is no trigger {self.trigger!r:.60}; known are {', '.join(TRIGGERS)}",

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from lwlive.controls import Amount, Command, Fire, Go, Move, Nudge, Recall, Set, Toggle
 from lwlive.params import Value
-from lwlive.stage.sources.midi.binding import ABSOLUTE, RELATIVE, TOGGLE, Binding, clicks
+from lwlive.stage.sources.midi.binding import ABSOLUTE, MOMENTARY, RELATIVE, TOGGLE, Binding, clicks
 from lwlive.stage.sources.midi.box import Box
 from lwlive.stage.sources.midi.message import NOTE, PROGRAM, Moved
 from lwlive.stage.sources.midi.takeover import Fader
@@ -72,7 +72,7 @@ class Hands:
             yield from _toggled(binding, values)
         elif pressed:
             yield from _pressed(binding, moved)
-        elif let_go and binding.value is None:
+        elif let_go and binding.mode == MOMENTARY and binding.value is None:
             yield from _switched(binding, False)
 
     def _positioned(self, binding: Binding, moved: Moved, values: Values) -> Iterator[Command]:
