@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lwlive.controls import Amount, Command, Controls, Fire, Go, Move, Nudge, Recall, Set, Toggle
@@ -434,6 +434,7 @@ def learnt(draw: st.DrawFn) -> Binding:
     return of_target(target, control, draw(st.integers(1, 16)), **more)
 
 
+@settings(max_examples=25)
 @given(st.lists(learnt(), max_size=12), st.sampled_from(["APC MINI", "X \N{SNOWMAN} [1]", "-"]))
 def test_learn_save_and_load_gives_the_same_table(
     tmp_path_factory: pytest.TempPathFactory, bindings: list[Binding], name: str
@@ -511,6 +512,17 @@ def test_the_ready_boxes_say_that_they_were_not_tried_and_have_no_control_twice(
         names = [(binding.control, binding.channel) for binding in box.bindings]
         assert len(names) == len(set(names))
         assert any(binding.parameter == "blackout" for binding in box.bindings)
+
+
+def test_a_device_has_the_box_of_its_name_or_one_whose_name_is_in_it_in_words() -> None:
+    known = [Box("nanoKONTROL"), Box("Box"), Box("My Box"), Box("my box 2", path=Path("x"))]
+    found = {name: boxes.find(name, known) for name in ("nanoKONTROL2", "A Box", "My Box", "box")}
+    assert {name: box and box.device for name, box in found.items()} == {
+        "nanoKONTROL2": None,
+        "A Box": "Box",
+        "My Box": "My Box",
+        "box": "Box",
+    }
 
 
 @pytest.mark.parametrize(

@@ -109,9 +109,22 @@ def marks(where: Path) -> tuple[tuple[str, int, int], ...]:
 
 
 def find(device: str, boxes: Iterable[Box]) -> Box | None:
-    """The box for a device: the user's before a ready one, the longer name before the shorter."""
-    fit = [box for box in boxes if box.device.casefold() in device.casefold()]
-    return max(fit, key=lambda box: (box.path is not None, len(box.device)), default=None)
+    """The box for a device: one of just its name, else one whose name is a part of it in words.
+
+    Of several the user's comes before a ready one, and the longer name before the shorter.
+    """
+    name = device.casefold()
+    fit = [box for box in boxes if _in_words(box.device.casefold(), name)]
+
+    def likeness(box: Box) -> tuple[bool, bool, int]:
+        return box.device.casefold() == name, box.path is not None, len(box.device)
+
+    return max(fit, key=likeness, default=None)
+
+
+def _in_words(part: str, name: str) -> bool:
+    """Whether it stands in the name, and not as a part of a word: nanoKONTROL2 is another box."""
+    return re.search(rf"(?<!\w){re.escape(part)}(?!\w)", name) is not None
 
 
 def save(box: Box, where: Path) -> Box:

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 from lwlive.stage.sources.midi import device, ports
-from lwlive.stage.sources.midi.ports import In, Library, MidiError, Out
+from lwlive.stage.sources.midi.ports import In, MidiError, Out, System
 
 POLL_S = 0.004  # between two looks at what came,
 IDLE_S = 0.1  # or so long, where no port is open
@@ -103,13 +103,12 @@ class Rig:
         self,
         order: Order,
         systems: Callable[[], list[str]] = ports.systems,
-        opened: Callable[[str], Library] = ports.opened,
+        opened: Callable[[str], System] = ports.opened,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._order, self._systems, self._opened = order, systems, opened
         self._clock = clock
-        self._library: Library | None = None
-        self._system = ""
+        self._system: System | None = None
         self._inputs: dict[str, In] = {}
         self._outputs: dict[str, Out] = {}
         self._not_before: dict[str, float] = {}  # ports that did not open, and when to try again
@@ -123,12 +122,14 @@ class Rig:
 
     def look(self, now: float) -> Ports:
         """Open what has come, close what has gone."""
-        if self._library is None and now >= self._open_at:
+        if self._system is not None and not self._system.alive:
+            self._let_go(now, f"{ports.SYSTEMS[self._system.name]} has ended")
+        if self._system is None and now >= self._open_at:
             self._open(now)
-        if self._library is None:
+        if self._system is None:
             return Ports("", (), (), (), self._trouble.get("", ""))
         try:
-            inputs, outputs = self._library.inputs(), self._library.outputs()
+            inputs, outputs = self._system.library.inputs(), self._system.library.outputs()
         except MidiError as error:
             self._let_go(now, str(error))
             return Ports("", (), (), (), str(error))
@@ -143,7 +144,7 @@ class Rig:
             if name not in self._inputs:
                 self._listen(name, now)
         found = Ports(
-            f"{ports.SYSTEMS[self._system]} ({self._library.name})",
+            self._system.called,
             tuple(name for name in inputs if not device.ours(name)),
             tuple(name for name in outputs if not device.ours(name)),
             tuple(self._inputs),
@@ -163,11 +164,11 @@ class Rig:
 
     def send(self, asked: Send) -> None:
         """Send to a box. What cannot be sent is a lamp that stays dark, and is tried again."""
-        if self._library is None:
+        if self._system is None:
             return
         try:
             if asked.port not in self._outputs:
-                self._outputs[asked.port] = self._library.open_output(asked.port)
+                self._outputs[asked.port] = self._system.library.open_output(asked.port)
             for data in asked.messages:
                 self._outputs[asked.port].send(data)
         except MidiError:
@@ -181,32 +182,34 @@ class Rig:
         tried = [one for one in there_are if asked in ("auto", one)]
         missing = "MIDI" if asked == "auto" else ports.SYSTEMS[asked]
         self._trouble = {} if tried else {"": f"this machine has no sign of {missing}"}
-        for system in tried:
+        best: System | None = None
+        for name in tried:
             try:
-                library = self._opened(system)
-                found = any(self._wanted(name) for name in library.inputs())
+                system: System | None = self._opened(name)
+                assert system is not None
+                found = any(map(self._wanted, system.library.inputs()))
             except MidiError as error:
                 self._trouble.setdefault("", str(error))
                 continue
-            if found or self._library is None:
-                self._library, library = library, self._library
-                self._system = system
-            if library is not None:
-                self._close(library)
+            if found or best is None:
+                best, system = system, best
+            if system is not None:
+                self._close(system)
             if found:
                 break
-        if self._library is not None:
+        self._system = best
+        if best is not None:
             self._trouble = {}
 
     def _wanted(self, name: str) -> bool:
         return device.wanted(name, self._order.names)
 
     def _listen(self, name: str, now: float) -> None:
-        assert self._library is not None
+        assert self._system is not None
         if now < self._not_before.get(name, 0.0):
             return
         try:
-            self._inputs[name] = self._library.open_input(name)
+            self._inputs[name] = self._system.library.open_input(name)
             self._trouble.pop(name, None)
         except MidiError as error:
             self._not_before[name] = now + AGAIN_S
@@ -217,11 +220,12 @@ class Rig:
         for port in open_ports:
             self._close(port)
         self._inputs, self._outputs = {}, {}
-        if self._library is not None:
-            self._close(self._library)
-        self._library, self._open_at = None, now + AGAIN_S
+        if self._system is not None:
+            self._close(self._system)
+        self._system = None
+        self._open_at = now + AGAIN_S
         self._trouble = {"": trouble} if trouble else {}
 
-    def _close(self, one: In | Out | Library) -> None:
+    def _close(self, one: In | Out | System) -> None:
         with contextlib.suppress(Exception):  # of a port that is gone, closing may say anything
             one.close()

@@ -5,17 +5,18 @@ into Python on a thread of its own: a message waits in the library's queue until
 """
 
 import contextlib
-import ctypes
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol
+
+from lwlive.stage.sources.midi import jack
 
 NS = 1e-9
 LEAK = 1e-4  # how far two clocks may drift apart, as a share
 ALSA_SEQUENCER = "/dev/snd/seq"
-JACK_LIBRARY = "libjack.so.0"
 SYSTEMS = {  # what --midi-system takes -> its name for people
     "alsa": "the ALSA sequencer",
     "jack": "JACK",
@@ -36,7 +37,7 @@ class In(Protocol):
 
     @property
     def alive(self) -> bool:
-        """Whether it is still connected, as far as the library knows."""
+        """Whether it works, as far as the library knows; asked for once a second."""
 
     def close(self) -> None:
         """Close it."""
@@ -115,25 +116,51 @@ def systems() -> list[str]:
     with contextlib.suppress(OSError):
         os.close(os.open(ALSA_SEQUENCER, os.O_RDWR | os.O_NONBLOCK))  # a library may abort without
         found.append("alsa")
-    with contextlib.suppress(OSError):
-        # Libraries bring a libjack of their own that may not speak this server's language; the
-        # system's counts for them too where it is loaded first.
-        ctypes.CDLL(JACK_LIBRARY, ctypes.RTLD_GLOBAL)
+    if jack.installed():
         found.append("jack")
     return found
 
 
-def opened(system: str) -> Library:
-    """The best library for a system. Raises MidiError with a sentence."""
+@dataclass(frozen=True)
+class System:
+    """A MIDI system that is open: its library, and who tells when it dies, where it can."""
+
+    name: str
+    library: Library
+    watch: jack.Watch | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is still there."""
+        return self.watch is None or self.watch.alive
+
+    @property
+    def called(self) -> str:
+        """What people call it, and the library."""
+        return f"{SYSTEMS[self.name]} ({self.library.name})"
+
+    def close(self) -> None:
+        """Let go of it."""
+        self.library.close()
+        if self.watch is not None:
+            self.watch.close()
+
+
+def opened(system: str) -> System:
+    """A system, with the best library for it. Raises MidiError with a sentence."""
+    try:
+        watch = jack.Watch() if system == "jack" else None
+    except jack.NoServer as error:
+        raise MidiError(str(error)) from None
     why = []
     for file in ("libremidi", "rtmidi"):
         try:
             module = import_module(f"lwlive.stage.sources.midi.{file}")
-            library: Library = module.opened(system)
+            return System(system, module.opened(system), watch)
         except MidiError as error:
             why.append(str(error))
         except ImportError as error:
             why.append(f"{error.name or error} is not installed")
-        else:
-            return library
+    if watch is not None:
+        watch.close()
     raise MidiError(f"{SYSTEMS[system]} cannot be used: {'; '.join(why)}")

@@ -7,6 +7,7 @@ arrives. Clock messages are not understood here; they are handed to whoever keep
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -225,6 +226,8 @@ class Midi(Source):
             return
         old = boxes.find(name, self._boxes)
         box = Box(name) if old is None else old
+        if box.device.casefold() != name.casefold():  # its box keeps a file of its own
+            box, old = replace(box, device=name, path=None), None
         box = box.learnt(binding)
         self._boxes = [one for one in self._boxes if one is not old] + [box]
         self._take(self._boxes)
