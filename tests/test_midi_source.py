@@ -205,6 +205,30 @@ def test_a_fader_keeps_the_value_through_many_moves_between_two_ticks(stage: Sta
     assert stage.arrived[0].at == moves[0][2]  # and the time of the first, which a hand feels
 
 
+def test_two_faders_moved_together_are_both_followed_in_their_order(stage: Stage) -> None:
+    (stage.folder / "box.toml").write_text(
+        'device = "Box"\n[[bindings]]\ncontrol = "cc 7"\nparameter = "brightness"\n'
+        '[[bindings]]\ncontrol = "cc 8"\nparameter = "pace"\n'
+        '[[bindings]]\ncontrol = "note 1"\ntrigger = "panic"\n'
+    )
+    stage.wait(LOOK_S + 0.1)
+    stage.plug("Box:out")
+    both = [bytes([CC, cc, value]) for value in range(127, 99, -1) for cc in (7, 8)]
+    messages = [*both, bytes([NOTE, 1, 9]), bytes([CC, 8, 90])]
+    stage.ears.waiting.append(Heard([("Box:out", data, stage.now) for data in messages]))
+    stage.tick()
+    assert [type(one.command).__name__ for one in stage.arrived] == ["Move", "Move", "Fire", "Move"]
+    assert stage.params.brightness == 1.0  # the panic came after it
+    assert stage.params.pace == pytest.approx(90 / 127)
+
+
+def test_the_output_of_a_box_may_be_called_otherwise_than_its_input(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.plug("nanoKONTROL2 SLIDER/KNOB", outputs=("Other", "nanoKONTROL2 CTRL"))
+    stage.wait(0.2)
+    assert {port for port, _ in stage.ears.sent} == {"nanoKONTROL2 CTRL"}
+
+
 @settings(max_examples=30)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 127)), max_size=40))
 def test_no_fader_makes_a_jump_whatever_others_do(events: list[tuple[bool, int]]) -> None:
