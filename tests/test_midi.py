@@ -127,6 +127,11 @@ def test_a_song_position_and_the_transport_are_handed_on_as_they_came() -> None:
     ]
 
 
+def test_a_system_message_has_no_running_status() -> None:
+    found = read_all(bytes([0xF2, 1, 2, 3, 4]))
+    assert [one.data for one in found if isinstance(one, Ticked)] == [b"\xf2\x01\x02"]
+
+
 def fine(found: Sequence[Moved | Ticked]) -> list[tuple[str, int, bool]]:
     return [
         (one.name, one.value, one.whole)

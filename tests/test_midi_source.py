@@ -349,6 +349,16 @@ def test_learning_over_osc_can_be_ended_and_begun_again(stage: Stage) -> None:
     assert stage.params.blackout
 
 
+def test_a_control_that_is_learnt_again_does_not_do_what_it_did_meanwhile(stage: Stage) -> None:
+    stage.plug("Box:out")
+    stage.do(Learn("speed"))
+    stage.send("Box:out", *([CC, 7, value] for value in range(127, 90, -1)))
+    stage.wait(LISTEN_S + 0.1)
+    assert stage.params.brightness == 1.0
+    stage.send("Box:out", [CC, 7, 80])
+    assert stage.params.brightness == 1.0
+
+
 def test_learning_on_a_ready_box_keeps_its_other_bindings(stage: Stage) -> None:
     stage.plug("nanoKONTROL2")
     stage.do(Learn("preset gold"))
