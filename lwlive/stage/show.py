@@ -162,6 +162,7 @@ class Show:
             tempo=self.desk.controls.snapshot.tempo,
             routes=self.desk.controls.snapshot.routes,
             learning=self.desk.learning,
+            preset=self.desk.preset,
             pictures=pictures,
         )
 

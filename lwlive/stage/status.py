@@ -50,6 +50,7 @@ class Status:
     tempo: Tempo = UNTOLD
     routes: Routes = ()
     learning: str | None = None  # what the next control that moves is bound to: see Learn
+    preset: tuple[str | int, ...] = ()  # taken up last: its name, and as it was asked for
 
     @property
     def beat(self) -> float:

@@ -49,6 +49,7 @@ def lines(status: Status) -> list[str]:
             "recording",
             f"{recording['frames']} frames" if recording and status.params.record else "off",
         ),
+        *_midi(status),
         "",
     ]
     for name, spec in SPECS.items():
@@ -57,6 +58,12 @@ def lines(status: Status) -> list[str]:
         own = "model's own" if value is None else shown
         rows.append(_cells(name, own, spec.unit, short=spec.kind is not str))
     return rows
+
+
+def _midi(status: Status) -> list[str]:
+    """What MIDI listens to, where it listens to anything."""
+    ports = status.parts.get("midi", {}).get("ports", ())
+    return [_line("MIDI", f"{len(ports)} port{'s' if len(ports) > 1 else ''}")] if ports else []
 
 
 def _line(label: str, value: object, unit: str = "") -> str:
