@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lwlive import preset
-from lwlive.controls import Controls, Fire, Go, Learn, Move, Recall, Set
+from lwlive.controls import Controls, Fire, Go, Learn, Move, Offer, Recall, Set
 from lwlive.params import SPECS, TRIGGERS, ControlError, Params
 from lwlive.stage.disk import Disk
 from lwlive.stage.notices import Notices
 from lwlive.stage.outputs.recorder import claimed, stamped
 from lwlive.stage.parts import Arrived
+from lwlive.stage.taps import Taps
 
 QUANTISED = ("prompt", "negative", "seed")  # parameters whose changes wait for a beat
 LEARNT = ("preset", "cue", "route")  # kinds of targets of Learn that have a name or number
@@ -36,6 +37,7 @@ class Desk:
         self.notices = Notices()
         self._disk = Disk(self.say) if disk is None else disk
         self._recalls = 0
+        self._taps = Taps()
         self.ended = False
         self.learning: str | None = None  # what the next control that moves is bound to: see Learn
         self.asked_at: float | None = None  # when the first of the changes not sent yet arrived
@@ -63,6 +65,8 @@ class Desk:
                 self._save(self.controls.params, arrived, source)
             elif command == Fire("quit"):
                 self.end()
+            elif command == Fire("tap"):
+                self._tap(arrived)
             elif isinstance(command, Learn):
                 self._learn(command.target)
             else:
@@ -89,6 +93,13 @@ class Desk:
         if waits or (isinstance(command, Set | Move) and command.name in QUANTISED):
             return self.controls.snapshot.tempo.next(every, arrived.at)
         return None
+
+    def _tap(self, arrived: Arrived) -> None:
+        """A tap, at the moment that was meant. Raises ControlError."""
+        at = arrived.at if arrived.due is None else arrived.due
+        tempo = self._taps.tapped(at, self.controls.snapshot.tempo)
+        if tempo is not None:
+            self._change(lambda: self.controls.do(Offer(tempo), arrived.by, arrived.at), arrived.at)
 
     def _learn(self, target: str | None) -> None:
         """Let the next control that moves be bound to a target. Raises ControlError."""
