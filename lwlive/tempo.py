@@ -28,7 +28,11 @@ class Tempo:
 
     def beats(self, now: float) -> float:
         """The beat at a moment, with its fraction."""
-        return max(self.floor, self.beat + (now - self.at) * self.bpm / 60)
+        return max(self.floor, self.line(now))
+
+    def line(self, now: float) -> float:
+        """The same, but for where the beat stands."""
+        return self.beat + (now - self.at) * self.bpm / 60
 
     def when(self, beat: float) -> float:
         """The moment of a beat."""
@@ -57,10 +61,10 @@ class Tempo:
         bars until it is not.
         """
         reached, line = before.beats(now), replace(self, floor=-math.inf)
-        if reached - line.beats(now) > 1:
-            bars = math.ceil((reached - line.beats(now) - 1) / BAR)
+        if reached - line.line(now) > 1:
+            bars = math.ceil((reached - line.line(now) - 1) / BAR)
             line = replace(line, beat=line.beat + bars * BAR)
-        return replace(line, floor=reached) if line.beats(now) < reached else line
+        return replace(line, floor=reached) if line.line(now) < reached else line
 
 
 UNTOLD = Tempo()  # where nobody has given one

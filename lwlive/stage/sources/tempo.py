@@ -25,6 +25,7 @@ WINDOWS = (96, 68, 48, 34, 24, 17, 12)  # ticks to fit a line through, the longe
 EVERY = 6  # ticks from one fit to the next
 STRAIGHT_S = 1e-4  # so far off the line a quarter of the ticks may always be
 CLEAR = 0.01  # of a tempo: how well it must be known to be offered
+LATEST_S = 1e9  # no machine runs for longer: a later stamp is a broken one
 MOVED_S = 0.001  # a line that has moved by less is not offered, nor one by less than its noise
 AHEAD = 4.0  # beats: there too it must not have moved
 YIELDS = 0.005  # of its bpm: an own change after which a clock speaks again where another one has
@@ -79,7 +80,7 @@ class MidiClock:
         Returns what is to be offered, if the line has moved.
         """
         kind = data[0] if data else 0
-        if kind == CLOCK and math.isfinite(at):
+        if kind == CLOCK and abs(at) < LATEST_S:
             return self._tick(at)
         if kind == POSITION and len(data) >= 3:
             self._position = TICKS_OF_POSITION * (data[1] & 0x7F | (data[2] & 0x7F) << 7)
