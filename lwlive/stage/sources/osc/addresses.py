@@ -19,6 +19,7 @@ ROOT = "/lwlive/"
 STATUS = ROOT + "status/"
 FADER = ROOT + "fader/"
 LEASE_S = 60.0  # how long a subscription lasts unless it is renewed
+AHEAD_S = 10.0  # so far ahead a time tag is a time
 STATUS_PERIOD_S = 1 / 30  # least time between two bursts of status to one subscriber
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -85,7 +86,7 @@ def describe() -> str:
             "",
             f"UDP port {DEFAULT_PORT} unless --osc-port says otherwise. Of several values to a",
             "message the first counts; a text may come word by word. Numbers and switches may be",
-            "text. Bundles are taken apart, and their time tags mean now.",
+            f"text. A bundle with a time tag up to {AHEAD_S:.0f} seconds ahead takes effect then.",
             f"Subscribers get {STATUS}<name> in native units and {FADER}<name> as a position,",
             f"when it changes, at most {1 / STATUS_PERIOD_S:.0f} times a second, but no echo of",
             "what they set themselves.",
