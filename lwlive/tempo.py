@@ -24,11 +24,12 @@ class Tempo:
     beat: float = 0.0
     at: float = 0.0
     by: str = ""  # who keeps it; "" for the hand that set `bpm`
-    floor: float = -math.inf  # the beat stands here until the line has caught up
+    floor: float | None = None  # where the beat stands until the line has caught up
 
     def beats(self, now: float) -> float:
         """The beat at a moment, with its fraction."""
-        return max(self.floor, self.line(now))
+        line = self.line(now)
+        return line if self.floor is None else max(self.floor, line)
 
     def line(self, now: float) -> float:
         """The same, but for where the beat stands."""
@@ -60,7 +61,7 @@ class Tempo:
         One that is behind by up to a beat is waited for. One further behind is counted on by whole
         bars until it is not.
         """
-        reached, line = before.beats(now), replace(self, floor=-math.inf)
+        reached, line = before.beats(now), replace(self, floor=None)
         if reached - line.line(now) > 1:
             bars = math.ceil((reached - line.line(now) - 1) / BAR)
             line = replace(line, beat=line.beat + bars * BAR)

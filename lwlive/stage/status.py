@@ -5,6 +5,7 @@ data; this file knows nothing of who reads it.
 """
 
 import json
+import math
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -100,6 +101,8 @@ class Status:
             "deaths": self.deaths,  # a level: however short, none goes unseen
             "phase": self.phase,
             "replaced": self.replaced,
+            "beat": math.floor(self.beat),
+            "tempo": self.tempo.by or "hand",
         }
 
 
