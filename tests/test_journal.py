@@ -64,7 +64,7 @@ class Performance:
             frame_s, frame_s / 3, fps=FPS, model=self.eager, size=SIZE, **{"speed": 1.5, **values}
         )
         self.controls = self.show.controls
-        self.master = Master(self.controls.params)
+        self.master = Master(self.controls.snapshot)
         self.show.watch = self._watch
 
     def lose(self) -> None:
@@ -91,12 +91,12 @@ class Performance:
             return  # the first ticks have no picture
         if frame is not None:
             self.last = frame.pixels.copy()
-        level = self.master.step(self.controls.params, 1 / FPS)
+        level = self.master.step(self.controls.snapshot, 1 / FPS, self.show.now)
         self.pictures.append(dimmed(self.last, level))
         snapshot = self.show.snapshots[frame.version] if frame is not None else None
         shown = Shown(self.last, frame, frame is None, snapshot)
         n, params = self.show.ticks, self.controls.params
-        self.journal.tick(n, shown, params, self.engine, "float32", FPS)
+        self.journal.tick(n, shown, params, self.engine, "float32", FPS, level)
 
     def end(self) -> None:
         """The show is over."""
@@ -389,7 +389,7 @@ def test_any_line_is_taken_or_told(
     assert "\n" not in sentence
 
 
-@pytest.mark.parametrize("format_of", [1, 3, "2", None, 10**3000])
+@pytest.mark.parametrize("format_of", [1, 2, "3", None, 10**3000])
 def test_a_journal_of_another_version_is_told_apart(tmp_path: Path, format_of: object) -> None:
     head = {"lwlive": "0.0.9", "journal": format_of, **HEAD}
     (tmp_path / "j").write_text(f"{json.dumps(head)}\n{json.dumps(FIRST)}\n")
