@@ -4,7 +4,8 @@ The stage makes one with every change, and the engine works with the newest. Pla
 this file knows nothing of processes, clocks or torch.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from lwlive.params import SAMPLED, Params
 from lwlive.routes import Routes
@@ -20,6 +21,9 @@ class Snapshot:
     nexts: int = 0  # how often `next` was triggered: a level, so a lost message is mended
     tempo: Tempo = UNTOLD
     routes: Routes = ()
+    # seconds that a parameter takes to what it was set to last, where a cue or a recall said so: a
+    # level, so that a change which is overtaken by another still takes its time
+    over: Mapping[str, float] = field(default_factory=dict)
     due: float | None = None  # second of the show's clock at which it takes effect; None: now
     # what waits for its moment, the earliest first; each is whole and has no later ones itself
     later: tuple["Snapshot", ...] = ()
@@ -29,7 +33,14 @@ class Snapshot:
         """The part that the engine needs to know."""
         values = (getattr(self.params, name) for name in SAMPLED)
         later = tuple((each.due, each.sampled) for each in self.later)
-        return (self.nexts, self.tempo, self.routes, later, *values)
+        over = {name: seconds for name, seconds in self.over.items() if name in SAMPLED}
+        return (self.nexts, self.tempo, self.routes, over, later, *values)
+
+    @property
+    def transition(self) -> float:
+        """Seconds that the newest bend of the prompts takes."""
+        said = [self.over[name] for name in ("prompt", "negative") if name in self.over]
+        return max(said, default=self.params.transition)
 
     def at(self, due: float) -> "Snapshot":
         """What is in effect for a frame that is due at this second."""

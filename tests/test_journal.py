@@ -91,12 +91,13 @@ class Performance:
             return  # the first ticks have no picture
         if frame is not None:
             self.last = frame.pixels.copy()
-        level = self.master.step(self.controls.params, 1 / FPS)
+        over = self.controls.snapshot.over
+        level = self.master.step(self.controls.params, 1 / FPS, over)
         self.pictures.append(dimmed(self.last, level))
         snapshot = self.show.snapshots[frame.version] if frame is not None else None
         shown = Shown(self.last, frame, frame is None, snapshot)
         n, params = self.show.ticks, self.controls.params
-        self.journal.tick(n, shown, params, self.engine, "float32", FPS)
+        self.journal.tick(n, shown, params, self.engine, "float32", FPS, over)
 
     def end(self) -> None:
         """The show is over."""
@@ -125,6 +126,12 @@ def perform(model: Path, file: Path, **values: Any) -> Performance:
     show.play(1)
     show.set(negative="smoke", speed=3.0)
     show.play(25)
+    cue = {"prompt": "blue waves", "speed": 0.5, "guidance": 1.5, "brightness": 0.3}
+    show.controls.load(cue, over=0.8)
+    show.play(12)
+    show.controls.load({"brightness": 1.0}, over=0.4)
+    show.set(speed=2.0)
+    show.play(18)
     return show
 
 

@@ -38,9 +38,12 @@ class Glide:
     target: float
     rate: float = 0.0
 
-    def towards(self, target: float, seconds: float) -> "Glide":
-        """The same number, to be at `target` in so many seconds."""
-        if target == self.target:
+    def towards(self, target: float, seconds: float, sooner: bool = False) -> "Glide":
+        """The same number, to be at `target` in so many seconds.
+
+        One that is on its way there keeps its rate, unless it is to be there sooner.
+        """
+        if target == self.target and not sooner:
             return self
         return Glide(self.value, target, abs(target - self.value) / max(seconds, 1e-6))
 
@@ -184,7 +187,7 @@ class Walk:
     def after(self, seconds: float) -> "Walk":
         """The walk one frame of so many seconds later."""
         glides = {name: glide.after(seconds) for name, glide in self.glides.items()}
-        transition = max(self.params.transition, EASE_S)
+        transition = max(self.snapshot.transition, EASE_S)
         arrived = min(1.0, self.arrived + seconds / transition)
         fraction = self.fraction + glides["speed"].value * seconds
         later = replace(
@@ -274,7 +277,10 @@ class Walk:
     def aimed(self, snapshot: Snapshot) -> "Walk":
         """The same place in the look that new controls ask for, with the numbers on their way."""
         targets, look = _targets(snapshot.params), look_of(snapshot.params)
-        glides = {n: g.towards(targets[n], SPECS[n].glide) for n, g in self.glides.items()}
+        glides = {}
+        for name, glide in self.glides.items():
+            over, before = _over(snapshot, name), _over(self.snapshot, name)
+            glides[name] = glide.towards(targets[name], over, sooner=over < before)
         looked_s = self.looked_s if look == self.look else 0.0
         return replace(self, snapshot=snapshot, glides=glides, look=look, looked_s=looked_s)
 
@@ -293,6 +299,11 @@ def look_of(params: Params) -> Look:
     """The look that the controls ask for. `steps` must be known by now."""
     assert params.steps is not None
     return Look(params.steps, int(params.depth * params.steps))
+
+
+def _over(snapshot: Snapshot, name: str) -> float:
+    """Seconds that a number's newest glide takes: a cue may give it more than its own."""
+    return max(SPECS[name].glide, snapshot.over.get(name, 0.0))
 
 
 def _targets(params: Params) -> dict[str, float]:

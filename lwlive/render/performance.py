@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from lwlive.checkpoint import Size
 from lwlive.config import Config
+from lwlive.controls import LONGEST_S
 from lwlive.journalfile import FORMAT
 from lwlive.messages import Turn
 from lwlive.params import SPECS, spec
@@ -39,6 +40,8 @@ class Tick:
     nexts: int = 0
     params: dict[str, Any] | None = None
     master: dict[str, Any] | None = None
+    over: dict[str, float] = field(default_factory=dict)  # of `params`: see `Snapshot`
+    master_over: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -117,6 +120,8 @@ class _Reading:
 
     params: dict[str, Any] = field(default_factory=dict)
     turn: Turn = field(default_factory=Turn)
+    over: dict[str, float] = field(default_factory=dict)
+    master_over: dict[str, float] = field(default_factory=dict)
 
 
 def _begun(path: Path, head: dict[str, Any]) -> Performance:
@@ -163,6 +168,9 @@ def _take(found: Performance, line: dict[str, Any], reading: _Reading) -> None:
             reading.params[name] = None if own else spec(name).checked(value)
         change.params = dict(reading.params)
         change.nexts = _whole(line["nexts"], 0, 2**53, "nexts")
+        if "begin" in line or "over" in line:
+            reading.over = _over(line.get("over", {}))
+        change.over = reading.over
     if "begin" in line:
         change.begin = _number(line["begin"], FAR, "a phase")
         if change.params is None:
@@ -171,6 +179,13 @@ def _take(found: Performance, line: dict[str, Any], reading: _Reading) -> None:
             raise ValueError("a walk begins with an in-between")
     if "master" in line:
         change.master = {n: spec(n).checked(value) for n, value in line["master"].items()}
+        reading.master_over = _over(line.get("over", reading.master_over))
+        change.master_over = reading.master_over
+
+
+def _over(told: dict[str, Any]) -> dict[str, float]:
+    """Seconds that parameters take. Raises ValueError."""
+    return {spec(n).name: _number(s, LONGEST_S, "seconds of over") for n, s in told.items()}
 
 
 def _number(value: Any, high: float, what: str) -> float:

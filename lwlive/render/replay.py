@@ -149,7 +149,8 @@ class Replay:
     def _snapshot(self, change: Tick) -> Snapshot:
         assert change.params is not None
         self._version += 1
-        return Snapshot(self._version, self._params(change.params), change.nexts)
+        params = self._params(change.params)
+        return Snapshot(self._version, params, change.nexts, over=change.over)
 
     def _params(self, values: dict[str, object]) -> Params:
         own = {n: v for n, v in self.sampler.model.own.items() if values.get(n) is None}
@@ -161,11 +162,11 @@ class Replay:
     def _levels(self) -> list[float]:
         """The master's level on every tick."""
         first = self.played.changes[0].master or {}
-        params = replace(Params(), **first)
+        params, over = replace(Params(), **first), self.played.changes[0].master_over
         master, found = Master(params), []
         for tick in range(self.played.ticks):
             change = self.played.changes.get(tick)
             if change is not None and change.master is not None:
-                params = replace(params, **change.master)
-            found.append(master.step(params, 1 / self.fps))
+                params, over = replace(params, **change.master), change.master_over
+            found.append(master.step(params, 1 / self.fps, over))
         return found

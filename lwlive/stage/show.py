@@ -90,7 +90,8 @@ class Show:
         self._poll(now)
         shown = self.supply.tick(now)
         self._hear_engine(now)
-        self._level = level = self._master.step(self.desk.controls.params, 1 / self.config.fps)
+        controls = self.desk.controls.snapshot
+        self._level = level = self._master.step(controls.params, 1 / self.config.fps, controls.over)
         status = self._status(shown is not None, now)
         if shown is None:
             self._give_up(now)
@@ -161,6 +162,7 @@ class Show:
             notice=self.desk.notices.current(now),
             tempo=self.desk.controls.snapshot.tempo,
             routes=self.desk.controls.snapshot.routes,
+            over=self.desk.controls.snapshot.over,
             learning=self.desk.learning,
             pictures=pictures,
         )

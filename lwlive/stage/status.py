@@ -32,6 +32,7 @@ class Status:
     notice: str | None  # the sentence that is up at present
     tempo: Tempo
     routes: Routes
+    over: Mapping[str, float]  # see `Snapshot`
     learning: str | None  # what the next control that moves is bound to: see Learn
     pictures: bool  # whether there has been one yet
     fps_target: float

@@ -12,7 +12,7 @@ import json
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from lwlive.config import Config
 from lwlive.journalfile import FORMAT, MASTER
 from lwlive.messages import Turn
 from lwlive.params import SAMPLED, ControlError, Params
+from lwlive.stage.master import NOTHING
 from lwlive.stage.parts import Output, Picture
 from lwlive.stage.supply import Shown
 
@@ -51,6 +52,8 @@ class Journal(Output):
         self._path = path
         self._params: dict[str, Any] = {}
         self._master: dict[str, Any] = {}
+        self._over: dict[str, float] = {}  # of the walk; `_master_over`: of the stage
+        self._master_over: dict[str, float] = {}
         self._version = -1
         self._engine = -1  # number of the engine whose walk this is
         self._dtype: str | None = None
@@ -75,14 +78,25 @@ class Journal(Output):
             status.starts,
             status.dtype,
             status.fps_target,
+            status.over,
         )
         if failed := self.failed():
             self._say(failed)
 
     def tick(
-        self, n: int, shown: Shown, params: Params, engine: int, dtype: str | None, fps: float
+        self,
+        n: int,
+        shown: Shown,
+        params: Params,
+        engine: int,
+        dtype: str | None,
+        fps: float,
+        over: Mapping[str, float] = NOTHING,
     ) -> None:
-        """What was shown on tick n. `engine`: how many were started; `params`: the present ones."""
+        """What was shown on tick n. `engine`: how many were started; `params`: the present ones.
+
+        over: see `Snapshot`.
+        """
         if self._first is None:
             self._first, self._last = n, n - 1
         now = n - self._first
@@ -94,9 +108,11 @@ class Journal(Output):
         else:
             self._frame(now, shown, engine)
         master = {name: getattr(params, name) for name in MASTER}
-        if master != self._master:
-            self._master = master
-            self._put(tick=now, master=master)
+        seconds = {name: over[name] for name in MASTER if name in over}
+        if (master, seconds) != (self._master, self._master_over):
+            told = {"over": seconds} if seconds != self._master_over else {}
+            self._master, self._master_over = master, seconds
+            self._put(tick=now, master=master, **told)
         if dtype is not None and dtype != self._dtype:
             self._dtype = dtype
             self._put(tick=now, dtype=dtype)
@@ -110,7 +126,7 @@ class Journal(Output):
         assert snapshot is not None
         line: dict[str, Any] = {}
         if engine != self._engine:
-            self._engine, self._params, self._at = engine, {}, -1
+            self._engine, self._params, self._at, self._over = engine, {}, -1, {}
             line["begin"] = frame.phase
         last = self._at + 1 == self._turn.frames
         if (frame.at, frame.turn) != (0 if last else self._at + 1, self._turn) or "begin" in line:
@@ -128,6 +144,9 @@ class Journal(Output):
                 "params": {k: v for k, v in values.items() if k not in before or before[k] != v},
             }
             self._params = values
+            over = {name: snapshot.over[name] for name in SAMPLED if name in snapshot.over}
+            if over != self._over:
+                self._over = line["over"] = over
         if line:
             self._put(tick=now, **line)
 
