@@ -49,12 +49,12 @@ class Modulation:
             return self
         other = replace(self, routes=routes)
         by = other._moved(snapshot, self.at, self.bands)
-        left = dict(self._left)
+        left, ease_s = dict(self._left), max(EASE_S, snapshot.over.get("routes", 0.0))
         for name in {*by, *self._by}:
             gap = self._by.get(name, 0.0) - by.get(name, 0.0)
             if abs(gap) > SMALL:
                 whole = gap + left.get(name, (0.0, 0.0))[0]
-                left[name] = whole, abs(whole) / max(SPECS[name].glide, EASE_S)
+                left[name] = whole, abs(whole) / max(SPECS[name].glide, ease_s)
         return replace(other, _by=by, _left=left)
 
     def _moved(self, snapshot: Snapshot, at: float, bands: Sequence[float]) -> dict[str, float]:

@@ -5,13 +5,15 @@ this file knows nothing of processes, clocks or torch.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from lwlive.params import SAMPLED, SPECS, Params
 from lwlive.routes import Lfo, Routes
 from lwlive.tempo import UNTOLD, Tempo
 
 ROUNDING_S = 1e-6  # a frame computed to be due at a moment is due at that moment
+EASED = {*SAMPLED, "routes"}  # what the engine takes its time for
 SOON_S = 1.0  # for so long a tempo must agree with another one to be as good
 
 
@@ -24,6 +26,9 @@ class Snapshot:
     nexts: int = 0  # how often `next` was triggered: a level, so a lost message is mended
     tempo: Tempo = UNTOLD
     routes: Routes = ()
+    # seconds that a parameter takes to what it was set to last, where a cue or a recall said so: a
+    # level, so that a change which is overtaken by another still takes its time
+    over: Mapping[str, float] = field(default_factory=dict)
     due: float | None = None  # second of the show's clock at which it takes effect; None: now
     # what waits for its moment, the earliest first; each is whole and has no later ones itself
     later: tuple["Snapshot", ...] = ()
@@ -41,7 +46,8 @@ class Snapshot:
     @property
     def effect(self) -> tuple[object, ...]:
         """What pictures depend on, but for the tempo."""
-        return (self.nexts, self.inner, *(getattr(self.params, name) for name in SAMPLED))
+        over = {name: seconds for name, seconds in self.over.items() if name in EASED}
+        return (self.nexts, self.inner, over, *(getattr(self.params, name) for name in SAMPLED))
 
     @property
     def sampled(self) -> tuple[object, ...]:
@@ -54,6 +60,12 @@ class Snapshot:
         """Whether pictures depend on the tempo."""
         beats = (isinstance(r.source, Lfo) and r.source.unit == "beats" for r in self.inner)
         return self.params.sync > 0 or any(beats)
+
+    @property
+    def transition(self) -> float:
+        """Seconds that the newest bend of the prompts takes."""
+        said = [self.over[name] for name in ("prompt", "negative") if name in self.over]
+        return max(said, default=self.params.transition)
 
     def at(self, due: float) -> "Snapshot":
         """What is in effect for a frame that is due at this second."""

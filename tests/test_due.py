@@ -54,7 +54,8 @@ def test_a_prompt_sent_anywhere_in_a_bar_changes_on_the_frame_due_on_the_next(
 ) -> None:
     show = machine(denoise_s, 0.002, batch, fps)
     show.producer.delay_s = delay_s
-    rng, sent = np.random.default_rng(5), []
+    rng = np.random.default_rng(5)
+    sent: list[tuple[float, str]] = []
     bar_s = BAR * 60 / TEMPO.bpm
     send_at = [1.0]
 
@@ -115,8 +116,8 @@ def test_a_storm_of_waiting_changes_never_jumps_and_ends_as_it_should(machine: M
         storm(show)
         if rng.random() < 0.08:
             due = show.now + float(rng.uniform(0, 1.2))
-            what = [Set("prompt", "y" * int(rng.integers(1, 60))), Fire("next")]
-            show.controls.do(what[int(rng.integers(2))], at=show.now, due=due)
+            prompt = Set("prompt", "y" * int(rng.integers(1, 60)))
+            show.controls.do(prompt if rng.random() < 0.5 else Fire("next"), at=show.now, due=due)
 
     show.hands = hands
     show.play(25)

@@ -93,12 +93,14 @@ class Performance:
             return  # the first ticks have no picture
         if frame is not None:
             self.last = frame.pixels.copy()
-        level = self.master.step(self.controls.snapshot, 1 / FPS, self.show.now)
+        controls = self.controls.snapshot
+        level = self.master.step(controls, 1 / FPS, self.show.now)
         self.pictures.append(dimmed(self.last, level))
         snapshot = self.show.snapshots[frame.version] if frame is not None else None
         shown = Shown(self.last, frame, frame is None, snapshot)
         n, params = self.show.ticks, self.controls.params
-        self.journal.tick(n, shown, params, self.engine, "float32", FPS, level)
+        tick = (n, shown, params, self.engine, "float32", FPS, level, controls.over)
+        self.journal.tick(*tick)
 
     def end(self) -> None:
         """The show is over."""
@@ -127,6 +129,12 @@ def perform(model: Path, file: Path, **values: Any) -> Performance:
     show.play(1)
     show.set(negative="smoke", speed=3.0)
     show.play(25)
+    cue = {"prompt": "blue waves", "speed": 0.5, "guidance": 1.5, "brightness": 0.3}
+    show.controls.load(cue, over=0.8)
+    show.play(12)
+    show.controls.load({"brightness": 1.0}, over=0.4)
+    show.set(speed=2.0)
+    show.play(18)
     return show
 
 
@@ -177,7 +185,7 @@ def test_a_storm_with_routes_beats_and_waiting_changes_comes_out_as_it_was_shown
     show = Performance(model, tmp_path / "j.jsonl", frame_s=frame_s)
     rng, storm, controls = np.random.default_rng(4), Storm(4, 0.5), show.controls
     controls.do(Offer(Tempo(126.0, 3.0, 0.2, "clock")))
-    routed = ("speed", "guidance", "crossfeed", "depth", "seed", "brightness", "steps", "transition")
+    routed = ["speed", "guidance", "crossfeed", "depth", "seed", "brightness", "steps"]
     for number, name in enumerate(routed, 1):
         shape = ["sine", "stepped", "saw", "smooth"][number % 4]
         controls.do(Patch(Route(name, 0.3, Lfo(shape, 0.5 * number, "beats"), number)))
@@ -429,8 +437,8 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=6,
 )
-KEYS = ("tick", "begin", "at", "turn", "nexts", "params", "repeat", "master", "dtype")
-KEYS += ("tempo", "routes", "level")
+KEYS = ["tick", "begin", "at", "turn", "nexts", "params", "repeat", "master", "dtype"]
+KEYS += ["tempo", "routes", "level"]
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(KEYS), JSON, max_size=5), max_size=4), st.binary())

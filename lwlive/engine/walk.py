@@ -44,9 +44,12 @@ class Glide:
     target: float
     rate: float = 0.0
 
-    def towards(self, target: float, seconds: float) -> "Glide":
-        """The same number, to be at `target` in so many seconds."""
-        if target == self.target:
+    def towards(self, target: float, seconds: float, sooner: bool = False) -> "Glide":
+        """The same number, to be at `target` in so many seconds.
+
+        One that is on its way there keeps its rate, unless it is to be there sooner.
+        """
+        if target == self.target and not sooner:
             return self
         return Glide(self.value, target, abs(target - self.value) / max(seconds, 1e-6))
 
@@ -125,6 +128,11 @@ class Walk:
         gliding = self.glides.get(name)
         value = getattr(self.params, name) if gliding is None else gliding.value
         return float(self.moved.value(name, value))
+
+    @property
+    def transition(self) -> float:
+        """Seconds that the newest bend of the prompts takes."""
+        return float(self.moved.value("transition", self.snapshot.transition))
 
     def top(self, name: str) -> float:
         """The largest value that a gliding number has from here on, unless hands move."""
@@ -245,7 +253,7 @@ class Walk:
             moved=self.moved.after(seconds, self.snapshot, at, bands),
             drift=self._drift(seconds),
         )
-        transition = max(later.number("transition"), EASE_S)
+        transition = max(later.transition, EASE_S)
         look = later._look()
         later = replace(
             later,
@@ -363,7 +371,10 @@ class Walk:
     def aimed(self, snapshot: Snapshot) -> "Walk":
         """The same place in the look that new controls ask for, with the numbers on their way."""
         targets = {"cruise": self.glides["cruise"].target, **_targets(snapshot.params)}
-        glides = {n: g.towards(targets[n], _glide_s(n)) for n, g in self.glides.items()}
+        glides = {}
+        for name, glide in self.glides.items():
+            over, before = _over(snapshot, name), _over(self.snapshot, name)
+            glides[name] = glide.towards(targets[name], over, sooner=over < before)
         moved = self.moved.steered(snapshot, snapshot.inner)
         walk = replace(self, snapshot=snapshot, glides=glides, moved=moved)
         look = walk._look()
@@ -390,6 +401,12 @@ def look_of(params: Params) -> Look:
     return Look(params.steps, int(params.depth * params.steps))
 
 
+def _over(snapshot: Snapshot, name: str) -> float:
+    """Seconds that a number's newest glide takes: a cue may give it more than its own."""
+    own = SPECS[name].glide if name in SPECS else EASE_S
+    return max(own, snapshot.over.get(name, 0.0))
+
+
 def _targets(params: Params) -> dict[str, float]:
     """The gliding numbers the controls ask for. `guidance` must be known by now."""
     assert params.guidance is not None
@@ -403,10 +420,6 @@ def _targets(params: Params) -> dict[str, float]:
         "pace": params.pace,
         "synced": 1.0 if params.sync else 0.0,
     }
-
-
-def _glide_s(name: str) -> float:
-    return SPECS[name].glide if name in SPECS else EASE_S
 
 
 def begin(

@@ -13,11 +13,13 @@ from pydantic import ValidationError
 
 from lwlive.checkpoint import Size
 from lwlive.config import Config
+from lwlive.controls import LONGEST_S
 from lwlive.journalfile import FORMAT
 from lwlive.messages import Turn
 from lwlive.params import SPECS, spec
 from lwlive.render.settings import SOURCES, RenderError, regular
 from lwlive.routes import SILENCE, Routes, checked, patched
+from lwlive.snapshot import EASED
 from lwlive.tempo import UNTOLD, Tempo
 
 LONGEST_LINE = 2**20  # bytes
@@ -45,6 +47,8 @@ class Tick:
     level: float | None = None  # of the master from here on, where `levelled`; None: its own
     levelled: bool = False
     master: dict[str, Any] | None = None
+    over: dict[str, float] = field(default_factory=dict)  # of `params`: see `Snapshot`
+    master_over: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -125,6 +129,8 @@ class _Reading:
     turn: Turn = field(default_factory=Turn)
     tempo: Tempo = UNTOLD
     routes: Routes = ()
+    over: dict[str, float] = field(default_factory=dict)
+    master_over: dict[str, float] = field(default_factory=dict)
 
 
 def _begun(path: Path, head: dict[str, Any]) -> Performance:
@@ -176,6 +182,9 @@ def _take(found: Performance, line: dict[str, Any], reading: _Reading) -> None:
         if "routes" in line:
             reading.routes = _routes(line["routes"])
         change.tempo, change.routes = reading.tempo, reading.routes
+        if "begin" in line or "over" in line:
+            reading.over = _over(line.get("over", {}))
+        change.over = reading.over
     if "begin" in line:
         change.begin = _number(line["begin"], FAR, "a phase")
         if change.params is None:
@@ -188,6 +197,16 @@ def _take(found: Performance, line: dict[str, Any], reading: _Reading) -> None:
         change.levelled = True
     if "master" in line:
         change.master = {n: spec(n).checked(value) for n, value in line["master"].items()}
+        reading.master_over = _over(line.get("over", reading.master_over))
+        change.master_over = reading.master_over
+
+
+def _over(told: dict[str, Any]) -> dict[str, float]:
+    """Seconds that parameters take. Raises ValueError."""
+    for name in told:
+        if name not in EASED:
+            spec(name)
+    return {name: _number(s, LONGEST_S, "seconds of over") for name, s in told.items()}
 
 
 def _number(value: Any, high: float, what: str) -> float:

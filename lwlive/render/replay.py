@@ -162,7 +162,8 @@ class Replay:
         assert change.params is not None
         self._version += 1
         params = self._params(change.params)
-        return Snapshot(self._version, params, change.nexts, change.tempo, change.routes)
+        known = change.nexts, change.tempo, change.routes, change.over
+        return Snapshot(self._version, params, *known)
 
     def _params(self, values: dict[str, object]) -> Params:
         own = {n: v for n, v in self.sampler.model.own.items() if values.get(n) is None}
@@ -175,13 +176,15 @@ class Replay:
         """The master's level on every tick."""
         first = self.played.changes[0].master or {}
         params, told = replace(Params(), **first), None
-        master, found = Master(Snapshot(0, params)), []
+        controls = Snapshot(0, params, over=self.played.changes[0].master_over)
+        master, found = Master(controls), []
         for tick in range(self.played.ticks):
             change = self.played.changes.get(tick, Tick())
             if change.master is not None:
                 params = replace(params, **change.master)
+                controls = Snapshot(0, params, over=change.master_over)
             if change.levelled:
                 told = change.level
-            alone = master.step(Snapshot(0, params), 1 / self.fps)
+            alone = master.step(controls, 1 / self.fps)
             found.append(alone if told is None else told)
         return found

@@ -19,7 +19,9 @@ class Master:
     """The master's level from 0 to 1, on its way to what the controls ask for."""
 
     def __init__(self, snapshot: Snapshot, now: float = 0.0) -> None:
-        self._brightness = snapshot.params.brightness
+        self._brightness = self._target = snapshot.params.brightness
+        self._over: float | None = None  # seconds that its newest change takes, where that was said
+        self._rate = 0.0  # of brightness, per second
         self._open = 0.0 if snapshot.params.blackout else 1.0  # 0 black, 1 open
         self._moved = begun(snapshot, snapshot.outer, now)
 
@@ -34,13 +36,16 @@ class Master:
 
         bands: of the sound coming in.
         """
-        params = snapshot.params
+        params, said = snapshot.params, snapshot.over.get("brightness")
         if self._moved.routes != (outer := snapshot.outer):
             self._moved = self._moved.steered(snapshot, outer)
         self._moved = self._moved.after(seconds, snapshot, now, bands)
-        ease = SPECS["brightness"].glide
-        self._brightness = _towards(self._brightness, params.brightness, seconds / ease)
-        fade = self._moved.value("fade", params.fade)
+        if (params.brightness, said) != (self._target, self._over):
+            self._target, self._over = params.brightness, said
+            gap = 1.0 if said is None else abs(params.brightness - self._brightness)
+            self._rate = gap / max(SPECS["brightness"].glide, said or 0.0)
+        self._brightness = _towards(self._brightness, params.brightness, self._rate * seconds)
+        fade = snapshot.over.get("blackout", self._moved.value("fade", params.fade))
         share = seconds / fade if fade > seconds else 1.0
         self._open = _towards(self._open, 0.0 if params.blackout else 1.0, share)
         brightness: float = self._moved.value("brightness", self._brightness)

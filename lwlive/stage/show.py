@@ -167,6 +167,7 @@ class Show:
             notice=self.desk.notices.current(now),
             tempo=self.desk.controls.snapshot.tempo,
             routes=self.desk.controls.snapshot.routes,
+            over=self.desk.controls.snapshot.over,
             learning=self.desk.learning,
             pictures=pictures,
         )

@@ -12,7 +12,7 @@ import json
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from lwlive.journalfile import FORMAT, MASTER, alike, following
 from lwlive.messages import Turn
 from lwlive.params import SAMPLED, ControlError, Params
 from lwlive.routes import tables
-from lwlive.snapshot import Snapshot
+from lwlive.snapshot import EASED, Snapshot
 from lwlive.stage.master import Master
 from lwlive.stage.parts import Output, Picture
 from lwlive.stage.supply import Shown
@@ -54,6 +54,8 @@ class Journal(Output):
         self._path = path
         self._params: dict[str, Any] = {}
         self._master: dict[str, Any] = {}
+        self._over: dict[str, float] = {}  # of the walk; `_master_over`: of the stage
+        self._master_over: dict[str, float] = {}
         self._version = -1
         self._engine = -1  # number of the engine whose walk this is
         self._dtype: str | None = None
@@ -61,7 +63,7 @@ class Journal(Output):
         self._told = Turn()  # the turn told last
         self._timed: dict[str, Any] = {}  # the tempo and the routes told last
         self._master_alone: Master | None = None
-        self._master_params = Params()
+        self._mastered = Snapshot(0, Params())  # its controls on the tick before
         self._level_told: float | None = None
         self._first: int | None = None
         self._last = 0
@@ -84,6 +86,7 @@ class Journal(Output):
             status.dtype,
             status.fps_target,
             picture.level,
+            status.over,
         )
         if failed := self.failed():
             self._say(failed)
@@ -97,10 +100,12 @@ class Journal(Output):
         dtype: str | None,
         fps: float,
         level: float,
+        over: Mapping[str, float],
     ) -> None:
         """What was shown on tick n.
 
-        engine: how many were started; params: the present ones; level: of the master.
+        engine: how many were started; params: the present ones; level: of the master; over: see
+        `Snapshot`.
         """
         if self._first is None:
             self._first, self._last = n, n - 1
@@ -113,10 +118,12 @@ class Journal(Output):
         else:
             self._frame(now, shown, engine)
         master = {name: getattr(params, name) for name in MASTER}
-        if master != self._master:
-            self._master = master
-            self._put(tick=now, master=master)
-        self._level(now, params, level, missed, fps)
+        seconds = {name: over[name] for name in MASTER if name in over}
+        if (master, seconds) != (self._master, self._master_over):
+            told = {"over": seconds} if seconds != self._master_over else {}
+            self._master, self._master_over = master, seconds
+            self._put(tick=now, master=master, **told)
+        self._level(now, Snapshot(0, params, over=seconds), level, missed, fps)
         if dtype is not None and dtype != self._dtype:
             self._dtype = dtype
             self._put(tick=now, dtype=dtype)
@@ -130,7 +137,7 @@ class Journal(Output):
         assert snapshot is not None
         line: dict[str, Any] = {}
         if engine != self._engine:
-            self._engine, self._params, self._at = engine, {}, -1
+            self._engine, self._params, self._at, self._over = engine, {}, -1, {}
             line["begin"] = frame.phase
         ended = self._at + 1 == self._turn.frames
         expected = following(self._turn) if ended else self._turn
@@ -154,18 +161,20 @@ class Journal(Output):
             timed = {"tempo": asdict(snapshot.tempo), "routes": tables(snapshot.inner)}
             line |= {k: v for k, v in timed.items() if v != self._timed.get(k)}
             self._timed = timed
+            over = {name: snapshot.over[name] for name in EASED if name in snapshot.over}
+            if over != self._over:
+                self._over = line["over"] = over
         if line:
             self._put(tick=now, **line)
 
-    def _level(self, now: int, params: Params, level: float, missed: int, fps: float) -> None:
+    def _level(self, now: int, controls: Snapshot, level: float, missed: int, fps: float) -> None:
         """Tell the master's level while it is another one than its parameters alone make."""
         if self._master_alone is None:
-            self._master_alone = Master(Snapshot(0, params))
-            self._master_params = params
+            self._master_alone, self._mastered = Master(controls), controls
         for _ in range(missed):
-            self._master_alone.step(Snapshot(0, self._master_params), 1 / fps)
-        self._master_params = params
-        alone = self._master_alone.step(Snapshot(0, params), 1 / fps)
+            self._master_alone.step(self._mastered, 1 / fps)
+        self._mastered = controls
+        alone = self._master_alone.step(controls, 1 / fps)
         shown = round(256 * level)
         told = None if shown == round(256 * alone) else shown / 256
         if told != self._level_told:
