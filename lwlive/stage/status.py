@@ -8,7 +8,7 @@ import json
 import math
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -50,6 +50,7 @@ class Status:
     parts: Mapping[str, Mapping[str, Any]]  # what sources and outputs say of themselves, by name
     tempo: Tempo = UNTOLD
     routes: Routes = ()
+    over: Mapping[str, float] = field(default_factory=dict)  # see `Snapshot`
     learning: str | None = None  # what the next control that moves is bound to: see Learn
 
     @property
