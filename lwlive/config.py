@@ -162,6 +162,26 @@ class TempoPart(Part):
     )
 
 
+class MidiPart(Part):
+    """Control by MIDI boxes."""
+
+    table = "midi"
+    title = "MIDI"
+
+    midi: Annotated[list[str], Metavar("NAME")] = Field(
+        default_factory=list,
+        description="listen only to MIDI ports with this in their name; may be repeated; "
+        "`lwlive midi` lists them; default: every port",
+    )
+    no_midi: bool = Field(False, description="leave MIDI alone")
+    midi_system: Literal["auto", "alsa", "jack", "coremidi", "winmm"] = Field(
+        "auto", description="where MIDI comes from; auto: the first that has a port to listen to"
+    )
+    midi_folder: Annotated[Path | None, Metavar("FOLDER")] = Field(
+        None, description="where MIDI mappings are kept; default: the user's folder of settings"
+    )
+
+
 class RecordingPart(Part):
     """What a run leaves behind, and where."""
 
@@ -181,7 +201,9 @@ class RecordingPart(Part):
     )
 
 
-class Config(ShowPart, ModelPart, EnginePart, WindowPart, OscPart, TempoPart, RecordingPart):
+class Config(
+    ShowPart, ModelPart, EnginePart, WindowPart, OscPart, MidiPart, TempoPart, RecordingPart
+):
     """What is fixed for one run; not offered over OSC."""
 
 

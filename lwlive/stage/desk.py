@@ -46,6 +46,7 @@ class Desk:
         self._taps = Taps()
         self.ended = False
         self.learning: str | None = None  # what the next control that moves is bound to: see Learn
+        self.preset: tuple[str | int, ...] = ()  # taken up last: its name, and as it was asked for
         self.asked_at: float | None = None  # when the first of the changes not sent yet arrived
 
     def say(self, text: str) -> None:
@@ -80,6 +81,8 @@ class Desk:
                 self._change(
                     lambda: self.controls.do(command, arrived.by, arrived.at, due), arrived.at
                 )
+                if command == Fire("panic"):
+                    self.preset = ()
         except ControlError as error:
             source.refused(arrived, str(error))
 
@@ -138,6 +141,7 @@ class Desk:
             except ControlError as error:
                 source.refused(arrived, f"{path.stem}: {error}")
                 return
+            self.preset = (path.stem, command.preset)
             for text in (f"preset: {path.stem}", *notes):
                 self.say(text)
 

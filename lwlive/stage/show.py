@@ -169,6 +169,7 @@ class Show:
             routes=self.desk.controls.snapshot.routes,
             over=self.desk.controls.snapshot.over,
             learning=self.desk.learning,
+            preset=self.desk.preset,
             pictures=pictures,
         )
 

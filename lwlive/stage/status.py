@@ -52,6 +52,7 @@ class Status:
     routes: Routes = ()
     over: Mapping[str, float] = field(default_factory=dict)  # see `Snapshot`
     learning: str | None = None  # what the next control that moves is bound to: see Learn
+    preset: tuple[str | int, ...] = ()  # taken up last: its name, and as it was asked for
 
     @property
     def beat(self) -> float:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lwlive.config import DEFAULT_PORT
-from lwlive.controls import Command, Fire, Move, Recall, Set
+from lwlive.controls import Command, Fire, Learn, Move, Recall, Set
 from lwlive.params import SPECS, TRIGGERS, ControlError, Spec, Value
 from lwlive.stage.sources.osc.packet import Argument, Foreign
 
@@ -35,7 +35,7 @@ class Row:
     tags: str  # OSC type tags it accepts
     accepts: str
     help: str
-    verb: str  # set, fader, trigger, preset, subscribe or unsubscribe
+    verb: str  # set, fader, trigger, preset, learn, subscribe or unsubscribe
     name: str = ""  # of the parameter or trigger
 
 
@@ -64,6 +64,9 @@ def addresses() -> list[Row]:
     named = "the name of a preset, and seconds if you like"
     bends = "bends to that preset, over those seconds"
     rows.append(Row(ROOT + "preset", "s sf", named, bends, "preset"))
+    target = "a parameter or trigger, `preset NAME`, `cue NAME`, `route NUMBER`; nothing: ends it"
+    bound = "the next control that moves on a MIDI box is bound to it"
+    rows.append(Row(ROOT + "learn", "none s", target, bound, "learn"))
     port = "a port from 1 to 65535, or nothing for the sender's own"
     told = f"sends {STATUS}<name> and {FADER}<name> there for {LEASE_S:g} s; again renews it"
     rows.append(Row(ROOT + "subscribe", f"none {_NUMBERS}", port, told, "subscribe"))
@@ -111,6 +114,11 @@ def heard(row: Row, values: Sequence[Argument]) -> tuple[Command | None, bool]:
     first = values[0] if values else None
     if row.verb == "preset":
         return _preset(row, values)
+    if row.verb == "learn":
+        text, used = _words(values)
+        if text is None and values and values[0] is not None:
+            raise _refusal(row, values[0])
+        return Learn(text or None), used < len(values)
     if row.verb == "set" and SPECS[row.name].kind is str:
         text, used = _words(values)
         value = SPECS[row.name].checked(first if text is None else text)

@@ -1,0 +1,284 @@
+"""Bindings: one control of a box and what it steers, as a row of a mapping file.
+
+A row names a control, and one target: a parameter, trigger, preset, cue or route. What it does not
+say follows from both. This file knows nothing of ports, files or the show.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from lwlive.params import SPECS, TRIGGERS, ControlError, Spec, spec
+from lwlive.stage.sources.midi.message import BEND, CC, CC14, MOST, NOTE, PROGRAM, Moved, called
+
+ABSOLUTE, RELATIVE, TOGGLE, MOMENTARY = "absolute", "relative", "toggle", "momentary"
+MODES = (ABSOLUTE, RELATIVE, TOGGLE, MOMENTARY)
+TWOS, OFFSET, SIGN = "twos-complement", "binary-offset", "sign-magnitude"
+ENCODINGS = (TWOS, OFFSET, SIGN)
+TARGETS = ("parameter", "trigger", "preset", "presets", "cue", "cues", "route")
+AMOUNT = Spec("amount", float, 0.0, "how far a route moves its parameter", low=-1.0, high=1.0)
+NAME = re.compile(r"(\w+)(?: (\d+))?", re.ASCII)  # of a control
+
+
+@dataclass(frozen=True)
+class Binding:
+    """One row. Raises ControlError with a sentence where it makes no sense."""
+
+    control: str  # as `called` writes it
+    channel: int | None = None  # 1 to 16; None takes any
+    parameter: str | None = None
+    trigger: str | None = None
+    preset: str | int | None = None  # a name, or a number in the list
+    presets: bool = False  # program number n recalls preset n + 1
+    cue: str | int | None = None
+    cues: bool = False
+    route: int | None = None  # the number of a route, whose amount it moves
+    value: str | float | bool | None = None  # what a press sets the parameter to
+    low: float | None = None  # the parameter's values at the control's two ends
+    high: float | None = None
+    inverted: bool = False
+    curve: float = 1.0  # the control's position is raised to this
+    mode: str = ""  # filled in where it is not said
+    encoding: str = TWOS  # of a relative encoder
+    step: float = 1.0  # of the parameter's steps, for each click of a relative encoder
+    seconds: float | None = None  # that a preset takes
+    takeover: bool = True  # the value follows only after the control has met it
+    motor: bool = False  # the box moves the fader or the ring of lamps to a value it is sent
+    off: int = 0  # the lamp's values, where the control is a button
+    on: int = 127
+    lamp: str | None = None  # a note or controller that the lamp hears, where it is another one
+    lamp_channel: int | None = None
+
+    def __post_init__(self) -> None:
+        self._check()
+        if not self.mode:
+            object.__setattr__(self, "mode", self._usual_mode())
+        _need(self.mode in MODES, f"mode is one of {', '.join(MODES)}, not {self.mode!r}")
+        self._check_mode()
+
+    @property
+    def kind(self) -> str:
+        """Of its control."""
+        return self.control.partition(" ")[0]
+
+    @property
+    def number(self) -> int | None:
+        """Of its control; None where the kind has none, or where any is meant."""
+        number = self.control.partition(" ")[2]
+        return int(number) if number else None
+
+    @property
+    def target(self) -> str:
+        """What it steers, in words, as Learn has it where it can be learnt."""
+        if self.parameter is not None or self.trigger is not None:
+            return str(self.parameter or self.trigger)
+        if self.presets or self.cues:
+            return "presets by number" if self.presets else "cues by number"
+        kind = next(name for name in ("preset", "cue", "route") if getattr(self, name) is not None)
+        return f"{kind} {getattr(self, kind)}"
+
+    @property
+    def spec(self) -> Spec | None:
+        """The row of what a position moves: a parameter, or a route's amount."""
+        if self.route is not None:
+            return AMOUNT
+        return None if self.parameter is None else SPECS[self.parameter]
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The fader positions at the control's two ends."""
+        row = self.spec
+        assert row is not None
+        low, high = (0.0, 1.0) if self.route is not None else row.travel
+        low, high = low if self.low is None else self.low, high if self.high is None else self.high
+        return row.position(low), row.position(high)
+
+    def position(self, share: float) -> float:
+        """The fader position where the control stands at this share of its way, 0 to 1."""
+        low, high = self.ends
+        share = 1 - share if self.inverted else share
+        return low + (high - low) * float(share**self.curve)
+
+    def share(self, position: float) -> float:
+        """Where the control stands at a fader position: the inverse of `position`."""
+        low, high = self.ends
+        share = 0.0 if high == low else min(1.0, max(0.0, (position - low) / (high - low)))
+        share = float(share ** (1 / self.curve))
+        return 1 - share if self.inverted else share
+
+    def hears(self, moved: Moved) -> bool:
+        """Whether this is its control."""
+        return (
+            moved.kind == self.kind
+            and self.number in (None, moved.number)
+            and self.channel in (None, moved.channel)
+        )
+
+    def written(self) -> dict[str, Any]:
+        """The row as a file has it: only what is not usual."""
+        usual = {field.name: field.default for field in fields(self)}
+        values = {n: v for n, v in asdict(self).items() if v is not None and v != usual[n]}
+        if values.get("mode") == self._usual_mode():
+            del values["mode"]
+        return values
+
+    def _usual_mode(self) -> str:
+        row = self.spec
+        if row is None or self.value is not None:
+            return MOMENTARY
+        if row.kind is bool:
+            return TOGGLE
+        return MOMENTARY if self.kind == NOTE else ABSOLUTE
+
+    def _check(self) -> None:
+        for channel in (self.channel, self.lamp_channel):
+            _need(channel is None or 1 <= channel <= 16, "a channel is 1 to 16, or left out")
+        lamp = NAME.fullmatch(self.lamp or "note 0")
+        fits = lamp is not None and lamp[1] in (NOTE, CC) and int(lamp[2] or 128) <= 127
+        _need(fits, f"lamp is a note or cc with its number, not {self.lamp!r:.60}")
+        found = NAME.fullmatch(self.control)
+        kind = found[1] if found else ""
+        known = ", ".join(called(kind, most if most is None else 0) for kind, most in MOST.items())
+        _need(kind in MOST, f"control is one of {known}, with its number, not {self.control!r:.60}")
+        assert found is not None
+        most = MOST[kind]
+        if most is None:
+            _need(found[2] is None, f"{kind} has no number, so not {self.control!r:.60}")
+        elif found[2] is None:
+            _need(kind == PROGRAM, f"{kind} needs a number from 0 to {most}")
+        else:
+            _need(int(found[2]) <= most, f"{kind} has numbers from 0 to {most}, not {found[2]:.20}")
+            object.__setattr__(self, "control", called(kind, int(found[2])))
+        chosen = [n for n in TARGETS if (v := getattr(self, n)) is not None and v is not False]
+        _need(len(chosen) == 1, f"a binding has one of {', '.join(TARGETS)}, not {_listed(chosen)}")
+        if self.parameter is not None:
+            spec(self.parameter)
+        for which in (self.preset, self.cue):
+            counted = not isinstance(which, int) or which > 0
+            _need(counted, f"presets and cues are counted from 1, so there is no number {which}")
+        _need(
+            self.trigger is None or self.trigger in TRIGGERS,
+            f"there is no trigger {self.trigger!r:.60}; known are {', '.join(TRIGGERS)}",
+        )
+        _need(0.1 <= self.curve <= 10, f"curve is a number from 0.1 to 10, not {self.curve:g}")
+        _need(0 < abs(self.step) <= 1000, f"step is a number up to 1000, not {self.step:g}")
+        _need(
+            self.encoding in ENCODINGS,
+            f"encoding is one of {', '.join(ENCODINGS)}, not {self.encoding!r:.60}",
+        )
+        _need(0 <= self.off <= 127 and 0 <= self.on <= 127, "off and on are numbers from 0 to 127")
+        if self.seconds is not None:
+            SPECS["transition"].checked(self.seconds)
+        self._check_ends()
+
+    def _check_ends(self) -> None:
+        row = self.spec
+        if self.value is not None:
+            _need(self.parameter is not None, "value belongs to a parameter")
+            assert row is not None
+            row.checked(self.value)
+        for end in (self.low, self.high):
+            if end is not None:
+                movable = row is not None and row.kind in (int, float)
+                _need(movable, "low and high belong to a parameter that is a number, or to a route")
+                assert row is not None
+                row.checked(int(end) if row.kind is int and end == int(end) else end)
+
+    def _check_mode(self) -> None:
+        row = self.spec
+        if row is None:
+            _need(self.mode == MOMENTARY, f"{self.target} is fired by a press, so has no mode")
+            return
+        text = row.kind is str
+        _need(
+            not text or self.value is not None,
+            f"{row.name} is text: give the value that a press sets it to",
+        )
+        if self.value is not None:
+            _need(self.mode == MOMENTARY, f"a press sets {row.name} to a value, so has no mode")
+        elif self.mode == RELATIVE:
+            number = row.kind in (int, float) and self.route is None
+            _need(number, f"{self.target} is not a number that an encoder could step")
+            _need(self.kind == CC, f"relative encoders are controllers (cc), not {self.kind}")
+            _need(self.low is None and self.high is None, "low and high are for absolute controls")
+        elif self.kind == PROGRAM:
+            _need(self.mode != ABSOLUTE, "a program change is a press; it has no position")
+
+
+def read(row: Mapping[str, object]) -> Binding:
+    """A binding from a row of a file. Raises ControlError with a sentence."""
+    kinds = {field.name: _KINDS[field.type] for field in fields(Binding)}
+    for name, value in row.items():
+        _need(name in kinds, f"there is no {name!r:.60}; a binding takes {', '.join(kinds)}")
+        fits, wanted = kinds[name]
+        _need(fits(value), f"{name} takes {wanted}, not {value!r:.60}")
+    _need("control" in row, "control is missing")
+    return Binding(**row)  # type: ignore[arg-type] # checked just above
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number(value: object) -> bool:
+    return (isinstance(value, float) and abs(value) < float("inf")) or _whole(value)
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+_KINDS: dict[object, tuple[Callable[[object], bool], str]] = {  # what fits, in words
+    str: (_text, "text"),
+    str | None: (_text, "text"),
+    int: (_whole, "a whole number"),
+    int | None: (_whole, "a whole number"),
+    float: (_number, "a number"),
+    float | None: (_number, "a number"),
+    bool: (lambda value: isinstance(value, bool), "true or false"),
+    str | int | None: (lambda value: _text(value) or _whole(value), "a name or a number"),
+    str | float | bool | None: (
+        lambda value: isinstance(value, str | bool) or _number(value),
+        "text, a number, or true or false",
+    ),
+}
+
+
+def of_target(target: str, control: str, channel: int, **more: Any) -> Binding:
+    """A binding to a target as Learn has it. Raises ControlError."""
+    kind, _, which = target.partition(" ")
+    if target in SPECS:
+        return Binding(control, channel, parameter=target, **more)
+    if target in TRIGGERS:
+        return Binding(control, channel, trigger=target, **more)
+    number = int(which) if which.isdecimal() and len(which) < 10 else None
+    if kind == "route" and number is not None:
+        return Binding(control, channel, route=number, **more)
+    if kind in ("preset", "cue") and which:
+        named: dict[str, Any] = {kind: which if number is None else number}
+        return Binding(control, channel, **named, **more)
+    raise ControlError(f"{target!r:.60} cannot be steered by a control")
+
+
+def clicks(value: int, encoding: str) -> int:
+    """How far a relative encoder was turned, and which way: above 0 to the right."""
+    if encoding == OFFSET:
+        return value - 64
+    if encoding == SIGN:
+        return value if value < 64 else 64 - value
+    return value if value < 64 else value - 128
+
+
+def has_position(kind: str) -> bool:
+    """Whether a control of this kind stands somewhere, and can be sent to a place."""
+    return kind in (CC, CC14, BEND)
+
+
+def _need(right: bool, sentence: str) -> None:
+    if not right:
+        raise ControlError(sentence)
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(names) or "none of them"
