@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from lwlive.controls import Offer
 from lwlive.stage.taps import Taps
@@ -20,16 +21,32 @@ from lwlive.tempo import FASTEST, SLOWEST, UNTOLD, Tempo
 
 TICKS = 24  # of a beat
 TICKS_OF_POSITION = 6  # a song position counts sixteenths
-SILENT_S = 0.5  # without a tick: four times the slowest clock's
-WINDOWS = (96, 68, 48, 34, 24, 17, 12)  # ticks to fit a line through, the longest that is straight
-EVERY = 6  # ticks from one fit to the next
+SILENT_S = 0.4  # without a tick: three times the slowest clock's
+WINDOWS = (
+    96,
+    68,
+    48,
+    34,
+    24,
+    17,
+    12,
+    8,
+    6,
+)  # ticks to fit a line through, the longest that is straight
+EVERY = 6  # ticks from one fit to the next,
+SURPRISED = 3  # or fewer, where a tick is not on the line
+BEND = 0.6745 * math.sqrt(6)  # the median of second differences, in standard deviations of one
 STRAIGHT_S = 1e-4  # so far off the line a quarter of the ticks may always be
-CLEAR = 0.01  # of a tempo: how well it must be known to be offered
+CLEAR = 0.02  # of a tempo: how well it must be known to be offered
 LATEST_S = 1e9  # no machine runs for longer: a later stamp is a broken one
 MOVED_S = 0.001  # a line that has moved by less is not offered, nor one by less than its noise
+STEADY = 0.05  # of the time between two ticks: with less noise it is plain where some are lost
+IN_A_ROW = 2  # gaps that are losses; more are another tempo
 AHEAD = 4.0  # beats: there too it must not have moved
 YIELDS = 0.005  # of its bpm: an own change after which a clock speaks again where another one has
 HANDS = ("", Taps.by)  # who is not a clock: a clock that runs takes the tempo back from them
+
+Numbers = npt.NDArray[np.float64]
 
 CLOCK, START, CONTINUE, STOP, POSITION = 0xF8, 0xFA, 0xFB, 0xFC, 0xF2
 
@@ -57,7 +74,7 @@ class MidiClock:
         self._last = -math.inf  # when a tick came
         self._line: _Line | None = None  # through the ticks since the last silence
         self._period: float | None = None  # from tick to tick, as far as one knows
-        self._skipped = 0  # ticks that seem to be lost, if the next one is in its place
+        self._lost: list[int] = []  # ticks that seem to be lost before each of the last ones
         self._owed = 0  # ticks of a silence, which may yet come in a heap
         self._rolling = True  # the song runs, unless it was stopped
         self._position: int | None = None  # where in the song the next tick is, in ticks
@@ -99,7 +116,7 @@ class MidiClock:
         elif not self._counted(at):
             return None
         self._last = at
-        if self._line is None or self._number - self._line.tick >= EVERY:
+        if not self._lost and self._fits(at):
             self._fit()
         jumps, self._jumps = self._jumps, False
         if self._position is not None:
@@ -120,7 +137,7 @@ class MidiClock:
         self._number = round((self._kept.beats(at) - self._offset) * TICKS)
         self._ticks.clear()
         self._ticks.append((self._number, at))
-        self._line, self._said, self._skipped, self._yields = None, None, 0, False
+        self._line, self._said, self._lost, self._yields = None, None, [], False
 
     def _counted(self, at: float) -> bool:
         """Number a tick. False: it belongs to the silence before, which has been counted."""
@@ -130,17 +147,44 @@ class MidiClock:
                 self._owed -= 1
                 return False
             self._owed = 0
-        if self._skipped and abs(passed - 1) < 0.25:
-            self._number += self._skipped
-            self._ticks[-1] = (self._number, self._last)
-            self._skipped = 0
-        else:
-            steady = self._line is not None and self._line.noise < 0.05 * self._line.period
-            whole = passed > 1.75 and abs(passed - round(passed)) < 0.25
-            self._skipped = round(passed) - 1 if steady and whole and not self._skipped else 0
+        self._lost = self._losing(passed)
         self._number += 1
         self._ticks.append((self._number, at))
         return True
+
+    def _losing(self, passed: float) -> list[int]:
+        """Which of the last ticks seem to have lost some before them, after one that came now.
+
+        A program that was not scheduled in time sends less: two ticks are a whole number of them
+        apart. Once two are again where they should be, those lost are counted. Where that does not
+        come to pass, the tempo is another one.
+        """
+        line, whole = self._line, round(passed)
+        steady = line is not None and line.noise < STEADY * line.period
+        if not steady or abs(passed - whole) > 0.25 or whole < 1:
+            return []
+        if whole > 1:
+            if len(self._lost) < IN_A_ROW:
+                return [*self._lost, whole - 1]
+            self._line = None
+            return []
+        missing = 0
+        for n, lost in enumerate(self._lost):
+            missing += lost
+            place = n - len(self._lost)
+            number, at = self._ticks[place]
+            self._ticks[place] = (number + missing, at)
+        self._number += missing
+        return []
+
+    def _fits(self, at: float) -> bool:
+        """Whether it is time to draw the line again."""
+        line = self._line
+        if line is None:
+            return True
+        since = self._number - line.tick
+        off = abs(at - line.at - since * line.period)
+        return since >= (SURPRISED if off > max(MOVED_S, 5 * line.noise) else EVERY)
 
     def _fit(self) -> None:
         """Draw the line again, where that can be done well."""
@@ -184,22 +228,39 @@ def _fitted(ticks: Sequence[tuple[int, float]]) -> _Line | None:
     """The line through the most of the last ticks that are straight; None: it says too little yet.
 
     What stamps scatter by is read from their second differences, which a tempo does not touch.
-    They are straight where no quarter of them is off by more than that can make it.
+    They are straight where no quarter of them is off by more than that can make it. Medians are
+    taken, and stamps far off are left out: where a machine is busy, some come late by a lot.
     """
     if len(ticks) < WINDOWS[-1]:
         return None
-    last = ticks[-1][0]
+    last, late = ticks[-1]
     n = np.array([number - last for number, _ in ticks], np.float64)
-    t = np.array([at for _, at in ticks]) - ticks[-1][1]
-    noise = float(np.sqrt(np.mean(np.diff(t, 2)[np.diff(n, 2) == 0] ** 2) / 6))
+    t = np.array([at for _, at in ticks]) - late
+    bends = np.abs(np.diff(t, 2)[np.diff(n, 2) == 0])
+    noise = float(np.median(bends)) / BEND if len(bends) else math.inf
+    allowed = max(STRAIGHT_S, 4 * noise)
     for window in WINDOWS:
         if window > len(ticks):
             continue
         x, y = n[-window:], t[-window:]
-        period, start = np.polyfit(x, y, 1)
-        off = max(abs(part.mean()) for part in np.array_split(y - (start + period * x), 4))
-        if window == WINDOWS[-1] or off <= 4 * noise / math.sqrt(window / 4) + STRAIGHT_S:
+        half = window // 2
+        period = float(np.median((y[half:] - y[:-half]) / (x[half:] - x[:-half])))
+        start = float(np.median(y - period * x))
+        for _ in range(3):
+            near = np.abs(y - (start + period * x)) <= allowed
+            if 2 * np.count_nonzero(near) > window:
+                period, start = _least_squares(x[near], y[near])
+        off = y - (start + period * x)
+        away = max(abs(np.median(part)) for part in np.array_split(off, 4))
+        if away <= 5 * noise / math.sqrt(window / 4) + STRAIGHT_S:
             break
-    if not noise * math.sqrt(12 / window**3) < CLEAR * period:
+    if not (noise * math.sqrt(12 / window**3) < CLEAR * period and away < period):
         return None
-    return _Line(last, float(start) + ticks[-1][1], float(period), noise)
+    return _Line(last, start + late, period, noise)
+
+
+def _least_squares(x: Numbers, y: Numbers) -> tuple[float, float]:
+    """Slope and height at 0 of the line nearest to points."""
+    middle_x, middle_y = x.mean(), y.mean()
+    slope = np.dot(x - middle_x, y - middle_y) / np.dot(x - middle_x, x - middle_x)
+    return float(slope), float(middle_y - slope * middle_x)
