@@ -3,8 +3,11 @@
 Beats are read from the stamps of the ticks by a fit of its own, over all that came.
 """
 
+import os
+import shutil
+import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +16,7 @@ from typing import cast
 
 import numpy as np
 import pytest
-from test_midi_jack import Server, server
+from test_midi_jack import PROGRAMS, RATE, Server
 
 from lwlive.controls import Controls, Fire, Offer
 from lwlive.params import Params
@@ -25,7 +28,28 @@ from lwlive.stage.sources.midi.source import Midi
 from lwlive.stage.status import Status
 from lwlive.tempo import Tempo
 
-__all__ = ["server"]  # the fixture
+
+class Exact(Server):
+    """A JACK server that other programs on this machine do not disturb, where that is allowed."""
+
+    def start(self) -> None:
+        allowed = subprocess.run(["chrt", "-f", "1", "true"], capture_output=True).returncode == 0
+        how = ["--realtime", "-P", "10"] if allowed else ["--no-realtime"]
+        driver = [*how, "-d", "dummy", "-r", str(RATE), "-p", "256"]
+        self._jackd = self._spawn("jackd", "-n", self._name, *driver)
+        assert self._do("jack_wait", "-s", self._name, "-w", "-t", "20") == 0
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"{missing[0]} is not installed (Debian: apt install jackd2 jack-midi-clock)")
+    the_server = Exact(f"lwlive-clock-{os.getpid()}")
+    try:
+        yield the_server
+    finally:
+        the_server.close()
 
 
 @dataclass
@@ -63,10 +87,17 @@ class Show:
     def tempo(self) -> Tempo:
         return self.controls.snapshot.tempo
 
-    def play(self, seconds: float, until: str = "") -> None:
-        """Tick for so long, or until the tempo is kept by a port of this name."""
+    def until(self, true: Callable[[], bool], seconds: float = 20.0) -> None:
+        """Tick until something is true."""
         end = time.perf_counter() + seconds
-        while (now := time.perf_counter()) < end and not (until and until in self.tempo.by):
+        while not true():
+            assert time.perf_counter() < end, self.said
+            self.play(0.05)
+
+    def play(self, seconds: float) -> None:
+        """Tick for so long."""
+        end = time.perf_counter() + seconds
+        while (now := time.perf_counter()) < end:
             self.desk.poll(now)
             for arrived in self.midi.poll(now):
                 self.desk.do(arrived, self.midi)
@@ -78,14 +109,13 @@ class Show:
             self.midi.tell(cast(Status, status), {}, now)
             self.beats.append((now, self.tempo.beats(now)))
             time.sleep(0.005)
-        assert until in self.tempo.by, self.said
 
-    def ticks(self, since: float) -> list[float]:
-        return [at for data, at in self.ears.sent if data == b"\xf8" and at >= since]
+    def ticks(self) -> list[float]:
+        return [at for data, at in self.ears.sent if data == b"\xf8"]
 
 
 @pytest.fixture
-def show(monkeypatch: pytest.MonkeyPatch, server: Server, tmp_path: Path) -> Iterator[Show]:  # noqa: F811 - the fixture
+def show(monkeypatch: pytest.MonkeyPatch, server: Server, tmp_path: Path) -> Iterator[Show]:
     monkeypatch.setenv("JACK_DEFAULT_SERVER", server.env["JACK_DEFAULT_SERVER"])
     the_show = Show(tmp_path)
     yield the_show
@@ -112,41 +142,37 @@ def off_s(tempo: Tempo, ticks: Sequence[float]) -> float:
 
 
 @pytest.mark.slow
-def test_a_foreign_clock_keeps_the_tempo_and_the_beat(
-    server: Server,  # noqa: F811 - the fixture
-    show: Show,
-) -> None:
+def test_a_foreign_clock_keeps_the_tempo_and_the_beat(server: Server, show: Show) -> None:
     server.clock(126)
-    show.play(3.0)
+    show.until(lambda: any("jack_midi_clock" in port for port in show.midi.summary()["ports"]))
     server.transport("play")
-    show.play(10.0, until="jack_midi_clock")
+    show.until(lambda: show.tempo.by == "midi jack_midi_clock")
     show.play(4.0)
     offers = len(show.offers)
     show.play(4.0)
-    start, period = fitted(show.ticks(0))
-    assert 60 / period / 24 == pytest.approx(126, rel=1e-4)
+    start, period = fitted(show.ticks())
+    assert 60 / period / 24 == pytest.approx(126, rel=1e-3)
     assert show.tempo.bpm == pytest.approx(126, rel=1e-3)
-    assert abs(off_s(show.tempo, show.ticks(0))) < 0.002
+    assert abs(off_s(show.tempo, show.ticks())) < 0.002
     assert show.tempo.line(start) == pytest.approx(0, abs=0.005)  # it began from the top
-    assert len(show.offers) - offers <= 8  # and not with every tick
+    assert len(show.offers) - offers <= 4
     # stopped: the tempo stays, and beats run on
     server.transport("stop")
     show.play(1.5)
-    kept = show.tempo
+    kept, ticks = show.tempo, len(show.ticks())
     assert kept.bpm == pytest.approx(126, rel=1e-3)
-    assert "jack_midi_clock" in kept.by
-    # continued
-    before, again = len(show.offers), time.perf_counter()
+    assert kept.by == "midi jack_midi_clock"
+    # continued: the song runs on from where it stood
     server.transport("play")
     show.play(3.0)
-    assert len(show.offers) > before
     assert show.tempo.bpm == pytest.approx(126, rel=1e-3)
-    print(show.ears.sent[0], [(d.hex(), t-again) for d, t in show.ears.sent if d != b"\xf8"], show.offers)
+    start, _ = fitted(show.ticks()[ticks:])
+    assert show.tempo.line(start) == pytest.approx(ticks / 24, abs=0.1)
     # a hand says where the one is
     now = time.perf_counter()
     show.desk.do(Arrived(Fire("beat"), "keys", now), Source())
     show.play(2.0)
-    assert "jack_midi_clock" in show.tempo.by
+    assert show.tempo.by == "midi jack_midi_clock"
     assert abs((show.tempo.line(now) + 2) % 4 - 2) < 0.02
     falls = sum(after < before for (_, before), (_, after) in pairwise(show.beats))
-    assert falls <= sum(offer.jump for offer in show.offers) <= 3
+    assert falls <= sum(offer.jump for offer in show.offers) == 2

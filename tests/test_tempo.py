@@ -267,6 +267,24 @@ def test_ticks_that_were_lost_are_counted() -> None:
     assert show.beat == pytest.approx(24, abs=0.005)
 
 
+@given(seed=st.integers(0, 10**6), bpm=st.floats(60, 200))
+@settings(max_examples=30)
+def test_ticks_that_a_busy_sender_loses_now_and_then_cost_no_beat(seed: int, bpm: float) -> None:
+    """As a program on JACK that is not scheduled in time: seen on a busy machine."""
+    show, rng, tick = Show(), random.Random(seed), 60 / bpm / 24
+    show.hear(START)
+    list(show.play(bpm, 4, 3e-5))
+    passed, worst = 4.0, 0.0
+    while passed < 40:
+        lost = rng.choice([1, 1, 2, 3])
+        show.now += lost * tick
+        sent = rng.randrange(12, 60) / 24
+        for beat in show.play(bpm, sent, 3e-5, seed):
+            worst = max(worst, abs(show.beat - passed - lost / 24 - beat) * 60 / bpm)
+        passed += lost / 24 + sent
+    assert worst < 0.002
+
+
 def test_ticks_that_come_in_a_heap_are_counted_once() -> None:
     """A machine that stood still for a second stamps what it missed all together."""
     show = Show()

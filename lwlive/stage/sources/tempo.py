@@ -167,6 +167,8 @@ class MidiClock:
             if len(self._lost) < IN_A_ROW:
                 return [*self._lost, whole - 1]
             self._line = None
+            while len(self._ticks) > IN_A_ROW:
+                self._ticks.popleft()
             return []
         missing = 0
         for n, lost in enumerate(self._lost):
