@@ -28,7 +28,7 @@ from typing import Self
 from lwlive.controls import Move, Set
 from lwlive.params import SPECS, ControlError
 from lwlive.stage.parts import Arrived, Source
-from lwlive.stage.sources.osc.addresses import AHEAD_S, Row, addresses, heard, port
+from lwlive.stage.sources.osc.addresses import AHEAD_S, Row, heard, listened, port
 from lwlive.stage.sources.osc.inbox import Inbox, Kept, ahead_s
 from lwlive.stage.sources.osc.packet import MAX_BYTES, Message, check
 from lwlive.stage.sources.osc.sockets import OscError, allowed, networks, opened
@@ -71,7 +71,7 @@ class Osc(Source):
         self.port: int = self._sockets[0].getsockname()[1]
         for note in notes:
             say(note)
-        self._rows = {row.address: row for row in addresses()}
+        self._rows = listened()
         self._subscribers = Subscribers()  # used by the show's thread alone
         self._inbox = Inbox()  # has a lock of its own
         self._tally = Tally()
