@@ -30,7 +30,7 @@ from lwlive.stage.outputs.window import hud
 from lwlive.stage.outputs.window.display import Display, NoMonitor, NoScreen
 from lwlive.stage.outputs.window.geometry import Fit, Placement, placements, start_size
 from lwlive.stage.outputs.window.monitor import Refresh
-from lwlive.stage.sources.keys import FULLSCREEN, KEYS, LIST, QUIT, keys_table
+from lwlive.stage.sources.keys import FULLSCREEN, KEYS, LEARN, LIST, QUIT, keys_table
 from lwlive.stage.status import Status
 from lwlive.tempo import Tempo
 
@@ -193,6 +193,9 @@ def test_any_prompt_is_one_short_printable_line(prompt: str) -> None:
     assert text.isprintable()
 
 
+WINDOWS_OWN = (FULLSCREEN, LIST, LEARN, QUIT)
+
+
 def test_every_key_has_one_action_and_stands_in_the_table() -> None:
     codes = [code for key in KEYS for code in key.codes]
     assert len(codes) == len(set(codes))
@@ -200,7 +203,7 @@ def test_every_key_has_one_action_and_stands_in_the_table() -> None:
     assert all(f"| {key.label} | {key.help} |" in table for key in KEYS)
     for command in (command for key in KEYS for command in key.codes.values()):
         if isinstance(command, Fire):
-            assert command.name in {*TRIGGERS, "save"} or command in (FULLSCREEN, LIST, QUIT)
+            assert command.name in {*TRIGGERS, "save"} or command in WINDOWS_OWN
         elif not isinstance(command, Recall):
             Controls(Params(guidance=1.0)).do(command)
 

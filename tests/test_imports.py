@@ -38,6 +38,8 @@ ONLY_IN: dict[str, tuple[str, ...]] = {  # library: the modules, or packages, th
     ),
     "av": ("lwlive.movie", "lwlive.render.sound"),
     "link": ("lwlive.stage.sources.link",),
+    "pylibremidi": ("lwlive.stage.sources.midi.libremidi",),
+    "supriya_midi": ("lwlive.stage.sources.midi.rtmidi",),
     "pythonosc": ("lwlive.stage.sources.osc.subscribers",),
     "PIL": ("lwlive.render",),
     "scipy": ("lwlive.render.drums",),

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from lwlive.controls import Command, Fire, Learn, Nudge, Recall, Toggle
 from lwlive.params import SPECS, TRIGGERS
+from lwlive.stage.outputs.window.hud import shortened
 
 LEARN, LEAVE = Fire("learn"), Fire("quit")  # what the keys L and Esc ask for
 ROWS = 11  # shown together
@@ -19,7 +20,9 @@ class Choice:
     """What may be learnt, and which is chosen. names: further targets, such as 'preset tunnel'."""
 
     def __init__(self, names: Sequence[str] = ()) -> None:
-        self._targets = [*SPECS, *TRIGGERS, *names]
+        texts = [name for name, spec in SPECS.items() if spec.kind is str]
+        moved = [name for name in SPECS if name not in texts]
+        self._targets = [*moved, *TRIGGERS, *names, *texts]
         self._chosen = 0
         self._open = False
         self._learning: str | None = None
@@ -58,8 +61,8 @@ class Choice:
         first = min(max(0, self._chosen - ROWS // 2), max(0, len(self._targets) - ROWS))
         rows = []
         for number, target in enumerate(self._targets[first : first + ROWS], first):
-            mark = "\N{BLACK RIGHT-POINTING TRIANGLE}" if number == self._chosen else ""
-            rows.append(f"{mark}\t{target}")
+            chosen = number == self._chosen
+            rows.append(f"{target} >\t{shortened(_about(target))}" if chosen else target)
         count = f"{self._chosen + 1} of {len(self._targets)}"
         return [f"learn\t{count}", "", *rows, "", "\tarrows, then L; or the key itself; Esc"]
 
@@ -73,6 +76,11 @@ def target_of(command: Command) -> str | None:
     if isinstance(command, Fire) and command.name in TRIGGERS:
         return command.name
     return None
+
+
+def _about(target: str) -> str:
+    """What it does, in words."""
+    return SPECS[target].help if target in SPECS else TRIGGERS.get(target, "bend to this preset")
 
 
 def _whole(rows: float) -> int:

@@ -55,6 +55,7 @@ def lines(status: Status) -> list[str]:
             "recording",
             f"{recording['frames']} frames" if recording and status.params.record else "off",
         ),
+        *_midi(status),
         "",
     ]
     for name, spec in SPECS.items():
@@ -71,6 +72,12 @@ def _mark(beat: float) -> str:
     """Which beat of the bar it is."""
     of_bar = math.floor(beat) % BAR
     return " ".join(str(n + 1) if n == of_bar else "\N{MIDDLE DOT}" for n in range(BAR))
+
+
+def _midi(status: Status) -> list[str]:
+    """What MIDI listens to, where it listens to anything."""
+    ports = status.parts.get("midi", {}).get("ports", ())
+    return [_line("MIDI", f"{len(ports)} port{'s' if len(ports) > 1 else ''}")] if ports else []
 
 
 def _line(label: str, value: object, unit: str = "") -> str:

@@ -6,7 +6,7 @@ say follows from both. This file knows nothing of ports, files or the show.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from lwlive.params import SPECS, TRIGGERS, ControlError, Spec, spec
@@ -21,34 +21,45 @@ AMOUNT = Spec("amount", float, 0.0, "how far a route moves its parameter", low=-
 NAME = re.compile(r"(\w+)(?: (\d+))?", re.ASCII)  # of a control
 
 
+def _row(default: Any, help: str) -> Any:
+    """One key of a row: its usual value, and what it is for."""
+    return field(default=default, metadata={"help": help})
+
+
 @dataclass(frozen=True)
 class Binding:
     """One row. Raises ControlError with a sentence where it makes no sense."""
 
-    control: str  # as `called` writes it
-    channel: int | None = None  # 1 to 16; None takes any
-    parameter: str | None = None
-    trigger: str | None = None
-    preset: str | int | None = None  # a name, or a number in the list
-    presets: bool = False  # program number n recalls preset n + 1
-    cue: str | int | None = None
-    cues: bool = False
-    route: int | None = None  # the number of a route, whose amount it moves
-    value: str | float | bool | None = None  # what a press sets the parameter to
-    low: float | None = None  # the parameter's values at the control's two ends
-    high: float | None = None
-    inverted: bool = False
-    curve: float = 1.0  # the control's position is raised to this
-    mode: str = ""  # filled in where it is not said
-    encoding: str = TWOS  # of a relative encoder
-    step: float = 1.0  # of the parameter's steps, for each click of a relative encoder
-    seconds: float | None = None  # that a preset takes
-    takeover: bool = True  # the value follows only after the control has met it
-    motor: bool = False  # the box moves the fader or the ring of lamps to a value it is sent
-    off: int = 0  # the lamp's values, where the control is a button
-    on: int = 127
-    lamp: str | None = None  # a note or controller that the lamp hears, where it is another one
-    lamp_channel: int | None = None
+    control: str = _row(
+        "", "`cc 7`, `cc14 7`, `nrpn 300`, `note 36`, `bend`, `pressure`, `program 3`"
+    )
+    channel: int | None = _row(None, "1 to 16; left out: any")
+    parameter: str | None = _row(None, "the parameter that it moves")
+    trigger: str | None = _row(None, "or the trigger that it fires")
+    preset: str | int | None = _row(None, "or the preset that it bends to, by name or number")
+    presets: bool = _row(False, "or, of `program`: program number n recalls preset n + 1")
+    cue: str | int | None = _row(None, "or the cue that it goes to, by name or number")
+    cues: bool = _row(False, "or, of `program`: program number n goes to cue n + 1")
+    route: int | None = _row(None, "or the number of a route, whose amount it moves")
+    value: str | float | bool | None = _row(None, "what a press sets the parameter to, texts too")
+    low: float | None = _row(None, "value at the control's lower end; left out: the fader's")
+    high: float | None = _row(None, "value at its upper end")
+    inverted: bool = _row(False, "the other way round")
+    curve: float = _row(1.0, "its way is raised to this: above 1, finer at the low end")
+    mode: str = _row(
+        "", "`absolute`, `relative`, `toggle` or `momentary`; left out: what fits both"
+    )
+    encoding: str = _row(
+        TWOS, "of a relative encoder: `twos-complement`, `binary-offset` or `sign-magnitude`"
+    )
+    step: float = _row(1.0, "steps of the parameter for each click of a relative encoder")
+    seconds: float | None = _row(None, "how long a preset takes")
+    takeover: bool = _row(True, "the value follows only after the control has met it")
+    motor: bool = _row(False, "the box moves its fader, or its ring of lamps, to what it is sent")
+    off: int = _row(0, "what a button's lamp is sent for off")
+    on: int = _row(127, "and for on")
+    lamp: str | None = _row(None, "the note or controller of the lamp, where it is another one")
+    lamp_channel: int | None = _row(None, "and its channel")
 
     def __post_init__(self) -> None:
         self._check()
@@ -117,7 +128,7 @@ class Binding:
 
     def written(self) -> dict[str, Any]:
         """The row as a file has it: only what is not usual."""
-        usual = {field.name: field.default for field in fields(self)}
+        usual = {each.name: each.default for each in fields(self)}
         values = {n: v for n, v in asdict(self).items() if v is not None and v != usual[n]}
         if values.get("mode") == self._usual_mode():
             del values["mode"]
@@ -208,13 +219,21 @@ class Binding:
 
 def read(row: Mapping[str, object]) -> Binding:
     """A binding from a row of a file. Raises ControlError with a sentence."""
-    kinds = {field.name: _KINDS[field.type] for field in fields(Binding)}
+    kinds = {each.name: _KINDS[each.type] for each in fields(Binding)}
     for name, value in row.items():
         _need(name in kinds, f"there is no {name!r:.60}; a binding takes {', '.join(kinds)}")
         fits, wanted = kinds[name]
         _need(fits(value), f"{name} takes {wanted}, not {value!r:.60}")
     _need("control" in row, "control is missing")
     return Binding(**row)  # type: ignore[arg-type] # checked just above
+
+
+def table() -> str:
+    """What a binding may say, as a Markdown table, for lwlive/stage/README.md."""
+    lines = ["| key | takes | meaning |", "|---|---|---|"]
+    for each in fields(Binding):
+        lines.append(f"| `{each.name}` | {_KINDS[each.type][1]} | {each.metadata['help']} |")
+    return "\n".join(lines)
 
 
 def _whole(value: object) -> bool:

@@ -85,6 +85,13 @@ def ready() -> list[Box]:
     return [replace(load(path), path=None) for path in sorted(READY.glob("*.toml"))]
 
 
+def table() -> str:
+    """The ready boxes as a Markdown table, for lwlive/stage/README.md."""
+    lines = ["| ports with this in their name | box |", "|---|---|"]
+    lines += [f"| `{box.device}` | {box.about} |" for box in ready()]
+    return "\n".join(lines)
+
+
 def own(where: Path) -> tuple[list[Box], list[str]]:
     """The user's boxes, and a sentence for each file that cannot be used."""
     boxes, refusals = [], []

@@ -63,7 +63,9 @@ class Send(NamedTuple):
 
 def run(order: Order, pipe: "Connection[Any, Any]") -> None:
     """Entry of the spawned process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the show's to answer
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # the show's to answer; this ends with its pipe
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     with contextlib.suppress(OSError), open(os.devnull, "w") as nothing:
         os.dup2(nothing.fileno(), 2)  # libjack tells the terminal about every server not there
     os.environ.setdefault("JACK_NO_START_SERVER", "1")

@@ -5,6 +5,7 @@ into Python on a thread of its own: a message waits in the library's queue until
 """
 
 import contextlib
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,9 @@ from typing import Protocol
 from lwlive.stage.sources.midi import jack
 
 NS = 1e-9
-LEAK = 1e-4  # how far two clocks may drift apart, as a share
+LEAK = 1e-4  # how far two clocks may drift apart, as a share,
+JUMP_S = 0.005  # or, beyond this, has one jumped
+WINDOW_S = 2.5  # the least delay of this and the last one counts
 ALSA_SEQUENCER = "/dev/snd/seq"
 SYSTEMS = {  # what --midi-system takes -> its name for people
     "alsa": "the ALSA sequencer",
@@ -78,22 +81,27 @@ class Stamps:
     """A library's stamps, in seconds of the show's clock.
 
     A library counts from a moment of its own. A message cannot come before it was stamped, so the
-    least delay seen is taken for none; that it may grow slowly lets two clocks drift apart.
+    least delay of the last seconds is taken for none. It may grow slowly, since two clocks drift
+    apart; where it grows much, the library's clock has jumped, as that of a server does which the
+    machine kept waiting.
     """
 
     def __init__(self) -> None:
-        self._offset: float | None = None
-        self._at = 0.0
+        self._offset = math.inf  # of the show's clock
+        self._at = -math.inf
+        self._since = -math.inf  # when the present window began
+        self._least = self._before = math.inf  # offsets: of this window, and of the one before
 
     def time(self, stamp: float, now: float) -> float:
         """When a message was stamped that is read now."""
-        offset = now - stamp
-        if self._offset is not None:
-            allowed = self._offset + LEAK * max(0.0, now - self._at)
-            if offset - allowed < 1.0:  # more is another clock: the server has started again
-                offset = min(offset, allowed)
-        self._offset, self._at = offset, now
-        return min(now, stamp + offset)
+        if now - self._since >= WINDOW_S:
+            self._since, self._before, self._least = now, self._least, math.inf
+        self._least = min(self._least, now - stamp)
+        least = min(self._least, self._before)
+        if 0 <= least - self._offset < JUMP_S:
+            least = min(least, self._offset + LEAK * (now - self._at))
+        self._offset, self._at = least, now
+        return min(now, stamp + least)
 
 
 def named_once(names: Sequence[str]) -> list[str]:

@@ -3,6 +3,7 @@
 Its stamps are seconds since the message before, which add up to a clock.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -69,9 +70,14 @@ class RtMidi:
 
     def _names(self, client: Any) -> list[str]:
         try:
-            return named_once(client.get_ports())
+            return named_once([self._called(name) for name in client.get_ports()])
         except self._library.RtMidiError as error:
             raise MidiError(str(error)) from None
+
+    def _called(self, name: str) -> str:
+        """On Windows RtMidi puts a port's number behind its name; another box moves it."""
+        windows = self._api == self._library.rtmidi_ext.RtMidiAPI.WINDOWS_MM
+        return re.sub(r" \d+$", "", name) if windows else name
 
     def _number(self, name: str, names: list[str]) -> int:
         if name not in names:

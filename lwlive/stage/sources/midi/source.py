@@ -327,21 +327,26 @@ class Midi(Source):
                 self._say(f"MIDI: no port has {name!r} in its name yet; there are {there_are}")
 
     def _find_outputs(self) -> None:
+        """The port for a box's lamps: of its name, or where both have names, one that it fits."""
         for name, plugged in self._plugged.items():
-            output = next((port for port in self._outputs if device(port) == name), None)
+            box = plugged.hands.box
+            fit = [port for port in self._outputs if boxes.find(device(port), [box])]
+            same = [port for port in fit if device(port) == name]
+            output = next(iter(same or fit), None)
             if output != plugged.output:
                 plugged.output = output
                 plugged.lamps.forget()
 
 
 def _newest(arrived: list[Arrived]) -> list[Arrived]:
-    """Of the places that one fader went through between two polls, the last."""
+    """Of the places that a fader went through between two polls the last, with the first's time."""
     kept: list[Arrived] = []
+    places: dict[tuple[str, str], int] = {}  # since the last command of another kind
     for one in arrived:
-        if kept and isinstance(one.command, Move) and isinstance(kept[-1].command, Move):
-            same = kept[-1].by == one.by and kept[-1].command.name == one.command.name
-            if same:
-                kept[-1] = one._replace(at=kept[-1].at)
-                continue
+        if not isinstance(one.command, Move):
+            places.clear()
+        elif (at := places.setdefault((one.by, one.command.name), len(kept))) < len(kept):
+            kept[at] = one._replace(at=kept[at].at)
+            continue
         kept.append(one)
     return kept
