@@ -21,7 +21,6 @@ from lwlive.stage.sources.midi.binding import (
     Binding,
     clicks,
     of_target,
-    read,
 )
 from lwlive.stage.sources.midi.box import Box
 from lwlive.stage.sources.midi.device import device, ours, wanted
@@ -29,6 +28,7 @@ from lwlive.stage.sources.midi.feedback import BURST, REST_S, Lamps
 from lwlive.stage.sources.midi.hands import Hands
 from lwlive.stage.sources.midi.learn import LISTEN_S, Learner
 from lwlive.stage.sources.midi.message import MOST, PAIR_S, Moved, Parser, Ticked
+from lwlive.stage.sources.midi.row import read
 from lwlive.stage.sources.midi.takeover import NEAR, Fader
 
 NUMBERS = [name for name, spec in SPECS.items() if spec.kind in (int, float)]
@@ -125,6 +125,11 @@ def test_a_song_position_and_the_transport_are_handed_on_as_they_came() -> None:
         b"\xfc",
         b"\xfb",
     ]
+
+
+def test_a_system_message_has_no_running_status() -> None:
+    found = read_all(bytes([0xF2, 1, 2, 3, 4]))
+    assert [one.data for one in found if isinstance(one, Ticked)] == [b"\xf2\x01\x02"]
 
 
 def fine(found: Sequence[Moved | Ticked]) -> list[tuple[str, int, bool]]:

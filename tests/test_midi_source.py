@@ -31,7 +31,9 @@ from lwlive.stage.sources.midi.child import AGAIN_S, Failed, Heard, Order, Ports
 from lwlive.stage.sources.midi.learn import LISTEN_S
 from lwlive.stage.sources.midi.link import PAUSES_S, SILENCE_S, START_S, Link
 from lwlive.stage.sources.midi.ports import MidiError, Stamps, System
-from lwlive.stage.sources.midi.source import LOOK_S, Midi
+from lwlive.stage.sources.midi.rtmidi import RtMidi
+from lwlive.stage.sources.midi.shelf import LOOK_S
+from lwlive.stage.sources.midi.source import Midi
 from lwlive.stage.status import Status
 
 TICK_S = 1 / 30
@@ -339,6 +341,16 @@ def test_learning_over_osc_can_be_ended_and_begun_again(stage: Stage) -> None:
     assert stage.params.blackout
 
 
+def test_a_control_that_is_learnt_again_does_not_do_what_it_did_meanwhile(stage: Stage) -> None:
+    stage.plug("Box:out")
+    stage.do(Learn("speed"))
+    stage.send("Box:out", *([CC, 7, value] for value in range(127, 90, -1)))
+    stage.wait(LISTEN_S + 0.1)
+    assert stage.params.brightness == 1.0
+    stage.send("Box:out", [CC, 7, 80])
+    assert stage.params.brightness == 1.0
+
+
 def test_learning_on_a_ready_box_keeps_its_other_bindings(stage: Stage) -> None:
     stage.plug("nanoKONTROL2")
     stage.do(Learn("preset gold"))
@@ -362,8 +374,56 @@ def test_what_is_learnt_on_a_disk_that_is_full_holds_for_the_show(
     stage.plug("Box:out")
     stage.do(Learn("blackout"))
     stage.send("Box:out", [NOTE, 9, 9], [NOTE, 9, 9])
+    stage.tick()
     assert stage.params.blackout
     assert [text for text in stage.said if "this show only" in text and "No space" in text]
+
+
+def test_of_two_things_learnt_at_a_slow_disk_both_are_saved_in_their_order(
+    tmp_path: Path,
+) -> None:
+    waiting: list[Callable[[], None]] = []
+    stage = Stage(tmp_path)
+    stage.plug("Slow:out")
+    stage.midi._shelf._disk = Disk(stage.said.append, waiting.append)
+    for target, note in (("blackout", 1), ("hold", 2), ("next", 1)):
+        stage.do(Learn(target))
+        stage.send("Slow:out", [NOTE, note, 9])
+    while waiting:
+        waiting.pop()()  # the newest first
+        stage.wait(0.1)
+    (found,) = boxes.own(tmp_path)[0]
+    assert [(row.control, row.target) for row in found.bindings] == [
+        ("note 2", "hold"),
+        ("note 1", "next"),
+    ]
+
+
+def test_what_is_learnt_while_files_are_being_read_is_kept(tmp_path: Path) -> None:
+    waiting: list[Callable[[], None]] = []
+    stage = Stage(tmp_path)
+    stage.plug("Box:out")
+    stage.midi._shelf._disk = Disk(stage.said.append, waiting.append)
+    (tmp_path / "other.toml").write_text('device = "Other"\n')
+    stage.wait(LOOK_S + 0.1)
+    assert len(waiting) == 1
+    stage.do(Learn("blackout"))
+    stage.send("Box:out", [NOTE, 1, 9])
+    while waiting:
+        waiting.pop()()
+        stage.wait(0.1)
+    stage.send("Box:out", [NOTE, 1, 9])
+    assert stage.params.blackout
+
+
+def test_what_is_learnt_last_is_saved_before_the_show_has_ended(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.plug("Box:out")
+    stage.midi._shelf._disk = Disk(stage.said.append)  # with threads
+    stage.do(Learn("blackout"))
+    stage.send("Box:out", [NOTE, 1, 9])
+    stage.midi.close()
+    assert [box.device for box in boxes.own(tmp_path)[0]] == ["Box"]
 
 
 def test_a_mapping_file_that_is_edited_counts_within_a_few_seconds(stage: Stage) -> None:
@@ -791,3 +851,34 @@ def test_what_arrives_is_shown_with_what_it_steers(tmp_path: Path) -> None:
     lines.clear()
     screen.ports(Ports("test", ("APC MINI",), (), ("APC MINI",), "Keys: it is in use"))
     assert lines == ["Keys is gone", "Keys: it is in use"]
+
+
+# RtMidi, as far as Windows goes
+
+
+class FakeRtMidi:
+    """The binding of RtMidi with the ports of a Windows machine."""
+
+    class rtmidi_ext:  # noqa: N801 - the module that it stands for
+        class RtMidiAPI:
+            WINDOWS_MM, UNIX_JACK = "winmm", "jack"
+
+    RtMidiError = OSError
+
+    class MidiIn:
+        names = ("APC MINI 0", "X-TOUCH MINI 1", "APC MINI 2")
+
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def get_ports(self) -> list[str]:
+            return list(self.names)
+
+    MidiOut = MidiIn
+
+
+def test_a_ports_number_on_windows_is_not_a_part_of_its_name() -> None:
+    windows = RtMidi(FakeRtMidi, FakeRtMidi.rtmidi_ext.RtMidiAPI.WINDOWS_MM)
+    assert windows.inputs() == ["APC MINI", "X-TOUCH MINI", "APC MINI #2"]
+    jack = RtMidi(FakeRtMidi, FakeRtMidi.rtmidi_ext.RtMidiAPI.UNIX_JACK)
+    assert jack.inputs() == list(FakeRtMidi.MidiIn.names)

@@ -5,7 +5,6 @@ say follows from both. This file knows nothing of ports, files or the show.
 """
 
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -21,7 +20,7 @@ AMOUNT = Spec("amount", float, 0.0, "how far a route moves its parameter", low=-
 NAME = re.compile(r"(\w+)(?: (\d+))?", re.ASCII)  # of a control
 
 
-def _row(default: Any, help: str) -> Any:
+def _key(default: Any, help: str) -> Any:
     """One key of a row: its usual value, and what it is for."""
     return field(default=default, metadata={"help": help})
 
@@ -30,42 +29,42 @@ def _row(default: Any, help: str) -> Any:
 class Binding:
     """One row. Raises ControlError with a sentence where it makes no sense."""
 
-    control: str = _row(
+    control: str = _key(
         "", "`cc 7`, `cc14 7`, `nrpn 300`, `note 36`, `bend`, `pressure`, `program 3`"
     )
-    channel: int | None = _row(None, "1 to 16; left out: any")
-    parameter: str | None = _row(None, "the parameter that it moves")
-    trigger: str | None = _row(None, "or the trigger that it fires")
-    preset: str | int | None = _row(None, "or the preset that it bends to, by name or number")
-    presets: bool = _row(False, "or, of `program`: program number n recalls preset n + 1")
-    cue: str | int | None = _row(None, "or the cue that it goes to, by name or number")
-    cues: bool = _row(False, "or, of `program`: program number n goes to cue n + 1")
-    route: int | None = _row(None, "or the number of a route, whose amount it moves")
-    value: str | float | bool | None = _row(None, "what a press sets the parameter to, texts too")
-    low: float | None = _row(None, "value at the control's lower end; left out: the fader's")
-    high: float | None = _row(None, "value at its upper end")
-    inverted: bool = _row(False, "the other way round")
-    curve: float = _row(1.0, "its way is raised to this: above 1, finer at the low end")
-    mode: str = _row(
+    channel: int | None = _key(None, "1 to 16; left out: any")
+    parameter: str | None = _key(None, "the parameter that it moves")
+    trigger: str | None = _key(None, "or the trigger that it fires")
+    preset: str | int | None = _key(None, "or the preset that it bends to, by name or number")
+    presets: bool = _key(False, "or, of `program`: program number n recalls preset n + 1")
+    cue: str | int | None = _key(None, "or the cue that it goes to, by name or number")
+    cues: bool = _key(False, "or, of `program`: program number n goes to cue n + 1")
+    route: int | None = _key(None, "or the number of a route, whose amount it moves")
+    value: str | float | bool | None = _key(None, "what a press sets the parameter to, texts too")
+    low: float | None = _key(None, "value at the control's lower end; left out: the fader's")
+    high: float | None = _key(None, "value at its upper end")
+    inverted: bool = _key(False, "the other way round")
+    curve: float = _key(1.0, "its way is raised to this: above 1, finer at the low end")
+    mode: str = _key(
         "", "`absolute`, `relative`, `toggle` or `momentary`; left out: what fits both"
     )
-    encoding: str = _row(
+    encoding: str = _key(
         TWOS, "of a relative encoder: `twos-complement`, `binary-offset` or `sign-magnitude`"
     )
-    step: float = _row(1.0, "steps of the parameter for each click of a relative encoder")
-    seconds: float | None = _row(None, "how long a preset takes")
-    takeover: bool = _row(True, "the value follows only after the control has met it")
-    motor: bool = _row(False, "the box moves its fader, or its ring of lamps, to what it is sent")
-    off: int = _row(0, "what a button's lamp is sent for off")
-    on: int = _row(127, "and for on")
-    lamp: str | None = _row(None, "the note or controller of the lamp, where it is another one")
-    lamp_channel: int | None = _row(None, "and its channel")
+    step: float = _key(1.0, "steps of the parameter for each click of a relative encoder")
+    seconds: float | None = _key(None, "how long a preset takes")
+    takeover: bool = _key(True, "the value follows only after the control has met it")
+    motor: bool = _key(False, "the box moves its fader, or its ring of lamps, to what it is sent")
+    off: int = _key(0, "what a button's lamp is sent for off")
+    on: int = _key(127, "and for on")
+    lamp: str | None = _key(None, "the note or controller of the lamp, where it is another one")
+    lamp_channel: int | None = _key(None, "and its channel")
 
     def __post_init__(self) -> None:
         self._check()
         if not self.mode:
             object.__setattr__(self, "mode", self._usual_mode())
-        _need(self.mode in MODES, f"mode is one of {', '.join(MODES)}, not {self.mode!r}")
+        need(self.mode in MODES, f"mode is one of {', '.join(MODES)}, not {self.mode!r}")
         self._check_mode()
 
     @property
@@ -144,41 +143,41 @@ class Binding:
 
     def _check(self) -> None:
         for channel in (self.channel, self.lamp_channel):
-            _need(channel is None or 1 <= channel <= 16, "a channel is 1 to 16, or left out")
+            need(channel is None or 1 <= channel <= 16, "a channel is 1 to 16, or left out")
         lamp = NAME.fullmatch(self.lamp or "note 0")
         fits = lamp is not None and lamp[1] in (NOTE, CC) and int(lamp[2] or 128) <= 127
-        _need(fits, f"lamp is a note or cc with its number, not {self.lamp!r:.60}")
+        need(fits, f"lamp is a note or cc with its number, not {self.lamp!r:.60}")
         found = NAME.fullmatch(self.control)
         kind = found[1] if found else ""
         known = ", ".join(called(kind, most if most is None else 0) for kind, most in MOST.items())
-        _need(kind in MOST, f"control is one of {known}, with its number, not {self.control!r:.60}")
+        need(kind in MOST, f"control is one of {known}, with its number, not {self.control!r:.60}")
         assert found is not None
         most = MOST[kind]
         if most is None:
-            _need(found[2] is None, f"{kind} has no number, so not {self.control!r:.60}")
+            need(found[2] is None, f"{kind} has no number, so not {self.control!r:.60}")
         elif found[2] is None:
-            _need(kind == PROGRAM, f"{kind} needs a number from 0 to {most}")
+            need(kind == PROGRAM, f"{kind} needs a number from 0 to {most}")
         else:
-            _need(int(found[2]) <= most, f"{kind} has numbers from 0 to {most}, not {found[2]:.20}")
+            need(int(found[2]) <= most, f"{kind} has numbers from 0 to {most}, not {found[2]:.20}")
             object.__setattr__(self, "control", called(kind, int(found[2])))
         chosen = [n for n in TARGETS if (v := getattr(self, n)) is not None and v is not False]
-        _need(len(chosen) == 1, f"a binding has one of {', '.join(TARGETS)}, not {_listed(chosen)}")
+        need(len(chosen) == 1, f"a binding has one of {', '.join(TARGETS)}, not {_listed(chosen)}")
         if self.parameter is not None:
             spec(self.parameter)
         for which in (self.preset, self.cue):
             counted = not isinstance(which, int) or which > 0
-            _need(counted, f"presets and cues are counted from 1, so there is no number {which}")
-        _need(
+            need(counted, f"presets and cues are counted from 1, so there is no number {which}")
+        need(
             self.trigger is None or self.trigger in TRIGGERS,
             f"there is no trigger {self.trigger!r:.60}; known are {', '.join(TRIGGERS)}",
         )
-        _need(0.1 <= self.curve <= 10, f"curve is a number from 0.1 to 10, not {self.curve:g}")
-        _need(0 < abs(self.step) <= 1000, f"step is a number up to 1000, not {self.step:g}")
-        _need(
+        need(0.1 <= self.curve <= 10, f"curve is a number from 0.1 to 10, not {self.curve:g}")
+        need(0 < abs(self.step) <= 1000, f"step is a number up to 1000, not {self.step:g}")
+        need(
             self.encoding in ENCODINGS,
             f"encoding is one of {', '.join(ENCODINGS)}, not {self.encoding!r:.60}",
         )
-        _need(0 <= self.off <= 127 and 0 <= self.on <= 127, "off and on are numbers from 0 to 127")
+        need(0 <= self.off <= 127 and 0 <= self.on <= 127, "off and on are numbers from 0 to 127")
         if self.seconds is not None:
             SPECS["transition"].checked(self.seconds)
         self._check_ends()
@@ -186,82 +185,35 @@ class Binding:
     def _check_ends(self) -> None:
         row = self.spec
         if self.value is not None:
-            _need(self.parameter is not None, "value belongs to a parameter")
+            need(self.parameter is not None, "value belongs to a parameter")
             assert row is not None
             row.checked(self.value)
         for end in (self.low, self.high):
             if end is not None:
                 movable = row is not None and row.kind in (int, float)
-                _need(movable, "low and high belong to a parameter that is a number, or to a route")
+                need(movable, "low and high belong to a parameter that is a number, or to a route")
                 assert row is not None
                 row.checked(int(end) if row.kind is int and end == int(end) else end)
 
     def _check_mode(self) -> None:
         row = self.spec
         if row is None:
-            _need(self.mode == MOMENTARY, f"{self.target} is fired by a press, so has no mode")
+            need(self.mode == MOMENTARY, f"{self.target} is fired by a press, so has no mode")
             return
         text = row.kind is str
-        _need(
+        need(
             not text or self.value is not None,
             f"{row.name} is text: give the value that a press sets it to",
         )
         if self.value is not None:
-            _need(self.mode == MOMENTARY, f"a press sets {row.name} to a value, so has no mode")
+            need(self.mode == MOMENTARY, f"a press sets {row.name} to a value, so has no mode")
         elif self.mode == RELATIVE:
             number = row.kind in (int, float) and self.route is None
-            _need(number, f"{self.target} is not a number that an encoder could step")
-            _need(self.kind == CC, f"relative encoders are controllers (cc), not {self.kind}")
-            _need(self.low is None and self.high is None, "low and high are for absolute controls")
+            need(number, f"{self.target} is not a number that an encoder could step")
+            need(self.kind == CC, f"relative encoders are controllers (cc), not {self.kind}")
+            need(self.low is None and self.high is None, "low and high are for absolute controls")
         elif self.kind == PROGRAM:
-            _need(self.mode != ABSOLUTE, "a program change is a press; it has no position")
-
-
-def read(row: Mapping[str, object]) -> Binding:
-    """A binding from a row of a file. Raises ControlError with a sentence."""
-    kinds = {each.name: _KINDS[each.type] for each in fields(Binding)}
-    for name, value in row.items():
-        _need(name in kinds, f"there is no {name!r:.60}; a binding takes {', '.join(kinds)}")
-        fits, wanted = kinds[name]
-        _need(fits(value), f"{name} takes {wanted}, not {value!r:.60}")
-    _need("control" in row, "control is missing")
-    return Binding(**row)  # type: ignore[arg-type] # checked just above
-
-
-def table() -> str:
-    """What a binding may say, as a Markdown table, for lwlive/stage/README.md."""
-    lines = ["| key | takes | meaning |", "|---|---|---|"]
-    for each in fields(Binding):
-        lines.append(f"| `{each.name}` | {_KINDS[each.type][1]} | {each.metadata['help']} |")
-    return "\n".join(lines)
-
-
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _number(value: object) -> bool:
-    return (isinstance(value, float) and abs(value) < float("inf")) or _whole(value)
-
-
-def _text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-_KINDS: dict[object, tuple[Callable[[object], bool], str]] = {  # what fits, in words
-    str: (_text, "text"),
-    str | None: (_text, "text"),
-    int: (_whole, "a whole number"),
-    int | None: (_whole, "a whole number"),
-    float: (_number, "a number"),
-    float | None: (_number, "a number"),
-    bool: (lambda value: isinstance(value, bool), "true or false"),
-    str | int | None: (lambda value: _text(value) or _whole(value), "a name or a number"),
-    str | float | bool | None: (
-        lambda value: isinstance(value, str | bool) or _number(value),
-        "text, a number, or true or false",
-    ),
-}
+            need(self.mode != ABSOLUTE, "a program change is a press; it has no position")
 
 
 def of_target(target: str, control: str, channel: int, **more: Any) -> Binding:
@@ -294,7 +246,8 @@ def has_position(kind: str) -> bool:
     return kind in (CC, CC14, BEND)
 
 
-def _need(right: bool, sentence: str) -> None:
+def need(right: bool, sentence: str) -> None:
+    """Raise ControlError with the sentence unless it is right."""
     if not right:
         raise ControlError(sentence)
 

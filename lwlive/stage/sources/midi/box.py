@@ -22,7 +22,8 @@ import tomli_w
 
 from lwlive import files
 from lwlive.params import ControlError
-from lwlive.stage.sources.midi.binding import Binding, read
+from lwlive.stage.sources.midi.binding import Binding
+from lwlive.stage.sources.midi.row import read
 
 MAX_BYTES = 1 << 20  # of a file
 READY = Path(__file__).parent / "boxes"

@@ -1,13 +1,12 @@
 """MIDI as a source of the show: what boxes send, in; commands, out; lamps and faders back.
 
 Everything here runs in the show's thread and waits for nothing: ports belong to a process of their
-own (see `link`), mapping files are read and written aside. What arrives is stamped where it
-arrives. Clock messages are not understood here; each port has a `MidiClock` for them.
+own (see `link`), mapping files are read and written aside (see `shelf`). What arrives is stamped
+where it arrives. Clock messages are not understood here; each port has a `MidiClock` for them.
 """
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,10 +23,10 @@ from lwlive.stage.sources.midi.feedback import Lamps
 from lwlive.stage.sources.midi.hands import Hands
 from lwlive.stage.sources.midi.learn import Learner
 from lwlive.stage.sources.midi.message import Moved, Parser, Ticked
+from lwlive.stage.sources.midi.shelf import Shelf
 from lwlive.stage.sources.tempo import MidiClock
 from lwlive.stage.status import Status
 
-LOOK_S = 2.0  # between two looks at the mapping files
 PAUSE_S = 2.0  # a fader that waits is told of again after it has rested for so long
 
 log = logging.getLogger(__name__)
@@ -76,16 +75,12 @@ class Midi(Source):
         names: Sequence[str] = (),
         disk: Disk | None = None,
     ) -> None:
-        self._ears, self._folder, self._say = ears, folder, say
+        self._ears, self._say = ears, say
         self._names = names  # that were asked for
-        self._disk = Disk(say) if disk is None else disk
+        self._shelf = Shelf(folder, Disk(say) if disk is None else disk, say)
         self._now = 0.0  # of the last poll
         self._ports: dict[str, _Port] = {}
         self._plugged: dict[str, _Plugged] = {}  # by device
-        self._boxes: list[Box] = []
-        self._marks: object = None  # of the mapping files that are in use
-        self._look_at = 0.0
-        self._busy = 0  # jobs on mapping files under way
         self._values: dict[str, Value | None] = {}  # known by now, by target
         self._amounts: dict[str, Value | None] = {}  # of the routes, as last told
         self._running: frozenset[str] = frozenset()
@@ -102,6 +97,7 @@ class Midi(Source):
             if plugged.output is not None and (off := plugged.lamps.dark()):
                 self._ears.send(plugged.output, off, self._now)
         self._ears.close()
+        self._shelf.close()
 
     def summary(self) -> Mapping[str, Any]:
         """Ports and counts, for the statistics and the HUD."""
@@ -115,7 +111,8 @@ class Midi(Source):
     def poll(self, now: float) -> Sequence[Arrived]:
         """What controls have asked for since the last call."""
         self._now = now
-        self._look_after_files(now)
+        if self._shelf.poll(now):
+            self._take()
         arrived: list[Arrived] = []
         for said in self._ears.poll(now):
             if isinstance(said, Ports):
@@ -203,7 +200,7 @@ class Midi(Source):
             self._say(f"{binding.target} waits for its fader: move it {way} to {100 * there:.0f} %")
 
     def _learn(self, now: float, arrived: list[Arrived]) -> None:
-        """Bind what was learnt, in memory now and in the file aside."""
+        """Bind what was learnt."""
         learner = self._learner
         if learner is None:
             return
@@ -218,74 +215,15 @@ class Midi(Source):
         self._learner = None
         name = device(learner.port or "")
         arrived.append(Arrived(Learn(None), f"midi {name}", now))
-        if binding is None:
-            return
-        old = boxes.find(name, self._boxes)
-        box = Box(name) if old is None else old
-        if box.device.casefold() != name.casefold():  # its box keeps a file of its own
-            box, old = replace(box, device=name, path=None), None
-        box = box.learnt(binding)
-        self._boxes = [one for one in self._boxes if one is not old] + [box]
-        self._take(self._boxes)
-        self._say(f"{binding.control} of {name} moves {binding.target} ({binding.mode})")
-        self._save(box)
+        if binding is not None:
+            self._shelf.learn(name, binding)
+            self._take()
+            self._say(f"{binding.control} of {name} moves {binding.target} ({binding.mode})")
 
-    def _save(self, box: Box) -> None:
-        folder = self._folder
-
-        def saved(found: tuple[Box, object]) -> None:
-            self._busy -= 1
-            self._boxes = [found[0] if one is box else one for one in self._boxes]
-            self._marks = found[1]
-
-        def failed(why: str) -> None:
-            self._busy -= 1
-            self._say(f"what was learnt holds for this show only: {why}")
-
-        self._busy += 1
-        try:
-            job = lambda: (boxes.save(box, folder), boxes.marks(folder))  # noqa: E731 - one line
-            self._disk.do("saving a MIDI mapping", job, saved, failed)
-        except ControlError as error:
-            failed(str(error))
-
-    def _look_after_files(self, now: float) -> None:
-        """Read the mapping files at the start, and again when one of them has changed."""
-        self._disk.poll(now)
-        if now < self._look_at or self._busy:
-            return
-        self._look_at = now + LOOK_S
-        folder, known = self._folder, self._marks
-
-        def look() -> tuple[object, list[Box], list[str]] | None:
-            found = boxes.marks(folder)
-            if found == known:
-                return None
-            own, refusals = boxes.own(folder)
-            return found, [*own, *boxes.ready()], refusals
-
-        def looked(found: tuple[object, list[Box], list[str]] | None) -> None:
-            self._busy -= 1
-            if found is not None:
-                self._marks, self._boxes, refusals = found
-                for why in refusals:
-                    self._say(why)
-                self._take(self._boxes)
-
-        def failed(why: str) -> None:
-            self._busy -= 1
-            self._say(why)
-
-        self._busy += 1
-        try:
-            self._disk.do("MIDI mappings", look, looked, failed)
-        except ControlError as error:
-            failed(str(error))
-
-    def _take(self, known: list[Box]) -> None:
+    def _take(self) -> None:
         """Let every device that is here have the box that is known for it."""
         for name in {port.device for port in self._ports.values()}:
-            box, old = boxes.find(name, known), self._plugged.get(name)
+            box, old = boxes.find(name, self._shelf.boxes), self._plugged.get(name)
             if box is None:
                 self._plugged.pop(name, None)
             elif old is None or old.hands.box.bindings != box.bindings:
@@ -312,7 +250,7 @@ class Midi(Source):
             self._outputs = said.outputs
             here = {port.device for port in self._ports.values()}
             self._plugged = {name: one for name, one in self._plugged.items() if name in here}
-            self._take(self._boxes)
+            self._take()
 
     def _complain(self, said: Ports) -> None:
         if said.trouble and said.trouble != self._trouble:
