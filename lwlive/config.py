@@ -149,6 +149,19 @@ class OscPart(Part):
     )
 
 
+class TempoPart(Part):
+    """Who keeps the tempo."""
+
+    table = "tempo"
+    title = "Tempo"
+
+    link: bool = Field(
+        False,
+        description="play in time with the Ableton Link session of this network; needs the extra "
+        "`link`, which is under the GPL",
+    )
+
+
 class MidiPart(Part):
     """Control by MIDI boxes."""
 
@@ -188,7 +201,9 @@ class RecordingPart(Part):
     )
 
 
-class Config(ShowPart, ModelPart, EnginePart, WindowPart, OscPart, MidiPart, RecordingPart):
+class Config(
+    ShowPart, ModelPart, EnginePart, WindowPart, OscPart, MidiPart, TempoPart, RecordingPart
+):
     """What is fixed for one run; not offered over OSC."""
 
 

@@ -11,6 +11,7 @@ from lwlive.stage.outputs.journal import Journal
 from lwlive.stage.outputs.takes import Takes
 from lwlive.stage.outputs.window.window import Screen, Window
 from lwlive.stage.parts import Output, Source
+from lwlive.stage.sources.link import Link
 from lwlive.stage.sources.midi.source import Midi
 from lwlive.stage.sources.osc.server import Osc
 
@@ -25,7 +26,7 @@ def rigged(
 ) -> tuple[list[Source], list[Output]]:
     """The sources in the order they are polled, the outputs in the order they get a picture.
 
-    Raises ControlError where the journal cannot be written.
+    Raises ControlError where the journal cannot be written, or an extra is not installed.
     """
     presets = [f"preset {path.stem}" for path in preset.listed(config.folder)]
     window = Window(screen, desk.say, presets) if screen is not None else None
@@ -33,7 +34,8 @@ def rigged(
     journal = None
     if config.journal is not None:
         journal = Journal(config.journal, config, size, desk.say)
-    sources: list[Source | None] = [window, osc, midi, takes]
+    link = Link(desk.controls.snapshot.tempo, desk.say) if config.link else None
+    sources: list[Source | None] = [window, osc, midi, link, takes]
     outputs: list[Output | None] = [window, takes, journal]
     return [one for one in sources if one is not None], [one for one in outputs if one is not None]
 

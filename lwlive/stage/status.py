@@ -5,16 +5,17 @@ data; this file knows nothing of who reads it.
 """
 
 import json
+import math
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from lwlive import __version__
 from lwlive.checkpoint import Size
 from lwlive.params import Params
-from lwlive.routes import Routes
+from lwlive.routes import ROUTES, Routes, table
 from lwlive.stage.figures import Figures
 from lwlive.stage.supply import Supply
 from lwlive.tempo import UNTOLD, Tempo
@@ -49,6 +50,10 @@ class Status:
     parts: Mapping[str, Mapping[str, Any]]  # what sources and outputs say of themselves, by name
     tempo: Tempo = UNTOLD
     routes: Routes = ()
+    over: Mapping[str, float] = field(default_factory=dict)  # see `Snapshot`
+    moved: Mapping[str, float] = field(
+        default_factory=dict
+    )  # where routes have a fader now, by name
     learning: str | None = None  # what the next control that moves is bound to: see Learn
     preset: tuple[str | int, ...] = ()  # taken up last: its name, and as it was asked for
 
@@ -101,7 +106,17 @@ class Status:
             "deaths": self.deaths,  # a level: however short, none goes unseen
             "phase": self.phase,
             "replaced": self.replaced,
+            "beat": math.floor(self.beat),
+            "tempo": self.tempo.by or "hand",
+            **self._routed(),
         }
+
+    def _routed(self) -> dict[str, object]:
+        """The routes as their addresses have them; a number without one has no parameter."""
+        found: dict[str, object] = {f"route/{n}/parameter": "" for n in range(1, ROUTES + 1)}
+        for route in self.routes:
+            found |= {f"route/{route.number}/{key}": v for key, v in table(route).items()}
+        return found
 
 
 def statistics(
