@@ -300,6 +300,8 @@ def _over(change: Change, seconds: float, names: Collection[str]) -> Change:
         new = change(old)
         said = {n: min(s, seconds) if n in names else s for n, s in old.over.items()}
         said |= dict.fromkeys(_moved(old, new), seconds)
+        if new.routes != old.routes:
+            said["routes"] = seconds
         return replace(new, over=said)
 
     return over
@@ -312,7 +314,7 @@ def _untimed(change: Change) -> Change:
         new = change(old)
         if new.over is not old.over:
             return new
-        names = _moved(old, new)
+        names = _moved(old, new) | ({"routes"} if new.routes != old.routes else set())
         if "transition" in names:  # a hand on it takes the bend that is under way
             names |= {"prompt", "negative"}
         return replace(new, over={n: s for n, s in old.over.items() if n not in names})

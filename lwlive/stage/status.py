@@ -7,7 +7,7 @@ data; this file knows nothing of who reads it.
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,7 +17,7 @@ from lwlive.params import Params
 from lwlive.routes import Routes
 from lwlive.stage.figures import Figures
 from lwlive.stage.supply import Supply
-from lwlive.tempo import Tempo
+from lwlive.tempo import UNTOLD, Tempo
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,6 @@ class Status:
     since_start_s: float
     level: float  # of the master, 0 to 1
     notice: str | None  # the sentence that is up at present
-    tempo: Tempo
-    routes: Routes
-    over: Mapping[str, float]  # see `Snapshot`
-    learning: str | None  # what the next control that moves is bound to: see Learn
     pictures: bool  # whether there has been one yet
     fps_target: float
     fps: int  # pictures shown in the last second
@@ -51,6 +47,10 @@ class Status:
     phase: float
     dtype: str | None  # what the engine computes in
     parts: Mapping[str, Mapping[str, Any]]  # what sources and outputs say of themselves, by name
+    tempo: Tempo = UNTOLD
+    routes: Routes = ()
+    over: Mapping[str, float] = field(default_factory=dict)  # see `Snapshot`
+    learning: str | None = None  # what the next control that moves is bound to: see Learn
 
     @property
     def beat(self) -> float:
