@@ -1026,7 +1026,7 @@ def test_a_preset_may_come_with_seconds(desk: Desk) -> None:
     desk.play(message("/lwlive/preset", "slow", "smoke", 3))
     assert desk.done == [Recall("dusk", 2.5), Recall("slow smoke", 3.0)]
     refused = desk.osc.counts.refused
-    desk.play(message("/lwlive/preset", "dusk", 99.0))
+    desk.play(message("/lwlive/preset", "dusk", 3601.0))
     assert desk.osc.counts.refused == refused + 1
 
 

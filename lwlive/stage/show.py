@@ -131,6 +131,7 @@ class Show:
         self.figures.showed(shown, now, now - self.started, self.config.delay_ms / 1e3)
         if self._first is None:
             self._first = n, now
+            self.desk.pictures = True
         first, first_at = self._first
         if self._rss_start is None and now - first_at > 1.0:
             self._rss_start = memory.resident_mb(self.supply.pid)
@@ -164,6 +165,7 @@ class Show:
             routes=self.desk.controls.snapshot.routes,
             over=self.desk.controls.snapshot.over,
             learning=self.desk.learning,
+            cue=self.desk.cues.standing(now) if self.desk.cues is not None else None,
             pictures=pictures,
         )
 

@@ -15,6 +15,7 @@ from lwlive import __version__
 from lwlive.checkpoint import Size
 from lwlive.params import Params
 from lwlive.routes import Routes
+from lwlive.stage.cues import Standing
 from lwlive.stage.figures import Figures
 from lwlive.stage.supply import Supply
 from lwlive.tempo import UNTOLD, Tempo
@@ -51,6 +52,7 @@ class Status:
     routes: Routes = ()
     over: Mapping[str, float] = field(default_factory=dict)  # see `Snapshot`
     learning: str | None = None  # what the next control that moves is bound to: see Learn
+    cue: Standing | None = None  # of the cue list, where there is one
 
     @property
     def beat(self) -> float:
@@ -101,7 +103,19 @@ class Status:
             "deaths": self.deaths,  # a level: however short, none goes unseen
             "phase": self.phase,
             "replaced": self.replaced,
+            **({} if self.cue is None else _cues(self.cue)),
         }
+
+
+def _cues(cue: Standing) -> dict[str, object]:
+    """What subscribers get of a cue list."""
+    until = -1 if cue.until_s is None else round(cue.until_s)
+    return {
+        "cue": cue.name or "",
+        "cue_next": cue.next_name or "",
+        "cue_note": cue.note,
+        "cue_until": until,
+    }
 
 
 def statistics(

@@ -5,6 +5,8 @@ its unit, which may be empty. An empty line parts two groups. `lines` and `glow`
 This file knows nothing of windows, keys or the show.
 """
 
+import math
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -36,6 +38,7 @@ def lines(status: Status) -> list[str]:
     stride = status.stride
     recording = status.parts.get("recording") if status.params.record else None
     rows = [
+        *_cues(status),
         _line("frames/s", (status.fps, round(status.fps_target, 2))),
         _line("sampled/s", status.fps_sampled),
         _line("late", status.late),
@@ -57,6 +60,19 @@ def lines(status: Status) -> list[str]:
         own = "model's own" if value is None else shown
         rows.append(_cells(name, own, spec.unit, short=spec.kind is not str))
     return rows
+
+
+def _cues(status: Status) -> list[str]:
+    """The cue that is on, and the one to come with its note: all of it, over several lines."""
+    cue = status.cue
+    if cue is None:
+        return []
+    on = UNKNOWN if cue.name is None else f"{cue.number} of {cue.count}: {cue.name}"
+    to = UNKNOWN if cue.next_name is None else f"{cue.next_number}: {cue.next_name}"
+    until = [] if cue.until_s is None else [_line("in", math.ceil(cue.until_s), "s")]
+    notes = textwrap.wrap(cue.note, TEXT_WIDTH)
+    told = [f"{'' if i else 'note'}\t{shortened(line)}" for i, line in enumerate(notes)]
+    return [f"cue\t{shortened(on)}", f"next\t{shortened(to)}", *until, *told, ""]
 
 
 def _line(label: str, value: object, unit: str = "") -> str:

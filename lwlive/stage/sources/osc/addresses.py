@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lwlive.config import DEFAULT_PORT
-from lwlive.controls import Command, Fire, Move, Recall, Set
+from lwlive.controls import Command, Fire, Go, Move, Recall, Set, seconds
 from lwlive.params import SPECS, TRIGGERS, ControlError, Spec, Value
 from lwlive.stage.sources.osc.packet import Argument, Foreign
 
@@ -34,7 +34,7 @@ class Row:
     tags: str  # OSC type tags it accepts
     accepts: str
     help: str
-    verb: str  # set, fader, trigger, preset, subscribe or unsubscribe
+    verb: str  # set, fader, trigger, preset, cue, subscribe or unsubscribe
     name: str = ""  # of the parameter or trigger
 
 
@@ -63,6 +63,8 @@ def addresses() -> list[Row]:
     named = "the name of a preset, and seconds if you like"
     bends = "bends to that preset, over those seconds"
     rows.append(Row(ROOT + "preset", "s sf", named, bends, "preset"))
+    cue = "the name of a cue, or its number"
+    rows.append(Row(ROOT + "cue", "s i h f d", cue, "goes to that cue", "cue"))
     port = "a port from 1 to 65535, or nothing for the sender's own"
     told = f"sends {STATUS}<name> and {FADER}<name> there for {LEASE_S:g} s; again renews it"
     rows.append(Row(ROOT + "subscribe", f"none {_NUMBERS}", port, told, "subscribe"))
@@ -110,6 +112,8 @@ def heard(row: Row, values: Sequence[Argument]) -> tuple[Command | None, bool]:
     first = values[0] if values else None
     if row.verb == "preset":
         return _preset(row, values)
+    if row.verb == "cue":
+        return _cue(row, values)
     if row.verb == "set" and SPECS[row.name].kind is str:
         text, used = _words(values)
         value = SPECS[row.name].checked(first if text is None else text)
@@ -207,10 +211,21 @@ def _preset(row: Row, values: Sequence[Argument]) -> tuple[Recall, bool]:
         raise ControlError(f"over OSC, preset takes a name and never a path: {name!r:.60}")
     if count == len(values):
         return Recall(name), False
-    seconds = _number(values[count])
-    if seconds is None or isinstance(seconds, bool):
+    over = _number(values[count])
+    if over is None or isinstance(over, bool):
         return Recall(name), True
-    return Recall(name, SPECS["transition"].checked(seconds)), len(values) > count + 1
+    return Recall(name, seconds(over)), len(values) > count + 1
+
+
+def _cue(row: Row, values: Sequence[Argument]) -> tuple[Go, bool]:
+    """A name, which may come word by word, or a number."""
+    number = _number(values[0]) if len(values) == 1 else None
+    if number is not None and not isinstance(number, bool) and 0.5 <= number < 1e6:
+        return Go(_rounded(number)), False
+    name, used = _words(values)
+    if name is None or not name.isprintable() or not 0 < len(name) <= 100:
+        raise _refusal(row, values[0] if values else None)
+    return Go(name), used < len(values)
 
 
 def _refusal(row: Row, value: Argument) -> ControlError:
