@@ -128,7 +128,7 @@ def _sets_a_look(path: Path) -> bool:
         text = _bytes(path).decode("utf-8-sig", "replace")
     except (OSError, PresetError):
         return False
-    if re.search(rf"^\s*\[\[\s*({KEYFRAMES}|{CUES})\b", text, re.MULTILINE):
+    if re.search(rf"^\s*(\[\[\s*)?({KEYFRAMES}|{CUES})\b", text, re.MULTILINE):
         return False  # a film, for lwlive render, or a cue list
     above = re.split(r"^\s*\[", text, maxsplit=1, flags=re.MULTILINE)[0]
     return _LOOKS.search(above) is not None

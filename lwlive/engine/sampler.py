@@ -13,7 +13,7 @@ from torch import Tensor
 from lwlive.engine.keyframe import Cond, Keyframe
 from lwlive.engine.model import Model
 from lwlive.engine.schedule import Schedule, Terms
-from lwlive.engine.walk import LOOK_S, Look, Walk, Warp
+from lwlive.engine.walk import Look, Walk, Warp
 from lwlive.ring import Pixels
 
 Noise = Callable[[int], Tensor]  # step -> its injected noise [B, C, H, W]
@@ -110,7 +110,7 @@ def along(walk: Walk, points: int) -> list[Walk]:
     along. So the places depend on the controls alone, not on when they are asked for.
     """
     there = {name: glide.arrived() for name, glide in walk.glides.items()}
-    still = replace(walk, warp=(), looked_s=LOOK_S, glides=there)
+    still = replace(walk, warp=(), looked_s=walk.look_s, glides=there)
     if not walk.tied:
         still = replace(still, cond_a=walk.cond_b, arrived=1.0)
     return [replace(still, fraction=i / points) for i in range(points + 1)]

@@ -80,7 +80,10 @@ class Walk:
     arrived: float  # of the way from cond_a to cond_b, 0 to 1
     glides: dict[str, Glide]
     look: Look
-    looked_s: float = LOOK_S  # time of the walk since the look changed, LOOK_S at most
+    looked_s: float = LOOK_S  # time of the walk since the look changed, `look_s` at most
+    look_s: float = (
+        LOOK_S  # for so long pictures follow the newest look at a limited rate, at least
+    )
     warp: Warp = ()
     fresh: bool = False  # the segment has begun and its warp may still be measured
     tied: bool = False  # one track: conditioning and guidance go with the noise
@@ -113,7 +116,7 @@ class Walk:
     def bending(self) -> bool:
         """Whether anything but the speed is on its way to what the controls ask for."""
         moving = (g.value != g.target for name, g in self.glides.items() if name != "speed")
-        on_its_way = self.arrived < 1 or self.looked_s < LOOK_S or any(moving)
+        on_its_way = self.arrived < 1 or self.looked_s < self.look_s or any(moving)
         return not self.tied and on_its_way
 
     @property
@@ -170,7 +173,7 @@ class Walk:
 
     def freed(self, free: bool) -> "Walk":
         """The same place, inheriting or not. Pictures follow such a change at a limited rate."""
-        return self if free == self.free else replace(self, free=free, looked_s=0.0)
+        return self if free == self.free else replace(self, free=free, looked_s=0.0, look_s=LOOK_S)
 
     def noise(self, i: int) -> Tensor:
         """This frame's noise [C, H, W]: the initial one for 0, else that of step i - 1."""
@@ -194,7 +197,7 @@ class Walk:
             self,
             glides=glides,
             arrived=arrived,
-            looked_s=min(LOOK_S, self.looked_s + seconds),
+            looked_s=min(self.look_s, self.looked_s + seconds),
             fraction=fraction,
         )
         while later.fraction >= 1:
@@ -281,8 +284,11 @@ class Walk:
         for name, glide in self.glides.items():
             over, before = _over(snapshot, name), _over(self.snapshot, name)
             glides[name] = glide.towards(targets[name], over, sooner=over < before)
-        looked_s = self.looked_s if look == self.look else 0.0
-        return replace(self, snapshot=snapshot, glides=glides, look=look, looked_s=looked_s)
+        walk = replace(self, snapshot=snapshot, glides=glides)
+        if look != self.look:
+            said = [snapshot.over[n] for n in ("steps", "depth") if n in snapshot.over]
+            walk = replace(walk, look=look, looked_s=0.0, look_s=max([LOOK_S, *said]))
+        return walk
 
     def bent(self, snapshot: Snapshot) -> bool:
         """Whether new controls make a keyframe of the present mix, and of where it goes."""

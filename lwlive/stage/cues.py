@@ -143,7 +143,7 @@ class Cues:
                 place = each.target
         self._led(place, step)
         self._withdraw(lambda each: each.follows)
-        self._following = self._following if step.follows else None
+        self._following = None
         if step.due <= now:
             step.target = self._led(self._place, step)
             self._set(step, self._place, now, None)
@@ -233,15 +233,14 @@ class Cues:
             return
         self._following = self._following.counted(self.controls.snapshot.tempo, now)
         at = self._follows_at()
-        if at is None or at - now > AHEAD_S:
+        if at is None:
             return
-        staged = next((step for step in self._steps if step.follows), None)
-        if staged is None:
-            if not self._steps:  # else a hand has asked for something else
+        if not self._steps:
+            if at - now <= AHEAD_S:
                 self._steps.append(_Step(at, by=1, follows=True))
                 self._stage(now)
-        elif abs(staged.due - at) > LATER_S:
-            staged.due = at
+        elif self._steps[0].follows and abs(self._steps[0].due - at) > LATER_S:
+            self._steps[0].due = at  # in another tempo
             self._stage(now)
 
     def _since(self, at: float) -> _Following:
