@@ -37,6 +37,11 @@ class Snapshot:
         return (self.nexts, self.tempo, self.routes, over, later, *values)
 
     @property
+    def prompts(self) -> tuple[str, str]:
+        """The wanted prompt and the unwanted one."""
+        return self.params.prompt, self.params.negative
+
+    @property
     def transition(self) -> float:
         """Seconds that the newest bend of the prompts takes."""
         said = [self.over[name] for name in ("prompt", "negative") if name in self.over]

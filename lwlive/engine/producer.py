@@ -34,6 +34,7 @@ from lwlive.ring import Frame, Pixels, Ring
 from lwlive.snapshot import Snapshot
 
 MOTION_S = 1.0  # after a control, another one is expected for so long
+PROMPTS_S = 0.3  # after a prompt, another one may come for so long: a fader on its weights
 FREE_S = 1.0  # frames do without their keyframes' trajectories for no longer than that
 LATELY = 100  # turns whose evaluations are remembered
 
@@ -66,6 +67,7 @@ class Producer:
         self.costs = Costs()
         self.ahead = Ahead(ring, since)
         self._moved_at = -math.inf  # when a control changed last
+        self._prompted_at = -math.inf  # when a prompt changed last
         self._free_at: float | None = None  # since when frames do without trajectories
         self._lately: deque[int] = deque(maxlen=LATELY)  # evaluations of the newest turns
         self._conds = Conds(lambda texts: self.model.encode(texts))
@@ -153,6 +155,7 @@ class Producer:
                 room=self.ring.room,
                 slots=self.ring.handle.slots,
                 moving=now - self._moved_at < MOTION_S,
+                prompting=now - self._prompted_at < PROMPTS_S,
                 load=self.load,
             )
         )
@@ -174,6 +177,8 @@ class Producer:
             self._next = self._begun(self._next.phase)
             return
         now = self._moved_at = self.clock()
+        if snapshot.prompts != old.prompts:
+            self._prompted_at = now
         self.ahead.take_back(now + SLACK_S + self.costs.first_s(self._evaluations()), now)
         self._aim()
 

@@ -297,8 +297,7 @@ class Walk:
         return reseeded or prompted or snapshot.nexts != self.snapshot.nexts
 
     def _prompted(self, new: Params) -> bool:
-        old = self.params
-        return (old.prompt, old.negative) != (new.prompt, new.negative)
+        return self.snapshot.prompts != (new.prompt, new.negative)
 
 
 def look_of(params: Params) -> Look:
