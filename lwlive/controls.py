@@ -15,7 +15,7 @@ from itertools import count
 from typing import Any
 
 from lwlive.params import SPECS, TRIGGERS, ControlError, Params, Value, spec
-from lwlive.routes import Route, Routes, patched
+from lwlive.routes import Route, Routes, altered, patched
 from lwlive.snapshot import Snapshot
 from lwlive.tempo import Tempo
 
@@ -92,6 +92,15 @@ class Patch:
 
 
 @dataclass(frozen=True)
+class Alter:
+    """Change one key of a route, as `[[routes]]` has it; `parameter` begins a new one."""
+
+    number: int
+    key: str
+    value: object
+
+
+@dataclass(frozen=True)
 class Unpatch:
     """Take the route of this number away."""
 
@@ -134,6 +143,7 @@ Command = (
     | Go
     | Offer
     | Patch
+    | Alter
     | Unpatch
     | Amount
     | Learn
@@ -266,10 +276,17 @@ class Controls:
             return
         later: list[Snapshot] = []
         reached = replace(self.snapshot, later=())
+        told = {each.due: each for each in self.snapshot.later}
         for each in soon:
             with suppress(ControlError):  # it could be done when it was asked for
                 reached = each.change(reached)
-            reached = replace(reached, version=next(self._versions), due=each.due)
+            reached = replace(reached, due=each.due)
+            known = told.get(each.due)  # what was told before keeps its version
+            if known is not None and known == replace(reached, version=known.version):
+                fresh = known.version > (later[-1] if later else self.snapshot).version
+                reached = known if fresh else replace(reached, version=next(self._versions))
+            else:
+                reached = replace(reached, version=next(self._versions))
             later.append(reached)
         self.snapshot = replace(self.snapshot, later=tuple(later))
 
@@ -294,6 +311,11 @@ class Controls:
             return _offered(command.tempo)
         if isinstance(command, Patch):
             return lambda old: replace(old, routes=patched(old.routes, command.route))
+        if isinstance(command, Alter):
+            number, key, value = command.number, command.key, command.value
+            return lambda old: replace(
+                old, routes=patched(old.routes, altered(old.routes, number, key, value))
+            )
         if isinstance(command, Unpatch | Amount):
             return lambda old: replace(old, routes=_rerouted(old.routes, command))
         if command == Fire("next"):

@@ -33,7 +33,7 @@ class Played:
     def __init__(self, start: Params = START) -> None:
         self.controls = Controls(start)
         self.walk: Walk = begin(self.controls.snapshot, cond(0), SHAPE, "cpu")
-        self.master = Master(start)
+        self.master = Master(self.controls.snapshot)
         self.level = 1.0
         self.target = 0.0  # of the conditioning
 
@@ -45,7 +45,7 @@ class Played:
             self.walk = self.walk.steered(snapshot, cond(self.target))
         for _ in range(round(seconds * FPS)):
             self.walk = self.walk.after(1 / FPS)
-            self.level = self.master.step(self.controls.params, 1 / FPS, snapshot.over)
+            self.level = self.master.step(snapshot, 1 / FPS)
         return self
 
     @property

@@ -65,7 +65,7 @@ def _perform(config: "Config", params: "Params") -> int:
             from lwlive.stage.show import Show
 
             config = _alone(config) if lone(config, screen) else config
-            desk = Desk(config.folder, controls, cues=cues)
+            desk = Desk(config.folder, controls, delay_s=config.delay_ms / 1e3, cues=cues)
             osc = _osc(config, stack, desk.say)
             sources, outputs = rigged(config, opened.size, desk, screen, osc)
             show = Show(config, desk, supply, opened.size, clock, started, sources, outputs)
@@ -135,6 +135,7 @@ def _supply(config: "Config", opened: "Opened", controls: "Controls", now: float
         config.fps,
         controls.snapshot,
         now,
+        config.delay_ms / 1e3,
     )
 
 

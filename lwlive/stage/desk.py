@@ -32,9 +32,11 @@ class Refusing(Protocol):
 
 
 class Desk:
-    """Carries out the commands of one show. `folder`: where presets are looked for and saved.
+    """Carries out the commands of one show.
 
-    Raises PresetError where what `morph_a` or `morph_b` name at the start is no preset.
+    folder: where presets are looked for and saved. delay_s: from a picture to the audience's eyes;
+    what waits for its moment is seen at that moment. Raises PresetError where what `morph_a` or
+    `morph_b` name at the start is no preset.
     """
 
     def __init__(
@@ -42,9 +44,10 @@ class Desk:
         folder: Path,
         controls: Controls,
         disk: Disk | None = None,
+        delay_s: float = 0.0,
         cues: CueList | None = None,
     ) -> None:
-        self.controls, self._folder = controls, folder
+        self.controls, self._folder, self._delay_s = controls, folder, delay_s
         self.notices = Notices()
         self.cues = None if cues is None else Cues(cues, controls, self.say)
         self._morph = Morph(controls)
@@ -72,9 +75,9 @@ class Desk:
     def poll(self, now: float) -> None:
         """Take up what the disk has done since the last tick, and what is due by now."""
         self._disk.poll(now)
-        self.controls.turn(now)
+        self.controls.turn(now + self._delay_s)
         if self.cues is not None:
-            self.cues.poll(now, self.pictures)
+            self.cues.poll(now + self._delay_s, self.pictures)
 
     def do(self, arrived: Arrived, source: Refusing) -> None:
         """Carry out a command; its source hears what cannot be done, now or later."""
@@ -110,9 +113,9 @@ class Desk:
 
     def _change(self, change: Callable[[], object], at: float) -> None:
         """Change the controls, and note since when the engine has to know. Raises ControlError."""
-        before = self.controls.snapshot.sampled
+        before = self.controls.snapshot.effect
         change()
-        if self.controls.snapshot.sampled != before:
+        if self.controls.snapshot.effect != before:
             self.asked_at = at if self.asked_at is None else min(at, self.asked_at)
 
     def _due(self, arrived: Arrived) -> float | None:
@@ -122,7 +125,7 @@ class Desk:
             return arrived.due
         triggers = (Fire("next"), Fire("go"), Fire("back"))
         waits = isinstance(command, Recall | Go) or command in triggers
-        if waits or (isinstance(command, Set | Move) and command.name in QUANTISED):
+        if waits or (isinstance(command, Set | Move | Nudge) and command.name in QUANTISED):
             return self.controls.snapshot.tempo.next(every, arrived.at)
         return None
 
