@@ -1,18 +1,22 @@
 """Changes that take their time: all that a cue moves arrives together, and nothing jumps."""
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from simulated import Machine
 from test_walk import FPS, SHAPE, cond
 
 from lwlive.controls import Controls, Fire, Set, Toggle
+from lwlive.cuelist import Cue, CueList
 from lwlive.engine.slew import most
 from lwlive.engine.walk import EASE_S, LOOK_S, Walk, begin
 from lwlive.params import SPECS, Params
+from lwlive.stage.desk import Desk
 from lwlive.stage.master import Master
 
 START = Params(steps=4, guidance=1.0, speed=0.5, transition=1.0)
@@ -220,3 +224,38 @@ def test_brightness_over_seconds_is_even() -> None:
         played.play(1 / FPS)
         levels.append(played.level)
     assert np.diff(levels) == pytest.approx(-1 / 60)
+
+
+@pytest.mark.parametrize(("denoise_s", "batch"), [(0.008, 1), (0.012, 2)])
+def test_cues_that_follow_in_beats_are_seen_on_the_beat_and_nothing_jumps(
+    tmp_path: Path, denoise_s: float, batch: int
+) -> None:
+    words = [{"prompt": "x" * n, "speed": n / 20, "seed": n} for n in (4, 12, 30, 55)]
+    cues = CueList(
+        tuple(
+            Cue(f"cue {n}", values, beats=2.0, follow_beats=4.0) for n, values in enumerate(words)
+        ),
+        loop=True,
+    )
+    show = Machine(denoise_s, 0.003, batch=batch, bpm=126.0, quantise=4.0)
+    desk = Desk(tmp_path, show.controls, cues=cues)
+    desk.pictures = True
+    assert desk.cues is not None
+    came: list[tuple[float, int]] = []  # each cue, and the version that it is in effect with
+    desk.say = lambda _: came.append((show.now, show.controls.snapshot.version))  # type: ignore[method-assign]
+    desk.cues.say = desk.say
+    show.hands = lambda show: desk.poll(show.now)
+    show.play(32)
+    tempo, frame_s = show.controls.snapshot.tempo, 1 / 30
+    assert len(came) >= 15
+    for i, (now, version) in enumerate(came[1:], 1):
+        due = tempo.next(4.0, now - frame_s)
+        first = next(
+            at
+            for at, frame in zip(show.shown_at, show.frames, strict=True)
+            if frame.version >= version
+        )
+        assert abs(first - due) <= frame_s + 1e-6, i
+    assert max(show.jumps()) <= 1 + 1e-5
+    assert show.late <= 2
+    show.close()
