@@ -14,11 +14,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from lwlive import preset, routes
+from lwlive import preset
 from lwlive.controls import LONGEST_S
 from lwlive.params import SPECS, ControlError
 from lwlive.preset import CUES, PresetError
-from lwlive.routes import ROUTES, Routes
+from lwlive.routes import Routes, from_tables
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ def _cue(
     values: dict[str, Any] = {}
     patched: Routes | None = None
     if "preset" in table:
-        values = _preset(table["preset"], beside, folder, say)
+        values, patched = _preset(table["preset"], beside, folder, say)
     for key, value in table.items():
         if key == "routes":
             patched = _routes(value)
@@ -155,23 +155,21 @@ def _cue(
 
 def _preset(
     name: object, beside: Path, folder: Path, say: Callable[[str], object]
-) -> dict[str, Any]:
-    """The values of a preset. Raises ControlError."""
+) -> tuple[dict[str, Any], Routes]:
+    """The values of a preset, and its routes. Raises ControlError."""
     chosen = _text("preset", name)
     if re.search(r"[/\\]|\.toml$", chosen):
         path = beside / chosen
     elif not (path := beside / f"{chosen}.toml").is_file():
         path = preset.named(chosen, folder)
-    return preset.load(path, say)
+    return preset.load_look(path, say)
 
 
 def _routes(tables: object) -> Routes:
-    """Routes as a preset has them. Raises ControlError."""
+    """The routes of a cue, as a preset has them. Raises ControlError."""
     if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
         raise ControlError(f"each route stands under a line [[{CUES}.routes]]")
-    if len(tables) > ROUTES:
-        raise ControlError(f"it has {len(tables)} routes; there are {ROUTES} at most")
-    return tuple(routes.checked(each, number) for number, each in enumerate(tables, 1))
+    return from_tables(tables)
 
 
 def _text(key: str, value: object, most: int = LONGEST_NAME) -> str:

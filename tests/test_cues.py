@@ -73,11 +73,12 @@ def test_a_list_says_what_each_cue_sets(tmp_path: Path) -> None:
     mine, drop, third, last = found.cues
     assert found.loop
     assert mine == Cue(
-        "mine", {"prompt": "smoke", "speed": 0.5, "transition": 9}, seconds=8, follow=30
+        "mine", {"prompt": "smoke", "speed": 0.5, "transition": 9}, (), seconds=8, follow=30
     )
     tunnel = preset.load(preset.named("tunnel", tmp_path))
     assert drop.values == tunnel | {"speed": 2, "brightness": 0.5}
     assert (drop.beats, drop.follow_beats, drop.note) == (4, 64, "after the singer's bow")
+    assert third.routes is None
     assert drop.routes is not None
     assert drop.routes[0].source == Lfo()
     assert (third.name, third.at, last.at) == ("cue 3", time(22), time(23, 30, 15))
@@ -149,7 +150,8 @@ def test_a_cue_list_is_not_a_preset(tmp_path: Path) -> None:
 
 def test_the_list_in_the_readme_is_one(tmp_path: Path) -> None:
     text = (ROOT / "lwlive/stage/README.md").read_text("utf-8")
-    example = text.split("```toml\n", 1)[1].split("```", 1)[0]
+    examples = [part.split("```", 1)[0] for part in text.split("```toml\n")[1:]]
+    (example,) = [each for each in examples if "[[cues]]" in each]
     found = cuelist.load(write(tmp_path, example), tmp_path)
     assert len(found.cues) == 4
 
@@ -525,6 +527,7 @@ def told(stage: Stage) -> list[str]:
 
 
 def status(stage: Stage) -> Status:
-    figures = {field.name: 0 for field in fields(Status) if field.default is MISSING}
+    needed = [f for f in fields(Status) if f.default is f.default_factory is MISSING]
+    figures = {field.name: 0 for field in needed}
     values: dict[str, Any] = figures | {"params": stage.controls.params, "parts": {}}
-    return Status(**values | {"cue": stage.standing, "over": {}})
+    return Status(**values, cue=stage.standing)

@@ -242,8 +242,7 @@ def test_cues_that_follow_in_beats_are_seen_on_the_beat_and_nothing_jumps(
     desk.pictures = True
     assert desk.cues is not None
     came: list[tuple[float, int]] = []  # each cue, and the version that it is in effect with
-    desk.say = lambda _: came.append((show.now, show.controls.snapshot.version))  # type: ignore[method-assign]
-    desk.cues.say = desk.say
+    desk.cues.say = lambda _: came.append((show.now, show.controls.snapshot.version))
     show.hands = lambda show: desk.poll(show.now)
     show.play(32)
     tempo, frame_s = show.controls.snapshot.tempo, 1 / 30

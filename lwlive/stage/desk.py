@@ -12,7 +12,9 @@ from typing import Any, Protocol
 from lwlive import preset
 from lwlive.controls import Command, Controls, Fire, Go, Learn, Move, Nudge, Recall, Set, seconds
 from lwlive.cuelist import CueList
-from lwlive.params import SPECS, TRIGGERS, ControlError, Params
+from lwlive.params import SPECS, TRIGGERS, ControlError
+from lwlive.routes import Routes
+from lwlive.snapshot import Snapshot
 from lwlive.stage.cues import Cues
 from lwlive.stage.disk import Disk
 from lwlive.stage.morph import CHOICES, Look, Morph
@@ -54,7 +56,7 @@ class Desk:
         self.pictures = False  # whether there has been one
         for which in CHOICES:
             if name := getattr(controls.params, which):
-                look = Look(preset.load(preset.named(name, folder), self.say))
+                look = Look(*preset.load_look(preset.named(name, folder), self.say))
                 self._morph.choose(which, name, look, "", 0.0)
         if controls.params.morph:
             self._morph.move(Set("morph", controls.params.morph), "", 0.0, None)
@@ -86,7 +88,7 @@ class Desk:
             if isinstance(command, Recall):
                 self._recall(command, arrived, source)
             elif command == Fire("save"):
-                self._save(self.controls.params, arrived, source)
+                self._save(self.controls.snapshot, arrived, source)
             elif command == Fire("quit"):
                 self.end()
             elif isinstance(command, Learn):
@@ -152,7 +154,7 @@ class Desk:
         folder, notes = self._folder, list[str]()
 
         def read() -> Look:
-            return Look(preset.load(preset.named(name, folder), notes.append))
+            return Look(*preset.load_look(preset.named(name, folder), notes.append))
 
         def take_up(look: Look) -> None:
             try:
@@ -185,18 +187,20 @@ class Desk:
         number, folder, due = self._recalls, self._folder, self._due(arrived)
         over = None if command.seconds is None else seconds(command.seconds)
 
-        def read() -> tuple[Path, dict[str, object], list[str]]:
+        def read() -> tuple[Path, dict[str, object], Routes, list[str]]:
             path = _found(command.preset, folder)
             notes: list[str] = []
-            return path, preset.load(path, notes.append), notes
+            values, routes = preset.load_look(path, notes.append)
+            return path, values, routes, notes
 
-        def take_up(found: tuple[Path, dict[str, object], list[str]]) -> None:
+        def take_up(found: tuple[Path, dict[str, object], Routes, list[str]]) -> None:
             if number != self._recalls:
                 return
-            path, values, notes = found
+            path, values, routes, notes = found
             try:
                 self._change(
-                    lambda: self.controls.load(values, "", arrived.at, due, over=over), arrived.at
+                    lambda: self.controls.load(values, "", arrived.at, due, routes, over),
+                    arrived.at,
                 )
             except ControlError as error:
                 source.refused(arrived, f"{path.stem}: {error}")
@@ -210,14 +214,14 @@ class Desk:
 
         self._disk.do(f"preset {command.preset}", read, take_up, refuse)
 
-    def _save(self, params: Params, arrived: Arrived, source: Refusing) -> None:
+    def _save(self, snapshot: Snapshot, arrived: Arrived, source: Refusing) -> None:
         """Have the present values saved under a new name, and say which."""
         wanted = self._folder / stamped(datetime.now(), ".toml")
 
         def write() -> Path:
             path = claimed(wanted)
             try:
-                preset.save(path, params)
+                preset.save(path, snapshot.params, snapshot.routes)
             except preset.PresetError:
                 path.unlink(missing_ok=True)  # what claimed the name
                 raise

@@ -26,7 +26,7 @@ from typing import NamedTuple, Self
 from lwlive.controls import Command, Fire, Move, Set
 from lwlive.params import SPECS, ControlError
 from lwlive.stage.parts import Arrived, Source
-from lwlive.stage.sources.osc.addresses import Row, addresses, heard, port
+from lwlive.stage.sources.osc.addresses import Row, heard, listened, port
 from lwlive.stage.sources.osc.packet import MAX_BYTES, Message, check
 from lwlive.stage.sources.osc.sockets import OscError, allowed, networks, opened
 from lwlive.stage.sources.osc.subscribers import MOST, Sender, Subscribers, called
@@ -74,7 +74,7 @@ class Osc(Source):
         self.port: int = self._sockets[0].getsockname()[1]
         for note in notes:
             say(note)
-        self._rows = {row.address: row for row in addresses()}
+        self._rows = listened()
         self._subscribers = Subscribers()  # used by the show's thread alone
         self._tally = Tally()
         self._row = 0  # failures in a row
