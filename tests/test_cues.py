@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lwlive import cuelist, preset
+from lwlive.cli import commands
 from lwlive.controls import Command, Controls, Fire, Go, Offer, Recall, Set, Toggle
 from lwlive.cuelist import Cue, CueList
 from lwlive.params import ControlError, Params
@@ -154,6 +155,42 @@ def test_the_list_in_the_readme_is_one(tmp_path: Path) -> None:
     (example,) = [each for each in examples if "[[cues]]" in each]
     found = cuelist.load(write(tmp_path, example), tmp_path)
     assert len(found.cues) == 4
+
+
+def test_a_list_is_checked_and_printed_without_a_show(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = """
+        loop = true
+        [[cues]]
+        preset = "aurora"
+        follow = 30
+        [[cues]]
+        name = "late"
+        prompt = "smoke"
+        seconds = 2.5
+        at = "22:00"
+        note = "doors"
+        """
+    assert commands.main(["cues", str(write(tmp_path, text))]) == 0
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["cue", "sets", "transition", "then", "at", "note"],
+        *(
+            [
+                "1",
+                "aurora",
+                *["turquoise", "aurora", "on", "midnight,", "speed,..."],
+                "8",
+                "s",
+                "30",
+                "s",
+            ],
+        ),
+        ["2", "late", "smoke", "2.5", "s", "22:00", "doors"],
+        ["and", "from", "the", "first", "again"],
+    ]
+    assert commands.main(["cues", str(write(tmp_path, "[[cues]]\nspeed = 9"))]) == 1
+    assert "show.toml: cue 1: speed takes" in capsys.readouterr().err
 
 
 # What is played
