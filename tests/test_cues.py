@@ -1,5 +1,6 @@
 """Cues: a list is checked when it is read, and any way through it ends in the cue's own values."""
 
+import re
 from dataclasses import MISSING, fields
 from datetime import datetime, time, timedelta
 from itertools import pairwise
@@ -173,22 +174,11 @@ def test_a_list_is_checked_and_printed_without_a_show(
         note = "doors"
         """
     assert commands.main(["cues", str(write(tmp_path, text))]) == 0
-    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
-        ["cue", "sets", "transition", "then", "at", "note"],
-        *(
-            [
-                "1",
-                "aurora",
-                *["turquoise", "aurora", "on", "midnight,", "speed,..."],
-                "8",
-                "s",
-                "30",
-                "s",
-            ],
-        ),
-        ["2", "late", "smoke", "2.5", "s", "22:00", "doors"],
-        ["and", "from", "the", "first", "again"],
-    ]
+    head, first, second, again = capsys.readouterr().out.splitlines()
+    assert head.split() == ["cue", "sets", "transition", "then", "at", "note"]
+    assert re.fullmatch(r"1 +aurora +turquoise aurora .* 8 s +30 s", first)
+    assert re.fullmatch(r"2 +late +smoke +2\.5 s +22:00 +doors", second)
+    assert again == "and from the first again"
     assert commands.main(["cues", str(write(tmp_path, "[[cues]]\nspeed = 9"))]) == 1
     assert "show.toml: cue 1: speed takes" in capsys.readouterr().err
 

@@ -21,7 +21,7 @@ def main(args: Sequence[str]) -> None:
 
 def sheet(cues: CueList) -> str:
     """The list as aligned plain text."""
-    table = [("", "cue", "sets", "transition", "then", "at", "note")]
+    table: list[tuple[str, ...]] = [("", "cue", "sets", "transition", "then", "at", "note")]
     table += [(str(number), *_row(cue)) for number, cue in enumerate(cues.cues, 1)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = [
