@@ -107,6 +107,17 @@ class EnginePart(Part):
     )
 
 
+class CuesPart(Part):
+    """What happens when."""
+
+    table = "cues"
+    title = "Cues"
+
+    cues: Annotated[Path | None, Metavar("FILE")] = Field(
+        None, description="play this list of cues: a TOML file"
+    )
+
+
 class WindowPart(Part):
     """The window, and which monitor it is on."""
 
@@ -202,7 +213,15 @@ class RecordingPart(Part):
 
 
 class Config(
-    ShowPart, ModelPart, EnginePart, WindowPart, OscPart, MidiPart, TempoPart, RecordingPart
+    ShowPart,
+    CuesPart,
+    ModelPart,
+    EnginePart,
+    WindowPart,
+    OscPart,
+    MidiPart,
+    TempoPart,
+    RecordingPart,
 ):
     """What is fixed for one run; not offered over OSC."""
 

@@ -23,10 +23,10 @@ from pythonosc.osc_bundle_builder import OscBundleBuilder
 from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import build_msg
 from test_clock_jack import Noting, fitted, server
+from test_midi_jack import Server
 
 from lwlive.stage.sources.midi.child import Order
 from lwlive.stage.sources.midi.link import Link
-from test_midi_jack import Server
 
 __all__ = ["server"]
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from lwlive import preset
 from lwlive.checkpoint import Size
 from lwlive.config import Config
-from lwlive.controls import Command, Controls, Fire, Move, Nudge, Recall, Set, Toggle
+from lwlive.controls import Command, Controls, Fire, Go, Move, Nudge, Recall, Set, Toggle
 from lwlive.messages import Loaded, Running
 from lwlive.params import SAMPLED, SPECS, TRIGGERS, Params
 from lwlive.ring import Frame
@@ -626,7 +626,9 @@ def test_a_preset_with_seconds_takes_as_long(run: Run) -> None:
     run.osc.arrives[5] = [Recall("a", 2.5)]
     run.osc.waited_s = 0.5
     run.play(1)
-    assert (run.controls.params.speed, run.controls.params.transition) == (1, 2.5)
+    assert (run.controls.params.speed, run.controls.params.transition) == (1, 9)
+    assert run.controls.snapshot.transition == 9  # of a prompt that a hand sets next
+    assert run.controls.snapshot.over == {"speed": 2.5, "transition": 2.5}
     assert run.show.figures.latencies_ms[0] > 500  # it counts from when it was asked for
 
 
@@ -791,6 +793,7 @@ COMMANDS = st.one_of(
     st.builds(Toggle, NAMED),
     st.builds(Fire, NAMED),
     st.builds(Recall, st.one_of(st.text(max_size=4), st.integers(-3, 12)), st.none() | st.floats()),
+    st.builds(Go, st.one_of(st.text(max_size=4), st.integers(-3, 12))),
 )
 
 

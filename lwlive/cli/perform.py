@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lwlive.checkpoint import Opened, Size
     from lwlive.config import Config
     from lwlive.controls import Controls
+    from lwlive.cuelist import CueList
     from lwlive.params import Params
     from lwlive.routes import Routes
     from lwlive.stage.outputs.window.display import Display
@@ -55,6 +56,7 @@ def _perform(config: "Config", params: "Params") -> int:
     try:
         controls = Controls(params, _routes(config))
         config = destinations.sparing(config)
+        cues = _cues(config)
         opened = hub.opened(config, log.info)
         with contextlib.ExitStack() as stack:
             # The engine takes seconds to load: it starts before the window and its libraries.
@@ -65,7 +67,7 @@ def _perform(config: "Config", params: "Params") -> int:
             from lwlive.stage.show import Show
 
             config = _alone(config) if lone(config, screen) else config
-            desk = Desk(config.folder, controls, delay_s=config.delay_ms / 1e3)
+            desk = Desk(config.folder, controls, delay_s=config.delay_ms / 1e3, cues=cues)
             osc = _osc(config, stack, desk.say)
             midi = _midi(config, desk.say)
             sources, outputs = rigged(config, opened.size, desk, screen, osc, midi)
@@ -179,6 +181,18 @@ def _alone(config: "Config") -> "Config":
     path = free(config.folder / stamped(datetime.now()))
     log.info(f"recording {LONE_S:.0f} seconds into {path.absolute()}")
     return config.model_copy(update={"duration": LONE_S, "record": path})
+
+
+def _cues(config: "Config") -> "CueList | None":
+    """The list of --cues. Raises ControlError."""
+    if config.cues is None:
+        return None
+    from lwlive import cuelist
+
+    found = cuelist.load(config.cues, config.folder, log.info)
+    names = ", ".join(f"{number} {cue.name}" for number, cue in enumerate(found.cues, 1))
+    log.info(f"cues: {names}")
+    return found
 
 
 def _osc(config: "Config", stack: contextlib.ExitStack, say: Callable[[str], None]) -> "Osc | None":

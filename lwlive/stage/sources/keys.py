@@ -56,6 +56,12 @@ KEYS = (
     ),
     Key("1 to 9", "bend to a preset", {one + n: Recall(n + 1) for one in ONES for n in range(9)}),
     Key("T", _help("tap"), {pygame.K_t: Fire("tap")}),
+    Key(
+        "Enter, Page Down",
+        _help("go"),
+        {code: Fire("go") for code in (pygame.K_RETURN, pygame.K_KP_ENTER, pygame.K_PAGEDOWN)},
+    ),
+    Key("Page Up", _help("back"), {pygame.K_PAGEUP: Fire("back")}),
     Key("S", "save the present values as a preset", {pygame.K_s: Fire("save")}),
     Key("B", _help("blackout"), {pygame.K_b: Toggle("blackout")}),
     Key("R", _help("record"), {pygame.K_r: Toggle("record")}),

@@ -7,6 +7,7 @@ This file knows nothing of windows, keys or the show.
 """
 
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -42,6 +43,7 @@ def lines(status: Status) -> list[str]:
     rows = [
         _line("beat", _mark(status.beat)),
         _line("tempo by", status.tempo.by or "hand"),
+        *_cues(status),
         _line("frames/s", (status.fps, round(status.fps_target, 2))),
         _line("sampled/s", status.fps_sampled),
         _line("late", status.late),
@@ -78,6 +80,19 @@ def _midi(status: Status) -> list[str]:
     """What MIDI listens to, where it listens to anything."""
     ports = status.parts.get("midi", {}).get("ports", ())
     return [_line("MIDI", f"{len(ports)} port{'s' if len(ports) > 1 else ''}")] if ports else []
+
+
+def _cues(status: Status) -> list[str]:
+    """The cue that is on, and the one to come with its note: all of it, over several lines."""
+    cue = status.cue
+    if cue is None:
+        return []
+    on = UNKNOWN if cue.name is None else f"{cue.number} of {cue.count}: {cue.name}"
+    to = UNKNOWN if cue.next_name is None else f"{cue.next_number}: {cue.next_name}"
+    until = [] if cue.until_s is None else [_line("in", math.ceil(cue.until_s), "s")]
+    notes = textwrap.wrap(cue.note, TEXT_WIDTH)
+    told = [f"{'' if i else 'note'}\t{shortened(line)}" for i, line in enumerate(notes)]
+    return [f"cue\t{shortened(on)}", f"next\t{shortened(to)}", *until, *told, ""]
 
 
 def _line(label: str, value: object, unit: str = "") -> str:
