@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lwlive.movie import Encoder, Movie, RecordError, rate_of
+from lwlive.encoders import Encoder, RecordError
+from lwlive.movie import Movie, rate_of
 from lwlive.ring import Pixels
 from lwlive.stage.outputs import recorder as module
 from lwlive.stage.outputs.recorder import Recorder, claimed, free, stamped
@@ -355,7 +356,7 @@ def test_no_memory_for_a_recording_is_a_sentence_and_the_show_goes_on(
     def none(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("lwlive.stage.outputs.outbox.np.empty", none)
+    monkeypatch.setattr(Movie, "__init__", none)
     with Recorder(tmp_path / "a.mp4", 30, 96, 64, {}) as recorder:
         with pytest.raises(RecordError, match="memory"):
             recorder.wait_open(60)

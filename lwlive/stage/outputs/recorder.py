@@ -25,7 +25,8 @@ from types import TracebackType
 from typing import Self
 
 from lwlive.checkpoint import Size
-from lwlive.movie import LIVE, Movie, RecordError, rate_of
+from lwlive.encoders import LIVE, RecordError
+from lwlive.movie import Movie, rate_of
 from lwlive.ring import Pixels
 from lwlive.stage.outputs.outbox import Outbox, Pictures
 
