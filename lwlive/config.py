@@ -159,6 +159,14 @@ class RecordingPart(Part):
         Path("."), description="where recordings and saved presets go"
     )
     record: Path | None = Field(None, description="record the whole show into this MP4 file")
+    record_codec: Literal["h264", "hevc", "prores", "mjpeg"] = Field(
+        "h264",
+        description="what recordings are written in; prores and mjpeg are .mov files of key frames "
+        "only, for VJ programs",
+    )
+    record_minutes: float | None = Field(
+        None, ge=0.1, le=1440, description="begin a new file after so many minutes"
+    )
     journal: Path | None = Field(
         None, description="write the performance into this file, for lwlive render --journal"
     )
@@ -168,7 +176,56 @@ class RecordingPart(Part):
     )
 
 
-class Config(ShowPart, ModelPart, EnginePart, WindowPart, OscPart, RecordingPart):
+class OutputsPart(Part):
+    """Pictures for other programs, as the window shows them."""
+
+    table = "outputs"
+    title = "Into other programs"
+
+    ndi: Annotated[str | None, Metavar("[NAME]")] = Field(
+        None, max_length=80, description="send NDI, under the name lwlive or another"
+    )
+    ndi_group: Annotated[str, Metavar("NAME,NAME")] = Field(
+        "", max_length=240, description="groups of NDI that may receive it; default: all"
+    )
+    ndi_address: Annotated[str | None, Metavar("ADDRESS")] = Field(
+        None,
+        min_length=1,
+        description="let NDI use the network of this address of this machine alone",
+    )
+    spout: Annotated[str | None, Metavar("[NAME]")] = Field(
+        None, max_length=80, description="share a texture by Spout, on Windows"
+    )
+    syphon: Annotated[str | None, Metavar("[NAME]")] = Field(
+        None, max_length=80, description="share a texture by Syphon, on macOS"
+    )
+    camera: Annotated[str | None, Metavar("[DEVICE]")] = Field(
+        None,
+        max_length=80,
+        description="be a camera, on Linux with v4l2loopback: its first device, or /dev/videoN",
+    )
+    stream: Annotated[list[str], Metavar("URL")] = Field(
+        default_factory=list,
+        description="stream H.264 to udp://, rtp://, tcp://, rtmp:// or srt://HOST:PORT, or into "
+        "a folder, FOLDER/NAME.m3u8; may be repeated",
+    )
+    stream_quality: int = Field(
+        23, ge=1, le=51, description="of the stream: 1 is the finest, and 6 more is half the rate"
+    )
+    stream_mbit: float = Field(
+        8.0, gt=0, le=1000, description="megabits a second that a stream may take"
+    )
+    output_size: Annotated[str | None, Metavar("WIDTHxHEIGHT")] = Field(
+        None,
+        pattern=r"^[0-9]{1,3}[02468]x[0-9]{1,3}[02468]$",
+        description="pixels, 1920x1080, even numbers, for all of these; default: the picture's own",
+    )
+
+
+OUTPUTS = ("ndi", "spout", "syphon", "camera", "stream")  # of these fields: each can be switched
+
+
+class Config(ShowPart, ModelPart, EnginePart, WindowPart, OscPart, RecordingPart, OutputsPart):
     """What is fixed for one run; not offered over OSC."""
 
 

@@ -117,10 +117,10 @@ class Learn:
 
 @dataclass(frozen=True)
 class Switch:
-    """Turn an output on or off."""
+    """Turn an output for other programs on or off, or `all` that the show was started with."""
 
     output: str
-    on: bool
+    on: bool | None  # None: the opposite of what it is
 
 
 Command = (

@@ -177,6 +177,11 @@ def metavar(row: tuple[Any, FieldInfo]) -> str:
     return own or {int: "NUMBER", float: "NUMBER", Path: "FILE"}.get(kind_of, "TEXT")
 
 
+def may_stand_alone(row: tuple[Any, FieldInfo]) -> bool:
+    """Whether a flag may come without a value, which then is an empty text."""
+    return metavar(row).startswith("[")
+
+
 def _range(field: FieldInfo) -> str:
     ends: dict[str, float] = {}
     for rule in field.metadata:
@@ -197,7 +202,11 @@ def _wants(name: str, row: tuple[Any, FieldInfo]) -> str:
 
 def _check_followed(args: Sequence[str], rows: Rows) -> None:
     """Refuse a flag in the place of another one's value: the value was forgotten."""
-    taking = {flag(name): row for name, row in rows.items() if plain(row[0]) is not bool}
+    taking = {
+        flag(name): row
+        for name, row in rows.items()
+        if plain(row[0]) is not bool and not may_stand_alone(row)
+    }
     known = {flag(name) for name in rows} | {"--help"}
     waiting = list(args)
     while waiting and (word := waiting.pop(0)) != "--":
@@ -230,13 +239,15 @@ def _command(
                     formatter.write_dl([_help_row(name, row) for name, row in rows.items()])
 
     options: list[click.Parameter] = []
-    for name, (annotation, _) in ((n, r) for rows in groups.values() for n, r in rows.items()):
+    rows = {name: row for group in groups.values() for name, row in group.items()}
+    for name, (annotation, _) in rows.items():
         if plain(annotation) is bool:
             names = f"{flag(name)}/--no-{flag(name)[2:]}"
             options.append(click.Option([names, name], default=None, is_flag=True))
         else:
             many = get_origin(plain(annotation)) is list
-            options.append(click.Option([flag(name), name], multiple=many))
+            alone: Any = {"is_flag": False, "flag_value": ""} if may_stand_alone(rows[name]) else {}
+            options.append(click.Option([flag(name), name], multiple=many, **alone))
     settings = {"max_content_width": WIDTH, "help_option_names": ["--help", "-h"]}
     return Command(None, params=options, context_settings=settings)
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lwlive import preset
-from lwlive.controls import Controls, Fire, Go, Learn, Move, Recall, Set
+from lwlive.controls import Controls, Fire, Go, Learn, Move, Recall, Set, Switch
 from lwlive.params import SPECS, TRIGGERS, ControlError, Params
 from lwlive.stage.disk import Disk
 from lwlive.stage.notices import Notices
 from lwlive.stage.outputs.recorder import claimed, stamped
 from lwlive.stage.parts import Arrived
+from lwlive.stage.switches import Switches
 
 QUANTISED = ("prompt", "negative", "seed")  # parameters whose changes wait for a beat
 LEARNT = ("preset", "cue", "route")  # kinds of targets of Learn that have a name or number
@@ -35,10 +36,17 @@ class Desk:
         self.controls, self._folder = controls, folder
         self.notices = Notices()
         self._disk = Disk(self.say) if disk is None else disk
+        self.switches = Switches()
+        self.snapshots = 0  # how often one was asked for
         self._recalls = 0
         self.ended = False
         self.learning: str | None = None  # what the next control that moves is bound to: see Learn
         self.asked_at: float | None = None  # when the first of the changes not sent yet arrived
+
+    @property
+    def disk(self) -> Disk:
+        """What reads and writes small files for the show."""
+        return self._disk
 
     def say(self, text: str) -> None:
         """Show a sentence, and log it."""
@@ -63,6 +71,10 @@ class Desk:
                 self._save(self.controls.params, arrived, source)
             elif command == Fire("quit"):
                 self.end()
+            elif command == Fire("snapshot"):
+                self.snapshots += 1
+            elif isinstance(command, Switch):
+                self.switches.do(command)
             elif isinstance(command, Learn):
                 self._learn(command.target)
             else:

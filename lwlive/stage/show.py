@@ -161,6 +161,8 @@ class Show:
             notice=self.desk.notices.current(now),
             tempo=self.desk.controls.snapshot.tempo,
             routes=self.desk.controls.snapshot.routes,
+            outputs=self.desk.switches.levels,
+            snapshots=self.desk.snapshots,
             learning=self.desk.learning,
             pictures=pictures,
         )

@@ -7,7 +7,7 @@ data; this file knows nothing of who reads it.
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -49,6 +49,9 @@ class Status:
     parts: Mapping[str, Mapping[str, Any]]  # what sources and outputs say of themselves, by name
     tempo: Tempo = UNTOLD
     routes: Routes = ()
+    # for other programs, and which of them are on
+    outputs: Mapping[str, bool] = field(default_factory=dict)
+    snapshots: int = 0  # how often one was asked for
     learning: str | None = None  # what the next control that moves is bound to: see Learn
 
     @property
@@ -100,6 +103,7 @@ class Status:
             "deaths": self.deaths,  # a level: however short, none goes unseen
             "phase": self.phase,
             "replaced": self.replaced,
+            **{f"output/{name}": on for name, on in self.outputs.items()},
         }
 
 

@@ -49,6 +49,7 @@ def lines(status: Status) -> list[str]:
             "recording",
             f"{recording['frames']} frames" if recording and status.params.record else "off",
         ),
+        *(_line(name, _sent(status, name)) for name, on in status.outputs.items() if on),
         "",
     ]
     for name, spec in SPECS.items():
@@ -57,6 +58,12 @@ def lines(status: Status) -> list[str]:
         own = "model's own" if value is None else shown
         rows.append(_cells(name, own, spec.unit, short=spec.kind is not str))
     return rows
+
+
+def _sent(status: Status, name: str) -> str:
+    """How an output for other programs is doing."""
+    told = status.parts.get(name)
+    return f"{told['sent']} sent" if told is not None and told["connected"] else "waiting"
 
 
 def _line(label: str, value: object, unit: str = "") -> str:

@@ -10,14 +10,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lwlive.config import DEFAULT_PORT
-from lwlive.controls import Command, Fire, Move, Recall, Set
+from lwlive.config import DEFAULT_PORT, OUTPUTS, Config
+from lwlive.controls import Command, Fire, Move, Recall, Set, Switch
 from lwlive.params import SPECS, TRIGGERS, ControlError, Spec, Value
 from lwlive.stage.sources.osc.packet import Argument, Foreign
 
 ROOT = "/lwlive/"
 STATUS = ROOT + "status/"
 FADER = ROOT + "fader/"
+OUTPUT = ROOT + "output/"
 LEASE_S = 60.0  # how long a subscription lasts unless it is renewed
 STATUS_PERIOD_S = 1 / 30  # least time between two bursts of status to one subscriber
 
@@ -34,8 +35,8 @@ class Row:
     tags: str  # OSC type tags it accepts
     accepts: str
     help: str
-    verb: str  # set, fader, trigger, preset, subscribe or unsubscribe
-    name: str = ""  # of the parameter or trigger
+    verb: str  # set, fader, trigger, output, preset, subscribe or unsubscribe
+    name: str = ""  # of the parameter, trigger or output
 
 
 _NUMBERS = "i h f d s"
@@ -60,6 +61,10 @@ def addresses() -> list[Row]:
     for name, text in TRIGGERS.items():
         tags = f"none I N {_TAGS[bool]}"
         rows.append(Row(ROOT + name, tags, "1 to fire, 0 to be ignored", text, "trigger", name))
+    for name in OUTPUTS:
+        does = (Config.model_fields[name].description or "").split(";")[0]
+        on = SPECS["hold"].expected()
+        rows.append(Row(OUTPUT + name, _TAGS[bool], on, does, "output", name))
     named = "the name of a preset, and seconds if you like"
     bends = "bends to that preset, over those seconds"
     rows.append(Row(ROOT + "preset", "s sf", named, bends, "preset"))
@@ -117,6 +122,11 @@ def heard(row: Row, values: Sequence[Argument]) -> tuple[Command | None, bool]:
     more = len(values) > 1
     if row.verb == "set":
         return Set(row.name, _native(SPECS[row.name], first)), more
+    if row.verb == "output":
+        on = _number(first)
+        if on is None:
+            raise _refusal(row, first)
+        return Switch(row.name, on >= 0.5), more
     if row.verb == "fader":
         number = _number(first)
         if isinstance(number, bool) or number is None:

@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Self
 
-from lwlive.controls import Command, Fire, Move, Set
+from lwlive.controls import Command, Fire, Move, Set, Switch
 from lwlive.params import SPECS, ControlError
 from lwlive.stage.parts import Arrived, Source
 from lwlive.stage.sources.osc.addresses import Row, addresses, heard, port
@@ -148,6 +148,9 @@ class Osc(Source):
     def _note(self, kept: _Kept) -> None:
         """Who sends a value believes in it from then on, whatever becomes of it in this tick."""
         command = kept.command
+        if isinstance(command, Switch):
+            self._subscribers.knows(kept.sender, f"output/{command.output}", command.on)
+            return
         if isinstance(command, Set):
             value = command.value
         elif isinstance(command, Move):
