@@ -99,8 +99,10 @@ class Movie:
         return self._mux(self._stream.encode(frame))
 
     def hear(self, samples: Samples, at: int) -> None:
-        """Encode sound [2, n] that begins at sample `at`."""
+        """Encode sound [2, n] that begins at sample `at`; it may be none."""
         assert self._sound is not None
+        if not samples.shape[1]:
+            return
         frame = self._new_block.from_ndarray(np.ascontiguousarray(samples), "fltp", "stereo")
         frame.sample_rate, frame.pts, frame.time_base = SOUND_RATE, at, Fraction(1, SOUND_RATE)
         self._sing(self._sound.encode(frame))

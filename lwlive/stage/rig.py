@@ -33,7 +33,15 @@ def rigged(
     Raises ControlError where the journal cannot be written, or what an output needs is not there.
     """
     window = Window(screen, desk.say) if screen is not None else None
-    takes = Takes(config.folder, config.record, config.fps, size, desk.say)
+    takes = Takes(
+        config.folder,
+        config.record,
+        config.fps,
+        size,
+        desk.say,
+        config.record_codec,
+        config.record_minutes,
+    )
     journal = None
     if config.journal is not None:
         journal = Journal(config.journal, config, size, desk.say)
