@@ -153,7 +153,7 @@ class Encoding:
     ) -> None:
         from av.video.reformatter import VideoReformatter
 
-        self._rate, self._size, self._intra = rate, size, intra
+        self.rate, self._size, self._intra = rate, size, intra
         self.chosen = self._choose(tuple(encoders))
         self._reformatter = VideoReformatter()
 
@@ -162,7 +162,7 @@ class Encoding:
         import av
 
         options = dict(self.chosen.options)
-        stream = output.add_stream(self.chosen.name, rate=self._rate, options=options)
+        stream = output.add_stream(self.chosen.name, rate=self.rate, options=options)
         assert isinstance(stream, av.VideoStream)
         self._set_up(stream.codec_context, self.chosen)
         return stream
@@ -178,7 +178,7 @@ class Encoding:
             dst_color_range=self.chosen.range,
             threads=1,
         )
-        frame.pts, frame.time_base = pts, 1 / self._rate
+        frame.pts, frame.time_base = pts, 1 / self.rate
         return frame
 
     def _choose(self, encoders: tuple[Encoder, ...]) -> Encoder:
@@ -193,7 +193,7 @@ class Encoding:
                 self._set_up(trial, encoder)
                 trial.options = dict(encoder.options)
                 frame = av.VideoFrame(width, height, encoder.pixels)
-                frame.pts, frame.time_base = 0, 1 / self._rate
+                frame.pts, frame.time_base = 0, 1 / self.rate
                 if trial.encode(frame) + trial.encode(None):
                     return encoder
             except (av.FFmpegError, ValueError) as error:  # ValueError: not in this build
@@ -207,12 +207,12 @@ class Encoding:
     def _set_up(self, context: "VideoCodecContext", encoder: Encoder) -> None:
         context.width, context.height = self._size
         context.pix_fmt = encoder.pixels
-        context.framerate, context.time_base = self._rate, 1 / self._rate
+        context.framerate, context.time_base = self.rate, 1 / self.rate
         intra = self._intra or encoder.intra
-        context.gop_size = 1 if intra else max(1, int(self._rate))  # a second, never more
+        context.gop_size = 1 if intra else max(1, int(self.rate))  # a second, never more
         context.max_b_frames = 0  # players loop and scrub without them, and times begin at 0
         width, height = self._size
-        context.bit_rate = int(width * height * self._rate * _BITS_PER_PIXEL)
+        context.bit_rate = int(width * height * self.rate * _BITS_PER_PIXEL)
         context.thread_count = encoder.threads
         context.colorspace = encoder.matrix
         context.color_primaries = context.color_trc = _BT709

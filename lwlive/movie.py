@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # PyAV is loaded when a movie is opened, in its thread
 
 Samples = npt.NDArray[np.float32]  # [2, n], at SOUND_RATE
 SOUND_RATE = 48_000
+_PRIMING = 1024  # samples of silence that FFmpeg's AAC begins with
 
 
 # What an ordinary file's table has for a frame, at most: its size, time, place and whether it is a
@@ -67,7 +68,7 @@ class Movie:
         import av
 
         self.path, self.frames, self._metadata = path, 0, dict(metadata)
-        self._heard = 0  # packets of sound
+        self._heard, self._fragmented = 0, fragmented  # packets of sound
         self._encoding = Encoding(encoders, rate, Size(width, height), intra)
         self.encoder = self._encoding.chosen.name
         flags = "frag_keyframe+empty_moov+default_base_moof" if fragmented else "faststart"
@@ -99,8 +100,15 @@ class Movie:
         return self._mux(self._stream.encode(frame))
 
     def hear(self, samples: Samples, at: int) -> None:
-        """Encode sound [2, n] that begins at sample `at`; it may be none."""
+        """Encode sound [2, n] that begins at sample `at`; it may be none.
+
+        A file in fragments cannot say that its sound begins with silence, and all pictures would
+        come later by it: there, the first 21 ms of the sound give way to it.
+        """
         assert self._sound is not None
+        if self._fragmented and at < _PRIMING:
+            cut = min(samples.shape[1], _PRIMING - at)
+            samples, at = samples[:, cut:], at + cut
         if not samples.shape[1]:
             return
         frame = self._new_block.from_ndarray(np.ascontiguousarray(samples), "fltp", "stereo")

@@ -5,11 +5,15 @@ front. At stdout it says `open` and its encoder once it is connected, or `failed
 when its pipe does. It may wait for whatever it likes: whoever started it can kill it.
 """
 
+import errno
 import json
+import os
+import shutil
 import subprocess
 import sys
 from contextlib import suppress
 from fractions import Fraction
+from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import urlsplit
 
@@ -22,6 +26,7 @@ from lwlive.stage.outputs.stream import Settings
 # Without this, a receiver waits for the next picture before it shows one.
 _PROMPT = {"omit_video_pes_length": "0"}
 _SEGMENT_S = 2
+_ROOM = 2**16  # bytes: a disk with less is full
 
 
 class _Ended(Exception):  # noqa: N818 - what it is: the other program has ended
@@ -70,7 +75,11 @@ def _stream(settings: Settings, source: IO[bytes]) -> None:
         stream = encoding.stream(output)
         output.start_encoding()
         _tell(f"open {encoding.chosen.name}")
+        checked = 0
         for pixels, pts in _pictures(source, size):
+            if form == "hls" and pts - checked >= encoding.rate:
+                _check_folder(Path(url))
+                checked = pts
             output.mux(stream.encode(encoding.frame(pixels, pts)))
         output.mux(stream.encode(None))
     except OSError:
@@ -109,6 +118,14 @@ def _way(url: str) -> tuple[str, str, dict[str, str]]:
     if scheme == "udp" and "pkt_size" not in url:  # seven packets of MPEG-TS fit into a datagram
         url += f"{'&' if '?' in url else '?'}pkt_size=1316"
     return url, "mpegts", {**_PROMPT, "flush_packets": "1"}
+
+
+def _check_folder(playlist: Path) -> None:
+    """Raises OSError where a folder does not take segments any more: FFmpeg says nothing of it."""
+    if not playlist.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    if shutil.disk_usage(playlist.parent).free < _ROOM:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _carrier(url: str) -> "subprocess.Popen[bytes] | None":
