@@ -281,6 +281,10 @@ def test_every_form_has_the_colours(colour: tuple[int, int, int]) -> None:
     rgba = scaling.of(pixels, 0, "rgba")
     assert (rgba[..., :3] == colour).all()
     assert (rgba[..., 3] == 255).all()
+    blue, luma, red = (int(scaling.of(pixels, 0, "uyvy422").reshape(-1)[i]) for i in range(3))
+    y, u, v = (luma - 16) * 255 / 219, (blue - 128) * 255 / 224, (red - 128) * 255 / 224
+    back = y + 1.5748 * v, y - 0.1873 * u - 0.4681 * v, y + 1.8556 * u  # ITU-R BT.709
+    assert np.abs(np.array(back) - colour).max() <= 3
     yuv = scaling.of(pixels, 0, "yuv420p").reshape(-1)
     luma, blue, red = (int(yuv[at]) for at in (SIDE * SIDE // 2, SIDE * SIDE, SIDE * SIDE * 5 // 4))
     y, u, v = (luma - 16) * 255 / 219, (blue - 128) * 255 / 224, (red - 128) * 255 / 224

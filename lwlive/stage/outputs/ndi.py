@@ -2,7 +2,8 @@
 
 The library is ndi-python, which brings NDI's own runtime; that one is proprietary, so it is an
 extra. It sends in threads of its own and copies nothing: a picture is kept until the next one is
-there. Used by a feed's thread; this file knows nothing of shows.
+there. What NDI carries is UYVY in BT.709; its own conversion from RGB is several levels off, so
+pictures come in that form already. Used by a feed's thread; this file knows nothing of shows.
 """
 
 import json
@@ -28,7 +29,7 @@ def check() -> None:
 class Ndi:
     """A sender of one name. groups: comma between them; address: of the one network to use."""
 
-    form: Form = "rgba"
+    form: Form = "uyvy422"
     patient = False
 
     def __init__(self, name: str, groups: str, address: str | None, rate: Fraction) -> None:
@@ -60,12 +61,14 @@ class Ndi:
         return str(NDIlib.send_get_source_name(self._sender).ndi_name)
 
     def show(self, pixels: Any, number: int) -> None:  # noqa: ARG002 - NDI takes it as it comes
-        """Send one picture, [H, W, 4]; its alpha counts for nothing."""
+        """Send one picture, [H, W, 2]."""
         import NDIlib
 
         frame = NDIlib.VideoFrameV2()
         frame.data = pixels
-        frame.FourCC = NDIlib.FOURCC_VIDEO_TYPE_RGBX
+        frame.yres, frame.xres = pixels.shape[:2]
+        frame.line_stride_in_bytes = pixels.strides[0]
+        frame.FourCC = NDIlib.FOURCC_VIDEO_TYPE_UYVY
         frame.frame_rate_N, frame.frame_rate_D = self._rate.numerator, self._rate.denominator
         frame.frame_format_type = NDIlib.FRAME_FORMAT_TYPE_PROGRESSIVE
         frame.timecode = NDIlib.SEND_TIMECODE_SYNTHESIZE

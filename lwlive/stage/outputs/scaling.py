@@ -15,7 +15,10 @@ from lwlive.checkpoint import Size
 from lwlive.ring import Pixels
 from lwlive.stage.outputs.window.geometry import Fit, placements
 
-Form = Literal["rgb24", "rgba", "yuv420p"]  # names of FFmpeg; the last one's planes lie in a row
+# Names of FFmpeg. The planes of yuv420p lie in a row.
+Form = Literal["rgb24", "rgba", "uyvy422", "yuv420p"]
+# Numbers of ITU-T H.273: NDI has BT.709 in every size, cameras mostly have BT.601.
+_MATRIX = {"uyvy422": 1, "yuv420p": 5}
 
 KEPT = 8  # pictures: feeds are no further apart than their queues are long
 
@@ -34,7 +37,7 @@ class Scaling:
         return self._size or picture
 
     def of(self, pixels: Pixels, number: int, form: Form) -> Pixels:
-        """The picture of tick `number`: [H, W, 3] or [H, W, 4], or [H * 3 / 2, W] in YUV."""
+        """The picture of tick `number`: [H, W, bytes], or [H * 3 / 2, W] where it has planes."""
         with self._lock:
             sized = self._kept(number, "rgb24", lambda: self._scaled(pixels))
             if form == "rgb24":
@@ -84,9 +87,12 @@ class Scaling:
             width=size.width if size else width,
             height=size.height if size else height,
             format=form,
-            dst_colorspace=None if form != "yuv420p" else 5,  # BT.601, as cameras mostly have it
+            dst_colorspace=_MATRIX.get(form),
             interpolation="LANCZOS",
             threads=1,
         )
+        if form == "uyvy422":  # to_ndarray does not know it
+            lines = np.frombuffer(frame.planes[0], np.uint8).reshape(height, -1)
+            return lines[:, : width * 2].reshape(height, width, 2).copy()
         found: Pixels = frame.to_ndarray()
         return found
