@@ -41,10 +41,10 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("ndi")
     if isolated(folder, "true").returncode:
         pytest.skip("needs root on Linux with iproute2, for a network of its own")
-    done = isolated(folder, sys.executable, str(HERE / "ndi_receiver.py"))
+    done = isolated(folder, sys.executable, str(HERE / "ndi_show.py"))
     assert done.returncode == 0, done.stderr
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    print({key: told[key] for key in ("rate", "share", "late_ms")})
+    print({key: told[key] for key in ("rate", "late_ms")})
     return told
 
 
@@ -52,7 +52,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_a_receiver_of_another_wrapper_gets_the_pictures_in_order_at_the_shows_rate(
     found: dict[str, Any],
 ) -> None:
-    assert len(found["numbers"]) == 60
+    assert len(found["numbers"]) >= 60
     assert found["numbers"] == sorted(set(found["numbers"]))
     assert found["rate"] == pytest.approx(30, rel=0.1)
     assert found["late_ms"] < 1000

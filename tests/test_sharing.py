@@ -145,6 +145,7 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> list[FakeSyphonServer]:
 
     def create_mtl_texture(device: Any, width: int, height: int, pixel_format: int = 70) -> Any:
         assert device is FakeSyphonServer.made[-1].device
+        assert pixel_format == 70  # RGBA, a byte each
         return SimpleNamespace(size=(width, height), image=None)
 
     def copy_image_to_mtl_texture(image: Any, texture: Any) -> None:
