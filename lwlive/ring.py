@@ -9,7 +9,8 @@ earlier frame number on. As soon as the first frame of the new epoch is in, the 
 every queued frame that it replaces; until then the old ones are shown, so nothing ever runs dry.
 
 The reader writes down when it took which frame, and of which epoch, so that the writer knows when
-the frames to come are due and which of two versions of a frame was shown.
+the frames to come are due and which of two versions of a frame was shown. It also writes down the
+bands of the sound coming in: their newest values hold for frames made from then on.
 """
 
 import errno
@@ -17,6 +18,7 @@ import math
 import shutil
 import struct
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field, fields
 from multiprocessing.context import BaseContext
 from multiprocessing.shared_memory import SharedMemory
@@ -29,6 +31,8 @@ import numpy.typing as npt
 from lwlive.messages import Turn
 
 SHARED = Path("/dev/shm")  # where Linux keeps shared memory; elsewhere it needs no folder
+BANDS = 6  # bands of the sound coming in: as many as lwlive/routes.py names
+_TAKEN_AT = 128  # byte offset of what was taken when; before it are the marks and the bands
 AHEAD_S = 0.6  # seconds of frames kept ready, against whatever else the machine has to do
 
 Pixels = npt.NDArray[np.uint8]  # [H, W, 3] RGB
@@ -84,10 +88,12 @@ class Ring:
         # writer and is a hint to the other side; aligned 8-byte stores are never seen half done.
         self._marks = np.ndarray((3,), "<i8", memory.buf)
         self._tick = np.ndarray((1,), "<f8", memory.buf, 24)  # written by the reader
+        # written by the reader, band by band: a writer may see some of them newer than others
+        self._bands = np.ndarray((BANDS,), "<f8", memory.buf, 64)
         # [n] each, by number: written by the reader before the number is marked as taken
-        self._taken_s = np.ndarray((n,), "<f8", memory.buf, 64)
-        self._taken_epoch = np.ndarray((n,), "<i8", memory.buf, 64 + 8 * n)
-        self._headers_at = 64 + 16 * n
+        self._taken_s = np.ndarray((n,), "<f8", memory.buf, _TAKEN_AT)
+        self._taken_epoch = np.ndarray((n,), "<i8", memory.buf, _TAKEN_AT + 8 * n)
+        self._headers_at = _TAKEN_AT + 16 * n
         self._pixels = np.ndarray((n, h, w, 3), np.uint8, memory.buf, _pixels_at(n))
         self._write = 0  # slots written in all; only the writer's side uses it
         self._read = 0  # slots moved to pending in all; only the reader's side uses it
@@ -125,6 +131,15 @@ class Ring:
     @tick_s.setter
     def tick_s(self, seconds: float) -> None:
         self._tick[0] = seconds
+
+    @property
+    def bands(self) -> tuple[float, ...]:
+        """How strong each band of the sound coming in is. The reader sets them."""
+        return tuple(self._bands.tolist())
+
+    @bands.setter
+    def bands(self, values: Sequence[float]) -> None:
+        self._bands[:] = values
 
     @property
     def taken(self) -> int:
@@ -192,7 +207,8 @@ class Ring:
 
     def close(self) -> None:
         """Let go of the memory; the owner also removes it."""
-        del self._bytes, self._marks, self._tick, self._taken_s, self._taken_epoch, self._pixels
+        del self._bytes, self._marks, self._tick, self._bands
+        del self._taken_s, self._taken_epoch, self._pixels
         if self._owner:
             self._memory.unlink()
         self._memory.close()
@@ -241,4 +257,4 @@ def _check_room(size: int) -> None:
 
 def _pixels_at(slots: int) -> int:
     """Byte offset of the pixels, on a cache line of its own."""
-    return -(-(64 + slots * (16 + _HEADER.size)) // 64) * 64
+    return -(-(_TAKEN_AT + slots * (16 + _HEADER.size)) // 64) * 64
