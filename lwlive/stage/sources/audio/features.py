@@ -14,6 +14,7 @@ knows nothing of devices, threads or clocks.
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -69,10 +70,10 @@ class Features:
         self._window = _late(size)
         self._scale = 2 / (size * float(np.sum(self._window**2)))  # of a power: 1 for a full square
         hz = np.fft.rfftfreq(size, 1 / rate)
-        self._bands = np.stack([_between(hz, a, b) for a, b in zip(EDGES_HZ, EDGES_HZ[1:])])
+        self._bands = np.stack([_between(hz, a, b) for a, b in pairwise(EDGES_HZ)])
         self._bands = np.vstack([self._bands, self._bands.sum(axis=0)])  # [4, bins]
         edges = np.geomspace(EDGES_HZ[0], min(EDGES_HZ[-1], rate / 2), PARTS + 1)
-        parts = np.stack([_between(hz, a, b) for a, b in zip(edges, edges[1:])])
+        parts = np.stack([_between(hz, a, b) for a, b in pairwise(edges)])
         self._parts = parts[parts.any(axis=1)]  # [parts, bins]; low ones fall between the bins
         middle = np.exp((self._parts @ np.log(np.maximum(hz, 1))) / self._parts.sum(axis=1))
         span = math.log(BRIGHT_HZ / DULL_HZ)
