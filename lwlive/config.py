@@ -19,6 +19,10 @@ class Metavar(str):
     """What stands for a value in the help, where its type does not tell: NAME, FOLDER."""
 
 
+class Bare(str):
+    """What a flag means that stands there without a value."""
+
+
 class Part(BaseModel):
     """One part of Config."""
 
@@ -149,6 +153,23 @@ class OscPart(Part):
     )
 
 
+class AudioPart(Part):
+    """The sound that is listened to."""
+
+    table = "audio"
+    title = "Sound"
+
+    audio_in: Annotated[str | None, Metavar("[DEVICE]"), Bare("default")] = Field(
+        None,
+        min_length=1,
+        description="listen to an audio input, by its name or a part of it (see `lwlive audio`); "
+        "without DEVICE: to the one that the system uses",
+    )
+    audio_tempo: bool = Field(
+        True, description="take the tempo from the sound, where no other clock gives one"
+    )
+
+
 class RecordingPart(Part):
     """What a run leaves behind, and where."""
 
@@ -168,7 +189,7 @@ class RecordingPart(Part):
     )
 
 
-class Config(ShowPart, ModelPart, EnginePart, WindowPart, OscPart, RecordingPart):
+class Config(ShowPart, ModelPart, EnginePart, WindowPart, OscPart, AudioPart, RecordingPart):
     """What is fixed for one run; not offered over OSC."""
 
 

@@ -123,6 +123,13 @@ class Switch:
     on: bool
 
 
+@dataclass(frozen=True)
+class Hear:
+    """Take note of the sound that comes in."""
+
+    bands: tuple[float, ...]  # in the order of BANDS
+
+
 Command = (
     Set
     | Move
@@ -137,6 +144,7 @@ Command = (
     | Amount
     | Learn
     | Switch
+    | Hear
 )
 
 Change = Callable[[Snapshot], Snapshot]  # of the controls; raises ControlError

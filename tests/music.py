@@ -27,9 +27,10 @@ def hat(rate: int = RATE, seed: int = 1) -> Sound:
 def chord(seconds: float, notes: Sequence[float] = (220, 277.2, 329.6), rate: int = RATE) -> Sound:
     """A chord of sines with two overtones, faded in and out within a tenth of a second."""
     t = np.arange(round(seconds * rate)) / rate
-    sum_ = sum(np.sin(2 * np.pi * f * k * t) / k for f in notes for k in (1, 2, 3))
+    waves = np.stack([np.sin(2 * np.pi * f * k * t) / k for f in notes for k in (1, 2, 3)])
     edge = np.minimum(1, np.minimum(t, seconds - t) / 0.1)
-    return (sum_ * edge / (2 * len(notes))).astype(np.float32)
+    found: Sound = np.float32(1 / (2 * len(notes))) * (waves.sum(axis=0) * edge).astype(np.float32)
+    return found
 
 
 def click(rate: int = RATE, seed: int = 7) -> Sound:

@@ -37,6 +37,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {  # library: the modules, or packages, th
         "lwlive.stage.sources.keys",
     ),
     "av": ("lwlive.movie", "lwlive.render.sound"),
+    "miniaudio": ("lwlive.stage.sources.audio.capture",),
     "pythonosc": ("lwlive.stage.sources.osc.subscribers",),
     "PIL": ("lwlive.render",),
     "scipy": ("lwlive.render.drums",),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lwlive import preset
-from lwlive.controls import Controls, Fire, Go, Learn, Move, Recall, Set
+from lwlive.controls import Controls, Fire, Go, Hear, Learn, Move, Recall, Set
 from lwlive.params import SPECS, TRIGGERS, ControlError, Params
 from lwlive.stage.disk import Disk
 from lwlive.stage.notices import Notices
@@ -38,6 +38,7 @@ class Desk:
         self._recalls = 0
         self.ended = False
         self.learning: str | None = None  # what the next control that moves is bound to: see Learn
+        self.bands: tuple[float, ...] | None = None  # of the sound coming in, None where none does
         self.asked_at: float | None = None  # when the first of the changes not sent yet arrived
 
     def say(self, text: str) -> None:
@@ -63,6 +64,8 @@ class Desk:
                 self._save(self.controls.params, arrived, source)
             elif command == Fire("quit"):
                 self.end()
+            elif isinstance(command, Hear):
+                self.bands = command.bands
             elif isinstance(command, Learn):
                 self._learn(command.target)
             else:

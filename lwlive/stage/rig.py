@@ -10,6 +10,7 @@ from lwlive.stage.outputs.journal import Journal
 from lwlive.stage.outputs.takes import Takes
 from lwlive.stage.outputs.window.window import Screen, Window
 from lwlive.stage.parts import Output, Source
+from lwlive.stage.sources.audio.source import Audio
 from lwlive.stage.sources.osc.server import Osc
 
 
@@ -18,14 +19,17 @@ def rigged(
 ) -> tuple[list[Source], list[Output]]:
     """The sources in the order they are polled, the outputs in the order they get a picture.
 
-    Raises ControlError where the journal cannot be written.
+    Raises ControlError where the journal cannot be written, or sound cannot be heard.
     """
     window = Window(screen, desk.say) if screen is not None else None
     takes = Takes(config.folder, config.record, config.fps, size, desk.say)
     journal = None
     if config.journal is not None:
         journal = Journal(config.journal, config, size, desk.say)
-    sources: list[Source | None] = [window, osc, takes]
+    audio = None
+    if config.audio_in is not None:
+        audio = Audio(config.audio_in, desk.say, config.audio_tempo)
+    sources: list[Source | None] = [window, osc, audio, takes]
     outputs: list[Output | None] = [window, takes, journal]
     return [one for one in sources if one is not None], [one for one in outputs if one is not None]
 

@@ -84,6 +84,8 @@ class Show:
         for source in self.sources:
             for arrived in source.poll(now):
                 self.desk.do(arrived, source)
+        if self.desk.bands is not None:
+            self.supply.bands = self.desk.bands
         self._send(now)
 
     def _tick(self, n: int, now: float) -> None:
@@ -162,6 +164,7 @@ class Show:
             tempo=self.desk.controls.snapshot.tempo,
             routes=self.desk.controls.snapshot.routes,
             learning=self.desk.learning,
+            bands=self.desk.bands,
             pictures=pictures,
         )
 

@@ -33,6 +33,7 @@ class Status:
     tempo: Tempo
     routes: Routes
     learning: str | None  # what the next control that moves is bound to: see Learn
+    bands: tuple[float, ...] | None  # of the sound coming in, None where none does
     pictures: bool  # whether there has been one yet
     fps_target: float
     fps: int  # pictures shown in the last second

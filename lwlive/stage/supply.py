@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 from lwlive.messages import Doing, Failed, Heard, Loaded, Note, Running
 from lwlive.ring import Frame, Pixels, Ring
+from lwlive.routes import SILENCE
 from lwlive.snapshot import Snapshot
 from lwlive.stage.standby import Standby, mixed
 
@@ -84,6 +85,7 @@ class Supply:
     ) -> None:
         self._start_engine, self._make_ring, self._fps = start, make_ring, fps
         self._tick_s = 1 / fps
+        self._bands = SILENCE
         self._snapshot = self._sent = snapshot
         # controls that no picture shows yet, and when they were asked for
         self._flight: deque[tuple[Snapshot, float]] = deque(maxlen=IN_FLIGHT)
@@ -160,6 +162,19 @@ class Supply:
         self._tick_s = seconds
         if self._engine is not None:
             self._ring.tick_s = seconds
+
+    @property
+    def bands(self) -> tuple[float, ...]:
+        """The sound coming in; it holds for pictures made from now on, by a new engine too."""
+        return self._bands
+
+    @bands.setter
+    def bands(self, values: tuple[float, ...]) -> None:
+        if values is self._bands:
+            return
+        self._bands = values
+        if self._engine is not None:
+            self._ring.bands = values
 
     def send(self, snapshot: Snapshot, asked: float) -> None:
         """Give the engine new controls, asked for at that time; a new engine starts with them."""
@@ -261,7 +276,7 @@ class Supply:
         """Start an engine. Raises OSError."""
         self._replaced, self.running = self.replaced, None
         ring = self._make_ring()
-        ring.tick_s = self._tick_s
+        ring.tick_s, ring.bands = self._tick_s, self._bands
         try:
             self._engine, self._pipe = self._start_engine(
                 ring, self._snapshot, self.phase, self._frame_at

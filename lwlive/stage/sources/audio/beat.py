@@ -94,7 +94,8 @@ def _sharpened(flux: Numbers, hop_s: float) -> Numbers:
     wide = round(0.4 / hop_s) | 1
     mean = np.convolve(np.pad(flux, wide // 2, mode="edge"), np.full(wide, 1 / wide), "valid")
     found: Numbers = np.convolve(np.maximum(flux - mean, 0), (0.25, 0.5, 0.25), "same")
-    return found - found.mean()
+    found -= found.mean()
+    return found
 
 
 def _regular(alike: Numbers, periods: Numbers) -> Numbers:

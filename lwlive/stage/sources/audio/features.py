@@ -204,7 +204,7 @@ def _late(size: int) -> Numbers:
     return np.concatenate([up, down])
 
 
-def _between(hz: Numbers, low: float, high: float) -> Numbers:
+def _between(hz: npt.NDArray[np.floating], low: float, high: float) -> Numbers:
     """1 for the bins whose frequency lies between, 0 for the others."""
     return ((hz >= low) & (hz < high)).astype(np.float64)
 
