@@ -29,7 +29,7 @@ def chord(seconds: float, notes: Sequence[float] = (220, 277.2, 329.6), rate: in
     t = np.arange(round(seconds * rate)) / rate
     waves = np.stack([np.sin(2 * np.pi * f * k * t) / k for f in notes for k in (1, 2, 3)])
     edge = np.minimum(1, np.minimum(t, seconds - t) / 0.1)
-    found: Sound = np.float32(1 / (2 * len(notes))) * (waves.sum(axis=0) * edge).astype(np.float32)
+    found: Sound = np.asarray(waves.sum(axis=0) * edge / (2 * len(notes)), np.float32)
     return found
 
 

@@ -19,6 +19,7 @@ from lwlive.tempo import Tempo
 SLOWEST, FASTEST = 80.0, 180.0  # beats a minute that are found
 SPAN_S = 12.0  # of sound that is looked at,
 ENOUGH_S = 7.0  # and at least
+FAINT, STILL_S = 0.1, 2.5  # music that has no flux of so much for so long is over
 EVERY_S = 0.5  # how often
 BEATS = 8  # whose distances are compared
 USUAL, OCTAVES = 125.0, 1.0  # tempos near this one are likelier than half or double of it
@@ -38,6 +39,7 @@ class Beat:
         self._hop_s = hop_s
         self._flux: deque[float] = deque(maxlen=round(SPAN_S / hop_s))
         self._since = 0
+        self._still = 0  # hops in which nothing was heard
         self._last = 0.0  # beats a minute of the last estimate, 0 where there was none
         self.confidence = 0.0  # of the last estimate, 0 to 1
 
@@ -45,6 +47,10 @@ class Beat:
         """The tempo, where it is known, after one more hop; `at`: the moment of its end."""
         self._flux.append(new.flux + DRUMS * new.drum)
         self._since += 1
+        self._still = 0 if new.flux > FAINT else self._still + 1
+        if self._still * self._hop_s > STILL_S:  # the music is over
+            self._flux.clear()
+            self._last = self.confidence = 0.0
         if self._since * self._hop_s < EVERY_S or len(self._flux) * self._hop_s < ENOUGH_S:
             return None
         self._since = 0

@@ -303,7 +303,7 @@ def _taking(put: Put) -> Any:
 
 def _is_null(miniaudio: Any, id_: Any) -> bool:
     """Whether it is ALSA's own input that hears nothing."""
-    return bool(miniaudio.ffi.string(id_.alsa) == b"null")
+    return bytes(miniaudio.ffi.buffer(id_))[:5] == b"null\0"
 
 
 def _backends(miniaudio: Any) -> list[Any]:
