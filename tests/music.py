@@ -27,10 +27,9 @@ def hat(rate: int = RATE, seed: int = 1) -> Sound:
 def chord(seconds: float, notes: Sequence[float] = (220, 277.2, 329.6), rate: int = RATE) -> Sound:
     """A chord of sines with two overtones, faded in and out within a tenth of a second."""
     t = np.arange(round(seconds * rate)) / rate
-    waves = np.stack([np.sin(2 * np.pi * f * k * t) / k for f in notes for k in (1, 2, 3)])
-    edge = np.minimum(1, np.minimum(t, seconds - t) / 0.1)
-    found: Sound = np.asarray(waves.sum(axis=0) * edge / (2 * len(notes)), np.float32)
-    return found
+    edge = np.minimum(1, np.minimum(t, seconds - t) / 0.1) / (2 * len(notes))
+    waves = [edge * np.sin(2 * np.pi * note * k * t) / k for note in notes for k in (1, 2, 3)]
+    return np.sum(waves, axis=0, dtype=np.float32)
 
 
 def click(rate: int = RATE, seed: int = 7) -> Sound:

@@ -30,10 +30,6 @@ class Status:
     since_start_s: float
     level: float  # of the master, 0 to 1
     notice: str | None  # the sentence that is up at present
-    tempo: Tempo
-    routes: Routes
-    learning: str | None  # what the next control that moves is bound to: see Learn
-    bands: tuple[float, ...] | None  # of the sound coming in, None where none does
     pictures: bool  # whether there has been one yet
     fps_target: float
     fps: int  # pictures shown in the last second
@@ -53,6 +49,7 @@ class Status:
     parts: Mapping[str, Mapping[str, Any]]  # what sources and outputs say of themselves, by name
     tempo: Tempo = UNTOLD
     routes: Routes = ()
+    bands: tuple[float, ...] | None = None  # of the sound coming in, None where none does
     learning: str | None = None  # what the next control that moves is bound to: see Learn
 
     @property

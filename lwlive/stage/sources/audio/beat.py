@@ -18,9 +18,9 @@ from lwlive.tempo import Tempo
 
 SLOWEST, FASTEST = 80.0, 180.0  # beats a minute that are found
 SPAN_S = 12.0  # of sound that is looked at,
-ENOUGH_S = 7.0  # and at least
+ENOUGH_S = 6.9  # and at least
 FAINT, STILL_S = 0.1, 2.5  # music that has no flux of so much for so long is over
-EVERY_S = 0.5  # how often
+EVERY_S = 1.0  # how often
 BEATS = 8  # whose distances are compared
 USUAL, OCTAVES = 125.0, 1.0  # tempos near this one are likelier than half or double of it
 SURE = 0.35  # the correlation from one beat to the next that counts as a beat

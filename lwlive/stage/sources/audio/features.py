@@ -13,6 +13,9 @@ knows nothing of devices, threads or clocks.
 """
 
 import math
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -24,7 +27,7 @@ Numbers = npt.NDArray[np.float64]
 
 HOP_S = 0.01  # from one value of the bands to the next
 EDGES_HZ = (30.0, 200.0, 3000.0, 16_000.0)  # between which low, mid and high are
-PARTS = 24  # of the spectrum, in which flux and centroid are measured
+PARTS = (4, 12, 8)  # of each of them, in which flux and centroid are measured
 DULL_HZ, BRIGHT_HZ = 150.0, 6000.0  # where the centroid is 0 and 1
 
 ATTACK_S, RELEASE_S = 0.008, 0.15  # of low, mid, high and level
@@ -33,10 +36,10 @@ BRIGHT_S = 0.1  # in which the centroid follows
 
 # the gain, in decibels below a full-scale signal, for low, mid, high and level
 NOTHING_DB = -90.0  # below this a device is silent
-START_DB = np.array([-30.0, -30.0, -40.0, -30.0])  # as loud as full range is at first,
-LEAST_DB = np.array([-72.0, -75.0, -82.0, -70.0])  # and at the least
+START_DB = (-30.0, -30.0, -40.0, -30.0)  # as loud as full range is at first,
+LEAST_DB = (-72.0, -75.0, -82.0, -70.0)  # and at the least
 UP_S, DOWN_S = 0.08, 6.0  # in which the gain follows what is louder, and what is not
-RECENT_S = 2.0  # it follows the loudest in
+RECENT_S, SLOTS = 2.0, 20  # it follows the loudest in, kept in so many parts
 MUSIC_DB = 9.0  # what is so far above the room's own noise is music,
 MUSIC_S = 2.0  # in all bands, and for so long after
 APART_DB = 32.0  # a band is not made louder than this, compared with all of the sound
@@ -67,25 +70,23 @@ class Features:
         self.hop = round(rate * HOP_S)  # samples
         self.hop_s = self.hop / rate
         size = 2 ** math.ceil(math.log2(2 * self.hop))
-        self._window = _late(size)
+        self._window = _late(size).astype(np.float32)
         self._scale = 2 / (size * float(np.sum(self._window**2)))  # of a power: 1 for a full square
         hz = np.fft.rfftfreq(size, 1 / rate)
-        self._bands = np.stack([_between(hz, a, b) for a, b in pairwise(EDGES_HZ)])
-        self._bands = np.vstack([self._bands, self._bands.sum(axis=0)])  # [4, bins]
-        edges = np.geomspace(EDGES_HZ[0], min(EDGES_HZ[-1], rate / 2), PARTS + 1)
-        parts = np.stack([_between(hz, a, b) for a, b in pairwise(edges)])
-        self._parts = parts[parts.any(axis=1)]  # [parts, bins]; low ones fall between the bins
-        middle = np.exp((self._parts @ np.log(np.maximum(hz, 1))) / self._parts.sum(axis=1))
+        edges = [int(np.searchsorted(hz, one)) for one in _edges(rate / 2)]
+        self._edges = sorted(set(edges))  # in bins; low parts may fall between two
+        between = [self._edges.index(int(np.searchsorted(hz, one))) for one in EDGES_HZ[1:3]]
+        self._low, self._mid = between  # the parts before these are low and mid
         span = math.log(BRIGHT_HZ / DULL_HZ)
-        self._bright = np.clip(np.log(middle / DULL_HZ) / span, 0, 1)
-        self._drums = int(np.sum(middle < EDGES_HZ[1]))
+        middle = [math.exp(float(np.log(hz[a:b]).mean())) for a, b in pairwise(self._edges)]
+        self._bright = [min(1.0, max(0.0, math.log(m / DULL_HZ) / span)) for m in middle]
 
         self._late: Samples = np.zeros(size, np.float32)  # the last samples
         self._left: Samples = np.zeros(0, np.float32)  # of a hop that is not whole yet
         self._gain = _Gain(self.hop_s)
         self._hits = _Hits(self.hop_s)
-        self._before = np.zeros((2, len(self._parts)))  # the parts of the last two hops
-        self._levels = np.zeros(4)
+        self._before = [[0.0] * len(middle)] * 2  # the parts of the last two hops
+        self._levels = [0.0] * 4
         self._centroid = 0.5
         self._attack, self._release = _share(self.hop_s, ATTACK_S), _share(self.hop_s, RELEASE_S)
         self._follow = _share(self.hop_s, BRIGHT_S)
@@ -99,96 +100,118 @@ class Features:
 
     def _hop(self, samples: Samples) -> Heard:
         self._late = np.concatenate([self._late[self.hop :], samples])
-        late = np.nan_to_num(self._late, nan=0.0, posinf=0.0, neginf=0.0)
-        found = np.fft.rfft(late * self._window)
-        power = (found.real**2 + found.imag**2) * self._scale  # [bins]
-        shares = self._gain.shares(self._bands @ power)
-        step = np.where(shares > self._levels, self._attack, self._release)
-        self._levels += (shares - self._levels) * step
+        late = self._late * self._window
+        if not math.isfinite(float(late.sum())):
+            late = np.nan_to_num(late, nan=0.0, posinf=0.0, neginf=0.0)
+        found = np.fft.rfft(late)
+        power = (found.real**2 + found.imag**2)[: self._edges[-1]] * self._scale
+        powers = np.add.reduceat(power, self._edges[:-1]).tolist()
+        # a few dozen numbers are left, with which plain Python is faster than numpy
+        low, mid, high = (
+            sum(powers[: self._low]),
+            sum(powers[self._low : self._mid]),
+            sum(powers[self._mid :]),
+        )
+        shares = self._gain.shares((low, mid, high, low + mid + high))
+        for n, share in enumerate(shares):
+            step = self._attack if share > self._levels[n] else self._release
+            self._levels[n] += (share - self._levels[n]) * step
 
-        loud = np.sqrt(self._parts @ power) / self._gain.full  # [parts]
-        parts = np.log1p(CONTRAST * loud)
-        grown = np.maximum(parts - self._before.max(axis=0), 0)
-        self._before = np.stack([self._before[1], parts])
-        flux = float(grown.mean())
-        drum = float(grown[: self._drums].mean()) if self._drums else flux
+        loud = [math.sqrt(power) / self._gain.full for power in powers]
+        parts = [math.log1p(CONTRAST * one) for one in loud]
+        older, old = self._before
+        grown = [max(0.0, p - max(a, b)) for p, a, b in zip(parts, older, old, strict=True)]
+        self._before = [old, parts]
+        flux = sum(grown) / len(grown)
+        drum = sum(grown[: self._low]) / self._low
 
-        total = float(loud.sum())
+        total = sum(loud)
         if total > 0:
-            weight = self._follow * min(1.0, 4 * float(shares[3]))
-            self._centroid += (float(loud @ self._bright) / total - self._centroid) * weight
-        bands = (*self._levels.tolist(), self._hits.pulse(flux), self._centroid)
-        return Heard(bands, flux, drum)
+            weight = self._follow * min(1.0, 4 * shares[3])
+            bright = sum(a * b for a, b in zip(loud, self._bright, strict=True)) / total
+            self._centroid += (bright - self._centroid) * weight
+        return Heard((*self._levels, self._hits.pulse(flux), self._centroid), flux, drum)
 
 
 class _Gain:
     """Turns the power of low, mid, high and all into shares of what is loud at present."""
 
     def __init__(self, hop_s: float) -> None:
-        self._hop_s = hop_s
-        self._full_db = START_DB.copy()
-        self._smooth = np.zeros(4)  # power
-        self._noise_db = np.full(4, np.inf)  # the room's own
-        self._new = np.full(4, NEW_S)
-        self._music = 0.0  # seconds that music counts as heard
-        slots = 20
-        self._recent = np.full((slots, 4), NOTHING_DB)  # the loudest of each tenth of RECENT_S
-        self._slot_s = RECENT_S / slots
-        self._in_slot = 0.0
-        self._up, self._down = _share(hop_s, UP_S), _share(hop_s, DOWN_S)
-        self._smoothing = _share(hop_s, SMOOTH_S)
+        self._all = [_Loudness(*each, hop_s) for each in zip(START_DB, LEAST_DB, strict=True)]
+        self._music, self._hop_s = 0.0, hop_s  # seconds that music counts as heard
 
     @property
     def full(self) -> float:
         """The amplitude at which the level is 1."""
-        return float(10 ** (self._full_db[3] / 20))
+        return float(10 ** (self._all[3].full_db / 20))
 
-    def shares(self, power: Numbers) -> Numbers:
-        """0 to 1, of the powers of one hop [4]."""
-        now_db = 10 * np.log10(power + 1e-14)
-        self._hear(power, now_db)
-        louder = now_db > self._full_db
-        down = np.minimum(self._recent.max(axis=0) - self._full_db, 0) if self._music > 0 else 0
-        way = np.where(louder, (now_db - self._full_db) * self._up, down * self._down)
-        self._full_db = np.maximum(self._full_db + way, LEAST_DB)
-        self._full_db = np.maximum(self._full_db, self._full_db[3] - APART_DB)
-        found: Numbers = np.minimum(1, 10 ** ((now_db - self._full_db) / 20))
-        return found
+    def shares(self, powers: Sequence[float]) -> list[float]:
+        """0 to 1, of the powers of one hop."""
+        music = [one.hear(power) for one, power in zip(self._all, powers, strict=True)]
+        self._music = MUSIC_S if any(music) else self._music - self._hop_s
+        least = self._all[3].full_db - APART_DB
+        return [one.share(self._music > 0, least) for one in self._all]
 
-    def _hear(self, power: Numbers, now_db: Numbers) -> None:
-        """Take note of the room's noise, of music, and of the loudest lately."""
-        self._smooth += (power - self._smooth) * self._smoothing
-        smooth_db = 10 * np.log10(self._smooth + 1e-14)
-        any_ = smooth_db > NOTHING_DB
-        self._new = np.where(any_, self._new - self._hop_s, NEW_S)
-        creeping = np.minimum(smooth_db, self._noise_db + CREEP_DB_S * self._hop_s)
-        creeping = np.where(self._new > 0, smooth_db, creeping)
-        self._noise_db = np.where(any_, creeping, self._noise_db)
-        heard = bool(np.any(any_ & (smooth_db > self._noise_db + MUSIC_DB)))
-        self._music = MUSIC_S if heard else self._music - self._hop_s
+
+class _Loudness:
+    """What is loud at present in one band, and what the room sounds like by itself."""
+
+    def __init__(self, start_db: float, least_db: float, hop_s: float) -> None:
+        self.full_db, self._least_db, self._hop_s = start_db, least_db, hop_s
+        self._now_db = NOTHING_DB
+        self._smooth = 0.0  # power
+        self._noise_db = math.inf  # the room's own
+        self._new = NEW_S
+        self._recent = deque([NOTHING_DB] * SLOTS, SLOTS)  # the loudest in each part of RECENT_S
+        self._in_slot = 0.0
+        self._up, self._down = _share(hop_s, UP_S), _share(hop_s, DOWN_S)
+        self._smoothing = _share(hop_s, SMOOTH_S)
+
+    def hear(self, power: float) -> bool:
+        """Take note of the power of one hop. Returns whether it is music, and no room's noise."""
+        self._now_db = 10 * math.log10(power + 1e-14)
         self._in_slot += self._hop_s
-        if self._in_slot >= self._slot_s:
-            self._in_slot -= self._slot_s
-            self._recent = np.roll(self._recent, 1, axis=0)
-            self._recent[0] = now_db
-        np.maximum(self._recent[0], now_db, out=self._recent[0])
+        if self._in_slot >= RECENT_S / SLOTS:
+            self._in_slot -= RECENT_S / SLOTS
+            self._recent.append(self._now_db)
+        self._recent[-1] = max(self._recent[-1], self._now_db)
+        self._smooth += (power - self._smooth) * self._smoothing
+        smooth_db = 10 * math.log10(self._smooth + 1e-14)
+        if smooth_db <= NOTHING_DB:
+            self._new = NEW_S
+            return False
+        self._new -= self._hop_s
+        creeping = self._noise_db + CREEP_DB_S * self._hop_s
+        self._noise_db = smooth_db if self._new > 0 else min(smooth_db, creeping)
+        return smooth_db > self._noise_db + MUSIC_DB
+
+    def share(self, music: bool, least_db: float) -> float:
+        """How loud the last hop is, 0 to 1; the gain follows it."""
+        if self._now_db > self.full_db:
+            self.full_db += (self._now_db - self.full_db) * self._up
+        elif music:
+            self.full_db += min(0.0, max(self._recent) - self.full_db) * self._down
+        self.full_db = max(self.full_db, self._least_db, least_db)
+        return float(min(1.0, 10 ** ((self._now_db - self.full_db) / 20)))
 
 
 class _Hits:
     """Finds hits in the flux, against what it was lately, and holds a pulse that falls."""
 
     def __init__(self, hop_s: float) -> None:
-        self._lately = np.zeros(round(MEDIAN_S / hop_s))
-        self._next = 0
+        self._lately = deque([0.0], round(MEDIAN_S / hop_s))
+        self._sorted = [0.0]
         self._strongest = WEAKEST
         self._pulse = 0.0
         self._falls, self._forgets = math.exp(-hop_s / PULSE_S), math.exp(-hop_s / STRONGEST_S)
 
     def pulse(self, flux: float) -> float:
         """The pulse, 0 to 1, after one more hop."""
-        usual = float(np.partition(self._lately, len(self._lately) // 2)[len(self._lately) // 2])
-        self._lately[self._next] = flux
-        self._next = (self._next + 1) % len(self._lately)
+        usual = self._sorted[len(self._sorted) // 2]
+        if len(self._lately) == self._lately.maxlen:
+            del self._sorted[bisect_left(self._sorted, self._lately[0])]
+        self._lately.append(flux)
+        insort(self._sorted, flux)
         self._strongest = max(WEAKEST, flux, self._strongest * self._forgets)
         self._pulse *= self._falls
         if flux > max(WEAKEST, STANDS_OUT * usual, SHARE * self._strongest):
@@ -204,9 +227,12 @@ def _late(size: int) -> Numbers:
     return np.concatenate([up, down])
 
 
-def _between(hz: npt.NDArray[np.floating], low: float, high: float) -> Numbers:
-    """1 for the bins whose frequency lies between, 0 for the others."""
-    return ((hz >= low) & (hz < high)).astype(np.float64)
+def _edges(highest_hz: float) -> list[float]:
+    """Between which frequencies the parts are: even steps for the ear within each band."""
+    found: list[float] = []
+    for count, (low, high) in zip(PARTS, pairwise(EDGES_HZ), strict=True):
+        found += np.geomspace(low, min(high, highest_hz), count, endpoint=False).tolist()
+    return [*found, min(EDGES_HZ[-1], highest_hz)]
 
 
 def _share(hop_s: float, time_s: float) -> float:

@@ -27,7 +27,7 @@ from lwlive.controls import Command, Hear, Offer
 from lwlive.routes import SILENCE
 from lwlive.stage.parts import Arrived, Source
 from lwlive.stage.sources.audio.beat import Beat
-from lwlive.stage.sources.audio.capture import QUIET_S, RATE, Block, Capture, Tap, check
+from lwlive.stage.sources.audio.capture import CHANNELS, QUIET_S, RATE, Block, Capture, Tap, check
 from lwlive.stage.sources.audio.features import Features
 from lwlive.stage.status import Status
 from lwlive.tempo import UNTOLD, Tempo
@@ -38,7 +38,8 @@ BY = "audio"
 DIFFERS, AWAY_S = 0.004, 0.015  # a tempo is offered again where it differs by so much, or its beats
 FAILED_S = 2.0  # before the thread begins again
 WAIT_S = 5.0  # for the thread to end
-NOTHING = np.zeros(round(QUIET_S * RATE), np.float32)
+HALF = np.float32(0.5)
+NOTHING = np.zeros((round(QUIET_S * RATE), CHANNELS), np.float32)
 
 
 class Audio(Source):
@@ -149,9 +150,9 @@ class Audio(Source):
         beat = Beat(features.hop_s)
         for block in self._capture.blocks(self._stop):
             if block is None:  # silence, so that no band stays where it was
-                block = Block(NOTHING[:, None], self._clock() - QUIET_S)
+                block = Block(NOTHING, self._clock() - QUIET_S)
             ends = block.at + len(block.frames) / RATE
-            new = features.heard(block.frames.mean(axis=1))
+            new = features.heard((block.frames[:, 0] + block.frames[:, 1]) * HALF)
             for n, heard in enumerate(new):
                 tempo = beat.heard(heard, ends - (len(new) - 1 - n) * features.hop_s)
                 if tempo is not None:
