@@ -1,6 +1,7 @@
 """Music made for tests: a kick on every beat, hats between them, a chord. Plain numpy, seeded."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +9,10 @@ import numpy.typing as npt
 RATE = 48_000
 
 Sound = npt.NDArray[np.float32]  # [n], mono
+
+
+def _sound(samples: Any) -> Sound:
+    return np.asarray(samples, np.float32)
 
 
 def kick(rate: int = RATE) -> Sound:
@@ -21,7 +26,7 @@ def hat(rate: int = RATE, seed: int = 1) -> Sound:
     """A closed hi-hat: noise without its lows."""
     noise = np.random.default_rng(seed).standard_normal(round(0.06 * rate))
     t = np.arange(len(noise)) / rate
-    return (np.diff(noise, 2, prepend=[0, 0]) / 3 * np.exp(-t / 0.018)).astype(np.float32)
+    return _sound(np.diff(noise, 2, prepend=[0, 0]) / 3 * np.exp(-t / 0.018))
 
 
 def chord(seconds: float, notes: Sequence[float] = (220, 277.2, 329.6), rate: int = RATE) -> Sound:
@@ -29,13 +34,13 @@ def chord(seconds: float, notes: Sequence[float] = (220, 277.2, 329.6), rate: in
     t = np.arange(round(seconds * rate)) / rate
     edge = np.minimum(1, np.minimum(t, seconds - t) / 0.1) / (2 * len(notes))
     waves = [edge * np.sin(2 * np.pi * note * k * t) / k for note in notes for k in (1, 2, 3)]
-    return np.sum(waves, axis=0, dtype=np.float32)
+    return _sound(np.sum(waves, axis=0))
 
 
 def click(rate: int = RATE, seed: int = 7) -> Sound:
     """A short burst over the whole spectrum."""
     noise = np.random.default_rng(seed).standard_normal(round(0.02 * rate))
-    return (0.8 * noise / np.abs(noise).max()).astype(np.float32)
+    return _sound(0.8 * noise / np.abs(noise).max())
 
 
 def at(seconds: float, length: int, what: Sound, into: Sound, rate: int = RATE) -> None:

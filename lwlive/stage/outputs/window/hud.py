@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lwlive.params import SPECS
+from lwlive.routes import BANDS
 from lwlive.stage.status import Status
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ PANEL = (9, 11, 16, 208)  # dark enough for DIM on a white picture
 RULE = (58, 62, 72, 232)
 LINE = 1.5  # line pitch, in letter heights
 UNKNOWN = "\N{EN DASH}"
+METER = 24  # strokes of a full bar
 TEXT_WIDTH = 46  # characters of a prompt before it is cut
 
 
@@ -49,6 +51,7 @@ def lines(status: Status) -> list[str]:
             "recording",
             f"{recording['frames']} frames" if recording and status.params.record else "off",
         ),
+        *_meter(status.bands),
         "",
     ]
     for name, spec in SPECS.items():
@@ -57,6 +60,16 @@ def lines(status: Status) -> list[str]:
         own = "model's own" if value is None else shown
         rows.append(_cells(name, own, spec.unit, short=spec.kind is not str))
     return rows
+
+
+def _meter(bands: Sequence[float] | None) -> list[str]:
+    """The bands of the sound coming in as bars; no lines where nothing is listened to."""
+    if bands is None:
+        return []
+    bars = ("|" * round(METER * value) or UNKNOWN for value in bands)
+    return [
+        _cells(f"sound {name}", bar, "", short=False) for name, bar in zip(BANDS, bars, strict=True)
+    ]
 
 
 def _line(label: str, value: object, unit: str = "") -> str:

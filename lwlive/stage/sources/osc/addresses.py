@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from lwlive.config import DEFAULT_PORT
 from lwlive.controls import Command, Fire, Move, Recall, Set
 from lwlive.params import SPECS, TRIGGERS, ControlError, Spec, Value
+from lwlive.routes import BANDS
 from lwlive.stage.sources.osc.packet import Argument, Foreign
 
 ROOT = "/lwlive/"
 STATUS = ROOT + "status/"
 FADER = ROOT + "fader/"
+HEARING = "bands"  # what a subscription to the sound is called; "" is one to everything else
 LEASE_S = 60.0  # how long a subscription lasts unless it is renewed
 STATUS_PERIOD_S = 1 / 30  # least time between two bursts of status to one subscriber
 
@@ -35,7 +37,7 @@ class Row:
     accepts: str
     help: str
     verb: str  # set, fader, trigger, preset, subscribe or unsubscribe
-    name: str = ""  # of the parameter or trigger
+    name: str = ""  # of the parameter or trigger; of what is subscribed to
 
 
 _NUMBERS = "i h f d s"
@@ -66,7 +68,12 @@ def addresses() -> list[Row]:
     port = "a port from 1 to 65535, or nothing for the sender's own"
     told = f"sends {STATUS}<name> and {FADER}<name> there for {LEASE_S:g} s; again renews it"
     rows.append(Row(ROOT + "subscribe", f"none {_NUMBERS}", port, told, "subscribe"))
-    rows.append(Row(ROOT + "unsubscribe", f"none {_NUMBERS}", port, "ends that", "unsubscribe"))
+    bands = (
+        f"sends the bands of the sound there, {1 / STATUS_PERIOD_S:.0f} times a second: {STATUS}"
+    )
+    bands += ", ".join(BANDS)
+    rows.append(Row(ROOT + "hear", f"none {_NUMBERS}", port, bands, "subscribe", HEARING))
+    rows.append(Row(ROOT + "unsubscribe", f"none {_NUMBERS}", port, "ends both", "unsubscribe"))
     return rows
 
 
