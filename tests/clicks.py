@@ -1,4 +1,4 @@
-"""A program of its own that plays clicks: `clicks.py SINK SECONDS` prints when it gave each one out.
+"""A program of its own that plays clicks: `clicks.py SINK SECONDS` prints when each one went out.
 
 What the player and the sound server hold back comes on top, so that a latency measured from these
 moments is never too small.

@@ -29,7 +29,7 @@ STAYS, STAY = 0.03, 1.25  # so near the last estimate, a tempo is so much likeli
 AGREE = 0.015  # two estimates in a row differ by less
 NEAR_S = 0.06  # how far from its place a beat is looked for
 DRUMS = 0.5  # what the kick counts, beside everything else
-LAG_S = 0.0085  # from a hit to where its flux is found
+LAG_S = 0.0095  # from a hit to where its flux is found
 
 
 class Beat:

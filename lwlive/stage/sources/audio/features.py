@@ -26,7 +26,7 @@ Samples = npt.NDArray[np.float32]  # [n], mono, -1 to 1
 Numbers = npt.NDArray[np.float64]
 
 HOP_S = 0.01  # from one value of the bands to the next
-EDGES_HZ = (30.0, 200.0, 3000.0, 16_000.0)  # between which low, mid and high are
+EDGES_HZ = (30.0, 250.0, 3000.0, 16_000.0)  # between which low, mid and high are
 PARTS = (4, 12, 8)  # of each of them, in which flux and centroid are measured
 DULL_HZ, BRIGHT_HZ = 150.0, 6000.0  # where the centroid is 0 and 1
 
@@ -42,7 +42,7 @@ UP_S, DOWN_S = 0.08, 6.0  # in which the gain follows what is louder, and what i
 RECENT_S, SLOTS = 2.0, 20  # it follows the loudest in, kept in so many parts
 MUSIC_DB = 9.0  # what is so far above the room's own noise is music,
 MUSIC_S = 2.0  # in all bands, and for so long after
-APART_DB = 32.0  # a band is not made louder than this, compared with all of the sound
+APART_DB = (30.0, 26.0, 40.0, math.inf)  # below all of the sound, no band is made louder
 SMOOTH_S = 0.12  # over which noise is measured
 NEW_S = 0.5  # what a device gives for so long after nothing is taken for its noise
 CREEP_DB_S = 0.5  # how fast what is never quieter becomes the room's own noise
@@ -149,8 +149,9 @@ class _Gain:
         """0 to 1, of the powers of one hop."""
         music = [one.hear(power) for one, power in zip(self._all, powers, strict=True)]
         self._music = MUSIC_S if any(music) else self._music - self._hop_s
-        least = self._all[3].full_db - APART_DB
-        return [one.share(self._music > 0, least) for one in self._all]
+        full_db, heard = self._all[3].full_db, self._music > 0
+        both = zip(self._all, APART_DB, strict=True)
+        return [one.share(heard, full_db - apart_db) for one, apart_db in both]
 
 
 class _Loudness:
@@ -221,7 +222,7 @@ class _Hits:
 
 def _late(size: int) -> Numbers:
     """A window with its top near its end, so that what has just been heard counts."""
-    rise, fall = size * 3 // 4, size - size * 3 // 4
+    rise, fall = size * 5 // 8, size * 3 // 8
     up = np.sin(np.pi / 2 * (np.arange(rise) + 0.5) / rise) ** 2
     down = np.cos(np.pi / 2 * (np.arange(fall) + 0.5) / fall) ** 2
     return np.concatenate([up, down])

@@ -21,14 +21,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from lwlive.controls import Command, Hear, Offer
 from lwlive.routes import SILENCE
 from lwlive.stage.parts import Arrived, Source
-from lwlive.stage.sources.audio.beat import Beat
-from lwlive.stage.sources.audio.capture import CHANNELS, QUIET_S, RATE, Block, Capture, Tap, check
-from lwlive.stage.sources.audio.features import Features
+from lwlive.stage.sources.audio.capture import Capture, Tap, check
+from lwlive.stage.sources.audio.listener import Listener
 from lwlive.stage.status import Status
 from lwlive.tempo import UNTOLD, Tempo
 
@@ -38,8 +35,6 @@ BY = "audio"
 DIFFERS, AWAY_S = 0.004, 0.015  # a tempo is offered again where it differs by so much, or its beats
 FAILED_S = 2.0  # before the thread begins again
 WAIT_S = 5.0  # for the thread to end
-HALF = np.float32(0.5)
-NOTHING = np.zeros((round(QUIET_S * RATE), CHANNELS), np.float32)
 
 
 class Audio(Source):
@@ -68,7 +63,7 @@ class Audio(Source):
         # written by the audio thread, whole; read by the show's
         self._bands: tuple[float, ...] = SILENCE
         self._tempo: Tempo | None = None  # the last estimate, its beats not numbered
-        self._confidence = 0.0
+        self._sure = 0.0
         # of the show's thread alone
         self._began = False
         self._told: tuple[float, ...] | None = None
@@ -116,7 +111,7 @@ class Audio(Source):
             "losses": self._capture.losses,
             "skipped": self._capture.skipped,
             "bpm": None if bpm is None else round(bpm, 1),
-            "confidence": round(self._confidence, 2),
+            "sure": round(self._sure, 2),
         }
 
     def _offer(self, tempo: Tempo) -> Tempo | None:
@@ -146,17 +141,11 @@ class Audio(Source):
                 self._stop.wait(FAILED_S)
 
     def _listen(self) -> None:
-        features = Features(RATE)
-        beat = Beat(features.hop_s)
+        listener = Listener()
         for block in self._capture.blocks(self._stop):
-            if block is None:  # silence, so that no band stays where it was
-                block = Block(NOTHING, self._clock() - QUIET_S)
-            ends = block.at + len(block.frames) / RATE
-            new = features.heard((block.frames[:, 0] + block.frames[:, 1]) * HALF)
-            for n, heard in enumerate(new):
-                tempo = beat.heard(heard, ends - (len(new) - 1 - n) * features.hop_s)
-                if tempo is not None:
-                    self._tempo = tempo
-            if new:
-                self._bands = new[-1].bands
-            self._confidence = beat.confidence
+            if block is None:
+                listener.rest(self._clock())
+            else:
+                listener.hear(block)
+            self._bands, self._tempo = listener.bands, listener.tempo
+            self._sure = listener.sure
