@@ -29,9 +29,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lwlive.messages import Turn
-from lwlive.routes import BANDS
 
 SHARED = Path("/dev/shm")  # where Linux keeps shared memory; elsewhere it needs no folder
+BANDS = 6  # bands of the sound coming in: as many as lwlive/routes.py names
 _TAKEN_AT = 128  # byte offset of what was taken when; before it are the marks and the bands
 AHEAD_S = 0.6  # seconds of frames kept ready, against whatever else the machine has to do
 
@@ -89,7 +89,7 @@ class Ring:
         self._marks = np.ndarray((3,), "<i8", memory.buf)
         self._tick = np.ndarray((1,), "<f8", memory.buf, 24)  # written by the reader
         # written by the reader, band by band: a writer may see some of them newer than others
-        self._bands = np.ndarray((len(BANDS),), "<f8", memory.buf, 64)
+        self._bands = np.ndarray((BANDS,), "<f8", memory.buf, 64)
         # [n] each, by number: written by the reader before the number is marked as taken
         self._taken_s = np.ndarray((n,), "<f8", memory.buf, _TAKEN_AT)
         self._taken_epoch = np.ndarray((n,), "<i8", memory.buf, _TAKEN_AT + 8 * n)

@@ -13,8 +13,7 @@ from fakes import SPAWN, checksummed, flat, stream
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lwlive.ring import SHARED, Frame, Ring, slots
-from lwlive.routes import SILENCE
+from lwlive.ring import BANDS, SHARED, Frame, Ring, slots
 
 
 @contextmanager
@@ -209,7 +208,7 @@ def test_the_writer_knows_when_which_version_of_a_frame_was_taken() -> None:
 
 def test_the_writer_hears_the_newest_bands_and_they_disturb_nothing_beside_them() -> None:
     with both_ends(4) as (writer, reader):
-        assert writer.ring.bands == SILENCE
+        assert writer.ring.bands == (0.0,) * BANDS
         writer.put(2)
         reader.take(10.0)
         for bands in ((0.1, 0.2, 0.3, 0.4, 0.5, 0.6), (1.0, 0.0, 1.0, 0.0, 1.0, 0.0)):

@@ -3,9 +3,6 @@
 It knows nothing of windows or clocks; `step` is called once a tick.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
-
 import numpy as np
 
 from lwlive.params import SPECS, Params
@@ -19,21 +16,13 @@ class Master:
         self._brightness = params.brightness
         self._open = 0.0 if params.blackout else 1.0  # 0 black, 1 open
 
-    def step(
-        self,
-        params: Params,
-        seconds: float,
-        moved: Callable[[Params], Params] = lambda params: params,
-    ) -> float:
-        """The level one tick of so many seconds later.
-
-        moved: what routes make of the values. They move the eased value, and are not eased.
-        """
+    def step(self, params: Params, seconds: float) -> float:
+        """The level one tick of so many seconds later."""
         ease = SPECS["brightness"].glide
         self._brightness = _towards(self._brightness, params.brightness, seconds / ease)
         share = seconds / params.fade if params.fade > seconds else 1.0
         self._open = _towards(self._open, 0.0 if params.blackout else 1.0, share)
-        return moved(replace(params, brightness=self._brightness)).brightness * self._open
+        return self._brightness * self._open
 
 
 def _towards(value: float, target: float, step: float) -> float:

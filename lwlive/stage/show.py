@@ -11,8 +11,6 @@ from typing import Any
 
 from lwlive.checkpoint import Size
 from lwlive.config import Config
-from lwlive.params import Params
-from lwlive.routes import SILENCE, modulated
 from lwlive.stage import memory
 from lwlive.stage.clock import Clock
 from lwlive.stage.desk import Desk
@@ -94,7 +92,7 @@ class Show:
         self._poll(now)
         shown = self.supply.tick(now)
         self._hear_engine(now)
-        self._level = level = self._dim(now)
+        self._level = level = self._master.step(self.desk.controls.params, 1 / self.config.fps)
         status = self._status(shown is not None, now)
         if shown is None:
             self._give_up(now)
@@ -109,17 +107,6 @@ class Show:
             source.tell(status, changes, now)
         if self.figures.window_s is None and any(output.on_screen for output in self.outputs):
             self.figures.window_s = self.clock.now() - self.started
-
-    def _dim(self, now: float) -> float:
-        """The master's level at this tick; it follows the newest sound."""
-        snapshot = self.desk.controls.snapshot
-        routes = [route for route in snapshot.routes if route.name == "brightness"]
-        bands = self.desk.bands or SILENCE
-
-        def moved(params: Params) -> Params:
-            return modulated(params, routes, now, snapshot.tempo, bands)
-
-        return self._master.step(snapshot.params, 1 / self.config.fps, moved)
 
     def _send(self, now: float) -> None:
         """What the engine needs to know goes down to it."""
