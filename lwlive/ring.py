@@ -24,6 +24,7 @@ from multiprocessing.context import BaseContext
 from multiprocessing.shared_memory import SharedMemory
 from multiprocessing.synchronize import Semaphore
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -55,12 +56,23 @@ class Frame:
 
 def _row(kind: type[Frame] | type[Turn]) -> str:
     """The numbers of a row of a frame's header, as `struct` writes them."""
-    kinds = {int: "q", float: "d", bool: "?"}
+    kinds = {int: "q", float: "d", bool: "?", tuple[float, ...]: f"{BANDS}d"}
     return "".join(kinds[each.type] for each in fields(kind) if each.type in kinds)
 
 
 _HEADER = struct.Struct(f"<{_row(Frame)}{_row(Turn)}")
 _NUMBERS = tuple(each.name for each in fields(Frame) if each.name not in ("pixels", "turn"))
+
+
+def _told(turn: Turn) -> tuple[float, ...]:
+    """A turn as numbers: its bands, which are several, come last."""
+    *numbers, bands = astuple(turn)
+    return (*numbers, *bands)
+
+
+def _turn(numbers: Sequence[float]) -> Turn:
+    kept: list[Any] = [*numbers[:-BANDS], tuple(numbers[-BANDS:])]
+    return Turn(*kept)
 
 
 @dataclass(frozen=True)
@@ -165,7 +177,7 @@ class Ring:
             return False
         slot = self._write % self.handle.slots
         numbers = (getattr(frame, name) for name in _NUMBERS)
-        _HEADER.pack_into(self._bytes, self._header(slot), *numbers, *astuple(frame.turn))
+        _HEADER.pack_into(self._bytes, self._header(slot), *numbers, *_told(frame.turn))
         np.copyto(self._pixels[slot], frame.pixels)
         self._write += 1
         self._marks[1] = frame.number
@@ -188,7 +200,7 @@ class Ring:
             self._release()
         self._holding = True
         row = _HEADER.unpack_from(self._bytes, self._header(slot))
-        known, turn = row[: len(_NUMBERS)], Turn(*row[len(_NUMBERS) :])
+        known, turn = row[: len(_NUMBERS)], _turn(row[len(_NUMBERS) :])
         frame = Frame(self._pixels[slot], turn=turn, **dict(zip(_NUMBERS, known, strict=True)))
         i = number % self.handle.slots
         self._taken_s[i], self._taken_epoch[i] = now, frame.epoch

@@ -63,7 +63,7 @@ def _perform(config: "Config", params: "Params") -> int:
             from lwlive.stage.show import Show
 
             config = _alone(config) if lone(config, screen) else config
-            desk = Desk(config.folder, controls)
+            desk = Desk(config.folder, controls, delay_s=config.delay_ms / 1e3)
             osc = _osc(config, stack, desk.say)
             sources, outputs = rigged(config, opened.size, desk, screen, osc)
             show = Show(config, desk, supply, opened.size, clock, started, sources, outputs)
@@ -133,6 +133,7 @@ def _supply(config: "Config", opened: "Opened", controls: "Controls", now: float
         config.fps,
         controls.snapshot,
         now,
+        config.delay_ms / 1e3,
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lwlive import preset
-from lwlive.controls import Controls, Fire, Go, Hear, Learn, Move, Recall, Set
+from lwlive.controls import Controls, Fire, Go, Hear, Learn, Move, Nudge, Recall, Set
 from lwlive.params import SPECS, TRIGGERS, ControlError, Params
 from lwlive.stage.disk import Disk
 from lwlive.stage.notices import Notices
@@ -29,10 +29,16 @@ class Refusing(Protocol):
 
 
 class Desk:
-    """Carries out the commands of one show. `folder`: where presets are looked for and saved."""
+    """Carries out the commands of one show.
 
-    def __init__(self, folder: Path, controls: Controls, disk: Disk | None = None) -> None:
-        self.controls, self._folder = controls, folder
+    folder: where presets are looked for and saved. delay_s: from a picture to the audience's eyes;
+    what waits for its moment is seen at that moment.
+    """
+
+    def __init__(
+        self, folder: Path, controls: Controls, disk: Disk | None = None, delay_s: float = 0.0
+    ) -> None:
+        self.controls, self._folder, self._delay_s = controls, folder, delay_s
         self.notices = Notices()
         self._disk = Disk(self.say) if disk is None else disk
         self._recalls = 0
@@ -52,7 +58,7 @@ class Desk:
     def poll(self, now: float) -> None:
         """Take up what the disk has done since the last tick, and what is due by now."""
         self._disk.poll(now)
-        self.controls.turn(now)
+        self.controls.turn(now + self._delay_s)
 
     def do(self, arrived: Arrived, source: Refusing) -> None:
         """Carry out a command; its source hears what cannot be done, now or later."""
@@ -78,9 +84,9 @@ class Desk:
 
     def _change(self, change: Callable[[], None], at: float) -> None:
         """Change the controls, and note since when the engine has to know. Raises ControlError."""
-        before = self.controls.snapshot.sampled
+        before = self.controls.snapshot.effect
         change()
-        if self.controls.snapshot.sampled != before:
+        if self.controls.snapshot.effect != before:
             self.asked_at = at if self.asked_at is None else min(at, self.asked_at)
 
     def _due(self, arrived: Arrived) -> float | None:
@@ -89,7 +95,7 @@ class Desk:
         if arrived.due is not None or not every:
             return arrived.due
         waits = isinstance(command, Recall | Go) or command == Fire("next")
-        if waits or (isinstance(command, Set | Move) and command.name in QUANTISED):
+        if waits or (isinstance(command, Set | Move | Nudge) and command.name in QUANTISED):
             return self.controls.snapshot.tempo.next(every, arrived.at)
         return None
 

@@ -7,7 +7,7 @@ data; this file knows nothing of who reads it.
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -50,6 +50,7 @@ class Status:
     tempo: Tempo = UNTOLD
     routes: Routes = ()
     bands: tuple[float, ...] | None = None  # of the sound coming in, None where none does
+    over: Mapping[str, float] = field(default_factory=dict)  # see `Snapshot`
     learning: str | None = None  # what the next control that moves is bound to: see Learn
 
     @property
