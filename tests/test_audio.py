@@ -436,7 +436,7 @@ def test_what_is_heard_goes_to_the_engine_and_into_the_hud_and_to_those_who_aske
     run.params = Params(steps=1, guidance=1, hud=True)
     run.sources.append(Sounding([LOUD]))
     run.play(0.5)
-    assert run.supply.bands == LOUD  # type: ignore[attr-defined]
+    assert run.supply.bands == LOUD
     hud = run.screen.huds[-1]
     assert hud is not None
     assert f"sound low\t{'|' * round(0.9 * METER)}" in hud
