@@ -217,9 +217,13 @@ class Params:
     )
     morph_a: str = _row("", "preset A of `morph`", high=100, look=False, stage=True, render=False)
     morph_b: str = _row("", "preset B of `morph`", high=100, look=False, stage=True, render=False)
-    brightness: float = _row(1.0, "master brightness", look=False, stage=True)
+    brightness: float = _row(1.0, "master brightness", look=False, stage=True, render=False)
     blackout: bool = _row(
-        False, "fades the master to black and back over `fade`", look=False, stage=True
+        False,
+        "fades the master to black and back over `fade`",
+        look=False,
+        stage=True,
+        render=False,
     )
     fade: float = _row(
         0.5,
@@ -228,10 +232,18 @@ class Params:
         unit="s",
         curve=2,
         stage=True,
+        render=False,
     )
-    hud: bool = _row(False, "numbers over the picture, never recorded", look=False, stage=True)
+    hud: bool = _row(
+        False, "numbers over the picture, never recorded", look=False, stage=True, render=False
+    )
     record: bool = _row(
-        False, "write what is shown into an MP4", look=False, stage=True, flag=False
+        False,
+        "write what is shown into an MP4",
+        look=False,
+        stage=True,
+        flag=False,
+        render=False,
     )
 
     @property

@@ -18,7 +18,7 @@ from lwlive.tempo import Tempo
 ROUTES = 16  # of one show: their numbers are 1 to 16
 BANDS = ("low", "mid", "high", "level", "onset", "centroid")
 UNITS = ("beats", "seconds")
-LONGEST = 3600.0  # of an LFO's period
+SHORTEST, LONGEST = 0.05, 3600.0  # of an LFO's period
 EDGE_S = 0.08  # what would jump takes so long,
 EDGE = 0.25  # or this share of a period
 SILENCE = (0.0,) * len(BANDS)
@@ -141,7 +141,7 @@ def checked(table: Mapping[str, Any], number: int) -> Route:
     unit = "seconds" if "seconds" in table else "beats"
     lfo = Lfo(
         _one_of(table.get("lfo", "sine"), tuple(SHAPES), f"{where}: lfo"),
-        _number(table.get(unit, 4.0), 0.05, LONGEST, f"{where}: {unit}"),
+        _number(table.get(unit, 4.0), SHORTEST, LONGEST, f"{where}: {unit}"),
         unit,
         _number(table.get("offset", 0.0), -1, 1, f"{where}: offset"),
     )
@@ -158,8 +158,24 @@ def table(route: Route) -> dict[str, Any]:
 
 
 def tables(routes: Routes) -> list[dict[str, Any]]:
-    """Routes as a journal tells them: each a table with its number."""
+    """Routes as presets and journals have them: a table each, with its number."""
     return [{"number": route.number, **table(route)} for route in routes]
+
+
+def from_tables(tables: object) -> Routes:
+    """Routes from their tables; without a number, one counts on. Raises ControlError."""
+    if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
+        raise ControlError("each route stands under a line [[routes]]")
+    found: Routes = ()
+    number = 0
+    for each in tables:
+        keys = dict(each)
+        number = keys.pop("number", number + 1)
+        route = checked(keys, number)
+        if any(other.number == number for other in found):
+            raise ControlError(f"there are two routes of number {number}")
+        found = patched(found, route)
+    return found
 
 
 def patched(routes: Routes, route: Route) -> Routes:

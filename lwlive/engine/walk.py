@@ -266,6 +266,12 @@ class Walk:
             later = later._entered()
         return later
 
+    def moved_at(self, at: float) -> "Walk":
+        """The same place as routes have it at a moment, as if they had been there for long."""
+        moved = begun(self.snapshot, self.snapshot.inner, at)
+        walk = replace(self, moved=moved)
+        return replace(walk, look=walk._look())
+
     def _drift(self, seconds: float) -> float:
         """Share of its rate by which the walk is to be faster for so long, to be on the beat."""
         if not self.beats:

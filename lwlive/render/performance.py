@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from lwlive import routes
 from lwlive.checkpoint import Size
 from lwlive.config import Config
 from lwlive.controls import LONGEST_S
@@ -18,7 +19,7 @@ from lwlive.journalfile import FORMAT
 from lwlive.messages import Turn
 from lwlive.params import SPECS, spec
 from lwlive.render.settings import SOURCES, RenderError, regular
-from lwlive.routes import SILENCE, Routes, checked, patched
+from lwlive.routes import SILENCE, Routes
 from lwlive.snapshot import EASED
 from lwlive.tempo import UNTOLD, Tempo
 
@@ -180,7 +181,7 @@ def _take(found: Performance, line: dict[str, Any], reading: _Reading) -> None:
         if "tempo" in line:
             reading.tempo = _tempo(line["tempo"])
         if "routes" in line:
-            reading.routes = _routes(line["routes"])
+            reading.routes = routes.from_tables(line["routes"])
         change.tempo, change.routes = reading.tempo, reading.routes
         if "begin" in line or "over" in line:
             reading.over = _over(line.get("over", {}))
@@ -247,13 +248,3 @@ def _tempo(told: dict[str, Any]) -> Tempo:
     if not isinstance(tempo.by, str):
         raise ValueError(f"who keeps the tempo is a text, not {_short(tempo.by)}")
     return tempo
-
-
-def _routes(told: list[dict[str, Any]]) -> Routes:
-    """Raises ValueError, TypeError."""
-    found: Routes = ()
-    for each in told:
-        number = each.get("number")
-        kept = {key: value for key, value in each.items() if key != "number"}
-        found = patched(found, checked(kept, number))  # type: ignore[arg-type] # which it checks
-    return found

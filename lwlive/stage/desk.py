@@ -11,7 +11,9 @@ from typing import Any, Protocol
 
 from lwlive import preset
 from lwlive.controls import Controls, Fire, Go, Hear, Learn, Move, Nudge, Recall, Set
-from lwlive.params import SPECS, TRIGGERS, ControlError, Params
+from lwlive.params import SPECS, TRIGGERS, ControlError
+from lwlive.routes import Routes
+from lwlive.snapshot import Snapshot
 from lwlive.stage.disk import Disk
 from lwlive.stage.notices import Notices
 from lwlive.stage.outputs.recorder import claimed, stamped
@@ -67,7 +69,7 @@ class Desk:
             if isinstance(command, Recall):
                 self._recall(command, arrived, source)
             elif command == Fire("save"):
-                self._save(self.controls.params, arrived, source)
+                self._save(self.controls.snapshot, arrived, source)
             elif command == Fire("quit"):
                 self.end()
             elif isinstance(command, Hear):
@@ -116,17 +118,20 @@ class Desk:
         number, folder, due = self._recalls, self._folder, self._due(arrived)
         given = {} if command.seconds is None else {"transition": command.seconds}
 
-        def read() -> tuple[Path, dict[str, object], list[str]]:
+        def read() -> tuple[Path, dict[str, object], Routes, list[str]]:
             path = _found(command.preset, folder)
             notes: list[str] = []
-            return path, preset.load(path, notes.append) | given, notes
+            values, routes = preset.load_look(path, notes.append)
+            return path, values | given, routes, notes
 
-        def take_up(found: tuple[Path, dict[str, object], list[str]]) -> None:
+        def take_up(found: tuple[Path, dict[str, object], Routes, list[str]]) -> None:
             if number != self._recalls:
                 return
-            path, values, notes = found
+            path, values, routes, notes = found
             try:
-                self._change(lambda: self.controls.load(values, "", arrived.at, due), arrived.at)
+                self._change(
+                    lambda: self.controls.load(values, "", arrived.at, due, routes), arrived.at
+                )
             except ControlError as error:
                 source.refused(arrived, f"{path.stem}: {error}")
                 return
@@ -138,14 +143,14 @@ class Desk:
 
         self._disk.do(f"preset {command.preset}", read, take_up, refuse)
 
-    def _save(self, params: Params, arrived: Arrived, source: Refusing) -> None:
+    def _save(self, snapshot: Snapshot, arrived: Arrived, source: Refusing) -> None:
         """Have the present values saved under a new name, and say which."""
         wanted = self._folder / stamped(datetime.now(), ".toml")
 
         def write() -> Path:
             path = claimed(wanted)
             try:
-                preset.save(path, params)
+                preset.save(path, snapshot.params, snapshot.routes)
             except preset.PresetError:
                 path.unlink(missing_ok=True)  # what claimed the name
                 raise

@@ -11,6 +11,8 @@ from typing import Any
 
 from lwlive.checkpoint import Size
 from lwlive.config import Config
+from lwlive.params import SPECS
+from lwlive.routes import modulated
 from lwlive.stage import memory
 from lwlive.stage.clock import Clock
 from lwlive.stage.desk import Desk
@@ -170,10 +172,22 @@ class Show:
             tempo=self.desk.controls.snapshot.tempo,
             routes=self.desk.controls.snapshot.routes,
             over=self.desk.controls.snapshot.over,
+            moved=self._moved(now),
             learning=self.desk.learning,
             bands=self.desk.bands,
             pictures=pictures,
         )
+
+    def _moved(self, now: float) -> dict[str, float]:
+        """Where the routes have each fader that they move, 0 to 1."""
+        controls = self.desk.controls.snapshot
+        if not controls.routes:
+            return {}
+        now, bands = now + self._delay_s, self.supply.bands
+        moved = modulated(controls.params, controls.routes, now, controls.tempo, bands)
+        names = {route.name for route in controls.routes}
+        values = {name: getattr(moved, name) for name in names}
+        return {n: SPECS[n].position(v) for n, v in values.items() if v is not None}
 
     def _parts(self) -> dict[str, Any]:
         """What sources and outputs say of themselves, by name."""

@@ -27,7 +27,7 @@ from lwlive.controls import Command, Fire, Move, Set
 from lwlive.params import SPECS, ControlError
 from lwlive.routes import BANDS
 from lwlive.stage.parts import Arrived, Source
-from lwlive.stage.sources.osc.addresses import HEARING, Row, addresses, heard, port
+from lwlive.stage.sources.osc.addresses import HEARING, Row, heard, listened, port
 from lwlive.stage.sources.osc.packet import MAX_BYTES, Message, check
 from lwlive.stage.sources.osc.sockets import OscError, allowed, networks, opened
 from lwlive.stage.sources.osc.subscribers import MOST, Sender, Subscribers, called
@@ -75,7 +75,7 @@ class Osc(Source):
         self.port: int = self._sockets[0].getsockname()[1]
         for note in notes:
             say(note)
-        self._rows = {row.address: row for row in addresses()}
+        self._rows = listened()
         self._subscribers = Subscribers()  # used by the show's thread alone,
         self._hearers = Subscribers()  # as those are who are told of the sound
         self._tally = Tally()
