@@ -51,7 +51,9 @@ ONLY_IN: dict[str, tuple[str, ...]] = {  # library: the modules, or packages, th
     "lwlive.stage": ("lwlive.stage", "lwlive.render", "lwlive.cli"),
     "lwlive.engine": ("lwlive.engine", "lwlive.render", "lwlive.cli"),
 }
-WITHOUT_TORCH = "settings timing frames picture sound performance distance drums"  # of render
+WITHOUT_TORCH = (
+    "settings timing frames picture sound performance distance drums hearing"  # of render
+)
 ARITHMETIC = ("lwlive.engine.walk", "lwlive.engine.sampler")
 WORLDLY = "threading _thread time datetime socket multiprocessing concurrent asyncio queue"
 WORLDLY += " subprocess pathlib io tempfile shutil"
