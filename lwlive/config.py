@@ -19,6 +19,10 @@ class Metavar(str):
     """What stands for a value in the help, where its type does not tell: NAME, FOLDER."""
 
 
+class Bare(str):
+    """What a flag means that stands there without a value."""
+
+
 class Part(BaseModel):
     """One part of Config."""
 
@@ -149,6 +153,23 @@ class OscPart(Part):
     )
 
 
+class AudioPart(Part):
+    """The sound that is listened to."""
+
+    table = "audio"
+    title = "Sound"
+
+    audio_in: Annotated[str | None, Metavar("[DEVICE]"), Bare("default")] = Field(
+        None,
+        min_length=1,
+        description="listen to an audio input, by its name or a part of it (see `lwlive audio`); "
+        "without DEVICE: to the one that the system uses",
+    )
+    audio_tempo: bool = Field(
+        True, description="take the tempo from the sound, where no other clock gives one"
+    )
+
+
 class RecordingPart(Part):
     """What a run leaves behind, and where."""
 
@@ -182,7 +203,7 @@ class OutputsPart(Part):
     table = "outputs"
     title = "Into other programs"
 
-    ndi: Annotated[str | None, Metavar("[NAME]")] = Field(
+    ndi: Annotated[str | None, Metavar("[NAME]"), Bare("lwlive")] = Field(
         None, max_length=80, description="send NDI, under the name lwlive or another"
     )
     ndi_group: Annotated[str, Metavar("NAME,NAME")] = Field(
@@ -193,13 +214,13 @@ class OutputsPart(Part):
         min_length=1,
         description="let NDI use the network of this address of this machine alone",
     )
-    spout: Annotated[str | None, Metavar("[NAME]")] = Field(
+    spout: Annotated[str | None, Metavar("[NAME]"), Bare("lwlive")] = Field(
         None, max_length=80, description="share a texture by Spout, on Windows"
     )
-    syphon: Annotated[str | None, Metavar("[NAME]")] = Field(
+    syphon: Annotated[str | None, Metavar("[NAME]"), Bare("lwlive")] = Field(
         None, max_length=80, description="share a texture by Syphon, on macOS"
     )
-    camera: Annotated[str | None, Metavar("[DEVICE]")] = Field(
+    camera: Annotated[str | None, Metavar("[DEVICE]"), Bare("auto")] = Field(
         None,
         max_length=80,
         description="be a camera, on Linux with v4l2loopback: its first device, or /dev/videoN",
@@ -225,7 +246,9 @@ class OutputsPart(Part):
 OUTPUTS = ("ndi", "spout", "syphon", "camera", "stream")  # of these fields: each can be switched
 
 
-class Config(ShowPart, ModelPart, EnginePart, WindowPart, OscPart, RecordingPart, OutputsPart):
+class Config(
+    ShowPart, ModelPart, EnginePart, WindowPart, OscPart, AudioPart, RecordingPart, OutputsPart
+):
     """What is fixed for one run; not offered over OSC."""
 
 

@@ -8,18 +8,19 @@ is given the time.
 
 import math
 from bisect import insort
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
 from lwlive.params import SPECS, TRIGGERS, ControlError, Params, Value, spec
-from lwlive.routes import Route, Routes, patched
+from lwlive.routes import Route, Routes, altered, patched
 from lwlive.snapshot import Snapshot
 from lwlive.tempo import Tempo
 
 HORIZON_S = 2.0  # what waits for longer than that, the engine need not know yet
+LONGEST_S = 3600.0  # that a recall or a cue takes
 WAITING = 1000  # changes at most that wait for their moment
 
 
@@ -91,6 +92,15 @@ class Patch:
 
 
 @dataclass(frozen=True)
+class Alter:
+    """Change one key of a route, as `[[routes]]` has it; `parameter` begins a new one."""
+
+    number: int
+    key: str
+    value: object
+
+
+@dataclass(frozen=True)
 class Unpatch:
     """Take the route of this number away."""
 
@@ -123,6 +133,13 @@ class Switch:
     on: bool | None  # None: the opposite of what it is
 
 
+@dataclass(frozen=True)
+class Hear:
+    """Take note of the sound that comes in."""
+
+    bands: tuple[float, ...]  # in the order of BANDS
+
+
 Command = (
     Set
     | Move
@@ -133,10 +150,12 @@ Command = (
     | Go
     | Offer
     | Patch
+    | Alter
     | Unpatch
     | Amount
     | Learn
     | Switch
+    | Hear
 )
 
 Change = Callable[[Snapshot], Snapshot]  # of the controls; raises ControlError
@@ -186,12 +205,17 @@ class Controls:
         at: float = 0.0,
         due: float | None = None,
         routes: Routes | None = None,
+        over: float | None = None,
     ) -> None:
         """Set several parameters as one change, all or none. Raises ControlError.
 
-        routes: these take the place of all that there are; None leaves them.
+        routes: these take the place of all that there are; None leaves them. over: all that
+        changes takes so many seconds; None: each as its own glide and `transition` say.
         """
-        self._do(_setting(values, at if due is None else due, routes), by, at, due)
+        change = _setting(values, at if due is None else due, routes)
+        if over is not None:
+            change = _over(change, over, values)
+        self._do(change, by, at, due)
 
     def turn(self, now: float) -> None:
         """Let what is due by now take effect, and tell the snapshot what will be due soon."""
@@ -219,6 +243,7 @@ class Controls:
         self._do(lambda old: replace(old, params=_completed(old.params, good)), "", -math.inf, None)
 
     def _do(self, change: Change, by: str, at: float, due: float | None) -> None:
+        change = _untimed(change)
         before, after = self.snapshot, change(self.snapshot)
         if due is not None and due > at:
             if len(self._waiting) >= WAITING:
@@ -239,10 +264,17 @@ class Controls:
             return
         later: list[Snapshot] = []
         reached = replace(self.snapshot, later=())
+        told = {each.due: each for each in self.snapshot.later}
         for each in soon:
             with suppress(ControlError):  # it could be done when it was asked for
                 reached = each.change(reached)
-            reached = replace(reached, version=next(self._versions), due=each.due)
+            reached = replace(reached, due=each.due)
+            known = told.get(each.due)  # what was told before keeps its version
+            if known is not None and known == replace(reached, version=known.version):
+                fresh = known.version > (later[-1] if later else self.snapshot).version
+                reached = known if fresh else replace(reached, version=next(self._versions))
+            else:
+                reached = replace(reached, version=next(self._versions))
             later.append(reached)
         self.snapshot = replace(self.snapshot, later=tuple(later))
 
@@ -267,6 +299,11 @@ class Controls:
             return _offered(command.tempo)
         if isinstance(command, Patch):
             return lambda old: replace(old, routes=patched(old.routes, command.route))
+        if isinstance(command, Alter):
+            number, key, value = command.number, command.key, command.value
+            return lambda old: replace(
+                old, routes=patched(old.routes, altered(old.routes, number, key, value))
+            )
         if isinstance(command, Unpatch | Amount):
             return lambda old: replace(old, routes=_rerouted(old.routes, command))
         if command == Fire("next"):
@@ -283,7 +320,40 @@ class Controls:
     def _panicked(self, old: Snapshot) -> Snapshot:
         """Where the show started. Recording, figures and the room's tempo stay as they are."""
         kept: dict[str, Any] = {n: getattr(old.params, n) for n in ("record", "hud", "bpm")}
-        return replace(old, params=replace(self._start, **kept), routes=self._routes)
+        return replace(old, params=replace(self._start, **kept), routes=self._routes, over={})
+
+
+def _over(change: Change, seconds: float, names: Collection[str]) -> Change:
+    """The same change, over so many seconds. What is on its way there already is no later."""
+
+    def over(old: Snapshot) -> Snapshot:
+        new = change(old)
+        said = {n: min(s, seconds) if n in names else s for n, s in old.over.items()}
+        said |= dict.fromkeys(_moved(old, new), seconds)
+        return replace(new, over=said)
+
+    return over
+
+
+def _untimed(change: Change) -> Change:
+    """The same change, where what it moves without a word on time takes the time it always does."""
+
+    def untimed(old: Snapshot) -> Snapshot:
+        new = change(old)
+        if new.over is not old.over:
+            return new
+        names = _moved(old, new)
+        if "transition" in names:  # a hand on it takes the bend that is under way
+            names |= {"prompt", "negative"}
+        return replace(new, over={n: s for n, s in old.over.items() if n not in names})
+
+    return untimed
+
+
+def _moved(old: Snapshot, new: Snapshot) -> set[str]:
+    """The parameters that a change moves: `hold` stops what `speed` moves."""
+    names = {n for n in SPECS if getattr(new.params, n) != getattr(old.params, n)}
+    return names | {"speed"} if "hold" in names else names
 
 
 def _setting(values: Mapping[str, object], when: float, routes: Routes | None = None) -> Change:

@@ -1,9 +1,10 @@
-"""Presets: TOML <-> values, strict. One `name = value` a line, only what makes the picture.
+"""Presets: TOML <-> values and routes, strict. A line for each value, only what makes the picture.
 
-A file may also say `title` and `about`, for people; they change nothing. What a preset leaves out
-stays as it is. What belongs to the room, such as `brightness`, is passed over, since older
-presets have it. Everything here may wait for a disk, so a show calls it in a thread of its own.
-This file knows nothing of the show, of OSC or of torch.
+Below them may stand tables [[routes]], which say what moves by itself (see `routes.checked`). A
+file may also say `title` and `about`, for people; they change nothing. What a preset leaves out
+stays as it is, but for the routes: they are those of the preset. What belongs to the room, such as
+`brightness`, is passed over, since older presets have it. Everything here may wait for a disk, so
+a show calls it in a thread of its own. This file knows nothing of the show, of OSC or of torch.
 """
 
 import logging
@@ -20,12 +21,14 @@ import tomli_w
 
 from lwlive import __version__, files
 from lwlive.params import LOOK, SPECS, ControlError, Params
+from lwlive.routes import Routes, from_tables, tables
 
 log = logging.getLogger(__name__)
 
 _FOR_PEOPLE = ("title", "about")
 MAX_BYTES = 1 << 20  # of a preset; a large one has a few thousand
 _LOOKS = re.compile(rf"^\s*({'|'.join(LOOK)})\s*=", re.MULTILINE)  # what makes a file a preset
+ROUTES = "routes"  # [[routes]] with a parameter, an amount, an lfo or a band each
 KEYFRAMES = "keyframes"  # of a film: [[keyframes]] with a prompt, a seed, a picture ... each
 
 
@@ -34,7 +37,14 @@ class PresetError(ControlError):
 
 
 def load(path: Path, say: Callable[[str], object] = log.warning) -> dict[str, object]:
-    """The values in a preset file, each checked; only the keys that it has.
+    """The values in a preset file without its routes: see `load_look`. Raises PresetError."""
+    return load_look(path, say)[0]
+
+
+def load_look(
+    path: Path, say: Callable[[str], object] = log.warning
+) -> tuple[dict[str, object], Routes]:
+    """The values in a preset file, each checked, only the keys that it has; and its routes.
 
     `say` gets a sentence about what was passed over. Raises PresetError naming the file, the key,
     what was expected and what was found.
@@ -42,11 +52,12 @@ def load(path: Path, say: Callable[[str], object] = log.warning) -> dict[str, ob
     found = _read(path)
     if KEYFRAMES in found:
         raise PresetError(f"{path} has keyframes, which are for lwlive render, not for a show")
-    return _values(path, found, say)
+    routes = _routes(path, found)
+    return _values(path, found, say), routes
 
 
-def load_film(path: Path) -> tuple[dict[str, object], list[dict[str, Any]]]:
-    """The values in a preset file, in the ranges of a render, and its keyframes as they stand.
+def load_film(path: Path) -> tuple[dict[str, object], Routes, list[dict[str, Any]]]:
+    """The values in a preset file, in the ranges of a render; its routes; its keyframes as is.
 
     Pictures are looked for beside the file. Raises PresetError.
     """
@@ -57,7 +68,16 @@ def load_film(path: Path) -> tuple[dict[str, object], list[dict[str, Any]]]:
     for keyframe in keyframes:
         if isinstance(keyframe.get("picture"), str):
             keyframe["picture"] = path.parent / keyframe["picture"]
-    return _values(path, found, log.warning, render=True), keyframes
+    routes = _routes(path, found)
+    return _values(path, found, log.warning, render=True), routes, keyframes
+
+
+def _routes(path: Path, found: dict[str, object]) -> Routes:
+    """The routes, taken out of what was found. Raises PresetError."""
+    try:
+        return from_tables(found.pop(ROUTES, []))
+    except ControlError as error:
+        raise PresetError(f"{path}: {error}") from None
 
 
 def _values(
@@ -83,12 +103,14 @@ def _values(
     return values
 
 
-def save(path: Path, params: Params) -> None:
-    """Write every value that makes the picture; whole or not at all. Raises PresetError.
+def save(path: Path, params: Params, routes: Routes = ()) -> None:
+    """Write all that makes the picture, routes too; whole or not at all. Raises PresetError.
 
     Values left to the model (None) are left out. Loading the file gives the same values.
     """
     look: dict[str, Any] = {n: v for n in LOOK if (v := getattr(params, n)) is not None}
+    if routes:
+        look[ROUTES] = tables(routes)
     text = f"# a preset of lwlive {__version__}\n{tomli_w.dumps(look)}"
     try:
         files.write(path, text.encode())
@@ -186,7 +208,7 @@ def _read(path: Path) -> dict[str, object]:
 def _unknown_key(key: str) -> str:
     return (
         f"there is no parameter {key!r}{_or(key, LOOK)}; a preset takes "
-        f"{', '.join([*_FOR_PEOPLE, *LOOK])}"
+        f"{', '.join([*_FOR_PEOPLE, *LOOK, ROUTES])}"
     )
 
 

@@ -47,6 +47,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {  # library: the modules, or packages, th
     "NDIlib": ("lwlive.stage.outputs.ndi",),
     "SpoutGL": ("lwlive.stage.outputs.spout",),
     "syphon": ("lwlive.stage.outputs.syphon",),
+    "miniaudio": ("lwlive.stage.sources.audio.capture",),
     "pythonosc": ("lwlive.stage.sources.osc.subscribers",),
     "PIL": ("lwlive.render", "lwlive.stage.outputs.snapshots"),
     "scipy": ("lwlive.render.drums",),
@@ -60,7 +61,9 @@ ONLY_IN: dict[str, tuple[str, ...]] = {  # library: the modules, or packages, th
     "lwlive.stage": ("lwlive.stage", "lwlive.render", "lwlive.cli"),
     "lwlive.engine": ("lwlive.engine", "lwlive.render", "lwlive.cli"),
 }
-WITHOUT_TORCH = "settings timing frames picture sound performance distance drums"  # of render
+WITHOUT_TORCH = (
+    "settings timing frames picture sound performance distance drums hearing"  # of render
+)
 ARITHMETIC = ("lwlive.engine.walk", "lwlive.engine.sampler")
 WORLDLY = "threading _thread time datetime socket multiprocessing concurrent asyncio queue"
 WORLDLY += " subprocess pathlib io tempfile shutil"

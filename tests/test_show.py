@@ -22,6 +22,7 @@ from lwlive.controls import Command, Controls, Fire, Move, Nudge, Recall, Set, T
 from lwlive.messages import Loaded, Running
 from lwlive.params import SAMPLED, SPECS, TRIGGERS, Params
 from lwlive.ring import Frame
+from lwlive.snapshot import Snapshot
 from lwlive.stage import desk
 from lwlive.stage.clock import WallClock
 from lwlive.stage.desk import Desk
@@ -371,12 +372,13 @@ def test_a_blackout_closes_and_opens_over_its_fade_and_never_turns_back(
 
 
 def test_brightness_glides_and_a_show_can_start_black() -> None:
-    master = Master(Params(brightness=1))
-    levels = [master.step(Params(brightness=0.2), PERIOD) for _ in range(20)]
+    master, darker = Master(Snapshot(0, Params())), Snapshot(1, Params(brightness=0.2))
+    levels = [master.step(darker, PERIOD) for _ in range(20)]
     assert levels == sorted(levels, reverse=True)
     assert max(-np.diff([1, *levels])) <= PERIOD / 0.25 + 1e-9
     assert levels[-1] == pytest.approx(0.2)
-    assert Master(Params(blackout=True)).step(Params(blackout=True), PERIOD) == 0
+    black = Snapshot(0, Params(blackout=True))
+    assert Master(black).step(black, PERIOD) == 0
 
 
 def test_dimming_is_black_at_nought_the_same_at_one_and_even_between() -> None:

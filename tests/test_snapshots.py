@@ -23,7 +23,7 @@ from lwlive.stage.supply import Shown
 
 
 class Album:
-    """A folder with snapshots, and the ticks of a show. `aside`: jobs that the disk has not done."""
+    """A folder with snapshots, and a show's ticks. `aside`: jobs that the disk has not done."""
 
     def __init__(self, folder: Path, waits: bool = False) -> None:
         self.folder, self.said, self.aside = folder, list[str](), list[Any]()
@@ -33,7 +33,7 @@ class Album:
         self.tick, self.asked = 0, 0
 
     def show(self, params: Params, phase: float, new: bool = True, dimmed: int = 0) -> Any:
-        pixels = checksummed(self.tick) >> dimmed
+        pixels = (checksummed(self.tick) >> dimmed).astype(np.uint8)
         frame = Frame(pixels, self.tick, self.tick, phase, True) if new else None
         snapshot = Snapshot(self.tick, params) if new else None
         # whoever asks now has changed the controls already: the picture was made with older ones

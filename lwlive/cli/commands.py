@@ -19,6 +19,7 @@ COMMANDS = {
     "presets": "list the presets",
     "keys": "list the keys of the window",
     "osc": "list the OSC addresses",
+    "audio": "list the audio inputs, with a live meter",
     "ember": "list the words that the built-in model knows",
     "config": "print a file for --config, with every default and its help",
 }
@@ -74,6 +75,10 @@ def _do(args: list[str]) -> int:
         from lwlive.cli.models import main as models
 
         models(rest, arguments.parse)
+    elif word == "audio":
+        from lwlive.cli.audio import main as audio
+
+        return audio(rest)
     elif word in lists.LISTS:
         flags.read(
             f"lwlive {word}", COMMANDS[word][:1].upper() + COMMANDS[word][1:] + ".", {}, rest

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lwlive.config import Config
     from lwlive.controls import Controls
     from lwlive.params import Params
+    from lwlive.routes import Routes
     from lwlive.stage.outputs.window.display import Display
     from lwlive.stage.sources.osc.server import Osc
     from lwlive.stage.supply import Supply
@@ -50,8 +51,8 @@ def _perform(config: "Config", params: "Params") -> int:
 
     clock = WallClock()
     started = clock.now() - _age_s()
-    controls = Controls(params)
     try:
+        controls = Controls(params, _routes(config))
         config = destinations.sparing(config)
         opened = hub.opened(config, log.info)
         with contextlib.ExitStack() as stack:
@@ -63,7 +64,7 @@ def _perform(config: "Config", params: "Params") -> int:
             from lwlive.stage.show import Show
 
             config = _alone(config) if lone(config, screen) else config
-            desk = Desk(config.folder, controls)
+            desk = Desk(config.folder, controls, delay_s=config.delay_ms / 1e3)
             osc = _osc(config, stack, desk.say)
             sources, outputs = rigged(config, opened.size, desk, screen, osc)
             show = Show(config, desk, supply, opened.size, clock, started, sources, outputs)
@@ -93,6 +94,15 @@ def _failed(sentence: str) -> int:
 
     log.error(one_line(sentence))
     return 1
+
+
+def _routes(config: "Config") -> "Routes":
+    """Those of the preset that the show starts with. Raises PresetError."""
+    if config.preset is None:
+        return ()
+    from lwlive import preset
+
+    return preset.load_look(preset.find(config.preset, config.folder), lambda _: None)[1]
 
 
 def _age_s() -> float:
@@ -133,6 +143,7 @@ def _supply(config: "Config", opened: "Opened", controls: "Controls", now: float
         config.fps,
         controls.snapshot,
         now,
+        config.delay_ms / 1e3,
     )
 
 

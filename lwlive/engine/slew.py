@@ -20,10 +20,10 @@ SLACK = 1.1  # times the rate at which a transition and the walk get there in ti
 
 def most(walk: Walk, seconds: float) -> float:
     """How far a frame may be from the one so many seconds before it: RMS over all latents."""
-    transition = max(walk.params.transition, EASE_S)
+    transition = max(walk.transition, EASE_S)
     if walk.looked_s < LOOK_S:
         transition = min(transition, MOST_LOOK_S)
-    return SLACK * APART * (1 / transition + WINDING * walk.glides["speed"].value) * seconds
+    return SLACK * APART * (1 / transition + WINDING * walk.rate) * seconds
 
 
 def eased(before: Tensor, after: Tensor, far: float) -> Tensor:

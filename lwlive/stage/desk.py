@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lwlive import preset
-from lwlive.controls import Controls, Fire, Go, Learn, Move, Recall, Set, Switch
-from lwlive.params import SPECS, TRIGGERS, ControlError, Params
+from lwlive.controls import Controls, Fire, Go, Hear, Learn, Move, Nudge, Recall, Set, Switch
+from lwlive.params import SPECS, TRIGGERS, ControlError
+from lwlive.routes import Routes
+from lwlive.snapshot import Snapshot
 from lwlive.stage.disk import Disk
 from lwlive.stage.notices import Notices
 from lwlive.stage.outputs.recorder import claimed, stamped
@@ -30,10 +32,16 @@ class Refusing(Protocol):
 
 
 class Desk:
-    """Carries out the commands of one show. `folder`: where presets are looked for and saved."""
+    """Carries out the commands of one show.
 
-    def __init__(self, folder: Path, controls: Controls, disk: Disk | None = None) -> None:
-        self.controls, self._folder = controls, folder
+    folder: where presets are looked for and saved. delay_s: from a picture to the audience's eyes;
+    what waits for its moment is seen at that moment.
+    """
+
+    def __init__(
+        self, folder: Path, controls: Controls, disk: Disk | None = None, delay_s: float = 0.0
+    ) -> None:
+        self.controls, self._folder, self._delay_s = controls, folder, delay_s
         self.notices = Notices()
         self._disk = Disk(self.say) if disk is None else disk
         self.switches = Switches()
@@ -41,6 +49,7 @@ class Desk:
         self._recalls = 0
         self.ended = False
         self.learning: str | None = None  # what the next control that moves is bound to: see Learn
+        self.bands: tuple[float, ...] | None = None  # of the sound coming in, None where none does
         self.asked_at: float | None = None  # when the first of the changes not sent yet arrived
 
     @property
@@ -59,7 +68,7 @@ class Desk:
     def poll(self, now: float) -> None:
         """Take up what the disk has done since the last tick, and what is due by now."""
         self._disk.poll(now)
-        self.controls.turn(now)
+        self.controls.turn(now + self._delay_s)
 
     def do(self, arrived: Arrived, source: Refusing) -> None:
         """Carry out a command; its source hears what cannot be done, now or later."""
@@ -68,13 +77,15 @@ class Desk:
             if isinstance(command, Recall):
                 self._recall(command, arrived, source)
             elif command == Fire("save"):
-                self._save(self.controls.params, arrived, source)
+                self._save(self.controls.snapshot, arrived, source)
             elif command == Fire("quit"):
                 self.end()
             elif command == Fire("snapshot"):
                 self.snapshots += 1
             elif isinstance(command, Switch):
                 self.switches.do(command)
+            elif isinstance(command, Hear):
+                self.bands = command.bands
             elif isinstance(command, Learn):
                 self._learn(command.target)
             else:
@@ -87,9 +98,9 @@ class Desk:
 
     def _change(self, change: Callable[[], None], at: float) -> None:
         """Change the controls, and note since when the engine has to know. Raises ControlError."""
-        before = self.controls.snapshot.sampled
+        before = self.controls.snapshot.effect
         change()
-        if self.controls.snapshot.sampled != before:
+        if self.controls.snapshot.effect != before:
             self.asked_at = at if self.asked_at is None else min(at, self.asked_at)
 
     def _due(self, arrived: Arrived) -> float | None:
@@ -98,7 +109,7 @@ class Desk:
         if arrived.due is not None or not every:
             return arrived.due
         waits = isinstance(command, Recall | Go) or command == Fire("next")
-        if waits or (isinstance(command, Set | Move) and command.name in QUANTISED):
+        if waits or (isinstance(command, Set | Move | Nudge) and command.name in QUANTISED):
             return self.controls.snapshot.tempo.next(every, arrived.at)
         return None
 
@@ -119,17 +130,20 @@ class Desk:
         number, folder, due = self._recalls, self._folder, self._due(arrived)
         given = {} if command.seconds is None else {"transition": command.seconds}
 
-        def read() -> tuple[Path, dict[str, object], list[str]]:
+        def read() -> tuple[Path, dict[str, object], Routes, list[str]]:
             path = _found(command.preset, folder)
             notes: list[str] = []
-            return path, preset.load(path, notes.append) | given, notes
+            values, routes = preset.load_look(path, notes.append)
+            return path, values | given, routes, notes
 
-        def take_up(found: tuple[Path, dict[str, object], list[str]]) -> None:
+        def take_up(found: tuple[Path, dict[str, object], Routes, list[str]]) -> None:
             if number != self._recalls:
                 return
-            path, values, notes = found
+            path, values, routes, notes = found
             try:
-                self._change(lambda: self.controls.load(values, "", arrived.at, due), arrived.at)
+                self._change(
+                    lambda: self.controls.load(values, "", arrived.at, due, routes), arrived.at
+                )
             except ControlError as error:
                 source.refused(arrived, f"{path.stem}: {error}")
                 return
@@ -141,14 +155,14 @@ class Desk:
 
         self._disk.do(f"preset {command.preset}", read, take_up, refuse)
 
-    def _save(self, params: Params, arrived: Arrived, source: Refusing) -> None:
+    def _save(self, snapshot: Snapshot, arrived: Arrived, source: Refusing) -> None:
         """Have the present values saved under a new name, and say which."""
         wanted = self._folder / stamped(datetime.now(), ".toml")
 
         def write() -> Path:
             path = claimed(wanted)
             try:
-                preset.save(path, params)
+                preset.save(path, snapshot.params, snapshot.routes)
             except preset.PresetError:
                 path.unlink(missing_ok=True)  # what claimed the name
                 raise

@@ -20,9 +20,11 @@ from lwlive.stage.outputs.snapshots import Snapshots
 from lwlive.stage.outputs.takes import Takes
 from lwlive.stage.outputs.window.window import Screen, Window
 from lwlive.stage.parts import Output, Source
+from lwlive.stage.sources.audio.source import Audio
 from lwlive.stage.sources.osc.server import Osc
 
 NAME = "lwlive"  # of what other programs list, unless another is given
+AUTO = "auto"  # the camera: the first that there is
 
 
 def rigged(
@@ -30,9 +32,12 @@ def rigged(
 ) -> tuple[list[Source], list[Output]]:
     """The sources in the order they are polled, the outputs in the order they get a picture.
 
-    Raises ControlError where the journal cannot be written, or what an output needs is not there.
+    Raises ControlError where the journal cannot be written, or what a part needs is not there.
     """
     window = Window(screen, desk.say) if screen is not None else None
+    audio = None
+    if config.audio_in is not None:
+        audio = Audio(config.audio_in, desk.say, config.audio_tempo)
     takes = Takes(
         config.folder,
         config.record,
@@ -41,11 +46,12 @@ def rigged(
         desk.say,
         config.record_codec,
         config.record_minutes,
+        audio,
     )
     journal = None
     if config.journal is not None:
         journal = Journal(config.journal, config, size, desk.say)
-    sources: list[Source | None] = [window, osc, takes]
+    sources: list[Source | None] = [window, osc, audio, takes]
     snapshots = Snapshots(config.folder, desk.disk, desk.say)
     feeds = into_other_programs(config, size, desk)
     outputs: list[Output | None] = [window, *feeds, takes, journal, snapshots]
@@ -90,7 +96,7 @@ def into_other_programs(config: Config, size: Size, desk: Desk) -> list[Feed]:
     if config.camera is not None:
         camera.check()
     if sys.platform == "linux":
-        path = Path(config.camera) if config.camera else None
+        path = None if config.camera in (None, AUTO) else Path(str(config.camera))
         made["camera"] = "camera", lambda: camera.Camera(path, rate)
     for number, url in enumerate(config.stream, start=1):
         told = stream.settings(

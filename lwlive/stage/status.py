@@ -14,7 +14,7 @@ from typing import Any, Self
 from lwlive import __version__
 from lwlive.checkpoint import Size
 from lwlive.params import Params
-from lwlive.routes import Routes
+from lwlive.routes import ROUTES, Routes, table
 from lwlive.stage.figures import Figures
 from lwlive.stage.supply import Supply
 from lwlive.tempo import UNTOLD, Tempo
@@ -52,6 +52,11 @@ class Status:
     # for other programs, and which of them are on
     outputs: Mapping[str, bool] = field(default_factory=dict)
     snapshots: int = 0  # how often one was asked for
+    bands: tuple[float, ...] | None = None  # of the sound coming in, None where none does
+    over: Mapping[str, float] = field(default_factory=dict)  # see `Snapshot`
+    moved: Mapping[str, float] = field(
+        default_factory=dict
+    )  # where routes have a fader now, by name
     learning: str | None = None  # what the next control that moves is bound to: see Learn
 
     @property
@@ -104,7 +109,15 @@ class Status:
             "phase": self.phase,
             "replaced": self.replaced,
             **{f"output/{name}": on for name, on in self.outputs.items()},
+            **self._routed(),
         }
+
+    def _routed(self) -> dict[str, object]:
+        """The routes as their addresses have them; a number without one has no parameter."""
+        found: dict[str, object] = {f"route/{n}/parameter": "" for n in range(1, ROUTES + 1)}
+        for route in self.routes:
+            found |= {f"route/{route.number}/{key}": v for key, v in table(route).items()}
+        return found
 
 
 def statistics(

@@ -17,6 +17,7 @@ from lwlive import __version__, files, preset
 from lwlive.params import ControlError, Params
 from lwlive.ring import Pixels
 from lwlive.seeds import seed_of
+from lwlive.snapshot import Snapshot
 from lwlive.stage.disk import Disk
 from lwlive.stage.outputs.recorder import claimed, stamped
 from lwlive.stage.parts import Output, Picture
@@ -30,7 +31,7 @@ class Snapshots(Output):
     def __init__(self, folder: Path, disk: Disk, say: Callable[[str], None]) -> None:
         self._folder, self._disk, self._say = folder, disk, say
         self._asked = 0  # how often, when last looked at
-        self._params: Params | None = None  # that made what is shown
+        self._made: Snapshot | None = None  # the controls that made what is shown
         self._phase = 0.0
         self._written = 0
 
@@ -38,11 +39,12 @@ class Snapshots(Output):
         """Write the picture of a tick where that was asked for since the last one."""
         shown = picture.shown
         if shown.frame is not None and shown.snapshot is not None:
-            self._params, self._phase = shown.snapshot.params, shown.frame.phase
+            self._made, self._phase = shown.snapshot, shown.frame.phase
         asked, self._asked = self._asked, picture.status.snapshots
         if self._asked == asked:
             return
-        params = self._params or picture.status.params
+        params = self._made.params if self._made else picture.status.params
+        routes = self._made.routes if self._made else picture.status.routes
         pixels, about = picture.pixels, _about(params, self._phase)
         found = replace(params, seed=seed_nearest(params, self._phase))
         wanted = self._folder / stamped(datetime.now(), ".png")
@@ -51,7 +53,7 @@ class Snapshots(Output):
             path = claimed(wanted)
             try:
                 _write_png(path, pixels, about)
-                preset.save(path.with_suffix(".toml"), found)
+                preset.save(path.with_suffix(".toml"), found, routes)
             except Exception:
                 path.unlink(missing_ok=True)  # half of it is of no use
                 raise

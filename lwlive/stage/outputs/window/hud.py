@@ -1,7 +1,8 @@
 """Words and numbers over the picture: plain data -> lines -> a painted panel; the splash's glow.
 
 A line is cells parted by tabs. Two cells are a label and its text; three are a label, a number and
-its unit, which may be empty. An empty line parts two groups. `lines` and `glow` need no pygame.
+its unit, which may be empty. An empty line parts two groups. A line may end in a rail, on which a
+mark moves where routes move the value (see `rail.py`). `lines` and `glow` need no pygame.
 This file knows nothing of windows, keys or the show.
 """
 
@@ -14,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lwlive.params import SPECS
+from lwlive.routes import BANDS
+from lwlive.stage.outputs.window import rail
 from lwlive.stage.status import Status
 
 if TYPE_CHECKING:
@@ -28,6 +31,7 @@ PANEL = (9, 11, 16, 208)  # dark enough for DIM on a white picture
 RULE = (58, 62, 72, 232)
 LINE = 1.5  # line pitch, in letter heights
 UNKNOWN = "\N{EN DASH}"
+METER = 24  # strokes of a full bar
 TEXT_WIDTH = 46  # characters of a prompt before it is cut
 
 
@@ -50,13 +54,16 @@ def lines(status: Status) -> list[str]:
             f"{recording['frames']} frames" if recording and status.params.record else "off",
         ),
         *(_line(name, _sent(status, name)) for name, on in status.outputs.items() if on),
+        *_meter(status.bands),
         "",
     ]
     for name, spec in SPECS.items():
         value = getattr(status.params, name)
         shown = f"{value:.2f}" if spec.kind is float and value is not None else _shown(value)
         own = "model's own" if value is None else shown
-        rows.append(_cells(name, own, spec.unit, short=spec.kind is not str))
+        row = _cells(name, own, spec.unit, short=spec.kind is not str)
+        moved = status.moved.get(name)
+        rows.append(row if moved is None else row + rail.told(spec.position(value), moved))
     return rows
 
 
@@ -64,6 +71,16 @@ def _sent(status: Status, name: str) -> str:
     """How an output for other programs is doing."""
     told = status.parts.get(name)
     return f"{told['sent']} sent" if told is not None and told["connected"] else "waiting"
+
+
+def _meter(bands: Sequence[float] | None) -> list[str]:
+    """The bands of the sound coming in as bars; no lines where nothing is listened to."""
+    if bands is None:
+        return []
+    bars = ("|" * round(METER * value) or UNKNOWN for value in bands)
+    return [
+        _cells(f"sound {name}", bar, "", short=False) for name, bar in zip(BANDS, bars, strict=True)
+    ]
 
 
 def _line(label: str, value: object, unit: str = "") -> str:
@@ -137,6 +154,8 @@ def panel(
     import pygame
 
     em, pitch = lettering.height_px, round(LINE * lettering.height_px)
+    parted = [rail.parted(line) for line in lines]
+    lines = [line for line, _ in parted]
     rows = [
         [lettering.draw(cell, ink) for cell, ink in zip(line.split("\t"), inks, strict=False)]
         for line in lines
@@ -152,10 +171,12 @@ def panel(
     value_x = pad + wide[0] + (gap if any("\t" in line for line in lines) else 0)
     number_right = value_x + wide[1]
     width = max(number_right + (gap // 2 + wide[2] if wide[2] else 0), value_x + wide[3]) + pad
+    rails = any(marks is not None for _, marks in parted)
+    rail_x, width = width - pad + gap, width + (gap + rail.WIDE * em if rails else 0)
     height = sum(pitch if line else pitch // 2 for line in lines) - (pitch - em) + 2 * pad
     surface = _plate(width, height, 0.6 * em).copy()
     y = pad - (pitch - em) // 2
-    for line, row in zip(lines, rows, strict=True):
+    for (line, marks), row in zip(parted, rows, strict=True):
         if not line:
             rule = pygame.Rect(pad, y + pitch // 4, width - 2 * pad, max(1, em // 16))
             surface.fill(RULE, rule)
@@ -168,6 +189,8 @@ def panel(
         elif len(row) == 3:
             surface.blit(row[1], (number_right - row[1].get_width(), label_y))
             surface.blit(row[2], (number_right + gap // 2, label_y))
+        if marks is not None:
+            rail.draw(surface, marks, (rail_x, y + pitch // 2), em, (DIM, BRIGHT))
         y += pitch
     return surface
 

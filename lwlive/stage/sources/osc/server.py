@@ -25,8 +25,9 @@ from typing import NamedTuple, Self
 
 from lwlive.controls import Command, Fire, Move, Set, Switch
 from lwlive.params import SPECS, ControlError
+from lwlive.routes import BANDS
 from lwlive.stage.parts import Arrived, Source
-from lwlive.stage.sources.osc.addresses import Row, addresses, heard, port
+from lwlive.stage.sources.osc.addresses import HEARING, Row, heard, listened, port
 from lwlive.stage.sources.osc.packet import MAX_BYTES, Message, check
 from lwlive.stage.sources.osc.sockets import OscError, allowed, networks, opened
 from lwlive.stage.sources.osc.subscribers import MOST, Sender, Subscribers, called
@@ -74,8 +75,9 @@ class Osc(Source):
         self.port: int = self._sockets[0].getsockname()[1]
         for note in notes:
             say(note)
-        self._rows = {row.address: row for row in addresses()}
-        self._subscribers = Subscribers()  # used by the show's thread alone
+        self._rows = listened()
+        self._subscribers = Subscribers()  # used by the show's thread alone,
+        self._hearers = Subscribers()  # as those are who are told of the sound
         self._tally = Tally()
         self._row = 0  # failures in a row
         self._start_at = math.inf  # when to listen again
@@ -85,7 +87,8 @@ class Osc(Source):
         self._thread = self._new_thread()
         self._lock = threading.Lock()  # guards everything below
         self._newest: dict[str, _Kept] = {}  # by address, in order of arrival
-        self._asking: dict[Sender, Sender | None] = {}  # target -> asked from, None to leave
+        # target and what it asks for -> asked from, None to leave
+        self._asking: dict[tuple[Sender, str], Sender | None] = {}
         self._more: dict[str, str] = {}  # addresses that got values too many -> from whom, unsaid
         self._more_said: set[str] = set()
 
@@ -122,8 +125,8 @@ class Osc(Source):
             more, self._more = self._more, {}
         for address, sender in more.items():
             self._say(f"OSC from {sender}: of several values to {address} the first counts")
-        for target, asked_from in asking.items():
-            self._subscribe(target, asked_from)
+        for (target, what), asked_from in asking.items():
+            self._subscribe(target, what, asked_from)
         arrived = []
         for kept in newest.values():
             self._note(kept)
@@ -144,6 +147,17 @@ class Osc(Source):
         self._tally.log("OSC", now)
         if len(self._subscribers):
             self._subscribers.tell(status.values(), now, self._send)
+        if len(self._hearers):
+            self._tell_sound(status.bands, now)
+
+    def _tell_sound(self, bands: tuple[float, ...] | None, now: float) -> None:
+        """Tell the bands to those who asked for them, or why there are none."""
+        if bands is None:
+            self._hearers = Subscribers()
+            why = "this show listens to no sound; it does with --audio-in"
+            self._tally.add(0, 0, [f"a subscriber: {why}"])
+        else:
+            self._hearers.tell(dict(zip(BANDS, bands, strict=True)), now, self._send)
 
     def _note(self, kept: _Kept) -> None:
         """Who sends a value believes in it from then on, whatever becomes of it in this tick."""
@@ -161,10 +175,11 @@ class Osc(Source):
             self._subscribers.contested(command.name)
         self._subscribers.knows(kept.sender, command.name, value)
 
-    def _subscribe(self, target: Sender, asked_from: Sender | None) -> None:
+    def _subscribe(self, target: Sender, what: str, asked_from: Sender | None) -> None:
+        subscribers = self._hearers if what == HEARING else self._subscribers
         if asked_from is None:
-            self._subscribers.remove(target)
-        elif not self._subscribers.add(target, asked_from):
+            subscribers.remove(target)
+        elif not subscribers.add(target, asked_from):
             self._tally.add(0, 0, [f"{target[0]}: {MOST} have subscribed already"])
             return
         self._tally.add(0, 1, [])
@@ -282,6 +297,9 @@ class Osc(Source):
     def _ask(self, row: Row, wanted: int | None, sender: Sender) -> None:
         target = (sender[0], wanted or sender[1], *sender[2:])
         with self._lock:
-            if target not in self._asking and len(self._asking) >= _MAX_ASKING:
+            if len(self._asking) >= _MAX_ASKING and (target, row.name) not in self._asking:
                 raise ControlError("too many subscriptions are asked for together")
-            self._asking[target] = sender if row.verb == "subscribe" else None
+            if row.verb == "subscribe":
+                self._asking[target, row.name] = sender
+            else:
+                self._asking |= dict.fromkeys([(target, ""), (target, HEARING)])
