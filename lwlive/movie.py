@@ -157,8 +157,9 @@ class Movie:
             output.metadata.update(self._metadata)
             streams = {}
             for one in (*source.streams.video, *source.streams.audio):
-                streams[one.index] = output.add_stream_from_template(one)
-                streams[one.index].time_base = one.time_base
+                made = streams[one.index] = output.add_stream_from_template(one)
+                made.time_base = one.time_base
+                made.codec_context.codec_tag = one.codec_context.codec_tag
             for packet in source.demux():
                 if packet.dts is not None:  # the last ones only say that there are no more
                     packet.stream = streams[packet.stream.index]

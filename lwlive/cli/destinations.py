@@ -38,7 +38,7 @@ def check(config: Config) -> None:
     if path is not None and codec in MOVS and path.suffix.lower() != ".mov":
         raise ControlError(
             f"--record-codec {codec} is kept in .mov files: give --record a name that ends so, "
-            f"such as {short(str(path.with_suffix('.mov')))}"
+            f"such as {short(path.with_suffix('.mov').name)}"
         )
     for i, (name, path) in enumerate(wanted):
         for other, place in wanted[i + 1 :]:
