@@ -280,9 +280,8 @@ def test_the_bands_come_as_they_are_heard_and_are_not_told_twice() -> None:
     audio = listening(capture)
     commands = heard_all(audio, capture)
     listener = Listener()
-    for first in range(0, 2 * RATE, BLOCK):
-        part = tune[first : first + BLOCK]
-        listener.hear(Block(np.stack([part, part], axis=1), 0.0))
+    for one in blocks_of(tune):
+        listener.hear(one)
     assert commands[-1] == Hear(listener.bands)
     assert audio.poll(0.0) == []
     audio.close()
@@ -331,14 +330,38 @@ def test_without_audio_tempo_none_is_offered() -> None:
     assert audio._offer(Tempo(128, 0.0, 5.0)) is None
 
 
+def blocks_of(sound: Any, at: float = 0.0) -> list[Block]:
+    parts = [sound[n : n + BLOCK] for n in range(0, len(sound), BLOCK)]
+    pairs = [np.stack([part, part], axis=1) for part in parts]
+    return [Block(pair, at + n * BLOCK / RATE) for n, pair in enumerate(pairs)]
+
+
 def test_where_nothing_comes_any_more_the_bands_fall_to_nothing() -> None:
     listener = Listener()
-    part = music(3, 120)[-24_000:]
-    listener.hear(Block(np.stack([part, part], axis=1), 0.0))
-    assert listener.bands[3] > 0.1
+    for one in blocks_of(music(1, 120)[: RATE // 10]):
+        listener.hear(one)
+    loud = listener.bands[3]
+    assert loud > 0.1
+    listener.rest(0.3)
+    assert listener.bands[3] == loud  # it may just be late
     for n in range(20):
-        listener.rest(1.0 + n / 10)
+        listener.rest(0.6 + n / 10)
     assert max(listener.bands[:5]) < 0.001
+    for n in range(200):
+        listener.rest(60.0 + n)  # a device that is gone for long costs no more than its silence
+    assert listener.bands[3] == pytest.approx(0, abs=1e-6)
+
+
+def test_blocks_that_come_late_or_are_lost_do_not_move_the_beat() -> None:
+    """A machine that stalls: blocks come in bursts, and one in twenty not at all."""
+    listener, rng = Listener(), np.random.default_rng(4)
+    for n, one in enumerate(blocks_of(music(14, 126))):
+        if n % 25 == 0:
+            listener.rest(one.at + 0.3)  # asked in vain before they came
+        if rng.random() > 0.05:
+            listener.hear(one)
+    assert listener.tempo is not None
+    assert listener.tempo.bpm == pytest.approx(126, rel=0.01)
 
 
 def test_a_thread_that_fails_says_so_and_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,6 +35,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {  # library: the modules, or packages, th
         "lwlive.stage.outputs.window.display",
         "lwlive.stage.outputs.window.monitor",
         "lwlive.stage.outputs.window.hud",
+        "lwlive.stage.outputs.window.rail",
         "lwlive.stage.sources.keys",
     ),
     "av": (
@@ -62,7 +63,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {  # library: the modules, or packages, th
     "lwlive.engine": ("lwlive.engine", "lwlive.render", "lwlive.cli"),
 }
 WITHOUT_TORCH = (
-    "settings timing frames picture sound performance distance drums hearing"  # of render
+    "settings timing routed frames picture sound performance distance drums hearing"  # of render
 )
 ARITHMETIC = ("lwlive.engine.walk", "lwlive.engine.sampler")
 WORLDLY = "threading _thread time datetime socket multiprocessing concurrent asyncio queue"

@@ -154,10 +154,12 @@ class Capture:
                         yield block
                 finally:
                     device.close()
+                if stop.is_set():
+                    return
                 trouble = f"no sound comes from {device.name} any more"
                 self.losses += self.name is not None
                 self.name = None
-            if trouble != told and not stop.is_set():
+            if trouble != told:
                 told = trouble
                 self._say(f"{trouble}; trying again")
             ends = self._clock() + PAUSES_S[min(row, len(PAUSES_S) - 1)]
