@@ -176,9 +176,10 @@ def _alone(config: "Config") -> "Config":
     """A headless show whose pictures nothing takes: half a minute into a recording."""
     from datetime import datetime
 
+    from lwlive.encoders import CODECS
     from lwlive.stage.outputs.recorder import free, stamped
 
-    path = free(config.folder / stamped(datetime.now()))
+    path = free(config.folder / stamped(datetime.now(), CODECS[config.record_codec].suffix))
     log.info(f"recording {LONE_S:.0f} seconds into {path.absolute()}")
     return config.model_copy(update={"duration": LONE_S, "record": path})
 
