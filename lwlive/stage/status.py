@@ -14,8 +14,10 @@ from typing import Any, Self
 from lwlive import __version__
 from lwlive.checkpoint import Size
 from lwlive.params import Params
+from lwlive.routes import Routes
 from lwlive.stage.figures import Figures
 from lwlive.stage.supply import Supply
+from lwlive.tempo import Tempo
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,9 @@ class Status:
     since_start_s: float
     level: float  # of the master, 0 to 1
     notice: str | None  # the sentence that is up at present
+    tempo: Tempo
+    routes: Routes
+    learning: str | None  # what the next control that moves is bound to: see Learn
     pictures: bool  # whether there has been one yet
     fps_target: float
     fps: int  # pictures shown in the last second
@@ -45,6 +50,11 @@ class Status:
     phase: float
     dtype: str | None  # what the engine computes in
     parts: Mapping[str, Mapping[str, Any]]  # what sources and outputs say of themselves, by name
+
+    @property
+    def beat(self) -> float:
+        """The beat of this tick, with its fraction."""
+        return self.tempo.beats(self.now)
 
     @classmethod
     def taken(
