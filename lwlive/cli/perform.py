@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lwlive.params import Params
     from lwlive.stage.outputs.window.display import Display
     from lwlive.stage.sources.osc.server import Osc
+    from lwlive.stage.sources.page.page import Page
     from lwlive.stage.supply import Supply
 
 log = logging.getLogger("lwlive")
@@ -46,6 +47,7 @@ def _perform(config: "Config", params: "Params") -> int:
     from lwlive.params import ControlError
     from lwlive.stage.clock import WallClock
     from lwlive.stage.sources.osc.sockets import OscError
+    from lwlive.stage.sources.page.address import PageError
     from lwlive.stage.supply import EngineFailure
 
     clock = WallClock()
@@ -65,7 +67,8 @@ def _perform(config: "Config", params: "Params") -> int:
             config = _alone(config) if lone(config, screen) else config
             desk = Desk(config.folder, controls)
             osc = _osc(config, stack, desk.say)
-            sources, outputs = rigged(config, opened.size, desk, screen, osc)
+            page = _page(config, opened.size, osc, screen, stack, desk.say)
+            sources, outputs = rigged(config, opened.size, desk, screen, osc, page)
             show = Show(config, desk, supply, opened.size, clock, started, sources, outputs)
             with _signals(desk.end) as came:
                 try:
@@ -75,7 +78,7 @@ def _perform(config: "Config", params: "Params") -> int:
                         log.info(f"ended by {came[0]}")
                     if config.stats is not None:
                         destinations.write_statistics(config.stats, show.statistics())
-    except (ControlError, ModelError, EngineFailure, OscError) as error:
+    except (ControlError, ModelError, EngineFailure, OscError, PageError) as error:
         return _failed(str(error))
     except OSError as error:
         return _failed(of_system(error, "the show"))
@@ -176,6 +179,30 @@ def _osc(config: "Config", stack: contextlib.ExitStack, say: Callable[[str], Non
     osc = stack.enter_context(Osc(config.osc_host, config.osc_port, config.osc_allow, say))
     log.info(f"OSC on {config.osc_host}:{osc.port}; `lwlive osc` lists the addresses")
     return osc
+
+
+def _page(
+    config: "Config",
+    size: "Size",
+    osc: "Osc | None",
+    screen: "Display | None",
+    stack: contextlib.ExitStack,
+    say: Callable[[str], None],
+) -> "Page | None":
+    """The page, where it is wanted; its address goes to the log, the terminal and the window."""
+    if not config.page:
+        return None
+    from lwlive.stage.sources.page import address
+    from lwlive.stage.sources.page.opening import opened, printed
+
+    page, where = opened(config, size, osc.port if osc is not None else None, stack, say)
+    log.info(f"the page is at {where.url}")
+    if where.secret is not None:
+        rows = address.code(where.url)
+        printed(address.letters(rows))
+        if screen is not None:
+            screen.address = where.url, rows
+    return page
 
 
 @contextlib.contextmanager

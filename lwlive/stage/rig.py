@@ -11,10 +11,16 @@ from lwlive.stage.outputs.takes import Takes
 from lwlive.stage.outputs.window.window import Screen, Window
 from lwlive.stage.parts import Output, Source
 from lwlive.stage.sources.osc.server import Osc
+from lwlive.stage.sources.page.page import Page
 
 
 def rigged(
-    config: Config, size: Size, desk: Desk, screen: Screen | None, osc: Osc | None
+    config: Config,
+    size: Size,
+    desk: Desk,
+    screen: Screen | None,
+    osc: Osc | None,
+    page: Page | None = None,
 ) -> tuple[list[Source], list[Output]]:
     """The sources in the order they are polled, the outputs in the order they get a picture.
 
@@ -25,8 +31,8 @@ def rigged(
     journal = None
     if config.journal is not None:
         journal = Journal(config.journal, config, size, desk.say)
-    sources: list[Source | None] = [window, osc, takes]
-    outputs: list[Output | None] = [window, takes, journal]
+    sources: list[Source | None] = [window, osc, page, takes]
+    outputs: list[Output | None] = [window, takes, journal, page]
     return [one for one in sources if one is not None], [one for one in outputs if one is not None]
 
 
@@ -35,5 +41,5 @@ def lone(config: Config, screen: Screen | None) -> bool:
 
     The journal takes none. A new output that does adds itself here.
     """
-    taken = screen is not None or config.record is not None
+    taken = screen is not None or config.record is not None or config.page
     return not taken and config.duration is None

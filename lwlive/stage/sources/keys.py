@@ -14,8 +14,9 @@ import pygame
 from lwlive.controls import Command, Fire, Nudge, Recall, Toggle
 from lwlive.params import SPECS, TRIGGERS
 
-FULLSCREEN, LIST, QUIT = (
+FULLSCREEN, ADDRESS, LIST, QUIT = (
     Fire("fullscreen"),
+    Fire("address"),
     Fire("keys"),
     Fire("quit"),
 )  # the window's own, but quit
@@ -60,6 +61,7 @@ KEYS = (
     Key("P", _help("panic"), {pygame.K_p: Fire("panic")}),
     Key("F", "cover the monitor, and back to a window", {pygame.K_f: FULLSCREEN}),
     Key("H", _help("hud"), {pygame.K_h: Toggle("hud")}),
+    Key("Q", "show the page's address, as a code for phones", {pygame.K_q: ADDRESS}),
     Key("?, F1", "show these keys", {pygame.K_QUESTION: LIST, pygame.K_F1: LIST}),
     Key("Esc", "close this list, or end the show", {pygame.K_ESCAPE: QUIT}),
 )

@@ -89,31 +89,33 @@ def kept_secret(path: Path) -> str:
         found = path.read_text("ascii").strip()
         if SECRET.fullmatch(found):
             return found
-    made = secrets.token_urlsafe(12)
+    made = new_secret()
     path.parent.mkdir(parents=True, exist_ok=True)
     files.write(path, f"{made}\n".encode())
     path.chmod(0o600)
     return made
 
 
+def new_secret() -> str:
+    """One that nobody guesses: 96 bits."""
+    return secrets.token_urlsafe(12)
+
+
 def code(text: str) -> list[str]:
     """A text as a QR code: rows of 0 and 1, where 1 is dark, with the quiet zone around it."""
     import segno
 
-    return ["".join(map(str, row)) for row in _cells(segno.make(text, micro=False))]
+    made = segno.make(text, micro=False)
+    return ["".join(str(int(cell)) for cell in row) for row in made.matrix_iter(border=3)]
 
 
-def printed(rows: Sequence[str]) -> str:
+def letters(rows: Sequence[str]) -> str:
     """A QR code for a terminal: two rows a line, light on dark, as readers want it."""
     if len(rows) % 2:
         rows = [*rows, "0" * len(rows[0])]
-    letters = {"00": "█", "01": "▀", "10": "▄", "11": " "}
+    of_two = {"00": "█", "01": "▀", "10": "▄", "11": " "}
     pairs = zip(rows[::2], rows[1::2], strict=True)
-    return "\n".join("".join(letters[a + b] for a, b in zip(*pair, strict=True)) for pair in pairs)
-
-
-def _cells(made: object) -> list[list[int]]:
-    return [[int(cell) for cell in row] for row in made.matrix_iter(border=3)]  # type: ignore[attr-defined] # segno has no annotations
+    return "\n".join("".join(of_two[a + b] for a, b in zip(*pair, strict=True)) for pair in pairs)
 
 
 def _bound(host: str, port: int) -> socket.socket:

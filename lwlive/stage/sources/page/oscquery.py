@@ -15,11 +15,10 @@ from lwlive.stage.sources.page.state import State
 Node = dict[str, Any]
 
 NAME = "lwlive"
-ATTRIBUTES = (
-    "FULL_PATH CONTENTS TYPE ACCESS VALUE RANGE CLIPMODE UNIT DESCRIPTION CRITICAL".split()
-)
+CONTROL = ("ACCESS", "VALUE", "RANGE", "DESCRIPTION", "CLIPMODE", "UNIT", "CRITICAL")
+ATTRIBUTES = ("FULL_PATH", "CONTENTS", "TYPE", *CONTROL)
 EXTENSIONS = {
-    **dict.fromkeys("ACCESS VALUE RANGE DESCRIPTION CLIPMODE UNIT CRITICAL LISTEN".split(), True),
+    **dict.fromkeys((*CONTROL, "LISTEN"), True),
     **dict.fromkeys(("PATH_CHANGED", "PATH_ADDED", "PATH_REMOVED", "PATH_RENAMED"), False),
     **dict.fromkeys(("TAGS", "EXTENDED_TYPE", "OVERLOADS", "HTML", "ECHO"), False),
 }

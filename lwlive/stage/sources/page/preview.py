@@ -12,6 +12,7 @@ from lwlive.ring import Pixels
 from lwlive.stage.sources.page.board import Board
 
 LOOK_S = 1 / 60  # between two looks at the board
+ALONE_S = 0.1  # the same while nobody looks
 QUALITY = 80
 
 
@@ -23,19 +24,16 @@ class Preview:
         self._seen = 0  # of the board
         self.number = 0
         self.jpeg = b""
-        self.came = asyncio.Event()
 
     async def run(self) -> None:
         """Until it is cancelled."""
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(LOOK_S if self._board.looking else ALONE_S)
             if self._board.looking and (found := self._board.picture(self._seen)) is not None:
                 self._seen, pixels = found
                 self.jpeg = await loop.run_in_executor(None, encoded, pixels)
                 self.number += 1
-                self.came.set()
-                self.came = asyncio.Event()
 
 
 def encoded(pixels: Pixels) -> bytes:

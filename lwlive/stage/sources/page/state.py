@@ -17,9 +17,15 @@ State = dict[str, Any]  # as it is read: sections, or single values, by name
 def written(status: Status, answers: Sequence[Any], lines: Sequence[Any]) -> bytes:
     """The state as JSON. answers: what was refused to whom; lines: of the log."""
     state: State = {each.name: getattr(status, each.name) for each in fields(status)}
-    state["phase"] = round(status.phase, 2)
-    state["since_start_s"] = int(status.since_start_s)
-    state |= {"answers": answers, "log": lines}
+    del state["params"], state["now"]  # values are told below; clocks tell the time
+    state |= {
+        "values": status.values(),
+        "phase": round(status.phase, 1),  # what changes with every tick is sent with every tick
+        "since_start_s": int(status.since_start_s),
+        "answers": answers,
+        "log": lines,
+    }
+    state["values"]["phase"] = state["phase"]
     return json.dumps(state, default=_plain, ensure_ascii=True).encode()
 
 
