@@ -17,7 +17,7 @@ from lwlive.params import Params
 from lwlive.routes import Routes
 from lwlive.stage.figures import Figures
 from lwlive.stage.supply import Supply
-from lwlive.tempo import Tempo
+from lwlive.tempo import UNTOLD, Tempo
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,6 @@ class Status:
     since_start_s: float
     level: float  # of the master, 0 to 1
     notice: str | None  # the sentence that is up at present
-    tempo: Tempo
-    routes: Routes
-    learning: str | None  # what the next control that moves is bound to: see Learn
     pictures: bool  # whether there has been one yet
     fps_target: float
     fps: int  # pictures shown in the last second
@@ -50,6 +47,9 @@ class Status:
     phase: float
     dtype: str | None  # what the engine computes in
     parts: Mapping[str, Mapping[str, Any]]  # what sources and outputs say of themselves, by name
+    tempo: Tempo = UNTOLD
+    routes: Routes = ()
+    learning: str | None = None  # what the next control that moves is bound to: see Learn
 
     @property
     def beat(self) -> float:
