@@ -55,6 +55,11 @@ class Access:
         return self.osc and near and allowed(str(address), self.osc_allow)
 
     @property
+    def announced(self) -> bool:
+        """Whether other machines are to find the show by themselves: they may use it."""
+        return self.address.secret is not None and self.osc and self.osc_open
+
+    @property
     def hides(self) -> bool:
         """Whether a wrong path and a wrong secret look the same."""
         return self.address.secret is not None

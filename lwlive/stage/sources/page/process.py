@@ -66,14 +66,14 @@ class Process:
         self._came = asyncio.Event()
         preview = Preview(self._board)
         self._preview, self._clients = preview, Clients(preview, self._counted)
-        access = Access(
+        self._access = Access(
             order.address,
             order.osc_port is not None,
             is_open(order.osc_host),
             networks(order.osc_allow),
         )
         self._server = Server(
-            access,
+            self._access,
             (order.osc_host, order.osc_port),
             self._clients,
             lambda: health.Times(*self._board.times),
@@ -96,7 +96,11 @@ class Process:
         threading.Thread(target=wait_for_the_end, name="pipe", daemon=True).start()
         await self._server.look_at_presets()
         runner = web.AppRunner(
-            self._server.app(), handle_signals=False, access_log=None, keepalive_timeout=OPEN_S
+            self._server.app(),
+            handle_signals=False,
+            access_log=None,
+            keepalive_timeout=OPEN_S,
+            shutdown_timeout=0.1,
         )
         await runner.setup()
         for one in self._order.sockets:
@@ -158,7 +162,7 @@ class Process:
     async def _announce(self) -> None:
         """Let programs of the network find the show, where they may use it."""
         order = self._order
-        if order.osc_port is None or order.address.secret is None or not is_open(order.osc_host):
+        if not self._access.announced or order.osc_port is None:
             return
         try:
             spoken = await announced(order.address.port, order.osc_port, own_addresses())

@@ -181,7 +181,7 @@ class Fader {
 class Switch {
   constructor(spec, link) {
     this.button = make("button", {
-      class: "switch", type: "button", role: "switch", "aria-checked": "false", title: spec.help,
+      class: "switch", type: "button", role: "switch", "aria-checked": "false", "aria-label": words(spec.name), title: spec.help,
       onclick: () => link.ask(["osc", address(spec.name), this.button.getAttribute("aria-checked") !== "true"]),
     }, words(spec.name));
     this.element = make("div", { class: "row" }, this.button, learn(link, spec.name));
@@ -230,6 +230,7 @@ class Text {
   tell(value) {
     if (value !== this.told) this.remember(value);
     this.told = value;
+    this.history();
     if (!this.element.classList.contains("edited")) this.field.value = value ?? "";
   }
 
@@ -250,7 +251,9 @@ class Text {
   }
 
   history() {
-    this.past?.replaceChildren(...this.kept.map((text) => make("li", {}, make("button", { type: "button", onclick: () => this.send(text) }, text))));
+    const others = this.kept.filter((text) => text !== this.told);
+    if (this.past) this.past.hidden = !others.length;
+    this.past?.replaceChildren(...others.map((text) => make("li", {}, make("button", { type: "button", onclick: () => this.send(text) }, text))));
   }
 }
 

@@ -121,7 +121,7 @@ function figures() {
   dark.textContent = state.pictures ? "blackout" : [state.model, state.doing, state.trouble].filter(Boolean).join(" · ");
   const slow = state.fps < 0.9 * state.fps_target && state.pictures;
   list(find("readouts"), [
-    ["frames/s", `${shown(state.fps)}`, `of ${shown(Math.round(state.fps_target))}`, slow],
+    ["frames/s", shown(state.fps, "int"), `of ${shown(state.fps_target, "int")}`, slow],
     ["late", shown(state.late, "int"), ""],
     ["latency", state.latency_ms === null ? "–" : shown(state.latency_ms, "int"), state.latency_ms === null ? "" : "ms"],
     ["tempo", state.tempo ? state.tempo.bpm.toFixed(1) : "–", "BPM"],

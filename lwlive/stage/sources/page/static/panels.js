@@ -159,7 +159,7 @@ export class Outputs {
       if (typeof said?.on !== "boolean") continue;
       if (!this.known.has(name)) {
         const button = make("button", {
-          class: "switch", type: "button", role: "switch",
+          class: "switch", type: "button", role: "switch", "aria-label": words(name),
           onclick: () => this.link.ask(["switch", name, button.getAttribute("aria-checked") !== "true"]),
         }, words(name));
         this.known.set(name, button);
