@@ -84,7 +84,13 @@ class Playing:
         self.show = Show(config, self.desk, supply, size, clock, clock.now(), sources, outputs)
         self._thread = threading.Thread(target=self.show.run, name="show", daemon=True)
         self._thread.start()
+        until(self._served)
         return self
+
+    def _served(self) -> bool:
+        """Whether the page's process is there, and knows of a picture."""
+        board = self.page._board
+        return board is not None and board.times[1] > 0
 
     def _say(self, text: str) -> None:
         self.said.append(text)

@@ -30,7 +30,7 @@ from lwlive.stage.outputs.window import hud
 from lwlive.stage.outputs.window.display import Display, NoMonitor, NoScreen
 from lwlive.stage.outputs.window.geometry import Fit, Placement, placements, start_size
 from lwlive.stage.outputs.window.monitor import Refresh
-from lwlive.stage.sources.keys import FULLSCREEN, KEYS, LIST, QUIT, keys_table
+from lwlive.stage.sources.keys import ADDRESS, FULLSCREEN, KEYS, LIST, QUIT, keys_table
 from lwlive.stage.status import Status
 
 SIDE = st.integers(1, 3000)
@@ -195,7 +195,12 @@ def test_every_key_has_one_action_and_stands_in_the_table() -> None:
     assert all(f"| {key.label} | {key.help} |" in table for key in KEYS)
     for command in (command for key in KEYS for command in key.codes.values()):
         if isinstance(command, Fire):
-            assert command.name in {*TRIGGERS, "save"} or command in (FULLSCREEN, LIST, QUIT)
+            assert command.name in {*TRIGGERS, "save"} or command in (
+                ADDRESS,
+                FULLSCREEN,
+                LIST,
+                QUIT,
+            )
         elif not isinstance(command, Recall):
             Controls(Params(guidance=1.0)).do(command)
 

@@ -104,7 +104,6 @@ def test_a_question_has_the_status_of_the_proposal(path: str, query: str, status
 @pytest.fixture
 def show(tmp_path: Path) -> Iterator[Playing]:
     with Playing(tmp_path) as playing:
-        until(lambda: playing.page._board is not None)
         yield playing
 
 

@@ -232,12 +232,9 @@ def test_who_may_send_osc_may_ask_what_there_is(
 def test_a_show_is_announced_only_where_others_reach_page_and_osc() -> None:
     here, there = Address("127.0.0.1", 1, None), Address("10.0.0.7", 1, "geheim-geheim")
     assert Access(there, True, True).announced
-    for closed in (
-        Access(here, True, True),
-        Access(there, True, False),
-        Access(there, False, True),
-    ):
-        assert not closed.announced
+    assert not Access(here, True, True).announced
+    assert not Access(there, True, False).announced
+    assert not Access(there, False, True).announced
 
 
 @pytest.mark.parametrize(
@@ -326,7 +323,6 @@ def test_the_metrics_are_prometheus_text() -> None:
 @pytest.fixture
 def show(tmp_path: Path) -> Iterator[Playing]:
     with Playing(tmp_path) as playing:
-        until(lambda: playing.page._board is not None)
         yield playing
 
 
@@ -440,7 +436,6 @@ def test_health_says_503_as_soon_as_there_are_no_pictures(show: Playing) -> None
 def test_where_the_secret_is_wrong_there_is_nothing_to_learn(tmp_path: Path) -> None:
     os.environ["XDG_CONFIG_HOME"] = str(tmp_path)
     with Playing(tmp_path, page_host="0.0.0.0", osc=False) as show:
-        until(lambda: show.page._board is not None)
         where = f"http://127.0.0.1:{show.address.port}"
         secret = show.address.secret
         assert secret is not None
@@ -551,7 +546,7 @@ def test_a_storm_of_strangers_leaves_the_show_as_it_was(show: Playing) -> None:
 def nonsense(chance: random.Random) -> str:
     """A message that a stranger might send."""
     row = chance.choice(addresses()).address
-    value = chance.choice([float("nan"), 1e308, -1, "x" * 600, None, [], {}, True, 0.5, "on"])
+    value: Any = chance.choice([float("nan"), 1e308, -1, "x" * 600, None, [], {}, True, 0.5, "on"])
     words = chance.choice(
         [
             ["osc", row, value],
