@@ -45,7 +45,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {  # library: the modules, or packages, th
         "lwlive.stage.sources.page.server",
     ),
     "zeroconf": ("lwlive.stage.sources.page.announce",),
-    "segno": ("lwlive.stage.sources.page.address",),
+    "segno": ("lwlive.stage.qrcode",),
     "scipy": ("lwlive.render.drums",),
     "ray": ("lwlive.render.cluster",),
     "xformers": ("lwlive.engine.attention",),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lwlive.controls import Controls
     from lwlive.params import Params
     from lwlive.stage.outputs.window.display import Display
+    from lwlive.stage.qrcode import Code
     from lwlive.stage.sources.osc.server import Osc
     from lwlive.stage.sources.page.page import Page
     from lwlive.stage.supply import Supply
@@ -59,15 +60,15 @@ def _perform(config: "Config", params: "Params") -> int:
         with contextlib.ExitStack() as stack:
             # The engine takes seconds to load: it starts before the window and its libraries.
             supply = stack.enter_context(_supply(config, opened, controls, clock.now()))
-            screen = _screen(config, opened.size, stack)
             from lwlive.stage.desk import Desk
             from lwlive.stage.rig import lone, rigged
             from lwlive.stage.show import Show
 
-            config = _alone(config) if lone(config, screen) else config
             desk = Desk(config.folder, controls)
             osc = _osc(config, stack, desk.say)
-            page = _page(config, opened.size, osc, screen, stack, desk.say)
+            page, code = _page(config, opened.size, osc, stack, desk.say)
+            screen = _screen(config, opened.size, stack, code)
+            config = _alone(config) if lone(config, screen) else config
             sources, outputs = rigged(config, opened.size, desk, screen, osc, page)
             show = Show(config, desk, supply, opened.size, clock, started, sources, outputs)
             with _signals(desk.end) as came:
@@ -139,8 +140,13 @@ def _supply(config: "Config", opened: "Opened", controls: "Controls", now: float
     )
 
 
-def _screen(config: "Config", size: "Size", stack: contextlib.ExitStack) -> "Display | None":
-    """The window, or None where there is no screen or none is wanted. Raises ControlError."""
+def _screen(
+    config: "Config", size: "Size", stack: contextlib.ExitStack, code: "Code | None"
+) -> "Display | None":
+    """The window, or None where there is no screen or none is wanted. Raises ControlError.
+
+    code: the page's address, for phones.
+    """
     if config.headless:
         return None
     from lwlive.params import ControlError
@@ -148,7 +154,7 @@ def _screen(config: "Config", size: "Size", stack: contextlib.ExitStack) -> "Dis
 
     try:
         display = Display(
-            "lwlive", config.fullscreen, config.monitor, config.fit, config.vsync, size
+            "lwlive", config.fullscreen, config.monitor, config.fit, config.vsync, size, code=code
         )
     except NoMonitor as error:
         raise ControlError(f"--monitor: {error}") from error
@@ -185,24 +191,21 @@ def _page(
     config: "Config",
     size: "Size",
     osc: "Osc | None",
-    screen: "Display | None",
     stack: contextlib.ExitStack,
     say: Callable[[str], None],
-) -> "Page | None":
-    """The page, where it is wanted; its address goes to the log, the terminal and the window."""
+) -> "tuple[Page | None, Code | None]":
+    """The page, where it is wanted, and its address as the window shows it."""
     if not config.page:
-        return None
-    from lwlive.stage.sources.page import address
+        return None, None
+    from lwlive.stage.qrcode import Code
     from lwlive.stage.sources.page.opening import opened, printed
 
     page, where = opened(config, size, osc.port if osc is not None else None, stack, say)
     log.info(f"the page is at {where.url}")
+    code = Code.of(where.url)
     if where.secret is not None:
-        rows = address.code(where.url)
-        printed(address.letters(rows))
-        if screen is not None:
-            screen.address = where.url, rows
-    return page
+        printed(code)
+    return page, code
 
 
 @contextlib.contextmanager

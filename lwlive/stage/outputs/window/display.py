@@ -34,6 +34,7 @@ from lwlive.controls import Command
 from lwlive.stage.outputs.window import hud as paint
 from lwlive.stage.outputs.window.geometry import Fit, placements, start_size
 from lwlive.stage.outputs.window.monitor import Bare, Refresh
+from lwlive.stage.qrcode import Code
 from lwlive.stage.sources.keys import ADDRESS, BY_CODE, FULLSCREEN, KEYS, LIST, QUIT, code, fine
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ QUESTION = {  # keys whose letter with shift is a question mark on some keyboard
 }
 
 
-NO_PAGE = "there is no page: `lwlive --page` serves one"
+NO_PAGE = "there is no page; lwlive --page serves one"
 CODE_SHARE = 0.62  # of the window's shorter side, that the page's code takes
 
 
@@ -81,6 +82,7 @@ class Display:
         vsync: bool,
         picture: tuple[int, int],
         clock: Callable[[], float] = time.perf_counter,  # the show's
+        code: Code | None = None,  # the page's address
     ) -> None:
         for hint, value in HINTS.items():
             os.environ.setdefault(hint, value)
@@ -119,7 +121,7 @@ class Display:
         pygame.display.set_allow_screensaver(False)
         pygame.key.set_repeat(350, 50)
         self._minimised = self._keys_shown = self._address_shown = False
-        self.address: tuple[str, Sequence[str]] | None = None  # the page's, and as a QR code
+        self._code = code
         self._held: set[int] = set()  # keys that are down, to tell a press from its repeats
         self._cursor, self._moved_s = True, clock()
         self._splash_s: float | None = None  # when the last splash was shown
@@ -336,16 +338,14 @@ class Display:
         """The page's address, where Q asked for it: in words, and as a code for phones."""
         said = None
         if self._address_shown:
-            said = [self.address[0] if self.address else NO_PAGE.replace("`", "")]
+            said = [self._code.text if self._code else NO_PAGE]
         self._words.panel("address", said, self._size, 42, (0.5, 0.0), inks=(paint.BRIGHT,))
-        if said is None or self.address is None:
+        if said is None or self._code is None:
             return
-        cells = np.array([[cell == "0" for cell in row] for row in self.address[1]], np.uint8)
-        large = max(1, int(CODE_SHARE * min(self._size) / len(cells)))  # pixels of a cell
-        grey = 255 * cells.repeat(large, 0).repeat(large, 1)
-        texture = self._upload("code", grey[..., None].repeat(3, axis=2))
-        width, height = self._size
-        texture.draw(None, ((width - len(grey)) // 2, (height - len(grey)) // 2, *grey.shape))
+        pixels = self._code.pixels(int(CODE_SHARE * min(self._size)))
+        side, (width, height) = len(pixels), self._size
+        texture = self._upload("code", pixels)
+        texture.draw(None, ((width - side) // 2, (height - side) // 2, side, side))
 
     def _arrival(self, level: int) -> int:
         """How opaque the picture is, 0..255: it fades in over the splash, drawn beneath it."""

@@ -1,14 +1,10 @@
-"""Where the page is: its sockets, its address with the secret, and the address as a QR code.
-
-The only file that knows segno, which is imported when a code is drawn. It knows no web server.
-"""
+"""Where the page is: its sockets, and its address with the secret. It knows no web server."""
 
 import errno
 import ipaddress
 import re
 import secrets
 import socket
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,23 +95,6 @@ def kept_secret(path: Path) -> str:
 def new_secret() -> str:
     """One that nobody guesses: 96 bits."""
     return secrets.token_urlsafe(12)
-
-
-def code(text: str) -> list[str]:
-    """A text as a QR code: rows of 0 and 1, where 1 is dark, with the quiet zone around it."""
-    import segno
-
-    made = segno.make(text, micro=False)
-    return ["".join(str(int(cell)) for cell in row) for row in made.matrix_iter(border=3)]
-
-
-def letters(rows: Sequence[str]) -> str:
-    """A QR code for a terminal: two rows a line, light on dark, as readers want it."""
-    if len(rows) % 2:
-        rows = [*rows, "0" * len(rows[0])]
-    of_two = {"00": "█", "01": "▀", "10": "▄", "11": " "}
-    pairs = zip(rows[::2], rows[1::2], strict=True)
-    return "\n".join("".join(of_two[a + b] for a, b in zip(*pair, strict=True)) for pair in pairs)
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -14,6 +14,7 @@ import platformdirs
 from lwlive import extras
 from lwlive.checkpoint import Size
 from lwlive.config import DEFAULT_PORT, Config
+from lwlive.stage.qrcode import Code
 from lwlive.stage.sources.page import address
 from lwlive.stage.sources.page.address import Address, PageError
 from lwlive.stage.sources.page.board import BoardHandle
@@ -59,10 +60,10 @@ def opened(
     return page, where
 
 
-def printed(code: str) -> None:
+def printed(code: Code) -> None:
     """Show a QR code in the terminal, where the log goes to one."""
     if sys.stderr is not None and sys.stderr.isatty():
-        sys.stderr.write(f"{code}\n")
+        sys.stderr.write(f"{code.letters()}\n")
 
 
 def _secret(say: Callable[[str], None]) -> str:

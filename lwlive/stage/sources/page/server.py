@@ -220,7 +220,7 @@ class Server:
         return {k: v for k, v in self._clients.state.items() if not isinstance(v, dict | list)}
 
 
-FILES = {
+FILES = {  # read once; they are few and small
     file.name: file.read_bytes()
     for file in (resources.files("lwlive.stage.sources.page") / "static").iterdir()
     if file.is_file()

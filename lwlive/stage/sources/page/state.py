@@ -54,7 +54,11 @@ def changed(before: State, after: State) -> State:
 
 
 def _plain(value: Any) -> Any:
-    """Whatever JSON does not know: the fields of a small dataclass, else its text."""
+    """Whatever JSON does not know: the fields of a small dataclass, else its text.
+
+    What is left of a wait is told in tenths of a second: it would be news with every tick.
+    """
     if is_dataclass(value) and not isinstance(value, type):
-        return {each.name: getattr(value, each.name) for each in fields(value)}
+        told = {each.name: getattr(value, each.name) for each in fields(value)}
+        return {n: round(v, 1) if n == "until_s" and v is not None else v for n, v in told.items()}
     return list(value) if isinstance(value, set | frozenset) else str(value)

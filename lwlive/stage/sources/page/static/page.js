@@ -18,6 +18,8 @@ const PLACES = {
 const ALWAYS = ["hold", "next", "tap", "blackout", "panic"];
 const ELSEWHERE = ["tap", "beat", "go", "back", "next", "panic"]; // triggers with a place of their own
 const SAID_MS = 6000;
+const EVENTS = ["surface", "presets", "no", "t", "you"];
+const isSection = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 
 const state = { values: {}, parts: {} };
 const controls = new Map();
@@ -66,26 +68,25 @@ function news(message) {
   if (message.surface) build(message.surface);
   if (message.presets) presets(message.presets, link);
   if (message.no) refuse(message.no);
-  for (const section of ["values", "parts"]) {
-    if (message[section]) state[section] = { ...state[section], ...message[section] };
-  }
   for (const [name, value] of Object.entries(message)) {
-    if (!["values", "parts", "surface", "presets", "no", "t"].includes(name)) state[name] = value;
+    if (EVENTS.includes(name)) continue;
+    const sections = isSection(value) && isSection(state[name]);
+    state[name] = sections ? { ...state[name], ...value } : value; // of a section only what is new comes
   }
   if (!built) return;
   for (const [name, value] of Object.entries(message.values ?? {})) controls.get(name)?.tell(value);
-  if (message.tempo) tempo.tell(message.tempo);
+  if (message.tempo) tempo.tell(state.tempo);
   if (message.routes) {
     routes.tell(message.routes);
     const moved = new Set(message.routes.filter((each) => each.amount).map((each) => each.name));
     for (const [name, each] of controls) each.routed?.(moved.has(name));
   }
-  if ("cue" in message || message.parts?.cues) cues.tell(state.cue, state.parts.cues?.cues);
-  if (message.parts) outputs.tell(message.parts);
+  if ("cue" in message) cues.tell(state.cue);
+  if (message.outputs) outputs.tell(state.outputs);
   if ("learning" in message) learning(message.learning);
   if ("notice" in message) find("notice").textContent = message.notice ?? "";
   if (message.log) log(message.log);
-  document.body.classList.toggle("midi", Boolean(state.parts.midi));
+  document.body.classList.toggle("midi", Boolean(state.parts.midi?.ports?.length));
   figures();
 }
 

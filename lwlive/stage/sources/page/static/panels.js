@@ -128,35 +128,42 @@ function described(source) {
 export class Cues {
   constructor(triggers, link) {
     this.link = link;
-    this.now = make("div", { class: "cue" });
-    this.list = make("ol", { class: "list", "aria-label": "cues" });
+    this.now = make("b", {});
+    this.where = make("span", { class: "word" });
+    this.next = make("span", { class: "about" });
+    this.note = make("p", {});
     const of = (name) => triggers.find((each) => each.name === name);
     const buttons = ["back", "go"].map(of).filter(Boolean).map((each) => trigger(each, link));
-    find("cues").replaceChildren(this.now, make("div", { class: "go" }, ...buttons), this.list);
+    find("cues").replaceChildren(
+      make("div", { class: "cue", "aria-live": "polite" }, this.where, this.now, this.note),
+      make("div", { class: "go" }, ...buttons), this.next);
   }
 
-  // cue: what stands now; cues: the whole list, by name
-  tell(cue, cues) {
-    find("cue-panel").hidden = !cue && !cues?.length;
-    const current = cue?.name ?? cue ?? null;
-    const next = cue?.next ?? null;
-    this.now.replaceChildren(make("span", { class: "word" }, "now"), make("b", {}, current ?? "before the first"),
-      ...(next ? [make("span", { class: "about" }, `next: ${next}`)] : []));
-    this.list.replaceChildren(...(cues ?? []).map((name) => make("li", { "aria-current": String(name === current) },
-      make("button", { type: "button", onclick: () => this.link.ask(["go", name]) }, name))));
+  // cue: the one that is on, the one that `go` leads to, its note, and when it comes by itself
+  tell(cue) {
+    find("cue-panel").hidden = !cue;
+    if (!cue) return;
+    const soon = cue.until_s === null ? "" : `, in ${Math.ceil(cue.until_s)} s`;
+    write(this.where, cue.number ? `cue ${cue.number} of ${cue.count}` : `${cue.count} cues`);
+    write(this.now, cue.name ?? "before the first");
+    write(this.next, cue.next_name ? `go leads to ${cue.next_name}${soon}` : "this is the last");
+    write(this.note, cue.note ?? "");
   }
 }
 
-// Outputs that can be turned on and off say so of themselves: {"on": true}.
+function write(place, text) {
+  if (place.textContent !== text) place.textContent = text;
+}
+
+// Outputs for other programs: a switch for each that the show has.
 export class Outputs {
   constructor(link) {
     this.link = link;
     this.known = new Map();
   }
 
-  tell(parts) {
-    for (const [name, said] of Object.entries(parts)) {
-      if (typeof said?.on !== "boolean") continue;
+  tell(outputs) {
+    for (const [name, on] of Object.entries(outputs)) {
       if (!this.known.has(name)) {
         const button = make("button", {
           class: "switch", type: "button", role: "switch", "aria-label": words(name),
@@ -165,7 +172,7 @@ export class Outputs {
         this.known.set(name, button);
         find("outputs").append(button);
       }
-      this.known.get(name).setAttribute("aria-checked", String(said.on));
+      this.known.get(name).setAttribute("aria-checked", String(on === true));
     }
   }
 }
