@@ -73,7 +73,21 @@ def seen_from_outside(host: str) -> str:
         probe.connect((_NOWHERE, 9))  # sends nothing; the system chooses where from it would
         found: str = probe.getsockname()[0]
         return found
-    return socket.gethostname()
+    near = own_addresses()[0]  # a network of its own, with no way out
+    return socket.gethostname() if near.startswith("127.") else near
+
+
+def own_addresses() -> list[str]:
+    """This machine's IPv4 addresses that others may reach. Programs of the field know no IPv6."""
+    import psutil
+
+    found = [
+        one.address
+        for name, all_of in psutil.net_if_addrs().items()
+        for one in all_of
+        if one.family == socket.AF_INET and not one.address.startswith("127.")
+    ]
+    return found or ["127.0.0.1"]
 
 
 def kept_secret(path: Path) -> str:

@@ -8,25 +8,12 @@ import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import psutil
-
 if TYPE_CHECKING:
     from zeroconf.asyncio import AsyncZeroconf
 
 QUERY, OSC = "_oscjson._tcp.local.", "_osc._udp.local."
 
 _log = logging.getLogger(__name__)
-
-
-def own_addresses() -> list[str]:
-    """This machine's IPv4 addresses that others may reach. Programs of the field know no IPv6."""
-    found = [
-        one.address
-        for name, all_of in psutil.net_if_addrs().items()
-        for one in all_of
-        if one.family == socket.AF_INET and not one.address.startswith("127.")
-    ]
-    return found or ["127.0.0.1"]
 
 
 async def announced(

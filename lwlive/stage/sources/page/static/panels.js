@@ -135,11 +135,12 @@ export class Cues {
     const of = (name) => triggers.find((each) => each.name === name);
     const buttons = ["back", "go"].map(of).filter(Boolean).map((each) => trigger(each, link));
     find("cues").replaceChildren(
-      make("div", { class: "cue", "aria-live": "polite" }, this.where, this.now, this.note),
-      make("div", { class: "go" }, ...buttons), this.next);
+      make("div", { class: "cue", "aria-live": "polite" }, this.where, this.now),
+      make("div", { class: "go" }, ...buttons),
+      make("div", { class: "ahead" }, this.next, this.note));
   }
 
-  // cue: the one that is on, the one that `go` leads to, its note, and when it comes by itself
+  // cue: the one that is on; the one that `go` leads to, with its note; when that comes by itself
   tell(cue) {
     find("cue-panel").hidden = !cue;
     if (!cue) return;
