@@ -113,7 +113,7 @@ class Playing:
         return self._thread.is_alive()
 
 
-def until(true: Any, seconds: float = 10.0) -> None:
+def until(true: Any, seconds: float = 40.0) -> None:
     """Wait until something is true. Fails where it does not come true."""
     end = time.monotonic() + seconds
     while not true():

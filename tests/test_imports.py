@@ -208,6 +208,13 @@ def test_importing_the_stage_and_the_command_line_loads_no_torch(package: Packag
     assert done.stdout.splitlines()[-1] == "set()"  # pygame greets on the lines before
 
 
+def test_a_show_without_a_page_loads_no_web_server() -> None:
+    code = "import sys, lwlive.stage.rig, lwlive.stage.show, lwlive.cli.perform; "
+    code += "print({'aiohttp', 'asyncio', 'zeroconf', 'segno', 'PIL'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "set()", done.stderr
+
+
 def test_the_command_line_waits_for_no_library_that_it_does_not_need() -> None:
     slow = "asyncio numpy pygame av multiprocessing pydantic_settings huggingface_hub"
     code = "import sys; from lwlive.cli import arguments; arguments.parse(['--speed', '1']); "

@@ -6,8 +6,12 @@ import io
 import json
 import os
 import random
+import re
 import signal
 import socket
+import subprocess
+import sys
+import textwrap
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -26,13 +30,15 @@ from lwlive.controls import Command, Fire, Go, Learn, Move, Patch, Recall, Set, 
 from lwlive.params import SPECS, TRIGGERS, ControlError
 from lwlive.stage.sources.osc.addresses import addresses
 from lwlive.stage.sources.osc.sockets import networks
-from lwlive.stage.sources.page import address, asking, health
+from lwlive.stage.sources.page import address, asking, health, opening
 from lwlive.stage.sources.page.access import CLIENTS, Access, Budget, own_host, own_origin
 from lwlive.stage.sources.page.address import Address, PageError
 from lwlive.stage.sources.page.board import STATE_BYTES, Board
+from lwlive.stage.sources.page.server import FILES
 from lwlive.stage.sources.page.state import changed, read
 from lwlive.stage.sources.page.surface import surface
 
+ROOT = Path(__file__).resolve().parent.parent
 TEXT = st.text(max_size=20)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
@@ -287,6 +293,60 @@ def test_a_port_in_use_is_a_sentence() -> None:
     taken.close()
 
 
+def test_what_is_missing_for_the_page_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "find_spec", lambda name: None if name == "aiohttp" else True)
+    with pytest.raises(PageError, match=r"--page needs aiohttp: run `.* -m pip install .*\[page\]"):
+        Playing(tmp_path).__enter__()
+
+
+# How it looks
+
+
+def test_the_page_asks_nobody_else_for_anything() -> None:
+    for name, file in FILES.items():
+        text = file.decode().replace("http://www.w3.org/2000/svg", "")
+        assert not re.search(r"https?://|//[a-z]+\.[a-z]", text), name
+
+
+def test_every_file_that_the_page_names_is_there() -> None:
+    named = re.findall(r'(?:src|href)="([\w.]+)"', FILES["index.html"].decode())
+    for name, file in FILES.items():
+        if name.endswith(".js"):
+            named += re.findall(r'from "\./([\w.]+)"', file.decode())
+    assert named
+    assert set(named) | {"index.html"} == set(FILES)
+
+
+@pytest.mark.parametrize(
+    ("ink", "ground"),
+    [
+        *((ink, ground) for ink in ("text", "dim") for ground in ("night", "slate", "raised")),
+        ("text", "ember"),
+        ("dim", "ember"),
+        ("red", "night"),
+        ("red", "slate"),
+        ("amber", "ember"),
+        ("amber", "slate"),
+        ("text", "blood"),
+    ],
+)
+def test_words_stand_out_from_their_ground(ink: str, ground: str) -> None:
+    """The contrast that WCAG asks for in level AA."""
+    css = FILES["style.css"].decode()
+
+    def light(name: str) -> float:
+        found = re.search(rf"--{name}: #(..)(..)(..);", css)
+        assert found is not None
+        parts = [int(each, 16) / 255 for each in found.groups()]
+        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((light(ink), light(ground)))
+    assert (high + 0.05) / (low + 0.05) >= 4.5
+
+
 # Health
 
 
@@ -433,8 +493,10 @@ def test_health_says_503_as_soon_as_there_are_no_pictures(show: Playing) -> None
     until(lambda: fetched(url)[0] == 200)
 
 
-def test_where_the_secret_is_wrong_there_is_nothing_to_learn(tmp_path: Path) -> None:
-    os.environ["XDG_CONFIG_HOME"] = str(tmp_path)
+def test_where_the_secret_is_wrong_there_is_nothing_to_learn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     with Playing(tmp_path, page_host="0.0.0.0", osc=False) as show:
         where = f"http://127.0.0.1:{show.address.port}"
         secret = show.address.secret
@@ -459,7 +521,6 @@ def test_where_the_secret_is_wrong_there_is_nothing_to_learn(tmp_path: Path) -> 
         assert fetched(f"{where}/health")[0] == 200
         for name in ("/health", "/metrics"):
             assert show.params.prompt not in fetched(f"{where}{name}")[1]
-    del os.environ["XDG_CONFIG_HOME"]
 
 
 @pytest.mark.parametrize(
@@ -484,6 +545,47 @@ def test_no_path_leads_out_of_the_page(show: Playing) -> None:
     for name in names:
         assert fetched(f"{show.address.url}{name}")[0] == 404
     assert fetched(f"{show.address.url}preset/gold.jpg")[0] == 200
+
+
+@pytest.mark.slow
+def test_a_client_that_reads_nothing_is_dropped(show: Playing) -> None:
+    board = show.page._board
+    assert board is not None
+    with socket.create_connection(("127.0.0.1", show.address.port)) as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.sendall(
+            f"GET {show.address.path}ws HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\n"
+            "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+        )
+        deaf.sendall(b"\x81\x8e\0\0\0\0" + b'{"look": true}')  # a frame, masked by nothing
+        until(lambda: board.looking == 1)
+        until(lambda: board.there == 0, 20)
+    assert board.looking == 0
+
+
+@pytest.mark.slow
+def test_nothing_is_left_of_a_show_that_is_killed(tmp_path: Path) -> None:
+    code = """if __name__ == "__main__":
+        import psutil, sys, time
+        from pathlib import Path
+        from playing import Playing
+        with Playing(Path(sys.argv[1])) as show:
+            page = [one for one in psutil.Process().children() if "spawn" in str(one.cmdline())]
+            print(page[0].pid, show.page._board.handle.name, flush=True)
+            time.sleep(60)
+    """
+    file = tmp_path / "killed.py"
+    file.write_text(textwrap.dedent(code))
+    command = [sys.executable, str(file), str(tmp_path)]
+    folders = os.pathsep.join(map(str, (Path(__file__).parent, ROOT)))
+    there = os.environ | {"PYTHONPATH": folders}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=there) as show:
+        assert show.stdout is not None
+        pid, name = show.stdout.readline().split()
+        show.kill()
+    until(lambda: not psutil.pid_exists(int(pid)))
+    assert not Path("/dev/shm", name).exists()
 
 
 @pytest.mark.slow
@@ -585,7 +687,7 @@ class Phone:
             except TimeoutError:
                 return
 
-    async def hear(self, true: Callable[[], bool], seconds: float = 10.0) -> None:
+    async def hear(self, true: Callable[[], bool], seconds: float = 40.0) -> None:
         end = time.monotonic() + seconds
         while not true():
             await self._take(end - time.monotonic())

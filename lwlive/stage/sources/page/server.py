@@ -26,7 +26,6 @@ from lwlive.stage.sources.page.clients import Client, Clients, Listener, Viewer
 from lwlive.stage.sources.page.surface import surface
 
 HEADERS = {
-    "Server": oscquery.NAME,
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -246,3 +245,4 @@ def _json(status: int, answer: Any) -> web.Response:
 async def _headed(_: web.Request, response: web.StreamResponse) -> None:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
+    response.headers["Server"] = oscquery.NAME  # no version for strangers

@@ -9,7 +9,7 @@ const BANDS = ["low", "mid", "high", "level", "onset", "centroid"];
 export function presets(list, link) {
   find("presets").replaceChildren(...list.map(({ name, picture }) => {
     const button = make("button", {
-      type: "button", "data-preset": name,
+      class: "look", type: "button", "data-preset": name,
       onclick: () => { flash(button); link.ask(["osc", "/lwlive/preset", name]); },
     }, ...(picture ? [make("img", { src: `preset/${encodeURIComponent(name)}.jpg`, alt: "", loading: "lazy" })] : []),
     make("span", {}, name));
