@@ -34,7 +34,9 @@ from lwlive.stage.sources.page import address, asking, health, opening
 from lwlive.stage.sources.page.access import CLIENTS, Access, Budget, own_host, own_origin
 from lwlive.stage.sources.page.address import Address, PageError
 from lwlive.stage.sources.page.board import STATE_BYTES, Board
-from lwlive.stage.sources.page.server import FILES
+from lwlive.stage.sources.page.clients import Clients
+from lwlive.stage.sources.page.preview import Preview
+from lwlive.stage.sources.page.server import FILES, Server
 from lwlive.stage.sources.page.state import changed, read
 from lwlive.stage.sources.page.surface import surface
 
@@ -274,6 +276,20 @@ def test_a_client_that_sends_too_much_is_stopped_and_one_that_plays_is_not() -> 
     playing, flooding = Budget(0.0), Budget(0.0)
     assert all(playing.take(i / 120) for i in range(10_000))
     assert not all(flooding.take(i / 10_000) for i in range(10_000))
+
+
+def test_a_tap_keeps_its_moment_however_late_it_comes_and_however_clocks_drift() -> None:
+    chance, clients = random.Random(5), Clients(Preview(None), lambda *_: None)  # type: ignore[arg-type] # looks at nothing
+    server = Server(None, ("", None), clients, None, Path(), None)  # type: ignore[arg-type] # answers nobody
+    for drift in (-1e-4, 0.0, 1e-4):
+        wrong = []
+        for i in range(20_000):  # hours
+            pressed = 1000.0 + 0.5 * i
+            there = 7e5 + pressed * (1 + drift)  # by the phone's clock
+            came = pressed + chance.choice([0.004, 0.005, 0.03, 0.2])
+            wrong.append(abs(server._pressed(1, there, came) - pressed))
+        server._early.clear()
+        assert max(wrong[100:]) < 0.015
 
 
 def test_a_secret_is_kept_for_its_owner_alone(tmp_path: Path) -> None:
@@ -613,7 +629,7 @@ def test_a_storm_of_strangers_leaves_the_show_as_it_was(show: Playing) -> None:
                         assert answer.status < 500
                 except (aiohttp.ClientError, ValueError):
                     pass
-            for i in range(30):
+            for i in range(30):  # none so many that it is stopped for that
                 wild = await session.ws_connect(f"{url}ws")
                 try:
                     for _ in range(300):

@@ -33,6 +33,7 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob:; connect-src 'self' "
     "ws:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
 }
+DRIFT = 1e-3  # by how much two clocks may run apart at most, in seconds a second
 TAP_S = 0.5  # how much earlier than its message a tap may have been
 PING_S = 5.0  # a client that answers no ping is gone
 
@@ -53,7 +54,8 @@ class Server:
     ) -> None:
         self._access, self._host, self._clients = access, host, clients
         self._times, self._folder, self._ask = times, folder, ask
-        self._early: dict[int, float] = {}  # client -> least time from its clock to ours
+        # client -> least seconds from its clock to ours, and when that was looked at
+        self._early: dict[int, tuple[float, float]] = {}
         self.presets: list[Path] = []
         self.upgraded: set[object] = set()  # connections that are clients by now
 
@@ -138,7 +140,9 @@ class Server:
         """When a finger came down, by our clock: a network delays each message differently."""
         if isinstance(at, bool) or not isinstance(at, int | float) or not abs(at) < 1e12:
             return now
-        early = self._early[client] = min(self._early.get(client, now - at), now - at)
+        early, before = self._early.get(client, (now - at, now))
+        early = min(early + DRIFT * (now - before), now - at)
+        self._early[client] = early, now
         return max(now - TAP_S, at + early)
 
     async def _preset(self, name: str) -> web.StreamResponse:

@@ -1,6 +1,8 @@
 // The link to the show: one WebSocket that mends itself. It knows no control by name.
 
 const SILENT_MS = 4000; // the show says something every second; after so long the link is dead
+const FOLLOW_MS = 16; // between two messages of a fader that moves
+const DRIFT = 1e-3; // by how much two clocks may run apart at most
 const PAUSES_MS = [250, 500, 1000, 2000, 3000];
 
 export class Link {
@@ -10,7 +12,7 @@ export class Link {
     this.failures = 0;
     this.ahead = Infinity; // least seconds from the show's clock to ours
     this.up = false;
-    this.waiting = new Map(); // what is to be sent with the next frame of the screen, by address
+    this.waiting = new Map(); // what is to be sent next, by address
     document.addEventListener("visibilitychange", () => this.look());
     addEventListener("online", () => this.open());
     setInterval(() => this.up && performance.now() - this.heardAt > SILENT_MS && this.lose(), 1000);
@@ -41,7 +43,7 @@ export class Link {
       this.refusal = message.full;
       return;
     }
-    if (message.t !== undefined) this.ahead = Math.min(this.ahead, this.heardAt / 1000 - message.t);
+    if (message.t !== undefined) this.set(this.heardAt / 1000 - message.t, this.heardAt / 1000);
     if (!this.up) {
       this.up = true;
       this.failures = 0;
@@ -49,6 +51,12 @@ export class Link {
       this.look();
     }
     this.news(message);
+  }
+
+  // the least delay seen lately tells how far the clocks are apart; they drift
+  set(ahead, now) {
+    this.ahead = Math.min(this.ahead + DRIFT * (now - (this.setAt ?? now)), ahead);
+    this.setAt = now;
   }
 
   // the show's clock, in seconds, as far as it is known here
@@ -88,13 +96,13 @@ export class Link {
     this.say({ do: words, at: (event?.timeStamp ?? performance.now()) / 1000 });
   }
 
-  // ask for something that follows a finger: with the next frame, the newest only
+  // ask for something that follows a finger: a little later, the newest only
   follow(words) {
     if (!this.waiting.size) {
-      requestAnimationFrame(() => {
+      setTimeout(() => {
         for (const each of this.waiting.values()) this.ask(each);
         this.waiting.clear();
-      });
+      }, FOLLOW_MS);
     }
     this.waiting.set(words.slice(0, -1).join(" "), words);
   }
