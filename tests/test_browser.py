@@ -1,5 +1,6 @@
 """The page in a real browser, Chromium: what a finger does reaches the show, and back."""
 
+import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -10,8 +11,10 @@ import pytest
 from playing import Playing, colour, until
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from lwlive.controls import Offer
+from lwlive.controls import Command, Fire, Learn, Offer, Switch
 from lwlive.params import SPECS, TRIGGERS
+from lwlive.stage.sources.page import page as part
+from lwlive.stage.sources.page.state import written
 from lwlive.tempo import Tempo
 
 pytestmark = pytest.mark.slow
@@ -292,6 +295,44 @@ def test_a_route_is_made_moved_and_taken_away(browser: Browser, show: Playing) -
     expect(page.get_by_role("slider", name="depth · triangle, 8 beats")).to_be_attached()
     page.get_by_role("button", name="take route 1 away").tap()
     shows(page, lambda: not show.controls.snapshot.routes)
+
+
+def test_cues_outputs_and_learning_are_there_where_the_show_has_them(
+    browser: Browser, show: Playing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, Any] = {"outputs": {"ndi": False}, "parts": {"midi": {"ports": ["pads"]}}}
+    told["cue"] = {
+        "number": 2,
+        "name": "dawn",
+        "next_number": 3,
+        "next_name": "noon",
+        "note": "when she turns round",
+        "until_s": 12.3,
+        "count": 5,
+    }
+
+    def with_more(*state: Any) -> bytes:
+        return json.dumps(json.loads(written(*state)) | told).encode()
+
+    monkeypatch.setattr(part, "written", with_more)
+    asked: list[Command] = []
+    monkeypatch.setattr(show.page, "_take", lambda batch: asked.extend(a.command for a in batch))
+    page = opened(browser, show, **PHONE)
+    tab(page, "Looks")
+    cues = page.locator("#cues")
+    for text in ("cue 2 of 5", "dawn", "go leads to noon, in 13 s", "when she turns round"):
+        expect(cues).to_contain_text(text, ignore_case=True)
+    cues.get_by_role("button", name="go").tap()
+    cues.get_by_role("button", name="back").tap()
+    tab(page, "Room")
+    page.get_by_role("switch", name="ndi").tap()
+    page.get_by_role("button", name="learn brightness from a MIDI controller").tap()
+    wanted = [Fire("go"), Fire("back"), Switch("ndi", True), Learn("brightness")]
+    shows(page, lambda: len(asked) == len(wanted))
+    assert asked == wanted
+    told["learning"], told["outputs"] = "brightness", {"ndi": True}
+    expect(page.get_by_role("switch", name="ndi")).to_be_checked()
+    expect(page.get_by_role("alert")).to_contain_text("it becomes brightness")
 
 
 def test_a_server_that_is_lost_is_found_again(

@@ -161,6 +161,7 @@ class Page(Source, Output):
             gone, self._gone = self._gone, []
         for board in gone:
             board.close()
+            self._answers.clear()  # the next process numbers its clients from 1 again
 
     # What follows runs in the page thread.
 

@@ -100,11 +100,13 @@ function picture(blob) {
 function changed(said, up) {
   document.body.classList.toggle("offline", !up);
   find("link").textContent = said;
+  if (!up) [find("dark").textContent, find("dark").hidden] = [said, false];
   for (const name of ["panels", "always"]) find(name).inert = !up;
 }
 
-function refuse(why) {
+function refuse(why, calm = false) {
   const place = find("refusal");
+  place.classList.toggle("calm", calm);
   place.textContent = why;
   place.classList.add("said");
   clearTimeout(refuse.timer);
@@ -113,13 +115,13 @@ function refuse(why) {
 
 function learning(target) {
   for (const each of document.querySelectorAll(".learn")) each.setAttribute("aria-pressed", String(each.dataset.target === target));
-  if (target) refuse(`move a control of your MIDI controller: it becomes ${words(target)}`);
+  if (target) refuse(`move a control of your MIDI controller: it becomes ${words(target)}`, true);
 }
 
 function figures() {
   const dark = find("dark");
-  dark.hidden = state.pictures && state.level > 0;
-  dark.textContent = state.pictures ? "blackout" : [state.model, state.doing, state.trouble].filter(Boolean).join(" · ");
+  if (link.up) dark.hidden = state.pictures && state.level > 0;
+  if (link.up) dark.textContent = state.pictures ? "blackout" : [state.model, state.doing, state.trouble].filter(Boolean).join(" · ");
   const slow = state.fps < 0.9 * state.fps_target && state.pictures;
   list(find("readouts"), [
     ["frames/s", shown(state.fps, "int"), `of ${shown(state.fps_target, "int")}`, slow],

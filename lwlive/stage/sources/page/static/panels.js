@@ -136,7 +136,7 @@ export class Cues {
     const buttons = ["back", "go"].map(of).filter(Boolean).map((each) => trigger(each, link));
     find("cues").replaceChildren(
       make("div", { class: "cue", "aria-live": "polite" }, this.where, this.now),
-      make("div", { class: "go" }, ...buttons),
+      make("div", { class: "steps" }, ...buttons),
       make("div", { class: "ahead" }, this.next, this.note));
   }
 
