@@ -185,6 +185,7 @@ def test_every_parameter_and_trigger_is_there_and_has_a_name(
     for name, spec in SPECS.items():
         label = name.replace("_", " ")
         role = {str: "textbox", bool: "switch"}.get(spec.kind, "slider")
+        role = "combobox" if name in ("morph_a", "morph_b") else role  # names of presets
         expect(page.get_by_role(role, name=label, exact=True)).to_have_count(1)  # type: ignore[arg-type] # a role
     for name in TRIGGERS:
         assert page.locator(f"button.{name}, #pad[title]").count(), name
@@ -246,6 +247,8 @@ def test_presets_have_their_pictures_and_bend_the_show(browser: Browser, show: P
     assert gold.locator("img").evaluate(width) > 0
     gold.tap()
     shows(page, lambda: "gold" in show.params.prompt)
+    page.get_by_label("morph a").select_option("tunnel")
+    shows(page, lambda: show.params.morph_a == "tunnel")
 
 
 def test_taps_go_to_the_show_with_the_moment_of_the_finger(browser: Browser, show: Playing) -> None:

@@ -302,6 +302,13 @@ def test_a_secret_is_kept_for_its_owner_alone(tmp_path: Path) -> None:
     assert address.kept_secret(path) != "too short"
 
 
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+def test_every_address_means_those_of_ipv4_too() -> None:
+    (every,) = address.listening("::", 0)
+    socket.create_connection(("127.0.0.1", every.getsockname()[1])).close()
+    every.close()
+
+
 def test_a_port_in_use_is_a_sentence() -> None:
     (taken, *_) = address.listening("127.0.0.1", 0)
     with pytest.raises(PageError, match="in use by another program"):
@@ -534,6 +541,11 @@ def test_where_the_secret_is_wrong_there_is_nothing_to_learn(
             )
         }
         assert answers == {(403, "nothing here\n")}
+        by_name = {"Host": "visuals.venue.example"}  # whoever has the secret may use any name
+        assert fetched(f"{where}/page/{secret}/", headers=by_name)[0] == 200
+        assert fetched(f"{where}/health", headers=by_name)[0] == 200
+        for path in ("/", "/page/", f"/page/{secret}x/"):
+            assert fetched(f"{where}{path}", headers=by_name)[0] == 403
         assert fetched(f"{where}/health")[0] == 200
         for name in ("/health", "/metrics"):
             assert show.params.prompt not in fetched(f"{where}{name}")[1]

@@ -59,6 +59,10 @@ class Access:
         """Whether other machines are to find the show by themselves: they may use it."""
         return self.address.secret is not None and self.osc and self.osc_open
 
+    def secret_is_in(self, path: str) -> bool:
+        """Whether a path shows that whoever asks was given the address."""
+        return self.address.secret is not None and self.page(path) is not None
+
     @property
     def hides(self) -> bool:
         """Whether a wrong path and a wrong secret look the same."""

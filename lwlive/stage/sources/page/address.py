@@ -130,7 +130,8 @@ def _bound(host: str, port: int) -> socket.socket:
         if hasattr(socket, "SO_REUSEADDR") and hasattr(socket, "SO_REUSEPORT"):  # not on Windows,
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # where it means otherwise
         if family == socket.AF_INET6:
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            only = int(address[0] != "::")  # which means IPv4's addresses too
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)
         made.bind(address)
         made.listen(BACKLOG)
         made.setblocking(False)

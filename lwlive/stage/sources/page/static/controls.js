@@ -19,7 +19,7 @@ export function learn(link, target) {
 }
 
 export function control(spec, link) {
-  if (spec.kind === "str") return new Text(spec, link);
+  if (spec.kind === "str") return spec.look ? new Text(spec, link) : new Choice(spec, link);
   if (spec.kind === "bool") return new Switch(spec, link);
   return new Fader(spec, link);
 }
@@ -198,7 +198,7 @@ class Text {
     this.link = link;
     const id = `text-${spec.name}`;
     this.field = make("textarea", { id, rows: 1, maxlength: spec.longest, spellcheck: "false", autocapitalize: "off", enterkeyhint: "send", "aria-describedby": `${id}-help` });
-    this.past = spec.look ? make("ul", { class: "past", "aria-label": `earlier ${words(spec.name)}` }) : null;
+    this.past = make("ul", { class: "past", "aria-label": `earlier ${words(spec.name)}` });
     this.element = make("div", { class: "text" },
       make("label", { class: "word", for: id }, words(spec.name)),
       this.field,
@@ -244,7 +244,7 @@ class Text {
   }
 
   remember(text) {
-    if (!text || !this.past) return;
+    if (!text) return;
     const kept = [text, ...this.kept.filter((each) => each !== text)].slice(0, PAST);
     try { localStorage.setItem(`lwlive ${this.spec.name}`, JSON.stringify(kept)); } catch { /* a private window */ }
     this.history();
@@ -252,8 +252,30 @@ class Text {
 
   history() {
     const others = this.kept.filter((text) => text !== this.told);
-    if (this.past) this.past.hidden = !others.length;
-    this.past?.replaceChildren(...others.map((text) => make("li", {}, make("button", { type: "button", onclick: () => this.send(text) }, text))));
+    this.past.hidden = !others.length;
+    this.past.replaceChildren(...others.map((text) => make("li", {}, make("button", { type: "button", onclick: () => this.send(text) }, text))));
+  }
+}
+
+// A text that names a preset.
+class Choice {
+  constructor(spec, link) {
+    const id = `text-${spec.name}`;
+    this.names = [];
+    this.field = make("select", { id, title: spec.help, onchange: () => link.ask(["osc", address(spec.name), this.field.value]) });
+    this.element = make("div", { class: "choice" }, make("label", { class: "word", for: id }, words(spec.name)), this.field);
+  }
+
+  presets(names) {
+    this.names = names;
+    this.tell(this.told ?? "");
+  }
+
+  tell(value) {
+    this.told = value;
+    const names = [...new Set(["", value, ...this.names])];
+    this.field.replaceChildren(...names.map((name) => make("option", { value: name }, name || "none")));
+    this.field.value = value;
   }
 }
 

@@ -66,7 +66,10 @@ function build({ controls: specs, triggers, version }) {
 
 function news(message) {
   if (message.surface) build(message.surface);
-  if (message.presets) presets(message.presets, link);
+  if (message.presets) {
+    presets(message.presets, link);
+    for (const each of controls.values()) each.presets?.(message.presets.map(({ name }) => name));
+  }
   if (message.no) refuse(message.no);
   for (const [name, value] of Object.entries(message)) {
     if (EVENTS.includes(name)) continue;
