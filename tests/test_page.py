@@ -576,6 +576,22 @@ def test_no_path_leads_out_of_the_page(show: Playing) -> None:
 
 
 @pytest.mark.slow
+def test_lwlive_page_serves_a_show_on_ember_and_ends_with_it(tmp_path: Path) -> None:
+    flags = ["--headless", "--page", "--page-port", "0", "--osc-port", "0", "--no-compile"]
+    command = [sys.executable, "-m", "lwlive", *flags, "--folder", str(tmp_path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as show:
+        assert show.stderr is not None
+        found = (re.search(r"the page is at (\S+)/page/", line) for line in show.stderr)
+        where = next(one[1] for one in found if one is not None)
+        until(lambda: fetched(f"{where}/health")[0] == 200, 90)
+        assert b"lwlive" in fetched(f"{where}/page/")[1].encode()
+        assert json.loads(fetched(f"{where}/lwlive/speed?VALUE")[1]) == {"VALUE": [0.25]}
+        show.terminate()
+        assert show.wait(30) == 0
+    assert fetched(f"{where}/health")[0] == 0
+
+
+@pytest.mark.slow
 def test_a_client_that_reads_nothing_is_dropped(show: Playing) -> None:
     board = show.page._board
     assert board is not None
