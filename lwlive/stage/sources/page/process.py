@@ -21,7 +21,7 @@ from lwlive.controls import Command, Fire
 from lwlive.stage.sources.osc.sockets import networks
 from lwlive.stage.sources.page import health
 from lwlive.stage.sources.page.access import CONNECTIONS, OPEN_S, Access
-from lwlive.stage.sources.page.address import is_open, own_addresses
+from lwlive.stage.sources.page.address import BACKLOG, is_open, own_addresses
 from lwlive.stage.sources.page.announce import announced
 from lwlive.stage.sources.page.board import Board
 from lwlive.stage.sources.page.clients import Clients
@@ -104,7 +104,7 @@ class Process:
         )
         await runner.setup()
         for one in self._order.sockets:
-            await web.SockSite(runner, one, backlog=64).start()
+            await web.SockSite(runner, one, backlog=BACKLOG).start()
         jobs: tuple[Callable[[], Any], ...] = (
             self._preview.run,
             self._follow,

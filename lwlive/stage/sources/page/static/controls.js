@@ -207,12 +207,22 @@ class Text {
         make("button", { type: "button", onclick: () => this.edit(false) }, "Cancel"),
         make("button", { type: "button", class: "send", onclick: () => this.send(this.field.value) }, spec.name === "prompt" ? "Bend there" : "Set")),
       this.past);
-    this.field.addEventListener("input", () => this.element.classList.toggle("edited", this.field.value !== this.told));
+    this.field.addEventListener("input", () => {
+      this.element.classList.toggle("edited", this.field.value !== this.told);
+      this.grow();
+    });
     this.field.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); this.send(this.field.value); }
       if (event.key === "Escape") this.edit(false);
     });
     this.history();
+  }
+
+  // as many lines as the text has, where the browser does not see to that itself
+  grow() {
+    if (CSS.supports("field-sizing", "content")) return;
+    this.field.style.height = "auto";
+    this.field.style.height = `${this.field.scrollHeight}px`;
   }
 
   edit(yes) {
@@ -232,6 +242,7 @@ class Text {
     this.told = value;
     this.history();
     if (!this.element.classList.contains("edited")) this.field.value = value ?? "";
+    this.grow();
   }
 
   get kept() {
