@@ -214,6 +214,27 @@ class AudioPart(Part):
     )
 
 
+class PagePart(Part):
+    """The page, for phones and browsers, and OSCQuery, for programs."""
+
+    table = "page"
+    title = "Page"
+
+    page: bool = Field(False, description="serve a page that steers the show, and OSCQuery")
+    page_host: Annotated[str, Metavar("ADDRESS")] = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="address to serve it on; 0.0.0.0 opens it to the network, with a secret in "
+        "its address",
+    )
+    page_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="TCP port to serve it on, 0 for a free one; default: the number of OSC's port",
+    )
+
+
 class RecordingPart(Part):
     """What a run leaves behind, and where."""
 
@@ -297,6 +318,7 @@ class Config(
     EnginePart,
     WindowPart,
     OscPart,
+    PagePart,
     MidiPart,
     TempoPart,
     AudioPart,

@@ -25,6 +25,7 @@ from lwlive.stage.sources.audio.source import Audio
 from lwlive.stage.sources.link import Link
 from lwlive.stage.sources.midi.source import Midi
 from lwlive.stage.sources.osc.server import Osc
+from lwlive.stage.sources.page.page import Page
 
 NAME = "lwlive"  # of what other programs list, unless another is given
 AUTO = "auto"  # the camera: the first that there is
@@ -37,6 +38,7 @@ def rigged(
     screen: Screen | None,
     osc: Osc | None,
     midi: Midi | None = None,
+    page: Page | None = None,
 ) -> tuple[list[Source], list[Output]]:
     """The sources in the order they are polled, the outputs in the order they get a picture.
 
@@ -61,10 +63,10 @@ def rigged(
     journal = None
     if config.journal is not None:
         journal = Journal(config.journal, config, size, desk.say)
-    sources: list[Source | None] = [window, osc, midi, link, audio, takes]
+    sources: list[Source | None] = [window, osc, midi, link, audio, page, takes]
     snapshots = Snapshots(config.folder, desk.disk, desk.say)
     feeds = into_other_programs(config, size, desk)
-    outputs: list[Output | None] = [window, *feeds, takes, journal, snapshots]
+    outputs: list[Output | None] = [window, *feeds, takes, journal, snapshots, page]
     return [one for one in sources if one is not None], [one for one in outputs if one is not None]
 
 
@@ -75,6 +77,7 @@ def lone(config: Config, screen: Screen | None) -> bool:
     """
     feeds = any(getattr(config, name) not in (None, []) for name in OUTPUTS)
     taken = screen is not None or config.record is not None or feeds
+    taken = screen is not None or config.record is not None or config.page
     return not taken and config.duration is None
 
 
