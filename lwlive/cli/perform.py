@@ -118,9 +118,11 @@ def _supply(config: "Config", opened: "Opened", controls: "Controls", now: float
     from lwlive.engine.process import Order, run
     from lwlive.openmp import spin_briefly
     from lwlive.params import Snapshot
+    from lwlive import shared
     from lwlive.ring import Ring, slots
     from lwlive.stage.supply import Supply, starter
 
+    shared.sweep()
     context = multiprocessing.get_context("spawn")
     spin_briefly(os.environ)  # every engine inherits it
 

@@ -284,6 +284,7 @@ class Supply:
             self._lost(now)
 
     def _heard(self, message: object, now: float) -> None:
+        self._ring.attached()  # it has the ring, or could say nothing
         if not self._moving:
             self._signs_at = now
         if isinstance(message, Heard):
