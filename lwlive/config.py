@@ -115,7 +115,9 @@ class WindowPart(Part):
 
     headless: bool = Field(False, description="no window: controls, OSC and recording only")
     fullscreen: bool = Field(False, description="cover a whole monitor, hide the cursor")
-    monitor: int = Field(0, ge=0, le=15, description="which monitor, from 0")
+    monitor: Annotated[str, Metavar("NAME_OR_NUMBER")] = Field(
+        "0", min_length=1, description="which monitor: its number, from 0, or its name, as HDMI-1"
+    )
     fit: Literal["fill", "fit", "mirror"] = Field(
         "fit", description="crop to fill, show all, or show all and mirror into the borders"
     )

@@ -217,6 +217,7 @@ class FakeScreen:
         self.notices: list[str | None] = []
         self.splashes: list[list[str]] = []
         self.keep = True
+        self.open = True
 
     @property
     def refresh_hz(self) -> float | None:

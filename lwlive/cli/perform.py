@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lwlive.config import Config
     from lwlive.controls import Controls
     from lwlive.params import Params
-    from lwlive.stage.outputs.window.display import Display
+    from lwlive.stage.outputs.window.host import Host
     from lwlive.stage.sources.osc.server import Osc
     from lwlive.stage.supply import Supply
 
@@ -57,13 +57,13 @@ def _perform(config: "Config", params: "Params") -> int:
         with contextlib.ExitStack() as stack:
             # The engine takes seconds to load: it starts before the window and its libraries.
             supply = stack.enter_context(_supply(config, opened, controls, clock.now()))
-            screen = _screen(config, opened.size, stack)
             from lwlive.stage.desk import Desk
             from lwlive.stage.rig import lone, rigged
             from lwlive.stage.show import Show
 
-            config = _alone(config) if lone(config, screen) else config
             desk = Desk(config.folder, controls)
+            screen = _screen(config, opened.size, stack, desk.say)
+            config = _alone(config) if lone(config, screen) else config
             osc = _osc(config, stack, desk.say)
             sources, outputs = rigged(config, opened.size, desk, screen, osc)
             show = Show(config, desk, supply, opened.size, clock, started, sources, outputs)
@@ -115,10 +115,10 @@ def _age_s() -> float:
 def _supply(config: "Config", opened: "Opened", controls: "Controls", now: float) -> "Supply":
     import multiprocessing
 
+    from lwlive import shared
     from lwlive.engine.process import Order, run
     from lwlive.openmp import spin_briefly
     from lwlive.params import Snapshot
-    from lwlive import shared
     from lwlive.ring import Ring, slots
     from lwlive.stage.supply import Supply, starter
 
@@ -138,25 +138,35 @@ def _supply(config: "Config", opened: "Opened", controls: "Controls", now: float
     )
 
 
-def _screen(config: "Config", size: "Size", stack: contextlib.ExitStack) -> "Display | None":
-    """The window, or None where there is no screen or none is wanted. Raises ControlError."""
+def _screen(
+    config: "Config", size: "Size", stack: contextlib.ExitStack, say: Callable[[str], None]
+) -> "Host | None":
+    """The window, or None where there is no screen or none is wanted. Raises ControlError.
+
+    A show that covers a monitor, as an installation's, plays without one until there is a screen.
+    """
     if config.headless:
         return None
     from lwlive.params import ControlError
-    from lwlive.stage.outputs.window.display import Display, NoMonitor, NoScreen
+    from lwlive.stage.outputs.window.host import Host, NoWindow
 
     try:
-        display = Display(
-            "lwlive", config.fullscreen, config.monitor, config.fit, config.vsync, size
+        host = Host(
+            "lwlive",
+            config.fullscreen,
+            config.monitor,
+            config.fit,
+            config.vsync,
+            size,
+            waits=config.fullscreen,
+            say=say,
         )
-    except NoMonitor as error:
-        raise ControlError(f"--monitor: {error}") from error
-    except NoScreen as error:
-        if config.fullscreen:  # an installation's, whose screen may come: whoever starts it retries
-            raise ControlError(f"{error}; without --fullscreen the show runs headless") from error
+    except NoWindow as error:
+        if error.monitor:
+            raise ControlError(f"--monitor: {error}") from error
         log.info(f"{error}; the show runs headless")
         return None
-    return stack.enter_context(display)
+    return stack.enter_context(host)
 
 
 def _alone(config: "Config") -> "Config":

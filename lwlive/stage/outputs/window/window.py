@@ -14,7 +14,11 @@ from lwlive.stage.status import Status
 
 
 class Screen(Protocol):
-    """What is needed of a window; `Display` is one."""
+    """What is needed of a window; `Host` is one."""
+
+    @property
+    def open(self) -> bool:
+        """Whether there is a window at present."""
 
     @property
     def refresh_hz(self) -> float | None:
@@ -36,7 +40,6 @@ class Window(Source, Output):
     """A screen in the show."""
 
     name = "keys"
-    on_screen = True
 
     def __init__(self, screen: Screen, say: Callable[[str], None]) -> None:
         self._screen, self._say = screen, say
@@ -44,6 +47,11 @@ class Window(Source, Output):
     def poll(self, now: float) -> Sequence[Arrived]:  # noqa: ARG002 - keys bring their own
         """Keys pressed since the last call."""
         return [Arrived(command, self.name, at) for command, at in self._screen.presses()]
+
+    @property
+    def on_screen(self) -> bool:  # type: ignore[override] # of others it is fixed
+        """Whether there is a window at present."""
+        return self._screen.open
 
     @property
     def refresh_hz(self) -> float | None:
