@@ -1,13 +1,26 @@
 """The one door in: a Command is asked for, validated, and the whole snapshot is swapped.
 
-One vocabulary for whatever steers a show: keys, OSC, and what is still to come. Used by one
-thread. This file knows nothing of sources, files or time.
+One vocabulary for whatever steers a show: keys, OSC, MIDI, the page, cues. A change may be due at a
+later moment; until then it waits, and the snapshot tells of it, so that the frame due at that
+moment is made with it. Used by one thread. This file knows nothing of sources, files or clocks: it
+is given the time.
 """
 
-from collections.abc import Mapping
+import math
+from bisect import insort
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import count
+from typing import Any
 
-from lwlive.params import SPECS, TRIGGERS, ControlError, Params, Snapshot, Value, spec
+from lwlive.params import SPECS, TRIGGERS, ControlError, Params, Value, spec
+from lwlive.routes import Route, Routes, patched
+from lwlive.snapshot import Snapshot
+from lwlive.tempo import Tempo
+
+HORIZON_S = 2.0  # what waits for longer than that, the engine need not know yet
+WAITING = 1000  # changes at most that wait for their moment
 
 
 @dataclass(frozen=True)
@@ -56,46 +69,141 @@ class Recall:
     seconds: float | None = None  # None: the transition that the preset or the show has
 
 
-Command = Set | Move | Nudge | Toggle | Fire | Recall
+@dataclass(frozen=True)
+class Go:
+    """Go to a cue: its name, or its number in the list, from 1."""
+
+    cue: str | int
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Offer a tempo. The newest one that is offered counts."""
+
+    tempo: Tempo
+
+
+@dataclass(frozen=True)
+class Patch:
+    """Put a route at its number, in place of the one that is there."""
+
+    route: Route
+
+
+@dataclass(frozen=True)
+class Unpatch:
+    """Take the route of this number away."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Amount:
+    """Set how far a route moves its parameter: -1 to 1 of the fader's travel."""
+
+    number: int
+    amount: float
+
+
+@dataclass(frozen=True)
+class Learn:
+    """Bind the next control that moves to a target; None ends it.
+
+    A target is the name of a parameter or trigger, `preset NAME`, `cue NAME` or `route NUMBER`.
+    """
+
+    target: str | None
+
+
+@dataclass(frozen=True)
+class Switch:
+    """Turn an output on or off."""
+
+    output: str
+    on: bool
+
+
+Command = (
+    Set
+    | Move
+    | Nudge
+    | Toggle
+    | Fire
+    | Recall
+    | Go
+    | Offer
+    | Patch
+    | Unpatch
+    | Amount
+    | Learn
+    | Switch
+)
+
+Change = Callable[[Snapshot], Snapshot]  # of the controls; raises ControlError
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A change that waits for its moment."""
+
+    due: float
+    change: Change
+    by: str
 
 
 class Controls:
-    """The present values and who set them. Used by one thread."""
+    """The present values, who set them, and what waits for its moment. Used by one thread."""
 
-    def __init__(self, start: Params) -> None:
+    def __init__(self, start: Params, routes: Routes = ()) -> None:
         self._start = start
-        self.snapshot = Snapshot(0, start)
+        self._versions = count(1)
+        self.snapshot = Snapshot(0, start, tempo=Tempo(start.bpm), routes=routes)
         self._changed: dict[str, tuple[int, str]] = {}  # name -> version, who set it
+        self._routes = routes  # that the show started with
+        self._waiting: list[_Waiting] = []  # the earliest first
+        self._horizon = -math.inf  # what is due before it is in `snapshot.later`
 
     @property
     def params(self) -> Params:
         """The present values; take them once and pass them down."""
         return self.snapshot.params
 
-    def do(self, command: Command, by: str = "") -> None:
+    def do(self, command: Command, by: str = "", at: float = 0.0, due: float | None = None) -> None:
         """Do what is asked. Raises ControlError and changes nothing where it is wrong.
 
-        Recall is not done here: whoever reads the preset gives its values to `load`.
+        at: when it was asked for; due: when it is to take effect, if not now; both in seconds of
+        the show's clock. What needs files, sources or outputs is not done here: see `Desk`.
         """
-        if isinstance(command, Set):
-            self.load({command.name: command.value}, by)
-        elif isinstance(command, Move):
-            self.load({command.name: spec(command.name).value(command.position)}, by)
-        elif isinstance(command, Nudge):
-            self.load({command.name: self._nudged(command)})
-        elif isinstance(command, Toggle):
-            if spec(command.name).kind is not bool:
-                raise ControlError(f"{command.name} is not a switch that could be toggled")
-            self.load({command.name: not getattr(self.params, command.name)})
-        elif isinstance(command, Fire):
-            self._fire(command.name)
-        else:
-            raise ControlError(f"this cannot be done here: {command!r:.80}")
+        if command == Fire("panic"):
+            self._waiting.clear()
+        by = by if isinstance(command, Set | Move) else ""  # others do not know the value
+        self._do(self._change(command, by, at if due is None else due), by, at, due)
 
-    def load(self, values: Mapping[str, object], by: str = "") -> None:
-        """Set several parameters as one change, all or none. Raises ControlError."""
-        good = {name: spec(name).checked(value) for name, value in values.items()}
-        self._swap(replace(self.params, **good), by)
+    def load(
+        self,
+        values: Mapping[str, object],
+        by: str = "",
+        at: float = 0.0,
+        due: float | None = None,
+        routes: Routes | None = None,
+    ) -> None:
+        """Set several parameters as one change, all or none. Raises ControlError.
+
+        routes: these take the place of all that there are; None leaves them.
+        """
+        self._do(_setting(values, at if due is None else due, routes), by, at, due)
+
+    def turn(self, now: float) -> None:
+        """Let what is due by now take effect, and tell the snapshot what will be due soon."""
+        self._tell(now)
+        before, done = self.snapshot, [each for each in self._waiting if each.due <= now]
+        if not done:
+            return
+        reached, self._waiting = before, self._waiting[len(done) :]
+        for each, later in zip(done, before.later, strict=False):
+            self._note(reached, later, each.by)
+            reached = later
+        self.snapshot = replace(reached, due=None, later=before.later[len(done) :])
 
     def changed(self, since: int) -> dict[str, str]:
         """The parameters changed after version `since`, each with who set it to what it is.
@@ -108,38 +216,126 @@ class Controls:
         """Fill in the model's own values where none was chosen yet. Raises ControlError."""
         good = {name: spec(name).checked(value) for name, value in own.items()}
         self._start = _completed(self._start, good)
-        self._swap(_completed(self.params, good))
+        self._do(lambda old: replace(old, params=_completed(old.params, good)), "", -math.inf, None)
 
-    def _nudged(self, command: Nudge) -> Value:
-        row = spec(command.name)
-        value: float | None = getattr(self.params, command.name)
-        if row.kind not in (int, float):
-            raise ControlError(f"{row.name} is not a number that could be stepped")
-        if value is None:
-            raise ControlError(f"{row.name} is the model's own, which is not loaded yet")
-        if not abs(command.steps) < float("inf"):
-            raise ControlError(f"{row.name} moves by a number of steps, not {command.steps!r}")
-        if row.kind is int:  # however fine, a step moves it
-            by = round(command.steps) or (command.steps > 0) - (command.steps < 0)
-            return min(int(row.high), max(int(row.low), int(value + by)))
-        step = row.step or (row.high - row.low) / 50
-        return min(row.high, max(row.low, round(value + command.steps * step, 4)))
-
-    def _fire(self, name: str) -> None:
-        old = self.snapshot
-        if name == "next":
-            self.snapshot = Snapshot(old.version + 1, old.params, old.nexts + 1)
-        elif name == "panic":
-            self._swap(replace(self._start, record=old.params.record, hud=old.params.hud))
+    def _do(self, change: Change, by: str, at: float, due: float | None) -> None:
+        before, after = self.snapshot, change(self.snapshot)
+        if due is not None and due > at:
+            if len(self._waiting) >= WAITING:
+                raise ControlError(f"{WAITING} changes wait for their moment; no more can")
+            insort(self._waiting, _Waiting(due, change, by), key=lambda each: each.due)
+        elif after == before:
+            return
         else:
-            raise ControlError(f"there is no trigger {name!r}; known are {', '.join(TRIGGERS)}")
+            self.snapshot = replace(after, version=next(self._versions))
+            self._note(before, self.snapshot, by)
+        self._tell(at, again=True)
 
-    def _swap(self, params: Params, by: str = "") -> None:
-        old = self.snapshot
-        names = [n for n in SPECS if getattr(params, n) != getattr(old.params, n)]
-        if names:
-            self.snapshot = Snapshot(old.version + 1, params, old.nexts)
-            self._changed |= dict.fromkeys(names, (old.version + 1, by))
+    def _tell(self, now: float, again: bool = False) -> None:
+        """Write what is due soon into the snapshot, on top of what is now."""
+        self._horizon = max(self._horizon, now + HORIZON_S)
+        soon = [each for each in self._waiting if each.due < self._horizon]
+        if not again and len(soon) == len(self.snapshot.later):
+            return
+        later: list[Snapshot] = []
+        reached = replace(self.snapshot, later=())
+        for each in soon:
+            with suppress(ControlError):  # it could be done when it was asked for
+                reached = each.change(reached)
+            reached = replace(reached, version=next(self._versions), due=each.due)
+            later.append(reached)
+        self.snapshot = replace(self.snapshot, later=tuple(later))
+
+    def _note(self, old: Snapshot, new: Snapshot, by: str) -> None:
+        names = [n for n in SPECS if getattr(new.params, n) != getattr(old.params, n)]
+        self._changed |= dict.fromkeys(names, (new.version, by))
+
+    def _change(self, command: Command, by: str, when: float) -> Change:
+        """What a command does to the controls at that moment. Raises ControlError."""
+        if isinstance(command, Set):
+            return _setting({command.name: command.value}, when)
+        if isinstance(command, Move):
+            return _setting({command.name: spec(command.name).value(command.position)}, when)
+        if isinstance(command, Nudge):
+            return lambda old: _setting({command.name: _nudged(old.params, command)}, when)(old)
+        if isinstance(command, Toggle):
+            name = command.name
+            if spec(name).kind is not bool:
+                raise ControlError(f"{name} is not a switch that could be toggled")
+            return lambda old: _setting({name: not getattr(old.params, name)}, when)(old)
+        if isinstance(command, Offer):
+            return _offered(command.tempo)
+        if isinstance(command, Patch):
+            return lambda old: replace(old, routes=patched(old.routes, command.route))
+        if isinstance(command, Unpatch | Amount):
+            return lambda old: replace(old, routes=_rerouted(old.routes, command))
+        if command == Fire("next"):
+            return lambda old: replace(old, nexts=old.nexts + 1)
+        if command == Fire("beat"):
+            return lambda old: replace(old, tempo=old.tempo.struck(when, by))
+        if command == Fire("panic"):
+            return self._panicked
+        if isinstance(command, Fire) and command.name not in TRIGGERS:
+            known = ", ".join(TRIGGERS)
+            raise ControlError(f"there is no trigger {command.name!r}; known are {known}")
+        raise ControlError(f"this cannot be done here: {command!r:.80}")
+
+    def _panicked(self, old: Snapshot) -> Snapshot:
+        """Where the show started. Recording, figures and the room's tempo stay as they are."""
+        kept: dict[str, Any] = {n: getattr(old.params, n) for n in ("record", "hud", "bpm")}
+        return replace(old, params=replace(self._start, **kept), routes=self._routes)
+
+
+def _setting(values: Mapping[str, object], when: float, routes: Routes | None = None) -> Change:
+    """Several parameters set to values. Raises ControlError."""
+    good = {name: spec(name).checked(value) for name, value in values.items()}
+
+    def change(old: Snapshot) -> Snapshot:
+        params = replace(old.params, **good)
+        same = params.bpm == old.params.bpm
+        tempo = old.tempo if same else old.tempo.turned(params.bpm, when)
+        return replace(
+            old, params=params, tempo=tempo, routes=old.routes if routes is None else routes
+        )
+
+    return change
+
+
+def _offered(tempo: Tempo) -> Change:
+    """A tempo in place of the one there is. Raises ControlError."""
+    bpm = spec("bpm").checked(round(tempo.bpm, 2))
+    return lambda old: replace(old, params=replace(old.params, bpm=bpm), tempo=tempo)
+
+
+def _rerouted(routes: Routes, command: Unpatch | Amount) -> Routes:
+    """The routes without one, or with another amount. Raises ControlError."""
+    found = next((each for each in routes if each.number == command.number), None)
+    if found is None:
+        there_are = ", ".join(str(each.number) for each in routes) or "none"
+        raise ControlError(f"there is no route {command.number!r:.40}; there are {there_are}")
+    if isinstance(command, Unpatch):
+        return tuple(each for each in routes if each is not found)
+    amount = command.amount
+    number = isinstance(amount, int | float) and not isinstance(amount, bool)
+    if not number or not -1 <= amount <= 1:
+        raise ControlError(f"the amount of a route is a number from -1 to 1, not {amount!r:.40}")
+    return patched(routes, replace(found, amount=float(amount)))
+
+
+def _nudged(params: Params, command: Nudge) -> Value:
+    row = spec(command.name)
+    value: float | None = getattr(params, command.name)
+    if row.kind not in (int, float):
+        raise ControlError(f"{row.name} is not a number that could be stepped")
+    if value is None:
+        raise ControlError(f"{row.name} is the model's own, which is not loaded yet")
+    if not abs(command.steps) < float("inf"):
+        raise ControlError(f"{row.name} moves by a number of steps, not {command.steps!r}")
+    if row.kind is int:  # however fine, a step moves it
+        by = round(command.steps) or (command.steps > 0) - (command.steps < 0)
+        return min(int(row.high), max(int(row.low), int(value + by)))
+    step = row.step or (row.high - row.low) / 50
+    return min(row.high, max(row.low, round(value + command.steps * step, 4)))
 
 
 def _completed(params: Params, own: Mapping[str, object]) -> Params:

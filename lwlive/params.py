@@ -1,4 +1,4 @@
-"""Every live parameter, a row each: Spec; their values at one moment: Params, Snapshot.
+"""Every live parameter, a row each: Spec; their values at one moment: Params.
 
 Flags, OSC addresses, preset keys, HUD labels and the tables of lwlive/stage/README.md are derived
 from these rows. This file knows nothing of torch, windows, sockets or files.
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, get_args
 
 from lwlive import mix
+from lwlive.tempo import FASTEST, SLOWEST
 
 Value = str | int | float | bool
 
@@ -164,6 +165,41 @@ class Params:
         0, "0 walks without end, n closes a loop of n keyframes", high=64, unit="keyframes"
     )
     hold: bool = _row(False, "the walk stands still, the show continues", look=False, render=False)
+    sync: float = _row(
+        0.0,
+        "the walk arrives at a keyframe every so many beats, on the beat; 0: as `speed` says",
+        high=64,
+        unit="beats",
+        step=1.0,
+        curve=2,
+        glide=0.0,
+    )
+    quantise: float = _row(
+        0.0,
+        "a prompt, seed, next, preset or cue waits for a beat that is a multiple of this",
+        high=64,
+        unit="beats",
+        step=1.0,
+        curve=2,
+        look=False,
+        stage=True,
+        render=False,
+    )
+    bpm: float = _row(
+        120.0,
+        "tempo, where no clock gives one",
+        low=SLOWEST,
+        high=FASTEST,
+        unit="beats/min",
+        step=1.0,
+        look=False,
+        stage=True,
+    )
+    morph: float = _row(
+        0.0, "0 preset A, 1 preset B, between them a mix", look=False, stage=True, render=False
+    )
+    morph_a: str = _row("", "preset A of `morph`", high=100, look=False, stage=True, render=False)
+    morph_b: str = _row("", "preset B of `morph`", high=100, look=False, stage=True, render=False)
     brightness: float = _row(1.0, "master brightness", look=False, stage=True)
     blackout: bool = _row(
         False, "fades the master to black and back over `fade`", look=False, stage=True
@@ -206,6 +242,11 @@ SAMPLED = tuple(name for name, spec in SPECS.items() if not spec.stage)
 
 TRIGGERS = {
     "next": "bend to the following keyframe immediately",
+    "tap": "tap the tempo, four times or more",
+    "beat": "a beat falls now",
+    "go": "the next cue",
+    "back": "the cue before",
+    "snapshot": "write the picture and its values to disk",
     "panic": "every value back to where the show started",
 }
 
@@ -215,20 +256,6 @@ def spec(name: str) -> Spec:
     if name not in SPECS:
         raise ControlError(f"there is no parameter {name!r}; known are {', '.join(SPECS)}")
     return SPECS[name]
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """All controls at one moment; `version` grows by one with every change."""
-
-    version: int
-    params: Params
-    nexts: int = 0  # how often `next` was triggered: a level, so a lost message is mended
-
-    @property
-    def sampled(self) -> tuple[object, ...]:
-        """The part that the engine needs to know."""
-        return (self.nexts, *(getattr(self.params, name) for name in SAMPLED))
 
 
 def table() -> str:

@@ -46,7 +46,8 @@ from lwlive.engine.model import Model
 from lwlive.engine.sampler import Sampler
 from lwlive.engine.tuning import measure
 from lwlive.engine.walk import Walk, begin
-from lwlive.params import Params, Snapshot
+from lwlive.params import Params
+from lwlive.snapshot import Snapshot
 
 FPS, SHOW_FPS = 30.0, 60.0
 

@@ -29,8 +29,9 @@ from lwlive.engine.networks import Kind
 from lwlive.engine.prompt import Conds
 from lwlive.engine.sampler import Sampler
 from lwlive.engine.walk import Walk, begin
-from lwlive.params import Params, Snapshot
+from lwlive.params import Params
 from lwlive.ring import Pixels
+from lwlive.snapshot import Snapshot
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = ROOT / "lwlive" / "render" / "README.md"

@@ -14,8 +14,9 @@ import numpy as np
 
 from lwlive.controls import Command
 from lwlive.messages import Heard, Running
-from lwlive.params import Params, Snapshot
+from lwlive.params import Params
 from lwlive.ring import Frame, Pixels, Ring
+from lwlive.snapshot import Snapshot
 from lwlive.stage.parts import Arrived, Source
 from lwlive.stage.status import Status
 from lwlive.stage.supply import Shown

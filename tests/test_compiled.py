@@ -36,8 +36,9 @@ from lwlive.engine.process import Engine
 from lwlive.engine.producer import Producer
 from lwlive.engine.tuning.pieces import Cost
 from lwlive.messages import Note
-from lwlive.params import Params, Snapshot
+from lwlive.params import Params
 from lwlive.ring import Pixels, Ring, slots
+from lwlive.snapshot import Snapshot
 
 Change = Callable[[Tensor], Tensor]
 

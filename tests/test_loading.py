@@ -25,7 +25,8 @@ from lwlive.engine.tuning import measure as module
 from lwlive.engine.tuning.measure import Measured, guess, measure, recall, remember
 from lwlive.engine.tuning.pieces import MOST_TRIES, Cost, Pieces
 from lwlive.messages import Note
-from lwlive.params import Params, Snapshot
+from lwlive.params import Params
+from lwlive.snapshot import Snapshot
 
 KIND = Kind("float32", True)
 

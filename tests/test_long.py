@@ -18,8 +18,9 @@ from lwlive.config import Config
 from lwlive.controls import Command, Controls, Fire, Set
 from lwlive.engine.producer import Producer
 from lwlive.messages import Loaded
-from lwlive.params import Params, Snapshot
+from lwlive.params import Params
 from lwlive.ring import Pixels, Ring, slots
+from lwlive.snapshot import Snapshot
 from lwlive.stage.desk import Desk
 from lwlive.stage.parts import Arrived
 from lwlive.stage.rig import rigged

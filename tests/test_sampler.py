@@ -16,7 +16,8 @@ from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
 from lwlive.engine.sampler import Sampler, along, evened
 from lwlive.engine.walk import Walk, begin
-from lwlive.params import Params, Snapshot
+from lwlive.params import Params
+from lwlive.snapshot import Snapshot
 
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 SCHEDULERS = {

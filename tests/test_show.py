@@ -264,12 +264,19 @@ def test_triggers_reach_the_controls(run: Run) -> None:
 
 
 def test_only_what_the_engine_needs_is_sent_to_it(run: Run) -> None:
-    own = {"hud": True, "brightness": 0.5, "blackout": True, "fade": 3, "record": True}
+    own: dict[str, Any] = {
+        "hud": True,
+        "brightness": 0.5,
+        "blackout": True,
+        "fade": 3,
+        "record": True,
+    }
+    own |= {"quantise": 4, "morph": 0.5, "morph_a": "gold", "morph_b": "sea"}
     for tick, (name, value) in enumerate(own.items(), 3):
         run.message(tick, **{name: value})
     run.play(1)
     assert run.supply.sent == []
-    assert set(own) == set(SPECS) - set(SAMPLED)
+    assert {*own, "bpm"} == set(SPECS) - set(SAMPLED)  # which is sent as a tempo
     for tick, name in enumerate(SAMPLED, 60):
         values = {"prompt": "x", "negative": "y", "hold": True, "seed": 5, "loop": 3, "steps": 2}
         run.message(tick, **{name: values.get(name, 0.7)})

@@ -13,7 +13,8 @@ from torch import Tensor
 from lwlive.controls import Controls, Fire, Set
 from lwlive.engine.keyframe import NOISES, Cond, mix, noise_of, slerp
 from lwlive.engine.walk import LOOK_S, PINNED, Glide, Walk, begin
-from lwlive.params import Params, Snapshot
+from lwlive.params import Params
+from lwlive.snapshot import Snapshot
 
 SHAPE = (4, 8, 8)
 FPS = 30.0

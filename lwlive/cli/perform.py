@@ -118,8 +118,8 @@ def _supply(config: "Config", opened: "Opened", controls: "Controls", now: float
     from lwlive import shared
     from lwlive.engine.process import Order, run
     from lwlive.openmp import spin_briefly
-    from lwlive.params import Snapshot
     from lwlive.ring import Ring, slots
+    from lwlive.snapshot import Snapshot
     from lwlive.stage.supply import Supply, starter
 
     shared.sweep()

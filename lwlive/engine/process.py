@@ -25,8 +25,8 @@ from lwlive.config import Config
 from lwlive.engine.governor import FULL_LOAD, SPARING_LOAD
 from lwlive.engine.heartbeat import Alive
 from lwlive.messages import Doing, Failed, Heard, Loaded, Note
-from lwlive.params import Snapshot
 from lwlive.ring import Ring, RingHandle
+from lwlive.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from lwlive.engine.compiled.build import Build

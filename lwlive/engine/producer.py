@@ -30,8 +30,8 @@ from lwlive.engine.turn import Made, made, onward, places, sampled, steered
 from lwlive.engine.walk import Look, Walk, begin
 from lwlive.engine.warmup import first_uses
 from lwlive.messages import Running, Turn
-from lwlive.params import Snapshot
 from lwlive.ring import Frame, Pixels, Ring
+from lwlive.snapshot import Snapshot
 
 MOTION_S = 1.0  # after a control, another one is expected for so long
 FREE_S = 1.0  # frames do without their keyframes' trajectories for no longer than that

@@ -15,7 +15,7 @@ from lwlive.engine.sampler import Sampler
 from lwlive.engine.slew import eased, most
 from lwlive.engine.walk import Walk
 from lwlive.messages import Turn
-from lwlive.params import Snapshot
+from lwlive.snapshot import Snapshot
 
 Settle = Callable[[Walk], Walk]  # gives a segment that has just begun its pace
 

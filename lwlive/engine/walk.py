@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from lwlive.engine.keyframe import NOISES, Cond, Keyframe, mix, noise_of, slerp
-from lwlive.params import SPECS, Params, Snapshot
+from lwlive.params import SPECS, Params
+from lwlive.snapshot import Snapshot
 
 PINNED = 0.5  # share of a segment over which the walk lets go of a pinned keyframe
 LOOK_S = 0.5  # after a change of look, pictures follow at a limited rate for so long at least

@@ -17,9 +17,9 @@ from lwlive.engine.pace import Pace
 from lwlive.engine.prompt import Conds
 from lwlive.engine.sampler import Sampler
 from lwlive.engine.walk import Walk, begin
-from lwlive.params import Snapshot
 from lwlive.render import timing
 from lwlive.render.settings import Settings
+from lwlive.snapshot import Snapshot
 
 POINTS, FRAMES_A_POINT = 24, 3  # measured for the pace: finer than in a show, there is time
 KEPT = 3  # keyframes remembered: both ends of a segment, and the one before

@@ -17,10 +17,11 @@ from lwlive.engine.sampler import Sampler
 from lwlive.engine.turn import Made, made, onward, places, sampled, steered
 from lwlive.engine.walk import Walk, begin
 from lwlive.messages import Turn
-from lwlive.params import Params, Snapshot
+from lwlive.params import Params
 from lwlive.render.performance import Tick, read
 from lwlive.render.plan import noises
 from lwlive.render.settings import RenderError, Settings
+from lwlive.snapshot import Snapshot
 from lwlive.stage.master import Master
 
 TAKEN_BACK = 512  # frames at most

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lwlive import preset
-from lwlive.controls import Controls, Fire, Recall
-from lwlive.params import ControlError, Params
+from lwlive.controls import Controls, Fire, Go, Learn, Move, Recall, Set
+from lwlive.params import SPECS, TRIGGERS, ControlError, Params
 from lwlive.stage.disk import Disk
 from lwlive.stage.notices import Notices
 from lwlive.stage.outputs.recorder import claimed, stamped
 from lwlive.stage.parts import Arrived
+
+QUANTISED = ("prompt", "negative", "seed")  # parameters whose changes wait for a beat
+LEARNT = ("preset", "cue", "route")  # kinds of targets of Learn that have a name or number
 
 
 class Refusing(Protocol):
@@ -34,6 +37,7 @@ class Desk:
         self._disk = Disk(self.say) if disk is None else disk
         self._recalls = 0
         self.ended = False
+        self.learning: str | None = None  # what the next control that moves is bound to: see Learn
         self.asked_at: float | None = None  # when the first of the changes not sent yet arrived
 
     def say(self, text: str) -> None:
@@ -45,8 +49,9 @@ class Desk:
         self.ended = True
 
     def poll(self, now: float) -> None:
-        """Take up what the disk has done since the last tick."""
+        """Take up what the disk has done since the last tick, and what is due by now."""
         self._disk.poll(now)
+        self.controls.turn(now)
 
     def do(self, arrived: Arrived, source: Refusing) -> None:
         """Carry out a command; its source hears what cannot be done, now or later."""
@@ -58,8 +63,13 @@ class Desk:
                 self._save(self.controls.params, arrived, source)
             elif command == Fire("quit"):
                 self.end()
+            elif isinstance(command, Learn):
+                self._learn(command.target)
             else:
-                self._change(lambda: self.controls.do(command, arrived.by), arrived.at)
+                due = self._due(arrived)
+                self._change(
+                    lambda: self.controls.do(command, arrived.by, arrived.at, due), arrived.at
+                )
         except ControlError as error:
             source.refused(arrived, str(error))
 
@@ -70,10 +80,31 @@ class Desk:
         if self.controls.snapshot.sampled != before:
             self.asked_at = at if self.asked_at is None else min(at, self.asked_at)
 
+    def _due(self, arrived: Arrived) -> float | None:
+        """When a command takes effect: as it says, or on the next beat that `quantise` asks for."""
+        every, command = self.controls.params.quantise, arrived.command
+        if arrived.due is not None or not every:
+            return arrived.due
+        waits = isinstance(command, Recall | Go) or command == Fire("next")
+        if waits or (isinstance(command, Set | Move) and command.name in QUANTISED):
+            return self.controls.snapshot.tempo.next(every, arrived.at)
+        return None
+
+    def _learn(self, target: str | None) -> None:
+        """Let the next control that moves be bound to a target. Raises ControlError."""
+        kind, _, which = (target or "").partition(" ")
+        known = {*SPECS, *TRIGGERS}
+        if target is not None and target not in known and not (kind in LEARNT and which):
+            raise ControlError(
+                f"there is nothing called {target!r:.60} to learn; known are {', '.join(known)}, "
+                f"and {', '.join(f'{kind} NAME' for kind in LEARNT)}"
+            )
+        self.learning = target
+
     def _recall(self, command: Recall, arrived: Arrived, source: Refusing) -> None:
         """Have a preset read; of several asked for, only the newest is taken up."""
         self._recalls += 1
-        number, folder = self._recalls, self._folder
+        number, folder, due = self._recalls, self._folder, self._due(arrived)
         given = {} if command.seconds is None else {"transition": command.seconds}
 
         def read() -> tuple[Path, dict[str, object], list[str]]:
@@ -86,7 +117,7 @@ class Desk:
                 return
             path, values, notes = found
             try:
-                self._change(lambda: self.controls.load(values), arrived.at)
+                self._change(lambda: self.controls.load(values, "", arrived.at, due), arrived.at)
             except ControlError as error:
                 source.refused(arrived, f"{path.stem}: {error}")
                 return

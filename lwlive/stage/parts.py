@@ -22,6 +22,7 @@ class Arrived(NamedTuple):
     command: Command
     by: str
     at: float
+    due: float | None = None  # when it is to take effect, where that was said; None: now
 
 
 @dataclass(frozen=True)

@@ -159,6 +159,9 @@ class Show:
             since_start_s=now - self.started,
             level=self._level,
             notice=self.desk.notices.current(now),
+            tempo=self.desk.controls.snapshot.tempo,
+            routes=self.desk.controls.snapshot.routes,
+            learning=self.desk.learning,
             pictures=pictures,
         )
 

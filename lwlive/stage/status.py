@@ -14,8 +14,10 @@ from typing import Any, Self
 from lwlive import __version__
 from lwlive.checkpoint import Size
 from lwlive.params import Params
+from lwlive.routes import Routes
 from lwlive.stage.figures import Figures
 from lwlive.stage.supply import Supply
+from lwlive.tempo import UNTOLD, Tempo
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,14 @@ class Status:
     phase: float
     dtype: str | None  # what the engine computes in
     parts: Mapping[str, Mapping[str, Any]]  # what sources and outputs say of themselves, by name
+    tempo: Tempo = UNTOLD
+    routes: Routes = ()
+    learning: str | None = None  # what the next control that moves is bound to: see Learn
+
+    @property
+    def beat(self) -> float:
+        """The beat of this tick, with its fraction."""
+        return self.tempo.beats(self.now)
 
     @classmethod
     def taken(

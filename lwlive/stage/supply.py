@@ -20,8 +20,8 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any, Protocol
 
 from lwlive.messages import Doing, Failed, Heard, Loaded, Note, Running
-from lwlive.params import Snapshot
 from lwlive.ring import Frame, Pixels, Ring
+from lwlive.snapshot import Snapshot
 from lwlive.stage.standby import Standby, mixed
 
 log = logging.getLogger(__name__)

@@ -18,8 +18,9 @@ from lwlive.engine.pace import live_pace
 from lwlive.engine.prompt import Conds
 from lwlive.engine.sampler import Sampler
 from lwlive.engine.walk import Walk, begin
-from lwlive.params import Params, Snapshot
+from lwlive.params import Params
 from lwlive.ring import Pixels
+from lwlive.snapshot import Snapshot
 
 FPS, SPEED = 30.0, 0.25
 FRAMES = 240  # two segments
