@@ -166,11 +166,38 @@ class RecordingPart(Part):
     )
     stats: Path | None = Field(None, description="write the figures of the run as JSON at the end")
     log: Path | None = Field(
-        None, description="write what the show says into this file too, with date and level"
+        None,
+        description="write what the show says, with times, into this file; default: lwlive.log in "
+        "the user's state folder, which `lwlive log` shows",
     )
 
 
-class Config(ShowPart, ModelPart, EnginePart, WindowPart, OscPart, RecordingPart):
+class GalleryPart(Part):
+    """A show that nobody watches over."""
+
+    table = "gallery"
+    title = "A month unattended"
+
+    state: Path | None = Field(
+        None,
+        description="keep values, phase and cue in this file and continue from it at the next "
+        "start; what fails three starts in a row is left out at the fourth",
+    )
+    memory_limit: Annotated[float | None, Metavar("MEGABYTES")] = Field(
+        None,
+        ge=256,
+        le=2**24,
+        description="replace the engine, unseen, when the show takes more memory than that",
+    )
+    keep_days: Annotated[float | None, Metavar("DAYS")] = Field(
+        None,
+        gt=0,
+        le=36_525,
+        description="remove recordings of `record` in --folder when they are older",
+    )
+
+
+class Config(ShowPart, ModelPart, EnginePart, WindowPart, OscPart, RecordingPart, GalleryPart):
     """What is fixed for one run; not offered over OSC."""
 
 

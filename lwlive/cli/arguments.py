@@ -63,12 +63,13 @@ def parse(
 def _file(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, object]]:
     """What the file of --config says. It may not be what the show writes. Raises ControlError."""
     from lwlive.cli import showfile
+    from lwlive.cli.destinations import FILES
 
     if "config" not in given:
         return {}, {}
     path = Path(given.pop("config"))
     fixed, values = showfile.read(path)
-    for name in ("record", "journal", "stats", "log"):
+    for name in FILES:
         other = given.get(name, fixed.get(name))
         if other is not None and Path(other).absolute() == path.absolute():
             raise ControlError(f"--config and --{name} are the same file: {flags.short(str(path))}")

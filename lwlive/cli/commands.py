@@ -7,9 +7,13 @@ tenth of a second finds `main` ready for it.
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from lwlive import __version__
 from lwlive.cli.sentences import of_import, of_system
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ABOUT = """A live instrument that walks through an image diffusion model without stopping.
 Without a command it starts the show."""
@@ -21,6 +25,8 @@ COMMANDS = {
     "osc": "list the OSC addresses",
     "ember": "list the words that the built-in model knows",
     "config": "print a file for --config, with every default and its help",
+    "log": "show the last hundred lines of a show's log",
+    "guard": "start a show, and start it again whenever it dies or hangs",
 }
 
 
@@ -74,6 +80,14 @@ def _do(args: list[str]) -> int:
         from lwlive.cli.models import main as models
 
         models(rest, arguments.parse)
+    elif word == "guard":
+        from lwlive.cli import guard
+
+        return guard.main(_guarded(rest))
+    elif word == "log":
+        from lwlive.cli.lists import log
+
+        print(log(_log_wanted(rest)))
     elif word in lists.LISTS:
         flags.read(
             f"lwlive {word}", COMMANDS[word][:1].upper() + COMMANDS[word][1:] + ".", {}, rest
@@ -88,3 +102,27 @@ def _do(args: list[str]) -> int:
 
         return perform(*arguments.parse(args, arguments.PROGRAM, ABOUT, commands=COMMANDS))
     return 0
+
+
+def _guarded(rest: list[str]) -> list[str]:
+    """The flags of the show behind `lwlive guard --`. Ends the process for --help."""
+    from lwlive.cli import flags
+
+    cut = rest.index("--") if "--" in rest else len(rest)
+    about = (
+        COMMANDS["guard"][:1].upper() + COMMANDS["guard"][1:] + ".\n\n"
+        "The show's flags follow two dashes: lwlive guard -- --config show.toml --state show.json"
+    )
+    flags.read("lwlive guard", about, {}, rest[:cut])
+    return rest[cut + 1 :]
+
+
+def _log_wanted(rest: list[str]) -> "Path | None":
+    """The log that `lwlive log` shows. Ends the process for --help."""
+    from pathlib import Path
+
+    from lwlive.cli import flags
+
+    about = COMMANDS["log"][:1].upper() + COMMANDS["log"][1:] + "."
+    given = flags.read("lwlive log", about, {}, rest, ["[FILE]"])
+    return Path(given["file"]) if "file" in given else None

@@ -16,7 +16,7 @@ from lwlive.params import ControlError
 
 log = logging.getLogger("lwlive")
 
-FILES = ("record", "journal", "stats", "log")  # that a show writes, of Config
+FILES = ("record", "journal", "stats", "log", "state")  # that a show writes, of Config
 
 
 def check(config: Config) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lwlive.params import Params
     from lwlive.stage.outputs.window.host import Host
     from lwlive.stage.sources.osc.server import Osc
+    from lwlive.stage.state import State
     from lwlive.stage.supply import Supply
 
 log = logging.getLogger("lwlive")
@@ -32,14 +33,17 @@ def perform(config: "Config", params: "Params") -> int:
     """The show, from launch to end; returns the exit code."""
     from lwlive import logs
     from lwlive.cli import destinations
+    from lwlive.stage.machine import about
 
     destinations.check(config)
-    with logs.opened(config.log):
+    with logs.opened(config.log, about()):
+        after = os.environ.get("LWLIVE_AFTER")
+        logs.event(f"the show starts again, since {after}" if after else "the show starts")
         return _perform(config, params)
 
 
 def _perform(config: "Config", params: "Params") -> int:
-    from lwlive import hub
+    from lwlive import hub, logs
     from lwlive.checkpoint import ModelError
     from lwlive.cli import destinations
     from lwlive.controls import Controls
@@ -50,14 +54,19 @@ def _perform(config: "Config", params: "Params") -> int:
 
     clock = WallClock()
     started = clock.now() - _age_s()
-    controls = Controls(params)
     try:
+        begun = _begun(config, params)
+        controls = Controls(params)
+        if begun is not None:
+            controls.load(begun.values, routes=begun.routes or None)
         config = destinations.sparing(config)
         opened = hub.opened(config, log.info)
         with contextlib.ExitStack() as stack:
             # The engine takes seconds to load: it starts before the window and its libraries.
-            supply = stack.enter_context(_supply(config, opened, controls, clock.now()))
+            phase = begun.phase if begun is not None else 0.0
+            supply = stack.enter_context(_supply(config, opened, controls, clock.now(), phase))
             from lwlive.stage.desk import Desk
+            from lwlive.stage.machine import Machine
             from lwlive.stage.rig import lone, rigged
             from lwlive.stage.show import Show
 
@@ -65,14 +74,19 @@ def _perform(config: "Config", params: "Params") -> int:
             screen = _screen(config, opened.size, stack, desk.say)
             config = _alone(config) if lone(config, screen) else config
             osc = _osc(config, stack, desk.say)
-            sources, outputs = rigged(config, opened.size, desk, screen, osc)
-            show = Show(config, desk, supply, opened.size, clock, started, sources, outputs)
+            sources, outputs = rigged(config, opened.size, desk, screen, osc, begun)
+            machine = stack.enter_context(contextlib.closing(Machine(config.folder)))
+            restarts = begun.restarts if begun is not None else 0
+            parts = sources, outputs, machine, restarts
+            show = Show(config, desk, supply, opened.size, clock, started, *parts)
             with _signals(desk.end) as came:
                 try:
                     show.run()
                 finally:
                     if came:
                         log.info(f"ended by {came[0]}")
+                    else:
+                        logs.event("the show ends, by a key, a control or its duration")
                     if config.stats is not None:
                         destinations.write_statistics(config.stats, show.statistics())
     except (ControlError, ModelError, EngineFailure, OscError) as error:
@@ -86,6 +100,15 @@ def _perform(config: "Config", params: "Params") -> int:
         log.info(f"recorded {recording['frames']} frames in {recording['file']}")
     done = recording is not None and recording["failed"] is None
     return int(config.record is not None and not done)
+
+
+def _begun(config: "Config", params: "Params") -> "State | None":
+    """The state that the show continues from, where it keeps one."""
+    if config.state is None:
+        return None
+    from lwlive.stage.state import taken_up
+
+    return taken_up(config.state, params, log.info)
 
 
 def _failed(sentence: str) -> int:
@@ -112,7 +135,9 @@ def _age_s() -> float:
     return max(0.0, time.time() - psutil.Process().create_time())
 
 
-def _supply(config: "Config", opened: "Opened", controls: "Controls", now: float) -> "Supply":
+def _supply(
+    config: "Config", opened: "Opened", controls: "Controls", now: float, phase: float
+) -> "Supply":
     import multiprocessing
 
     from lwlive import shared
@@ -135,6 +160,7 @@ def _supply(config: "Config", opened: "Opened", controls: "Controls", now: float
         config.fps,
         controls.snapshot,
         now,
+        phase,
     )
 
 

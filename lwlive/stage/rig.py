@@ -3,20 +3,32 @@
 `Show` knows none of them by name. Nothing is opened here but the journal's file.
 """
 
+import os
+
 from lwlive.checkpoint import Size
 from lwlive.config import Config
 from lwlive.stage.desk import Desk
+from lwlive.stage.events import Events
 from lwlive.stage.outputs.journal import Journal
 from lwlive.stage.outputs.takes import Takes
 from lwlive.stage.outputs.window.window import Screen, Window
 from lwlive.stage.parts import Output, Source
 from lwlive.stage.sources.osc.server import Osc
+from lwlive.stage.state import Keeper, State
+from lwlive.stage.watchdog import Watchdog
 
 
 def rigged(
-    config: Config, size: Size, desk: Desk, screen: Screen | None, osc: Osc | None
+    config: Config,
+    size: Size,
+    desk: Desk,
+    screen: Screen | None,
+    osc: Osc | None,
+    begun: State | None = None,
 ) -> tuple[list[Source], list[Output]]:
     """The sources in the order they are polled, the outputs in the order they get a picture.
+
+    begun: the state that the show continues from, where it keeps one.
 
     Raises ControlError where the journal cannot be written.
     """
@@ -25,8 +37,12 @@ def rigged(
     journal = None
     if config.journal is not None:
         journal = Journal(config.journal, config, size, desk.say)
-    sources: list[Source | None] = [window, osc, takes]
-    outputs: list[Output | None] = [window, takes, journal]
+    watchdog = Watchdog(os.environ)
+    keeper = None
+    if config.state is not None and begun is not None:
+        keeper = Keeper(config.state, begun, desk.say)
+    sources: list[Source | None] = [window, osc, takes, watchdog, Events()]
+    outputs: list[Output | None] = [window, takes, journal, keeper, watchdog]
     return [one for one in sources if one is not None], [one for one in outputs if one is not None]
 
 

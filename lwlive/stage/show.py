@@ -15,6 +15,7 @@ from lwlive.stage import memory
 from lwlive.stage.clock import Clock
 from lwlive.stage.desk import Desk
 from lwlive.stage.figures import Figures
+from lwlive.stage.machine import Look, Machine
 from lwlive.stage.master import Master, dimmed
 from lwlive.stage.parts import Output, Picture, Source
 from lwlive.stage.status import Status, statistics
@@ -37,10 +38,13 @@ class Show:
         started: float,
         sources: Sequence[Source],
         outputs: Sequence[Output],
+        machine: Machine | None = None,
+        restarts: int = 0,
     ) -> None:
         self.config, self.desk, self.supply, self.size = config, desk, supply, size
         self.clock, self.started = clock, started
         self.sources, self.outputs = sources, outputs
+        self.machine, self.restarts = machine, restarts
         self.figures = Figures(config.fps)
         self._sent = desk.controls.snapshot
         self._told = self._sent.version  # of the controls that the sources know
@@ -162,6 +166,8 @@ class Show:
             tempo=self.desk.controls.snapshot.tempo,
             routes=self.desk.controls.snapshot.routes,
             learning=self.desk.learning,
+            restarts=self.restarts,
+            machine=Look() if self.machine is None else self.machine.now,
             pictures=pictures,
         )
 

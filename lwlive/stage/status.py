@@ -7,7 +7,7 @@ data; this file knows nothing of who reads it.
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +16,7 @@ from lwlive.checkpoint import Size
 from lwlive.params import Params
 from lwlive.routes import Routes
 from lwlive.stage.figures import Figures
+from lwlive.stage.machine import Look
 from lwlive.stage.supply import Supply
 from lwlive.tempo import UNTOLD, Tempo
 
@@ -50,6 +51,9 @@ class Status:
     tempo: Tempo = UNTOLD
     routes: Routes = ()
     learning: str | None = None  # what the next control that moves is bound to: see Learn
+    late_minute: int = 0  # of `late`, those of the last minute
+    restarts: int = 0  # of the stage, since a show that ended in order
+    machine: Look = field(default_factory=Look)  # memory, disk and temperature
 
     @property
     def beat(self) -> float:
@@ -75,6 +79,7 @@ class Status:
             fps=figures.fps_shown,
             fps_sampled=figures.fps_sampled,
             late=figures.late,
+            late_minute=figures.late_minute,
             latency_ms=figures.latency_ms,
             replaced=supply.replaced,
             queued=supply.queued,
@@ -100,6 +105,12 @@ class Status:
             "deaths": self.deaths,  # a level: however short, none goes unseen
             "phase": self.phase,
             "replaced": self.replaced,
+            "uptime": int(self.since_start_s),
+            "restarts": self.restarts,
+            "late_minute": self.late_minute,
+            "memory_mb": self.machine.memory_mb,
+            "disk_free_mb": self.machine.disk_free_mb,
+            "temperature_c": self.machine.temperature_c,
         }
 
 
@@ -132,6 +143,7 @@ def statistics(
         "recording": None,
         **status.parts,
         "engine": {"starts": status.starts, "deaths": status.deaths},
+        "restarts": status.restarts,
         "rss_mb_start": rss_mb[0],
         "rss_mb_end": rss_mb[1],
     }

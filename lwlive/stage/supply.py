@@ -81,6 +81,7 @@ class Supply:
         fps: float,
         snapshot: Snapshot,
         now: float,
+        phase: float = 0.0,
     ) -> None:
         self._start_engine, self._make_ring, self._fps = start, make_ring, fps
         self._tick_s = 1 / fps
@@ -105,7 +106,7 @@ class Supply:
         self._dying: list[BaseProcess] = []  # killed, and not gone when last looked at
         self._failed: Failed | None = None
         self._frame_at: float | None = None  # when the last new frame was shown
-        self.phase = 0.0  # of the last frame shown
+        self.phase = phase  # of the last frame shown, and where the first one is to be
         self.starts = self.deaths = 0
         self.doing = "starting"  # what the engine is busy with, before its first frame
         self.trouble = ""  # what the last engine was lost to, as a sentence

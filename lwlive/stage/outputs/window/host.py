@@ -25,7 +25,16 @@ from lwlive.checkpoint import Size
 from lwlive.controls import Command
 from lwlive.ring import Pixels
 from lwlive.stage.outputs.window.geometry import Fit
-from lwlive.stage.outputs.window.process import Draw, Missing, Open, Splash, Told, Wanted, run
+from lwlive.stage.outputs.window.process import (
+    Broken,
+    Draw,
+    Missing,
+    Open,
+    Splash,
+    Told,
+    Wanted,
+    run,
+)
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +59,8 @@ class NoWindow(RuntimeError):  # noqa: N818 - not a fault: many machines have no
 class Host:
     """Starts and watches the window's process. A context manager.
 
-    Raises NoWindow where there is no screen for the first window, unless it `waits` for one.
+    Raises NoWindow where there is no screen for the first window, unless it `waits` for one, and
+    ImportError where what draws is not installed.
     """
 
     def __init__(
@@ -76,6 +86,14 @@ class Host:
         self._start_at = -np.inf
         self.open = False  # whether there is a window at present
         self._start()
+        try:
+            self._begin(waits)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, waits: bool) -> None:
+        """Wait until the first window is open, or says why it is not."""
         until = time.monotonic() + FIRST_S
         while not self.open and self._missing is None and self._process is not None:
             if time.monotonic() > until:
@@ -86,7 +104,6 @@ class Host:
         if not self.open and missing is None:
             missing = Missing("the window's process has ended", False)
         if missing is not None and not waits:
-            self.close()
             raise NoWindow(missing.why, missing.monitor)
         if missing is not None:
             self._say(f"{missing.why}; the window opens as soon as there is one")
@@ -210,6 +227,8 @@ class Host:
             if self.opened:
                 self._say(f"the window is back, on monitor {message.monitor}")
             self.opened += 1
+        elif isinstance(message, Broken):
+            raise ImportError(message.why, name=message.module)
         elif isinstance(message, Missing):
             if self.opened and message != self._missing:
                 log.info(f"no window: {message.why}")

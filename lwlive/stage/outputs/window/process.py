@@ -77,6 +77,14 @@ class Missing:
 
 
 @dataclass(frozen=True)
+class Broken:
+    """Window to stage: no window can ever be opened by what is installed here."""
+
+    why: str
+    module: str | None  # that is missing; None where `why` says it all
+
+
+@dataclass(frozen=True)
 class Told:
     """Window to stage: what keys have asked for, and how the window stands."""
 
@@ -99,7 +107,11 @@ def _run(wanted: Wanted, pipe: "Connection[Any, Any]") -> None:
     width, height = wanted.picture
     said = _Said()
     logging.getLogger().addHandler(said)
-    display = _opened(wanted, pipe)
+    try:
+        display = _opened(wanted, pipe)
+    except ImportError as error:
+        pipe.send(Broken(str(error), error.name))
+        return
     pixels = np.ndarray((height, width, 3), np.uint8, memory.buf)
     try:
         pipe.send(Open(display.monitor))
