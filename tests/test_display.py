@@ -537,7 +537,7 @@ def test_fullscreen_covers_the_monitor_also_when_its_resolution_changes(screen: 
 def test_no_input_method_is_asked_for_a_key(screen: str) -> None:
     import pygame
 
-    with Display("plain keys", False, 0, "fit", True, (80, 80)) as display:
+    with Display("plain keys", False, "0", "fit", True, (80, 80)) as display:
         settled(display, screen, lambda seen: near(seen[200, 300], RED))
         events: list[pygame.event.Event] = []
         xdotool("key", "--delay", "30", "b", "question", "space")

@@ -16,6 +16,7 @@ walk, and nothing it meets ends the show.
 
 import errno
 import logging
+import shutil
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -33,6 +34,8 @@ _log = logging.getLogger(__name__)
 
 _CLOSE_S = 1.4  # after so long in `close`, frames that are still queued are dropped
 _JOIN_S = 0.4  # and so long the file then has to close
+_LOOK_S = 2.0  # between two looks whether the file is still there
+_ROOM = 16 * 2**20  # bytes that a disk has left, or a recording is not begun
 
 
 def stamped(when: datetime, suffix: str = ".mp4") -> str:
@@ -172,13 +175,27 @@ class Recorder:
     def _run(self, pictures: Pictures) -> None:
         """In the outbox's thread."""
         self.path = _opened(self.path, self._fresh)
+        try:
+            self._record(pictures)
+        except BaseException:
+            if self._fresh and not self.frames:  # nothing is in it that could be lost
+                with suppress(OSError):
+                    self.path.unlink()
+            raise
+
+    def _record(self, pictures: Pictures) -> None:
         movie = Movie(self.path, self._rate, *self._size, self._metadata, LIVE)
         try:
             self.encoder = movie.encoder
             _log.debug("recording %s with %s", self.path, movie.encoder)
             self._opened.set()
+            look = round(_LOOK_S * float(self._rate))
             for pixels, pts in pictures:
                 self.frames += movie.write(pixels, pts)
+                if pts >= look:
+                    look = pts + round(_LOOK_S * float(self._rate))
+                    if not self.path.exists():
+                        raise RecordError(_gone(self.path))
             self.frames += movie.finish()
         except BaseException:
             with suppress(Exception):  # the first error is the one to tell
@@ -193,9 +210,7 @@ class Recorder:
         try:
             movie.made_ordinary(lambda: not self._left_as_it_is.is_set())
         except FileNotFoundError:
-            self._end(
-                f"the recording {self.path} is gone: its file or its folder was removed meanwhile"
-            )
+            self._end(_gone(self.path))
         except Exception as error:
             why = getattr(error, "strerror", None) or error
             _log.warning(
@@ -214,9 +229,18 @@ class Recorder:
         self._whole.set()
 
 
+def _gone(path: Path) -> str:
+    return f"the recording {path} is gone: its file or its folder was removed meanwhile"
+
+
 def _opened(path: Path, fresh: bool) -> Path:
     """The path that is written to, which exists now. Raises RecordError."""
     try:
+        if path.parent.is_dir() and (free := shutil.disk_usage(path.parent).free) < _ROOM:
+            raise RecordError(
+                f"the disk is full: cannot record to {path}; {free / 2**20:.0f} MB are left; make "
+                "room and record again"
+            )
         if fresh:
             return claimed(path)
         if path.is_fifo():  # opening it would wait for a reader, and the recorder for the next
