@@ -62,6 +62,7 @@ class Log(logging.Handler):
         self._place, self._encoding = place, encoding
         self._queue: queue.Queue[bytes | None] = queue.Queue(LINES)
         self.dropped = 0  # written under the handler's lock, and once by the writer after a swap
+        self._refused = 0  # lines that the place did not take; the writer's own
         self._thread = threading.Thread(target=self._work, name="log", daemon=True)
         self._thread.start()
 
@@ -86,12 +87,14 @@ class Log(logging.Handler):
     def _work(self) -> None:
         """The thread, whole."""
         while (line := self._queue.get()) is not None:
-            if self.dropped:
-                dropped, self.dropped = self.dropped, 0
-                many = "a line was" if dropped == 1 else f"{dropped} lines were"
-                told = self._write(f"lwlive: {many} left out here, for want of room\n".encode())
-                self.dropped += 0 if told else dropped
-            self.dropped += not self._write(line)
+            dropped, self.dropped = self.dropped, 0
+            self._refused += dropped
+            if missing := self._refused:
+                many = "a line was" if missing == 1 else f"{missing} lines were"
+                if self._write(f"lwlive: {many} left out here, for want of room\n".encode()):
+                    self._refused = 0
+            if not self._write(line):
+                self._refused += 1
 
     def _write(self, data: bytes) -> bool:
         """Write all of it, however long that takes; False where the place takes nothing now."""

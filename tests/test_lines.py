@@ -1,5 +1,6 @@
 """Lines for a file: whatever happens to its disk, what is in the file is whole, and in order."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -54,7 +55,7 @@ def test_a_full_disk_is_told_once_and_nothing_is_missing_when_there_is_room(smal
 
     put(50)
     until(lambda: (small / "a").stat().st_size == 5000)
-    with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="space"):
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
         while True:
             file.write(b"x" * 4096)
     put(200)

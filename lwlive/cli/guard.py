@@ -134,8 +134,12 @@ class Guard:
             self._show = subprocess.Popen(self._command, env=environment)
         except OSError as error:
             return 1, f"cannot be started ({error.strerror})"
+        looked = self._clock()
         while True:
             ear.hear(self._clock(), LOOK_S)
+            if (gap := self._clock() - looked) > 2.0:  # the machine slept, or this process did
+                ear.until += gap
+            looked = self._clock()
             if (code := self._show.poll()) is not None:
                 return code, _ending(code)
             now = self._clock()
