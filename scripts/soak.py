@@ -23,7 +23,7 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -237,7 +237,7 @@ class Soak:
     def run(self, minutes: float) -> None:
         """Play, and make trouble."""
         self.disk.mkdir(parents=True)
-        self.cache.mkdir()
+        self.cache.mkdir(exist_ok=True)
         self.clock = clock(self.folder)
         mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "lwlive-soak", str(self.disk)]
         subprocess.run(mount, check=True)
@@ -301,6 +301,10 @@ class Soak:
         row.stage += now_starts - starts
         row.engine += max(0, now_deaths - deaths) if now_starts == starts else 0
         row.lost_s = max(row.lost_s, self._measure(begun))
+        seen = {"trouble": name, "at": begun, "row": vars(row), "looks": [*map(astuple, looks)]}
+        with (self.folder / "seen.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({**seen, "memory": self.memory[-1:]}) + "\n")
+        self.looks = self.looks[-100:]
 
     def _lives(self) -> tuple[int, int]:
         """How often the stage was started, and the engine lost since."""
@@ -430,9 +434,12 @@ def main() -> int:
     parser.add_argument("--fps", type=float, default=15.0)
     parser.add_argument("--display", type=int, default=0, help="number of the X display")
     parser.add_argument("--folder", type=Path, help="where what is written stays")
+    parser.add_argument("--cached", type=Path, help="a cache that the show's is copied from")
     given, flags = parser.parse_known_args()
     folder = given.folder or Path(tempfile.mkdtemp(prefix="lwlive-soak-"))
     display = given.display or 700 + os.getpid() % 200
+    if given.cached is not None:
+        shutil.copytree(given.cached, folder / "cache")
     soak = Soak(folder, given.seed, given.fps, flags, display)
     soak.run(given.minutes)
     found = report(soak, given.minutes)

@@ -79,7 +79,12 @@ def test_it_is_written_with_the_first_picture_and_once_a_minute(
 ) -> None:
     times: list[Path] = []
     real = files.write
-    monkeypatch.setattr(files, "write", lambda p, data: (times.append(p), real(p, data)))
+
+    def record(path: Path, data: bytes) -> None:
+        times.append(path)
+        real(path, data)
+
+    monkeypatch.setattr(files, "write", record)
     room = Room(tmp_path / "s.json")
     for tick in range(30 * 301):
         room.show(5.0 + tick / 30)
