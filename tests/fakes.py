@@ -181,6 +181,10 @@ class FakeSupply:
     def __exit__(self, *_: object) -> None:
         self.closed = True
 
+    def renew(self, now: float) -> bool:
+        assert now > 0
+        return False
+
     def send(self, snapshot: Snapshot, asked: float) -> None:
         self.sent.append(snapshot)
         self._asked.append((snapshot, asked))

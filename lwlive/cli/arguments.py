@@ -35,12 +35,14 @@ def parse(
     about: str = "",
     words: Sequence[str] = (),
     commands: Mapping[str, str] | None = None,
+    preset: bool = True,
 ) -> tuple[Config, Params]:
     """Config and first values of a show. Raises ControlError; ends the process for --help.
 
-    Of `words`, as in flags.read, the one NAME is the model's.
+    preset: take up the one that is asked for. Of `words`, as in flags.read, the one NAME is the
+    model's.
     """
-    from lwlive import preset
+    from lwlive import preset as presets
     from lwlive.cli import showfile
 
     given = flags.read(program, about, groups(), args, words, commands)
@@ -49,8 +51,8 @@ def parse(
     fixed, of_file = _file(given)
     config = flags.filled(Config, {**fixed, **given})
     values: dict[str, object] = {}
-    if config.preset is not None:
-        values = preset.load(preset.find(config.preset, config.folder))
+    if config.preset is not None and preset:
+        values = presets.load(presets.find(config.preset, config.folder))
     values = {**of_file, **values} if "preset" in given else {**values, **of_file}
     for name in showfile.names(showfile.LIVE):
         if name in given:

@@ -98,9 +98,9 @@ def _do(args: list[str]) -> int:
         known = ", ".join(COMMANDS)
         raise ControlError(f"there is no command {flags.short(word)}{near}; there are {known}")
     else:
-        from lwlive.cli.perform import perform
+        from lwlive.cli import safe
 
-        return perform(*arguments.parse(args, arguments.PROGRAM, ABOUT, commands=COMMANDS))
+        return safe.start(args, ABOUT, COMMANDS)
     return 0
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from lwlive.cli.safe import AGAIN
 from lwlive.cli.sentences import of_import, of_system
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from lwlive.params import Params
     from lwlive.stage.outputs.window.host import Host
     from lwlive.stage.sources.osc.server import Osc
+    from lwlive.stage.starts import Starts
     from lwlive.stage.state import State
     from lwlive.stage.supply import Supply
 
@@ -29,8 +31,8 @@ log = logging.getLogger("lwlive")
 LONE_S = 30.0  # a headless show that was not told how long lasts so many seconds
 
 
-def perform(config: "Config", params: "Params") -> int:
-    """The show, from launch to end; returns the exit code."""
+def perform(config: "Config", params: "Params", starts: "Starts | None" = None) -> int:
+    """The show, from launch to end; returns the exit code. starts: counts those that fail."""
     from lwlive import logs
     from lwlive.cli import destinations
     from lwlive.stage.machine import about
@@ -39,10 +41,12 @@ def perform(config: "Config", params: "Params") -> int:
     with logs.opened(config.log, about()):
         after = os.environ.get("LWLIVE_AFTER")
         logs.event(f"the show starts again, since {after}" if after else "the show starts")
-        return _perform(config, params)
+        for sentence in starts.said if starts is not None else ():
+            log.info(sentence)
+        return _perform(config, params, starts)
 
 
-def _perform(config: "Config", params: "Params") -> int:
+def _perform(config: "Config", params: "Params", starts: "Starts | None" = None) -> int:
     from lwlive import hub, logs
     from lwlive.checkpoint import ModelError
     from lwlive.cli import destinations
@@ -74,7 +78,7 @@ def _perform(config: "Config", params: "Params") -> int:
             screen = _screen(config, opened.size, stack, desk.say)
             config = _alone(config) if lone(config, screen) else config
             osc = _osc(config, stack, desk.say)
-            sources, outputs = rigged(config, opened.size, desk, screen, osc, begun)
+            sources, outputs = rigged(config, opened.size, desk, screen, osc, begun, supply.renew)
             machine = stack.enter_context(contextlib.closing(Machine(config.folder)))
             restarts = begun.restarts if begun is not None else 0
             parts = sources, outputs, machine, restarts
@@ -90,11 +94,15 @@ def _perform(config: "Config", params: "Params") -> int:
                     if config.stats is not None:
                         destinations.write_statistics(config.stats, show.statistics())
     except (ControlError, ModelError, EngineFailure, OscError) as error:
-        return _failed(str(error))
+        return _failed(str(error), error, starts)
     except OSError as error:
-        return _failed(of_system(error, "the show"))
+        return _failed(of_system(error, "the show"), error, starts)
     except ImportError as error:
-        return _failed(of_import(error))
+        return _failed(of_import(error), error, starts)
+    if starts is not None:
+        starts.ended()
+        if starts.over():
+            return AGAIN
     recording = show.statistics()["recording"]
     if recording is not None and recording["frames"]:
         log.info(f"recorded {recording['frames']} frames in {recording['file']}")
@@ -111,9 +119,12 @@ def _begun(config: "Config", params: "Params") -> "State | None":
     return taken_up(config.state, params, log.info)
 
 
-def _failed(sentence: str) -> int:
+def _failed(sentence: str, error: Exception, starts: "Starts | None") -> int:
+    from lwlive.cli.safe import part_of
     from lwlive.logs import one_line
 
+    if starts is not None:
+        starts.failed(part_of(error), sentence)
     log.error(one_line(sentence))
     return 1
 

@@ -4,6 +4,7 @@
 """
 
 import os
+from collections.abc import Callable
 
 from lwlive.checkpoint import Size
 from lwlive.config import Config
@@ -13,7 +14,9 @@ from lwlive.stage.outputs.journal import Journal
 from lwlive.stage.outputs.takes import Takes
 from lwlive.stage.outputs.window.window import Screen, Window
 from lwlive.stage.parts import Output, Source
+from lwlive.stage.renewal import Renewal
 from lwlive.stage.sources.osc.server import Osc
+from lwlive.stage.starts import Starts
 from lwlive.stage.state import Keeper, State
 from lwlive.stage.watchdog import Watchdog
 
@@ -25,10 +28,13 @@ def rigged(
     screen: Screen | None,
     osc: Osc | None,
     begun: State | None = None,
+    renew: Callable[[float], bool] | None = None,
+    starts: Starts | None = None,
 ) -> tuple[list[Source], list[Output]]:
     """The sources in the order they are polled, the outputs in the order they get a picture.
 
-    begun: the state that the show continues from, where it keeps one.
+    begun: the state that the show continues from, where it keeps one. renew: starts another
+    engine. starts: counts those of shows that keep a state.
 
     Raises ControlError where the journal cannot be written.
     """
@@ -40,8 +46,11 @@ def rigged(
     watchdog = Watchdog(os.environ)
     keeper = None
     if config.state is not None and begun is not None:
-        keeper = Keeper(config.state, begun, desk.say)
-    sources: list[Source | None] = [window, osc, takes, watchdog, Events()]
+        keeper = Keeper(config.state, begun, desk.say, starts=starts, end=desk.end)
+    renewal = None
+    if config.memory_limit is not None and renew is not None:
+        renewal = Renewal(config.memory_limit, renew, desk.say)
+    sources: list[Source | None] = [window, osc, takes, watchdog, renewal, Events()]
     outputs: list[Output | None] = [window, takes, journal, keeper, watchdog]
     return [one for one in sources if one is not None], [one for one in outputs if one is not None]
 

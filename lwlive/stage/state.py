@@ -4,10 +4,11 @@ Values, routes, phase and cue are written once a minute, when the cue changes an
 or not at all, and aside (see `disk`). A state that cannot be read, or that belongs to other
 settings, is left out with a sentence. This file knows nothing of engines.
 
-The state file is JSON. Beside it, FILE.starts counts starts that failed (cli/safe.py).
+The state file is JSON. Beside it, FILE.starts counts starts that failed (starts.py).
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ from lwlive.params import ControlError, Params, spec
 from lwlive.routes import Routes, checked, table
 from lwlive.stage.disk import Disk
 from lwlive.stage.parts import Output, Picture
+from lwlive.stage.starts import WELL_S, Starts
 from lwlive.stage.status import Status
 
 EVERY_S = 60.0
@@ -102,13 +104,21 @@ class Keeper(Output):
     name = "state"
 
     def __init__(
-        self, path: Path, begun: State, say: Callable[[str], None], disk: Disk | None = None
+        self,
+        path: Path,
+        begun: State,
+        say: Callable[[str], None],
+        disk: Disk | None = None,
+        starts: Starts | None = None,
+        end: Callable[[], None] = lambda: None,
     ) -> None:
+        self._starts, self._end = starts, end
+        self._well_at = math.inf  # when the start counts as good
         self._path, self._begun, self._say = path, begun, say
         self._disk = disk or Disk(say)
         self._cue = begun.cue
         self._next: float | None = None  # when it is written again
-        self._busy = self._failing = False
+        self._busy = self._failing = self._good = False
         self._last: Status | None = None
 
     def put(self, picture: Picture) -> None:
@@ -117,6 +127,12 @@ class Keeper(Output):
         self._disk.poll(status.now)
         if self._next is None:
             self._next = status.now  # the first is written with the first picture
+            self._well_at = status.now + WELL_S
+        if status.now >= self._well_at and not self._busy:
+            self._well_at, self._next = math.inf, status.now
+            self._good = True
+        if self._good and self._starts is not None and self._starts.over():
+            self._end()  # and is started again, with everything
         if _cue(status) != self._cue or status.now >= self._next:
             self._write(status)
 
@@ -138,6 +154,8 @@ class Keeper(Output):
 
     def _job(self, status: Status, ended: bool = False) -> str | None:
         """Write it; why that failed. In a thread of its own, but at the end."""
+        if self._good and self._starts is not None and self._starts.record.step:
+            self._starts.well()
         routes = [(route.number, table(route)) for route in status.routes]
         state = {
             "lwlive": __version__,
