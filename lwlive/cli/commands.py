@@ -26,6 +26,8 @@ COMMANDS = {
     "ember": "list the words that the built-in model knows",
     "config": "print a file for --config, with every default and its help",
     "log": "show the last hundred lines of a show's log",
+    "check": "see that everything a show needs is there, before the doors open",
+    "service": "print what starts a show at boot; --install enables it",
     "guard": "start a show, and start it again whenever it dies or hangs",
 }
 
@@ -84,6 +86,11 @@ def _do(args: list[str]) -> int:
         from lwlive.cli import guard
 
         return guard.main(_guarded(rest))
+    elif word in ("check", "service"):
+        from lwlive.cli import check, service
+
+        about = COMMANDS[word][:1].upper() + COMMANDS[word][1:] + "."
+        return {"check": check.main, "service": service.main}[word](rest, about)
     elif word == "log":
         from lwlive.cli.lists import log
 

@@ -29,6 +29,8 @@ def check(config: Config) -> None:
         with _readable(f"--{name}"):
             if path.is_dir():
                 raise ControlError(f"--{name}: {short(str(path))} is a folder; give a file's name")
+            if name == "state":
+                path.parent.mkdir(parents=True, exist_ok=True)
             if name != "record" and not path.parent.is_dir():
                 raise ControlError(_no_folder(name, path.parent))
             if name in ("stats", "log") and not _writable(path):
