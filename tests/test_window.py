@@ -1,5 +1,6 @@
 """The window in its process: it draws, tells its keys, and comes back when its X server is gone."""
 
+import ctypes
 import os
 import shutil
 import signal
@@ -175,3 +176,41 @@ def test_a_monitor_is_known_by_its_name(server: Server) -> None:
         host("HDMI-7")
     with host("screen") as window:
         shown(window, RED, lambda: covered(server, RED, (640, 400)))
+
+
+class Saver:
+    """What the X server's screen saver does. X blanks after a second here."""
+
+    def __init__(self) -> None:
+        self.x11, self.xss = ctypes.CDLL("libX11.so.6"), ctypes.CDLL("libXss.so.1")
+        self.x11.XOpenDisplay.restype = self.xss.XScreenSaverAllocInfo.restype = ctypes.c_void_p
+        self.x11.XDefaultRootWindow.restype = ctypes.c_ulong
+        self.server = ctypes.c_void_p(self.x11.XOpenDisplay(None))
+        self.root = ctypes.c_ulong(self.x11.XDefaultRootWindow(self.server))
+        self.x11.XSetScreenSaver(self.server, 1, 1, 1, 1)
+        self.x11.XFlush(self.server)
+
+    def on(self) -> bool:
+        found = self.xss.XScreenSaverAllocInfo()
+        self.xss.XScreenSaverQueryInfo(self.server, self.root, ctypes.c_void_p(found))
+        return bool(ctypes.cast(found + 8, ctypes.POINTER(ctypes.c_int))[0] == 1)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("server")
+def test_the_screen_is_not_blanked_while_a_show_plays_and_is_again_after_it() -> None:
+    try:
+        saver = Saver()
+    except OSError:
+        pytest.skip("libXss is not installed, so nobody can be asked (Debian: libxss1)")
+    time.sleep(2.5)
+    assert saver.on()
+    with host() as window:
+        saver.x11.XResetScreenSaver(saver.server)
+        until = time.monotonic() + 3.0
+        shown(window, RED, lambda: time.monotonic() > until)
+        assert not saver.on()
+    end = time.monotonic() + 30
+    while not saver.on():
+        assert time.monotonic() < end, "it is not released"
+        time.sleep(0.1)

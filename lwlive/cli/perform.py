@@ -69,6 +69,7 @@ def _perform(config: "Config", params: "Params", starts: "Starts | None" = None)
             # The engine takes seconds to load: it starts before the window and its libraries.
             phase = begun.phase if begun is not None else 0.0
             supply = stack.enter_context(_supply(config, opened, controls, clock.now(), phase))
+            from lwlive.stage.awake import awake
             from lwlive.stage.desk import Desk
             from lwlive.stage.machine import Machine
             from lwlive.stage.rig import lone, rigged
@@ -83,6 +84,7 @@ def _perform(config: "Config", params: "Params", starts: "Starts | None" = None)
             restarts = begun.restarts if begun is not None else 0
             parts = sources, outputs, machine, restarts
             show = Show(config, desk, supply, opened.size, clock, started, *parts)
+            stack.enter_context(awake())
             with _signals(desk.end) as came:
                 try:
                     show.run()
