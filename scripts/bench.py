@@ -13,6 +13,7 @@ with its best settings (the precision lwlive found fastest, channels_last, the p
 torch.compile). Each is measured before and after lwlive, A B A. Beside frames a second it prints
 what share that is of the machine's own peak, a product of large matrices; memory at most (of the
 GPU, or of the process); seconds until the first pictures, with nothing built and with all cached.
+--shares plays shows of --seconds instead and prints what share of their frames is sampled (Linux).
 
 Then a show of a minute runs without a window at 60 frames/s, and a control arrives over OSC every
 20 ms: late frames, and milliseconds from a control to its picture. Ends with one line of JSON.
@@ -30,6 +31,7 @@ from typing import Any
 import architectures
 import machine
 import platformdirs
+import shares
 import stock
 import storm
 import torch
@@ -55,6 +57,10 @@ FPS, SHOW_FPS = 30.0, 60.0
 def main() -> None:
     """Measure what the command line asks for and print it."""
     given = parsed()
+    if given.shares:
+        for row in shares.rows(given.cache / "shares", given.seconds):
+            print(json.dumps(row), flush=True)
+        return
     if given.device == "cuda" and not torch.cuda.is_available():
         print("no CUDA GPU here: not measured")
         print(json.dumps({"machine": None, "model": given.arch or given.model, "rows": None}))
@@ -90,6 +96,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--seconds", type=float, default=6.0, help="of each measurement")
     parser.add_argument("--show", type=float, default=60.0, help="seconds of the show, 0 for none")
+    parser.add_argument("--shares", action="store_true", help="only the shares of sampled frames")
     parser.add_argument("--cache", type=Path, default=platformdirs.user_cache_path("lwlive"))
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
     return parser.parse_args()

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from lwlive.engine.networks import Kind
 SCRIPT = Path(__file__).parents[1] / "scripts" / "bench.py"
 sys.path.insert(0, str(SCRIPT.parent))
 import machine  # noqa: E402 - lies beside the script
+import shares  # noqa: E402 - lies there, too
 
 # One after another: two shows beside each other would need four cores.
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("shows")]
@@ -96,3 +98,14 @@ def test_without_a_gpu_its_rows_are_not_measured() -> None:
     said, line = done.stdout.strip().splitlines()
     assert "not measured" in said
     assert json.loads(line)["rows"] is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="cores are chosen as Linux does it")
+def test_a_smaller_machine_has_its_cores_and_gives_them_back(tmp_path: Path) -> None:
+    everything = os.sched_getaffinity(0)
+    one = shares.Machine(sorted(everything)[:1], shares.OLDER, tmp_path)
+    flags = ["--headless", "--no-osc", "--duration", "0.2", "--no-compile", "--fps", "5"]
+    flags += ["--record", str(tmp_path / "show.mp4"), "--folder", str(tmp_path)]
+    assert one.run(flags, 64) == 0
+    assert one.run(["no such word"], 64) != 0
+    assert os.sched_getaffinity(0) == everything

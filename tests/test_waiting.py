@@ -121,9 +121,9 @@ def test_a_hand_meanwhile_is_kept_when_what_waited_comes() -> None:
 def test_what_is_far_off_is_told_in_time() -> None:
     controls = Controls(Params())
     controls.do(Set("prompt", "lava"), at=0.0, due=9.0)
-    assert controls.snapshot.later == ()
+    assert not controls.snapshot.later
     controls.turn(7.5)
-    assert [each.due for each in controls.snapshot.later] == [9.0]
+    assert controls.snapshot.later[0].due == 9.0
 
 
 def test_a_stage_that_stood_still_does_all_that_was_due_meanwhile() -> None:

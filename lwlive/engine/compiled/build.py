@@ -42,7 +42,8 @@ from lwlive.engine.schedule import MOST_STEPS, ScheduleError
 from lwlive.engine.tuning.measure import seconds
 from lwlive.engine.tuning.pieces import Cost
 
-FORMAT = 6  # one up whenever what is written changes
+FORMAT = 7  # one up whenever what is written changes
+CPU = {"freezing": True, "cpp.dynamic_threads": True}  # how code for a CPU is compiled
 COSTS = "costs.json"  # written last
 COMPILERS = "TORCHINDUCTOR_CACHE_DIR"  # what names the folder of the compiler; the user may
 TROUBLE = "trouble.txt"  # written in the place of packages that are of no use
@@ -57,7 +58,7 @@ class Build:
     device: str
     kind: Kind
     batch: int
-    threads: int  # compiled loops on a CPU are divided among so many
+    threads: int  # that suit this machine; what is compiled can be asked with any number
     additions: Additions = PLAIN
 
     @classmethod
@@ -203,7 +204,8 @@ def _compile(want: Build, making: Path, note: str | None = None) -> Trial:
     """Write all but the costs, and what is to be said whenever the packages are opened.
 
     Returns what to hold them against. Frees the networks. On a CPU, weights are folded in as its
-    kernels like them (freezing), which makes a step of ember a quarter faster; not tried on GPUs.
+    kernels like them (freezing), which makes a step of ember a quarter faster, and loops are
+    divided among the threads there are when they run, not when they were compiled (see threads.py).
     """
     folder = Path(want.folder)
     modules = load(folder, want.size, want.device, want.kind, want.additions)
@@ -215,7 +217,7 @@ def _compile(want: Build, making: Path, note: str | None = None) -> Trial:
             torch._inductor.aoti_compile_and_package(
                 program,
                 package_path=str(making / f"{name}.pt2"),
-                inductor_configs={"freezing": want.device == "cpu"},
+                inductor_configs=CPU if want.device == "cpu" else {},
             )
     eager.encode.save(making, folder)
     schedules, refused = [], {}

@@ -1,0 +1,59 @@
+"""The number of threads follows what the machine gives, and trials cost little."""
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from lwlive.engine.threads import LONGEST_PAUSE_S, Threads
+
+# Seconds of a turn with two threads and with one, measured on two cores (see scripts/README.md)
+QUIET, BUSY = {2: 0.0085, 1: 0.0125}, {2: 0.240, 1: 0.066}
+
+
+def played(
+    seconds: float, at: Callable[[float], dict[int, float]], noise: float = 0.15, seed: int = 1
+) -> list[tuple[float, int, float]]:
+    """Turn by turn: when, with how many threads, and how long it took."""
+    rng, threads, now, turns = random.Random(seed), Threads(2), 0.0, []
+    while now < seconds:
+        count = threads.choose(0.5, now)
+        took = at(now)[count] * rng.uniform(1 - noise, 1 + noise)
+        now += max(took, 1 / 30)
+        threads.learned(0.7 * took, 0.3 * took, now)
+        turns.append((now, count, took))
+    return turns
+
+
+def test_a_quiet_machine_keeps_all_threads() -> None:
+    assert {count for _, count, _ in played(120, lambda _: QUIET)} == {2}
+
+
+def test_beside_others_a_single_thread_is_taken_within_three_seconds() -> None:
+    turns = played(60, lambda now: QUIET if now < 10 else BUSY)
+    late = [count for now, count, _ in turns if now > 13]
+    assert late.count(2) / len(late) < 0.03  # a trial now and then
+
+
+def test_when_the_others_have_gone_all_threads_come_back() -> None:
+    turns = played(200, lambda now: BUSY if 10 < now < 100 else QUIET)
+    back = [count for now, count, _ in turns if now > 100 + LONGEST_PAUSE_S + 2]
+    assert set(back) == {2}
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_over_a_long_time_it_costs_at_most_a_quarter_more_than_knowing(seed: int) -> None:
+    rng = random.Random(seed)
+    stretches = [rng.choice([QUIET, BUSY]) for _ in range(20)]
+    turns = played(400, lambda now: stretches[min(19, int(now / 20))], seed=seed)
+    spent = sum(took for _, _, took in turns)
+    best = sum(min(stretches[min(19, int(now / 20))].values()) for now, _, _ in turns)
+    assert spent < 1.25 * best
+
+
+def test_one_core_has_nothing_to_choose() -> None:
+    threads = Threads(1)
+    for turn in range(100):
+        assert threads.choose(0.5, turn) == 1
+        threads.learned(0.1 * (1 + turn % 7), 0.1, turn)
+    assert threads.costs.known
