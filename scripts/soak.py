@@ -10,7 +10,6 @@ alone, for which a C compiler is needed.
 
 import argparse
 import contextlib
-import itertools
 import json
 import os
 import random
@@ -36,7 +35,7 @@ from trouble import SIZES, TROUBLES, clock
 
 LOOK_S = 0.1  # between two looks at the screen
 DISK = "160m"
-BLACK = 3.0  # mean level of a screen that shows nothing
+BRIGHT = 125.0  # level of a picture's brightest parts; those of a start's words are dimmer
 HEARD_S = 2.5  # a show that has said nothing for so long shows nothing
 PROMPTS = ("blueberry spaghetti", "red and gold fire", "large glowing crystals in ice and purple")
 
@@ -60,7 +59,8 @@ class Look:
     at: float
     new: bool  # it differs from the look before
     level: float  # mean, 0 to 255
-    shown: bool  # the show says that it shows pictures
+    picture: bool  # it is one, and neither black nor the dim words of a start
+    shown: bool  # the show says that its engine gives pictures
     dark: bool  # there is no screen at all
 
 
@@ -69,7 +69,6 @@ class Recording:
     """One file of the show's recordings."""
 
     begun: float
-    ended: float = 0.0  # when something ended it, or another one began
     seconds: float | None = None  # that it plays
 
 
@@ -128,6 +127,8 @@ class Soak:
         self.looks: list[Look] = []
         self.recordings: dict[str, Recording] = {}
         self.memory: list[tuple[float, float]] = []
+        self.troubles: list[float] = []  # when each was
+        self.pristine: Path | None = None  # a cache without damage
         self.starts, self.begun_at = 0, time.time()
         self.code, self.left = 0, list[psutil.Process]()
         self._screen = Screen(folder, display)
@@ -202,7 +203,8 @@ class Soak:
             heard = max((at for at, _ in self._said.values()), default=0.0)
             shown = bool(fps) and now - heard < HEARD_S and heard - fps_at < 30
             level = float(pixels.mean()) if pixels is not None else 0.0
-            self.looks.append(Look(now, new, level, shown, pixels is None))
+            picture = pixels is not None and float(np.percentile(pixels, 97)) > BRIGHT
+            self.looks.append(Look(now, new, level, picture, shown, pixels is None))
             before = pixels
             if now - looked >= 0.5:
                 looked = now
@@ -216,7 +218,9 @@ class Soak:
                 self.recordings[path.name] = Recording(now)
         if not self.memory or now - self.memory[-1][0] > 10:
             with contextlib.suppress(psutil.Error, IndexError, AssertionError):
-                self.memory.append((now, sum(_pss_mb(each.pid) for each in self.everything())))
+                self.memory.append(
+                    (now, sum(_pss_mb(each.pid) for each in self.everything() if not _builds(each)))
+                )
 
     def _listen(self) -> None:
         """In a thread: what the show says of itself. A subscription lasts a minute."""
@@ -279,6 +283,7 @@ class Soak:
         do, rest_s = TROUBLES[name]
         row, begun = self.rows[name], time.monotonic()
         starts, deaths = self._lives()
+        self.troubles.append(begun)
         print(f"{time.strftime('%H:%M:%S')} {name}", flush=True)
         try:
             do(self)
@@ -291,16 +296,20 @@ class Soak:
             time.sleep(1.0)
             with contextlib.suppress(OSError):
                 client.send_message("/lwlive/prompt", self.random.choice(PROMPTS))
-        self._until_shown(60)
+        self._until_shown(300)
+        if "cache" in name and self.pristine is not None:  # the next trouble is measured alone
+            shutil.copytree(self.pristine, self.cache, dirs_exist_ok=True)
+            with contextlib.suppress(psutil.Error, ValueError, IndexError):
+                self.engine().kill()
         row.times += 1
         looks = [look for look in self.looks if begun - 1 <= look.at <= time.monotonic()]
         row.gap_s = max(row.gap_s, longest_gap(looks))
-        lit = [look.level for look in looks if look.shown and look.level > BLACK]
+        lit = [look.level for look in looks if look.picture]
         row.level = min([row.level, *lit])
         now_starts, now_deaths = self._lives()
         row.stage += now_starts - starts
         row.engine += max(0, now_deaths - deaths) if now_starts == starts else 0
-        row.lost_s = max(row.lost_s, self._measure(begun))
+        row.lost_s = max(row.lost_s, self._measure())
         seen = {"trouble": name, "at": begun, "row": vars(row), "looks": [*map(astuple, looks)]}
         with (self.folder / "seen.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({**seen, "memory": self.memory[-1:]}) + "\n")
@@ -312,19 +321,23 @@ class Soak:
         lost = self._said.get("deaths", (0.0, 0))[1]
         return self.starts + said.count("it is started again"), int(lost)
 
-    def _measure(self, begun: float) -> float:
-        """Seconds missing at the end of recordings that trouble has ended; they are removed."""
+    def _measure(self) -> float:
+        """Seconds missing at the end of recordings that trouble has ended; they are removed.
+
+        A recording began at most half a second before it was seen; the trouble that ended it is
+        the first one after its last picture.
+        """
         lost = 0.0
         names = sorted(self.recordings, key=lambda name: self.recordings[name].begun)
-        for name, after in itertools.pairwise(names):
+        for name in names[:-1]:
             one = self.recordings[name]
             if one.seconds is None:
                 one.seconds = played(self.disk / name)
-                one.ended = self.recordings[after].begun
-                # it began at most half a second before it was seen, and trouble ended it
-                lost = max(lost, begun - one.begun - one.seconds)
+                end = one.begun + one.seconds
+                lost = max([lost, *(at - end for at in self.troubles if at > end - 1.0)][:2])
                 with contextlib.suppress(OSError):
                     (self.disk / name).unlink()
+                self.recordings[name + f" {one.begun:.0f}"] = self.recordings.pop(name)
         return lost
 
     def _finish(self) -> None:
@@ -342,7 +355,7 @@ def longest_gap(looks: list[Look]) -> float:
     """The longest time without a new picture, where there was a screen to show it."""
     longest, last = 0.0, looks[0].at if looks else 0.0
     for look in looks:
-        if look.dark or (look.new and look.shown and look.level > BLACK):
+        if look.dark or (look.new and look.picture):
             last = look.at
         longest = max(longest, look.at - last)
     return longest
@@ -366,6 +379,11 @@ def _pss_mb(pid: int) -> float:
             if line.startswith("Pss:"):
                 return int(line.split()[1]) / 1024
     return 0.0
+
+
+def _builds(process: psutil.Process) -> bool:
+    """Whether a process compiles, which takes memory for a few minutes."""
+    return "lwlive.engine.compiled.build" in process.cmdline()
 
 
 def _free_port() -> int:
@@ -441,6 +459,7 @@ def main() -> int:
     if given.cached is not None:
         shutil.copytree(given.cached, folder / "cache")
     soak = Soak(folder, given.seed, given.fps, flags, display)
+    soak.pristine = given.cached
     soak.run(given.minutes)
     found = report(soak, given.minutes)
     print("\n".join(found.lines), flush=True)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lwlive.config import Config
     from lwlive.controls import Controls
     from lwlive.params import Params
+    from lwlive.ring import Pixels
     from lwlive.stage.outputs.window.host import Host
     from lwlive.stage.sources.osc.server import Osc
     from lwlive.stage.starts import Starts
@@ -67,8 +68,7 @@ def _perform(config: "Config", params: "Params", starts: "Starts | None" = None)
         opened = hub.opened(config, log.info)
         with contextlib.ExitStack() as stack:
             # The engine takes seconds to load: it starts before the window and its libraries.
-            phase = begun.phase if begun is not None else 0.0
-            supply = stack.enter_context(_supply(config, opened, controls, clock.now(), phase))
+            supply = stack.enter_context(_supply(config, opened, controls, clock.now(), begun))
             from lwlive.stage.awake import awake
             from lwlive.stage.desk import Desk
             from lwlive.stage.machine import Machine
@@ -149,7 +149,11 @@ def _age_s() -> float:
 
 
 def _supply(
-    config: "Config", opened: "Opened", controls: "Controls", now: float, phase: float
+    config: "Config",
+    opened: "Opened",
+    controls: "Controls",
+    now: float,
+    begun: "State | None" = None,
 ) -> "Supply":
     import multiprocessing
 
@@ -161,6 +165,12 @@ def _supply(
     from lwlive.stage.supply import Supply, starter
 
     shared.sweep()
+    kept: list[Pixels] = []
+    if config.state is not None and begun is not None and begun.at:
+        from lwlive.stage import lastseen
+        from lwlive.stage.state import pictures_of
+
+        kept = lastseen.read(pictures_of(config.state), opened.size)
     context = multiprocessing.get_context("spawn")
     spin_briefly(os.environ)  # every engine inherits it
 
@@ -173,7 +183,8 @@ def _supply(
         config.fps,
         controls.snapshot,
         now,
-        phase,
+        begun.phase if begun is not None else 0.0,
+        kept,
     )
 
 

@@ -95,14 +95,17 @@ class Show:
         shown = self.supply.tick(now)
         self._hear_engine(now)
         self._level = level = self._master.step(self.desk.controls.params, 1 / self.config.fps)
-        status = self._status(shown is not None, now)
-        if shown is None:
-            self._give_up(now)
-        else:
+        begun = shown is not None and not shown.before
+        status = self._status(begun, now)
+        if shown is not None:
             picture = Picture(dimmed(shown.pixels, level), n, level, shown, status)
             for output in self.outputs:
-                output.put(picture)
+                if begun or output.on_screen:  # what is of the show before, an audience sees only
+                    output.put(picture)
+        if shown is not None and begun:
             self._count(shown, n)
+        else:
+            self._give_up(now)
         changes = self.desk.controls.changed(self._told)
         self._told = self.desk.controls.snapshot.version
         for source in self.sources:

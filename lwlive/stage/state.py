@@ -4,26 +4,31 @@ Values, routes, phase and cue are written once a minute, when the cue changes an
 or not at all, and aside (see `disk`). A state that cannot be read, or that belongs to other
 settings, is left out with a sentence. This file knows nothing of engines.
 
-The state file is JSON. Beside it, FILE.starts counts starts that failed (starts.py).
+The state file is JSON. Beside it are FILE.pictures, the last pictures (lastseen.py), and
+FILE.starts, which counts starts that failed (starts.py).
 """
 
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from lwlive import __version__, files
 from lwlive.params import ControlError, Params, spec
+from lwlive.ring import Pixels
 from lwlive.routes import Routes, checked, table
+from lwlive.stage import lastseen
 from lwlive.stage.disk import Disk
+from lwlive.stage.lastseen import Recent
 from lwlive.stage.parts import Output, Picture
 from lwlive.stage.starts import WELL_S, Starts
 from lwlive.stage.status import Status
 
 EVERY_S = 60.0
+PICTURES_S = 600.0  # between two writings of the last pictures, which are larger
 RETRY_S = 10.0  # after a state that could not be written
 MOST_BYTES = 2**20
 LEFT_OUT = ("record",)  # what a show records, its own settings say
@@ -93,6 +98,11 @@ def taken_up(path: Path, settings: Params, say: Callable[[str], None]) -> State:
     )
 
 
+def pictures_of(path: Path) -> Path:
+    """Where the last pictures of a show with this state are."""
+    return path.with_name(f"{path.name}.pictures")
+
+
 def told(params: Params) -> dict[str, object]:
     """The values as a state has them."""
     return {name: value for name, value in asdict(params).items() if name not in LEFT_OUT}
@@ -113,6 +123,8 @@ class Keeper(Output):
         end: Callable[[], None] = lambda: None,
     ) -> None:
         self._starts, self._end = starts, end
+        self._recent = Recent()
+        self._pictures_at = math.inf  # when the last pictures are written again
         self._well_at = math.inf  # when the start counts as good
         self._path, self._begun, self._say = path, begun, say
         self._disk = disk or Disk(say)
@@ -124,12 +136,14 @@ class Keeper(Output):
     def put(self, picture: Picture) -> None:
         """Write the state, where it is time."""
         self._last = status = picture.status
+        self._recent.add(picture.pixels, status.now)
         self._disk.poll(status.now)
         if self._next is None:
             self._next = status.now  # the first is written with the first picture
             self._well_at = status.now + WELL_S
         if status.now >= self._well_at and not self._busy:
             self._well_at, self._next = math.inf, status.now
+            self._pictures_at = status.now
             self._good = True
         if self._good and self._starts is not None and self._starts.over():
             self._end()  # and is started again, with everything
@@ -139,20 +153,29 @@ class Keeper(Output):
     def close(self) -> None:
         """The show ends in order: the last state is written here, as far as the disk allows."""
         if self._last is not None:
-            self._job(self._last, ended=True)
+            self._job(self._last, self._recent.pictures(), ended=True)
 
     def _write(self, status: Status) -> None:
         if self._busy:
             return
         self._busy, self._cue, self._next = True, _cue(status), status.now + EVERY_S
+        pictures: list[Pixels] = []
+        if status.now >= self._pictures_at:
+            self._pictures_at = status.now + PICTURES_S
+            pictures = self._recent.pictures()
         try:
             self._disk.do(
-                "the state of the show", lambda: self._job(status), self._done, self._failed
+                "the state of the show",
+                lambda: self._job(status, pictures),
+                self._done,
+                self._failed,
             )
         except ControlError:  # the disk does not answer, which it says itself
             self._busy = False
 
-    def _job(self, status: Status, ended: bool = False) -> str | None:
+    def _job(
+        self, status: Status, pictures: Sequence[Pixels] = (), ended: bool = False
+    ) -> str | None:
         """Write it; why that failed. In a thread of its own, but at the end."""
         if self._good and self._starts is not None and self._starts.record.step:
             self._starts.well()
@@ -170,6 +193,7 @@ class Keeper(Output):
         }
         try:
             files.write(self._path, json.dumps(state, indent=1).encode())
+            lastseen.write(pictures_of(self._path), list(pictures))
         except OSError as error:
             return f"{error.strerror or error}"
         return None

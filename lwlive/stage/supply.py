@@ -13,7 +13,7 @@ import math
 import multiprocessing
 import signal
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -64,6 +64,7 @@ class Shown:
     late: bool  # a frame was due and not there
     snapshot: Snapshot | None = None  # the controls that the new frame was made with
     asked: tuple[float, ...] = ()  # when the controls were asked for that it is the first to show
+    before: bool = False  # it is of the show before this one: no engine has given any yet
 
 
 @dataclass
@@ -97,6 +98,7 @@ class Supply:
         snapshot: Snapshot,
         now: float,
         phase: float = 0.0,
+        kept: Sequence[Pixels] = (),  # of the show before, to be shown until there are others
     ) -> None:
         self._start_engine, self._make_ring, self._fps = start, make_ring, fps
         self._tick_s = 1 / fps
@@ -109,6 +111,10 @@ class Supply:
         self._newest: Pixels | None = None  # of the last new frame
         self._last: Pixels  # of the last tick, once there are pictures
         self._kept = Standby(fps)
+        self._begun = False  # an engine has given a picture
+        if kept:
+            self._kept.fill(kept)
+            self._newest, self._state = kept[-1], State.STANDBY
         self._coming = Standby(fps)  # a new engine's, kept once they are faded in
         self._fade = math.ceil(FADE_S * fps)  # ticks
         self._fading = 0  # ticks left of fading back into the walk
@@ -292,7 +298,7 @@ class Supply:
             self._stand_by()
         self._last = self._picture()
         late = frame is None and self._moving
-        return Shown(self._last, frame, late, snapshot, asked)
+        return Shown(self._last, frame, late, snapshot, asked, before=not self._begun)
 
     def _taken(self, now: float) -> Frame | None:
         """The new frame of this tick, if there is one."""
@@ -303,6 +309,7 @@ class Supply:
         if frame is None:
             return None
         frame = replace(frame, pixels=frame.pixels.copy())  # the slot is the ring's again
+        self._begun = True
         if not self._moving:
             self._moving, self._moving_at = True, now
         if self._state is State.STANDBY:
@@ -415,7 +422,7 @@ class Supply:
         failed, code = self._failed, self._drop()
         if failed is not None and failed.trace:
             log.debug(failed.trace)
-        if failed is not None and failed.lasting and self._newest is None:
+        if failed is not None and failed.lasting and not self._begun:
             raise EngineFailure(failed.text)
         if self._newest is not None:
             self._stand_by()

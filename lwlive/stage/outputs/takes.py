@@ -88,6 +88,8 @@ class Takes(Source, Output):
         if level != self._level:
             self._calm = now - self._since >= STANDS_S
             self._level, self._since = level, now
+            if not level:  # somebody has turned it off
+                self._whole, self._failing, self._again_at = None, False, -math.inf
         if level == self.going or not (self._calm or now - self._since >= STANDS_S):
             return
         if level and now < self._again_at:

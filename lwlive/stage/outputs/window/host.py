@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 FIRST_S = 20.0  # a first window has so long to open or to say why it cannot
 VSYNC_S = 0.1  # how long a picture may wait for the monitor
 HANG_S = 5.0  # a window that has not drawn its picture for so long is ended
+SLEPT_S = 2.0  # a stage that did not look for so long did not run
 PAUSES_S = (0.0, 1.0, 2.0, 5.0)  # before a new process, by windows lost in a row
 STEADY_S = 60.0  # a window that was open for so long ends the row
 END_S = 2.0  # how long the end waits for the window to close
@@ -83,7 +84,7 @@ class Host:
         self._missing: Missing | None = None
         self._presses: list[tuple[Command, float]] = []
         self._row = self.lost = self.opened = 0  # processes in a row; windows
-        self._start_at = -np.inf
+        self._start_at, self._looked = -np.inf, self._clock()
         self.open = False  # whether there is a window at present
         self._start()
         try:
@@ -154,6 +155,9 @@ class Host:
     def presses(self) -> list[tuple[Command, float]]:
         """What keys have asked for since the last call, and when."""
         now = self._clock()
+        if self._asked is not None and now - self._looked > SLEPT_S:
+            self._asked += now - self._looked  # this process did not run, nor may the window have
+        self._looked = now
         if self._process is None:
             if now >= self._start_at:
                 self._start()

@@ -3,6 +3,7 @@
 It joins `Display` to the show and draws nothing itself. Everything runs in the stage's main thread.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -43,6 +44,7 @@ class Window(Source, Output):
 
     def __init__(self, screen: Screen, say: Callable[[str], None]) -> None:
         self._screen, self._say = screen, say
+        self._put_at = -math.inf  # when the last picture was
 
     def poll(self, now: float) -> Sequence[Arrived]:  # noqa: ARG002 - keys bring their own
         """Keys pressed since the last call."""
@@ -65,11 +67,12 @@ class Window(Source, Output):
     def put(self, picture: Picture) -> None:
         """Show the picture of a tick, with the words that belong over it."""
         status = picture.status
+        self._put_at = status.now
         words = hud.lines(status) if status.params.hud else None
         self._screen.show(picture.pixels, picture.level, words, status.notice)
 
     def tell(self, status: Status, changes: Mapping[str, str], now: float) -> None:  # noqa: ARG002
         """Before the first picture, show what is being loaded."""
-        if not status.pictures:
+        if not status.pictures and self._put_at != status.now:
             words = [line for line in (status.model, status.doing, status.trouble) if line]
             self._screen.splash(words, status.since_start_s, status.level, status.notice)
