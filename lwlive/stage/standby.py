@@ -32,9 +32,10 @@ class Standby:
     def fill(self, pictures: Sequence[Pixels]) -> None:
         """Keep a few pictures, apart in time, as if what lies between them had been shown."""
         between = max(1, int(self._most / len(pictures)))
-        for one, other in pairwise((*pictures, pictures[-1])):
+        for one, other in pairwise(pictures):
             for step in range(between):
                 self.add(mixed(one, other, 1 - step / between))
+        self.add(pictures[-1])
 
     def rewind(self) -> None:
         """Play from the newest again."""
