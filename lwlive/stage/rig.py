@@ -10,6 +10,7 @@ from lwlive.checkpoint import Size
 from lwlive.config import Config
 from lwlive.stage.desk import Desk
 from lwlive.stage.events import Events
+from lwlive.stage.outputs.expiry import Expiry
 from lwlive.stage.outputs.journal import Journal
 from lwlive.stage.outputs.takes import Takes
 from lwlive.stage.outputs.window.window import Screen, Window
@@ -50,7 +51,10 @@ def rigged(
     renewal = None
     if config.memory_limit is not None and renew is not None:
         renewal = Renewal(config.memory_limit, renew, desk.say)
-    sources: list[Source | None] = [window, osc, takes, watchdog, renewal, Events()]
+    expiry = None
+    if config.keep_days is not None:
+        expiry = Expiry(config.folder, config.record, config.keep_days, desk.say)
+    sources: list[Source | None] = [window, osc, takes, watchdog, renewal, expiry, Events()]
     outputs: list[Output | None] = [window, takes, journal, keeper, watchdog]
     return [one for one in sources if one is not None], [one for one in outputs if one is not None]
 
