@@ -166,7 +166,7 @@ def _supply(
 
     shared.sweep()
     kept: list[Pixels] = []
-    if config.state is not None and begun is not None and begun.at:
+    if config.state is not None:
         from lwlive.stage import lastseen
         from lwlive.stage.state import pictures_of
 

@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 
 CONTINUOUS, SYSTEM_REQUIRED = 0x80000000, 0x00000001  # of Windows' SetThreadExecutionState
@@ -48,6 +49,7 @@ def awake(platform: str = sys.platform) -> Iterator[None]:
     except OSError:
         yield
         return
+    threading.Thread(target=child.wait, name="awake", daemon=True).start()  # it may end early
     try:
         yield
     finally:
