@@ -29,8 +29,7 @@ LONGEST = 500  # letters of a sentence that says why something ended
 TERSE = "lwlive: %(message)s"
 FULL = "%(asctime)s %(levelname)s %(name)s: %(message)s"  # of a file, which is read days later
 
-events = logging.getLogger("lwlive.events")  # for files alone
-events.propagate = False
+events = logging.Logger("lwlive.events", logging.INFO)  # for files alone, and so of no tree
 
 
 def one_line(sentence: str) -> str:
@@ -143,7 +142,6 @@ def opened(file: Path | None = None, head: str = "") -> Iterator[None]:
             events.addHandler(handlers[-1])
         before = root.level
         root.setLevel(logging.INFO)
-        events.setLevel(logging.INFO)
         for handler in handlers:
             root.addHandler(handler)
         if trouble:

@@ -76,6 +76,8 @@ def _starts(args: Sequence[str]) -> "Starts | None":
 def _opened(state: Path) -> "Starts":
     from lwlive.stage.starts import Starts
 
+    if not state.name or state.is_dir():
+        raise ControlError(f"--state: {str(state)!r:.60} is a folder; give a file's name")
     return Starts(state.with_name(f"{state.name}.starts"), note=os.environ.get("LWLIVE_AFTER"))
 
 

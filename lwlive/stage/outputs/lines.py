@@ -47,7 +47,8 @@ class Lines:
     def put(self, line: str) -> None:
         """Write a line; never waits."""
         if not self.over:
-            self._queue.put(line.encode() + b"\n")
+            # half of a character, as in a file's name, becomes what JSON reads as just that
+            self._queue.put(line.encode("utf-8", "backslashreplace") + b"\n")
 
     def news(self) -> str | None:
         """A sentence about the disk that was not told yet."""
