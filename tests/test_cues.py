@@ -322,6 +322,17 @@ def test_after_a_recall_or_a_panic_the_next_cue_sets_all_that_the_list_has_set(
         assert {n: getattr(stage.controls.params, n) for n in values} == values
 
 
+def test_a_recall_shortly_before_a_cue_that_waits_leaves_nothing_of_its_own(tmp_path: Path) -> None:
+    cues = listed(Cue("a", {"depth": 0.2, "speed": 1.0}, follow=3.0), Cue("b", {"speed": 2.0}))
+    stage = Stage(tmp_path, cues).do(Fire("go")).wait(2)
+    assert stage.controls.snapshot.later  # b is known already
+    stage.do(Recall("nebula")).do(Set("depth", 0.7)).wait(2)
+    assert (stage.controls.params.depth, stage.controls.params.speed) == (0.2, 2.0)
+    stage = Stage(tmp_path, FOUR, quantise=4.0).do(Fire("go")).do(Recall("nebula")).wait(3)
+    assert stage.standing.name == "a"
+    assert stage.controls.params.speed == 0.08  # nebula's, asked for last
+
+
 def test_after_a_panic_back_is_what_was_on_and_go_what_would_have_come(tmp_path: Path) -> None:
     stage = Stage(tmp_path, FOUR).do(Go(2)).wait(1).do(Fire("panic")).wait(1)
     assert (stage.standing.name, stage.standing.next_name) == (None, "c")

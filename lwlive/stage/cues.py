@@ -10,19 +10,19 @@ the same whichever way leads to it. Used by the show's thread; time and date are
 from bisect import insort
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from lwlive.controls import Controls, Waiting
 from lwlive.cuelist import Cue, CueList
 from lwlive.params import ControlError
 from lwlive.routes import Routes
+from lwlive.stage.daily import Daily
 from lwlive.tempo import Tempo
 
 AHEAD_S = 2.0  # the engine hears of the next cue so long before it comes
 NEARLY_S = 0.02  # a cue that would come so soon after a beat comes on it
 LATER_S = 0.001  # a tempo that moves a beat by less moves no cue
-ONCE_S = 12 * 3600.0  # a cue by the clock comes no sooner again, however the clock jumps
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,10 @@ class Cues:
     _following: _Following | None = None
     _steps: list[_Step] = field(default_factory=list)
     _begun: bool = False
-    _there: datetime | None = None  # at the last poll
-    _fired: dict[int, tuple[date, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        times = {n: cue.at for n, cue in enumerate(self.cues.cues) if cue.at is not None}
+        self._daily = Daily(times, lambda: self.now_there())
 
     def go(self, now: float, due: float | None) -> None:
         """The next cue. Raises ControlError."""
@@ -93,9 +95,11 @@ class Cues:
         """The cue of this name or number. Raises ControlError."""
         self._step(_Step(now if due is None else due, to=self.cues.found(which)), now)
 
-    def leave(self) -> None:
+    def leave(self, now: float) -> None:
         """The look comes from elsewhere: the next cue sets all that the list has set by then."""
-        self._astray = True
+        if not self._astray:
+            self._astray = True
+            self._stage(now)  # one that waits for its moment is the next
 
     def panic(self) -> None:
         """Stop following, and forget what waits. The controls have forgotten it already."""
@@ -105,9 +109,9 @@ class Cues:
     def poll(self, now: float, pictures: bool = True) -> None:
         """Do what is due by now. `pictures`: whether the show has begun for those who watch it."""
         if not self._begun:
-            self._begun, self._there = True, self.now_there()
-            if self.cues.loop:
-                self._step(_Step(now, to=self._first()), now)
+            self._begun = True
+            if self.cues.loop:  # a playlist begins with what the clock started last
+                self._step(_Step(now, to=self._daily.newest() or 0), now)
         if self._following is not None and not pictures:
             self._following = self._since(now)
         self._follow(now)
@@ -261,40 +265,9 @@ class Cues:
         return tempo.next(every, at - NEARLY_S) if every else at
 
     def _look_at_the_clock(self, now: float) -> None:
-        """Start the cue whose time of day has passed since the last poll: the latest of several."""
-        there = self.now_there()
-        before, self._there = self._there, there
-        assert before is not None
-        passed = [
-            (when, place)
-            for place, when in self._times(there)
-            if before < when <= there and self._may(place, when, now)
-        ]
-        if passed:
-            when, place = max(passed)
-            self._fired[place] = when.date(), now
+        """Start the cue whose time of day has passed since the last poll."""
+        place = self._daily.passed(now)
+        if place is not None:
             every = self.controls.params.quantise
             due = self.controls.snapshot.tempo.next(every, now) if every else None
             self.jump(place + 1, now, due)
-
-    def _times(self, there: datetime) -> list[tuple[int, datetime]]:
-        """The cues that have a time of day, and when that was last."""
-        found = []
-        for place, cue in enumerate(self.cues.cues):
-            if cue.at is not None:
-                when = datetime.combine(there.date(), cue.at.replace(tzinfo=None))
-                found.append((place, when if when <= there else when - timedelta(days=1)))
-        return found
-
-    def _may(self, place: int, when: datetime, now: float) -> bool:
-        """Whether a cue may come by the clock: once a day, though the clock is set back."""
-        if place not in self._fired:
-            return True
-        day, at = self._fired[place]
-        return when.date() > day or now - at >= ONCE_S
-
-    def _first(self) -> int:
-        """Where a playlist begins: with what the clock started last, else with its first cue."""
-        assert self._there is not None
-        times = [(when, place) for place, when in self._times(self._there)]
-        return max(times)[1] if times else 0

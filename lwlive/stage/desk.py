@@ -102,7 +102,7 @@ class Desk:
                 self._change(
                     lambda: self._morph.move(command, arrived.by, arrived.at, due), arrived.at
                 )
-                self._left()
+                self._left(arrived.at)
             else:
                 due = self._due(arrived)
                 self._change(
@@ -143,10 +143,10 @@ class Desk:
         else:
             self.cues.back(arrived.at, due)
 
-    def _left(self) -> None:
+    def _left(self, now: float) -> None:
         """The look is no longer that of the cue list."""
         if self.cues is not None:
-            self.cues.leave()
+            self.cues.leave(now)
 
     def _choose(self, command: Set, arrived: Arrived, source: Refusing) -> None:
         """Have a preset read as A or B of `morph`. Raises ControlError."""
@@ -197,6 +197,7 @@ class Desk:
             if number != self._recalls:
                 return
             path, values, routes, notes = found
+            self._left(arrived.at)  # first, so that of two on one beat the newer counts
             try:
                 self._change(
                     lambda: self.controls.load(values, "", arrived.at, due, routes, over),
@@ -205,7 +206,6 @@ class Desk:
             except ControlError as error:
                 source.refused(arrived, f"{path.stem}: {error}")
                 return
-            self._left()
             for text in (f"preset: {path.stem}", *notes):
                 self.say(text)
 
