@@ -160,6 +160,39 @@ class OscPart(Part):
     )
 
 
+class TempoPart(Part):
+    """Who keeps the tempo."""
+
+    table = "tempo"
+    title = "Tempo"
+
+    link: bool = Field(
+        False,
+        description="play in time with the Ableton Link session of this network; needs the extra "
+        "`link`, which is under the GPL",
+    )
+
+
+class MidiPart(Part):
+    """Control by MIDI boxes."""
+
+    table = "midi"
+    title = "MIDI"
+
+    midi: Annotated[list[str], Metavar("NAME")] = Field(
+        default_factory=list,
+        description="listen only to MIDI ports with this in their name; may be repeated; "
+        "`lwlive midi` lists them; default: every port",
+    )
+    no_midi: bool = Field(False, description="leave MIDI alone")
+    midi_system: Literal["auto", "alsa", "jack", "coremidi", "winmm"] = Field(
+        "auto", description="where MIDI comes from; auto: the first that has a port to listen to"
+    )
+    midi_folder: Annotated[Path | None, Metavar("FOLDER")] = Field(
+        None, description="where MIDI mappings are kept; default: the user's folder of settings"
+    )
+
+
 class RecordingPart(Part):
     """What a run leaves behind, and where."""
 
@@ -179,7 +212,17 @@ class RecordingPart(Part):
     )
 
 
-class Config(ShowPart, CuesPart, ModelPart, EnginePart, WindowPart, OscPart, RecordingPart):
+class Config(
+    ShowPart,
+    CuesPart,
+    ModelPart,
+    EnginePart,
+    WindowPart,
+    OscPart,
+    MidiPart,
+    TempoPart,
+    RecordingPart,
+):
     """What is fixed for one run; not offered over OSC."""
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from lwlive.params import SPECS, TRIGGERS, ControlError, Params, Value, spec
 from lwlive.routes import Route, Routes, altered, patched
 from lwlive.snapshot import Snapshot
-from lwlive.tempo import Tempo
+from lwlive.tempo import BAR, Tempo
 
 HORIZON_S = 2.0  # what waits for longer than that, the engine need not know yet
 LONGEST_S = 3600.0  # that a recall or a cue takes
@@ -79,9 +79,13 @@ class Go:
 
 @dataclass(frozen=True)
 class Offer:
-    """Offer a tempo. The newest one that is offered counts."""
+    """Offer a tempo. The newest one that is offered counts.
+
+    Its beats run on from where they are (`Tempo.after`); with `jump` they are where it says.
+    """
 
     tempo: Tempo
+    jump: bool = False  # a start from the top, a place in the song
 
 
 @dataclass(frozen=True)
@@ -171,6 +175,7 @@ class Controls:
         self.snapshot = Snapshot(0, start, tempo=Tempo(start.bpm), routes=routes)
         self._changed: dict[str, tuple[int, str]] = {}  # name -> version, who set it
         self._routes = routes  # that the show started with
+        self._now = -math.inf  # beats up to then may have been shown
         self._waiting: list[Waiting] = []  # the earliest first
         self._horizon = -math.inf  # what is due before it is in `snapshot.later`
 
@@ -215,7 +220,7 @@ class Controls:
         changes takes so many seconds; None: each as its own glide and `transition` say. Returns
         what waits, if it does: see `withdraw`.
         """
-        change = _setting(values, at if due is None else due, routes)
+        change = _setting(values, self._since(at if due is None else due), routes)
         if over is not None:
             change = _over(change, over, values)
         return self._do(change, by, at, due)
@@ -229,6 +234,7 @@ class Controls:
 
     def turn(self, now: float) -> None:
         """Let what is due by now take effect, and tell the snapshot what will be due soon."""
+        self._now = max(self._now, now)
         self._tell(now)
         before, done = self.snapshot, [each for each in self._waiting if each.due <= now]
         if not done:
@@ -294,21 +300,26 @@ class Controls:
         names = [n for n in SPECS if getattr(new.params, n) != getattr(old.params, n)]
         self._changed |= dict.fromkeys(names, (new.version, by))
 
+    def _since(self, when: float) -> float:
+        """From when on a change of tempo counts: what has been shown already keeps its beat."""
+        return max(when, self._now)
+
     def _change(self, command: Command, by: str, when: float) -> Change:
         """What a command does to the controls at that moment. Raises ControlError."""
+        since = self._since(when)
         if isinstance(command, Set):
-            return _setting({command.name: command.value}, when)
+            return _setting({command.name: command.value}, since)
         if isinstance(command, Move):
-            return _setting({command.name: spec(command.name).value(command.position)}, when)
+            return _setting({command.name: spec(command.name).value(command.position)}, since)
         if isinstance(command, Nudge):
-            return lambda old: _setting({command.name: _nudged(old.params, command)}, when)(old)
+            return lambda old: _setting({command.name: _nudged(old.params, command)}, since)(old)
         if isinstance(command, Toggle):
             name = command.name
             if spec(name).kind is not bool:
                 raise ControlError(f"{name} is not a switch that could be toggled")
-            return lambda old: _setting({name: not getattr(old.params, name)}, when)(old)
+            return lambda old: _setting({name: not getattr(old.params, name)}, since)(old)
         if isinstance(command, Offer):
-            return _offered(command.tempo)
+            return _offered(command, since)
         if isinstance(command, Patch):
             return lambda old: replace(old, routes=patched(old.routes, command.route))
         if isinstance(command, Alter):
@@ -321,7 +332,9 @@ class Controls:
         if command == Fire("next"):
             return lambda old: replace(old, nexts=old.nexts + 1)
         if command == Fire("beat"):
-            return lambda old: replace(old, tempo=old.tempo.struck(when, by))
+            return lambda old: replace(
+                old, tempo=old.tempo.struck(when, by, BAR).after(old.tempo, since)
+            )
         if command == Fire("panic"):
             return self._panicked
         if isinstance(command, Fire) and command.name not in TRIGGERS:
@@ -394,10 +407,15 @@ def _setting(values: Mapping[str, object], when: float, routes: Routes | None = 
     return change
 
 
-def _offered(tempo: Tempo) -> Change:
+def _offered(offer: Offer, when: float) -> Change:
     """A tempo in place of the one there is. Raises ControlError."""
-    bpm = spec("bpm").checked(round(tempo.bpm, 2))
-    return lambda old: replace(old, params=replace(old.params, bpm=bpm), tempo=tempo)
+    bpm = spec("bpm").checked(round(offer.tempo.bpm, 2))
+
+    def change(old: Snapshot) -> Snapshot:
+        tempo = offer.tempo if offer.jump else offer.tempo.after(old.tempo, when)
+        return replace(old, params=replace(old.params, bpm=bpm), tempo=tempo)
+
+    return change
 
 
 def _rerouted(routes: Routes, command: Unpatch | Amount) -> Routes:

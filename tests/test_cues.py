@@ -561,7 +561,9 @@ def test_hud_and_status_tell_the_next_cue_and_its_note(tmp_path: Path) -> None:
 
 
 def told(stage: Stage) -> list[str]:
-    return hud.lines(status(stage))
+    """The HUD's lines from that of the cue on."""
+    lines = hud.lines(status(stage))
+    return lines[next(i for i, line in enumerate(lines) if line.startswith("cue\t")) :]
 
 
 def status(stage: Stage) -> Status:

@@ -20,6 +20,7 @@ COMMANDS = {
     "cues": "check a cue list, and print it",
     "keys": "list the keys of the window",
     "osc": "list the OSC addresses",
+    "midi": "list the MIDI ports, and show what arrives",
     "ember": "list the words that the built-in model knows",
     "config": "print a file for --config, with every default and its help",
 }
@@ -75,6 +76,10 @@ def _do(args: list[str]) -> int:
         from lwlive.cli.models import main as models
 
         models(rest, arguments.parse)
+    elif word == "midi":
+        from lwlive.cli.midi import main as midi
+
+        midi(rest)
     elif word == "cues":
         from lwlive.cli.cues import main as cues
 

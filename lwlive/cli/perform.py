@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lwlive.params import Params
     from lwlive.routes import Routes
     from lwlive.stage.outputs.window.display import Display
+    from lwlive.stage.sources.midi.source import Midi
     from lwlive.stage.sources.osc.server import Osc
     from lwlive.stage.supply import Supply
 
@@ -68,7 +69,8 @@ def _perform(config: "Config", params: "Params") -> int:
             config = _alone(config) if lone(config, screen) else config
             desk = Desk(config.folder, controls, delay_s=config.delay_ms / 1e3, cues=cues)
             osc = _osc(config, stack, desk.say)
-            sources, outputs = rigged(config, opened.size, desk, screen, osc)
+            midi = _midi(config, desk.say)
+            sources, outputs = rigged(config, opened.size, desk, screen, osc, midi)
             show = Show(config, desk, supply, opened.size, clock, started, sources, outputs)
             with _signals(desk.end) as came:
                 try:
@@ -201,6 +203,19 @@ def _osc(config: "Config", stack: contextlib.ExitStack, say: Callable[[str], Non
     osc = stack.enter_context(Osc(config.osc_host, config.osc_port, config.osc_allow, say))
     log.info(f"OSC on {config.osc_host}:{osc.port}; `lwlive osc` lists the addresses")
     return osc
+
+
+def _midi(config: "Config", say: Callable[[str], None]) -> "Midi | None":
+    """MIDI, whose process starts with the show's first tick."""
+    if config.no_midi:
+        return None
+    from lwlive.stage.sources.midi import box
+    from lwlive.stage.sources.midi.child import Order
+    from lwlive.stage.sources.midi.link import Link
+    from lwlive.stage.sources.midi.source import Midi
+
+    link = Link(Order(tuple(config.midi), config.midi_system), say)
+    return Midi(link, config.midi_folder or box.folder(), say, config.midi)
 
 
 @contextlib.contextmanager

@@ -60,7 +60,7 @@ class _Following:
 
     def counted(self, tempo: Tempo, now: float) -> "_Following":
         """The same in another tempo: one that numbers its beats otherwise changes nothing."""
-        shift = round(tempo.beats(now) - self.tempo.beats(now))
+        shift = round(tempo.line(now) - self.tempo.line(now))
         return _Following(self.at, self.beat + shift, tempo)
 
 
@@ -72,6 +72,7 @@ class Cues:
     controls: Controls
     say: Callable[[str], object]
     now_there: Callable[[], datetime] = datetime.now
+    taken: int = 0  # how many cues have come
     _place: int | None = None  # in the list
     _astray: bool = False  # the look is not the list's: after a panic, a recall
     _on: bool = False  # the cue at the place is on: not after a panic
@@ -225,6 +226,7 @@ class Cues:
     def _take(self, step: _Step) -> None:
         """A cue is on."""
         self._place, self._on, self._astray = step.target, True, False
+        self.taken += 1
         cue = self.cues.cues[step.target]
         follows = cue.follow is not None or cue.follow_beats is not None
         goes_on = self.cues.loop or step.target + 1 < len(self.cues.cues)
@@ -249,7 +251,7 @@ class Cues:
 
     def _since(self, at: float) -> _Following:
         tempo = self.controls.snapshot.tempo
-        return _Following(at, tempo.beats(at), tempo)
+        return _Following(at, tempo.line(at), tempo)
 
     def _follows_at(self) -> float | None:
         """When the next cue comes by itself."""

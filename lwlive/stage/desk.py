@@ -10,7 +10,19 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lwlive import preset
-from lwlive.controls import Command, Controls, Fire, Go, Learn, Move, Nudge, Recall, Set, seconds
+from lwlive.controls import (
+    Command,
+    Controls,
+    Fire,
+    Go,
+    Learn,
+    Move,
+    Nudge,
+    Offer,
+    Recall,
+    Set,
+    seconds,
+)
 from lwlive.cuelist import CueList
 from lwlive.params import SPECS, TRIGGERS, ControlError
 from lwlive.routes import Routes
@@ -21,6 +33,7 @@ from lwlive.stage.morph import CHOICES, Look, Morph
 from lwlive.stage.notices import Notices
 from lwlive.stage.outputs.recorder import claimed, stamped
 from lwlive.stage.parts import Arrived
+from lwlive.stage.taps import Taps
 
 QUANTISED = ("prompt", "negative", "seed")  # parameters whose changes wait for a beat
 LEARNT = ("preset", "cue", "route")  # kinds of targets of Learn that have a name or number
@@ -62,8 +75,11 @@ class Desk:
             self._morph.move(Set("morph", controls.params.morph), "", 0.0, None)
         self._disk = Disk(self.say) if disk is None else disk
         self._recalls = 0
+        self._taken = 0  # cues
+        self._taps = Taps()
         self.ended = False
         self.learning: str | None = None  # what the next control that moves is bound to: see Learn
+        self.preset: tuple[str | int, ...] = ()  # taken up last: its name, and as it was asked for
         self.asked_at: float | None = None  # when the first of the changes not sent yet arrived
 
     def say(self, text: str) -> None:
@@ -80,6 +96,7 @@ class Desk:
         self.controls.turn(now + self._delay_s)
         if self.cues is not None:
             self.cues.poll(now + self._delay_s, self.pictures)
+            self._follow_cues(self.cues)
 
     def do(self, arrived: Arrived, source: Refusing) -> None:
         """Carry out a command; its source hears what cannot be done, now or later."""
@@ -91,6 +108,8 @@ class Desk:
                 self._save(self.controls.snapshot, arrived, source)
             elif command == Fire("quit"):
                 self.end()
+            elif command == Fire("tap"):
+                self._tap(arrived)
             elif isinstance(command, Learn):
                 self._learn(command.target)
             elif isinstance(command, Go) or command in (Fire("go"), Fire("back")):
@@ -108,8 +127,10 @@ class Desk:
                 self._change(
                     lambda: self.controls.do(command, arrived.by, arrived.at, due), arrived.at
                 )
-                if command == Fire("panic") and self.cues is not None:
-                    self.cues.panic()
+                if command == Fire("panic"):
+                    self.preset = ()
+                    if self.cues is not None:
+                        self.cues.panic()
         except ControlError as error:
             source.refused(arrived, str(error))
 
@@ -131,6 +152,13 @@ class Desk:
             return self.controls.snapshot.tempo.next(every, arrived.at)
         return None
 
+    def _tap(self, arrived: Arrived) -> None:
+        """A tap, at the moment that was meant. Raises ControlError."""
+        at = arrived.at if arrived.due is None else arrived.due
+        tempo = self._taps.tapped(at, self.controls.snapshot.tempo)
+        if tempo is not None:
+            self._change(lambda: self.controls.do(Offer(tempo), arrived.by, arrived.at), arrived.at)
+
     def _cue(self, command: Command, arrived: Arrived) -> None:
         """Go to a cue. Raises ControlError."""
         if self.cues is None:
@@ -142,6 +170,12 @@ class Desk:
             self.cues.go(arrived.at, due)
         else:
             self.cues.back(arrived.at, due)
+        self._follow_cues(self.cues)
+
+    def _follow_cues(self, cues: Cues) -> None:
+        """After a cue has come, no preset is the one that runs."""
+        if cues.taken != self._taken:
+            self._taken, self.preset = cues.taken, ()
 
     def _left(self, now: float) -> None:
         """The look is no longer that of the cue list."""
@@ -206,6 +240,7 @@ class Desk:
             except ControlError as error:
                 source.refused(arrived, f"{path.stem}: {error}")
                 return
+            self.preset = (path.stem, command.preset)
             for text in (f"preset: {path.stem}", *notes):
                 self.say(text)
 

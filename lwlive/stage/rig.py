@@ -3,6 +3,7 @@
 `Show` knows none of them by name. Nothing is opened here but the journal's file.
 """
 
+from lwlive import preset
 from lwlive.checkpoint import Size
 from lwlive.config import Config
 from lwlive.stage.desk import Desk
@@ -10,22 +11,31 @@ from lwlive.stage.outputs.journal import Journal
 from lwlive.stage.outputs.takes import Takes
 from lwlive.stage.outputs.window.window import Screen, Window
 from lwlive.stage.parts import Output, Source
+from lwlive.stage.sources.link import Link
+from lwlive.stage.sources.midi.source import Midi
 from lwlive.stage.sources.osc.server import Osc
 
 
 def rigged(
-    config: Config, size: Size, desk: Desk, screen: Screen | None, osc: Osc | None
+    config: Config,
+    size: Size,
+    desk: Desk,
+    screen: Screen | None,
+    osc: Osc | None,
+    midi: Midi | None = None,
 ) -> tuple[list[Source], list[Output]]:
     """The sources in the order they are polled, the outputs in the order they get a picture.
 
-    Raises ControlError where the journal cannot be written.
+    Raises ControlError where the journal cannot be written, or an extra is not installed.
     """
-    window = Window(screen, desk.say) if screen is not None else None
+    presets = [f"preset {path.stem}" for path in preset.listed(config.folder)]
+    window = Window(screen, desk.say, presets) if screen is not None else None
     takes = Takes(config.folder, config.record, config.fps, size, desk.say)
     journal = None
     if config.journal is not None:
         journal = Journal(config.journal, config, size, desk.say)
-    sources: list[Source | None] = [window, osc, takes]
+    link = Link(desk.controls.snapshot.tempo, desk.say) if config.link else None
+    sources: list[Source | None] = [window, osc, midi, link, takes]
     outputs: list[Output | None] = [window, takes, journal]
     return [one for one in sources if one is not None], [one for one in outputs if one is not None]
 

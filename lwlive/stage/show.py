@@ -173,6 +173,7 @@ class Show:
             over=self.desk.controls.snapshot.over,
             moved=self._moved(now),
             learning=self.desk.learning,
+            preset=self.desk.preset,
             cue=self.desk.cues.standing(now) if self.desk.cues is not None else None,
             pictures=pictures,
         )

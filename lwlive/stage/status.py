@@ -5,6 +5,7 @@ data; this file knows nothing of who reads it.
 """
 
 import json
+import math
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -55,6 +56,7 @@ class Status:
         default_factory=dict
     )  # where routes have a fader now, by name
     learning: str | None = None  # what the next control that moves is bound to: see Learn
+    preset: tuple[str | int, ...] = ()  # taken up last: its name, and as it was asked for
     cue: Standing | None = None  # of the cue list, where there is one
 
     @property
@@ -106,6 +108,8 @@ class Status:
             "deaths": self.deaths,  # a level: however short, none goes unseen
             "phase": self.phase,
             "replaced": self.replaced,
+            "beat": math.floor(self.beat),
+            "tempo": self.tempo.by or "hand",
             **({} if self.cue is None else _cues(self.cue)),
             **self._routed(),
         }

@@ -17,6 +17,7 @@ from lwlive.controls import (
     Command,
     Fire,
     Go,
+    Learn,
     Move,
     Recall,
     Set,
@@ -33,6 +34,7 @@ FADER = ROOT + "fader/"
 ROUTE = ROOT + "route/"
 NUMBER = "<n>"  # of a route, where an address is told
 LEASE_S = 60.0  # how long a subscription lasts unless it is renewed
+AHEAD_S = 10.0  # so far ahead a time tag is a time
 STATUS_PERIOD_S = 1 / 30  # least time between two bursts of status to one subscriber
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -48,7 +50,7 @@ class Row:
     tags: str  # OSC type tags it accepts
     accepts: str
     help: str
-    verb: str  # set, fader, trigger, preset, cue, route, subscribe or unsubscribe
+    verb: str  # set, fader, trigger, preset, learn, cue, route, subscribe or unsubscribe
     name: str = ""  # of the parameter, the trigger or the key of a route
     number: int = 0  # of a route
 
@@ -78,6 +80,9 @@ def addresses() -> list[Row]:
     named = "the name of a preset, and seconds if you like"
     bends = "bends to that preset, over those seconds"
     rows.append(Row(ROOT + "preset", "s sf", named, bends, "preset"))
+    target = "a parameter or trigger, `preset NAME`, `cue NAME`, `route NUMBER`; nothing: ends it"
+    bound = "the next control that moves on a MIDI box is bound to it"
+    rows.append(Row(ROOT + "learn", "none s", target, bound, "learn"))
     cue = "the name of a cue, or its number"
     rows.append(Row(ROOT + "cue", "s i h f d", cue, "goes to that cue", "cue"))
     rows += _of_routes()
@@ -129,7 +134,7 @@ def describe() -> str:
             "",
             f"UDP port {DEFAULT_PORT} unless --osc-port says otherwise. Of several values to a",
             "message the first counts; a text may come word by word. Numbers and switches may be",
-            "text. Bundles are taken apart, and their time tags mean now.",
+            f"text. A bundle with a time tag up to {AHEAD_S:.0f} seconds ahead takes effect then.",
             f"Routes have the numbers 1 to {ROUTES}; a route begins with its parameter.",
             f"Subscribers get {STATUS}<name> in native units and {FADER}<name> as a position,",
             f"when it changes, at most {1 / STATUS_PERIOD_S:.0f} times a second, but no echo of",
@@ -157,6 +162,11 @@ def heard(row: Row, values: Sequence[Argument]) -> tuple[Command | None, bool]:
         return _route(row, values)
     if row.verb == "preset":
         return _preset(row, values)
+    if row.verb == "learn":
+        text, used = _words(values)
+        if text is None and values and values[0] is not None:
+            raise _refusal(row, values[0])
+        return Learn(text or None), used < len(values)
     if row.verb == "cue":
         return _cue(row, values)
     if row.verb == "set" and SPECS[row.name].kind is str:
