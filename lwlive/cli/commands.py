@@ -21,6 +21,7 @@ COMMANDS = {
     "keys": "list the keys of the window",
     "osc": "list the OSC addresses",
     "midi": "list the MIDI ports, and show what arrives",
+    "audio": "list the audio inputs, with a live meter",
     "ember": "list the words that the built-in model knows",
     "config": "print a file for --config, with every default and its help",
 }
@@ -84,6 +85,10 @@ def _do(args: list[str]) -> int:
         from lwlive.cli.cues import main as cues
 
         cues(rest)
+    elif word == "audio":
+        from lwlive.cli.audio import main as audio
+
+        return audio(rest)
     elif word in lists.LISTS:
         flags.read(
             f"lwlive {word}", COMMANDS[word][:1].upper() + COMMANDS[word][1:] + ".", {}, rest
