@@ -459,7 +459,7 @@ def test_beats_are_counted_through_any_tempo(
         if len(stage.taken) > 1:
             break
         counted += 0.5 * before.bpm / 60 + phase
-        beat = before.beats(stage.now) + renumbered + phase
+        beat = before.line(stage.now) + renumbered + phase
         stage.do(Offer(Tempo(bpm, beat, stage.now)))
     bpm = stage.controls.snapshot.tempo.bpm
     stage.wait(20)
