@@ -361,6 +361,21 @@ def test_without_a_list_a_cue_is_refused_with_what_to_do(tmp_path: Path) -> None
     assert hand.refusals == ["there are no cues: start the show with --cues FILE"] * 3
 
 
+@pytest.mark.parametrize("name", ["a", "b", "d"])
+def test_a_show_that_continues_stands_at_its_cue_and_goes_on_from_there(
+    tmp_path: Path, name: str
+) -> None:
+    cues = (Cue("a", A.values), Cue("b", B.values, follow=2.0), C, Cue("d", D.values, follow=2.0))
+    stage = Stage(tmp_path, CueList(cues))
+    stage.cues.resume(name, stage.now)
+    assert stage.standing.name == name
+    stage.wait(3)
+    assert stage.names == (["c"] if name == "b" else [])
+    if name == "a":
+        assert stage.do(Fire("go")).wait(1).standing.name == "b"
+    stage.cues.resume("gone", stage.now)  # of a list that has another one by now
+
+
 # Time
 
 
@@ -571,3 +586,16 @@ def status(stage: Stage) -> Status:
     figures = {field.name: 0 for field in needed}
     values: dict[str, Any] = figures | {"params": stage.controls.params, "parts": {}}
     return Status(**values, cue=stage.standing)
+
+
+def test_a_show_that_continues_stands_at_its_cue_and_follows_from_there(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, listed(A, Cue("x", {"speed": 1.0}, follow=5.0), D, loop=True))
+    stage.cues._begun = False  # as before the first poll
+    stage.cues.resume("x", stage.now)
+    before = stage.controls.snapshot
+    assert (stage.wait(1).standing.name, stage.standing.next_name) == ("x", "d")
+    assert stage.controls.snapshot.params == before.params  # the state has brought the values
+    stage.wait(5)
+    assert stage.standing.name == "d"
+    stage.cues.resume("gone", stage.now)
+    assert stage.standing.name == "d"

@@ -96,6 +96,19 @@ class Cues:
         """The cue of this name or number. Raises ControlError."""
         self._step(_Step(now if due is None else due, to=self.cues.found(which)), now)
 
+    def resume(self, name: str, now: float) -> None:
+        """Stand at a cue whose values are there already, as a show before this one did.
+
+        It follows from now on. A cue that the list does not have begins the list.
+        """
+        try:
+            self._place = self.cues.found(name)
+        except ControlError as error:
+            self.say(f"the cue list begins from its start: {error}")
+            return
+        self._on, self._begun = True, True
+        self._following = self._followed(self._place, now)
+
     def leave(self, now: float) -> None:
         """The look comes from elsewhere: the next cue sets all that the list has set by then."""
         if not self._astray:
@@ -227,11 +240,15 @@ class Cues:
         """A cue is on."""
         self._place, self._on, self._astray = step.target, True, False
         self.taken += 1
-        cue = self.cues.cues[step.target]
+        self._following = self._followed(step.target, step.due)
+        self.say(f"cue {step.target + 1}: {self.cues.cues[step.target].name}")
+
+    def _followed(self, place: int, at: float) -> _Following | None:
+        """Since when a cue is on, where another one is to follow it."""
+        cue = self.cues.cues[place]
         follows = cue.follow is not None or cue.follow_beats is not None
-        goes_on = self.cues.loop or step.target + 1 < len(self.cues.cues)
-        self._following = self._since(step.due) if follows and goes_on else None
-        self.say(f"cue {step.target + 1}: {cue.name}")
+        goes_on = self.cues.loop or place + 1 < len(self.cues.cues)
+        return self._since(at) if follows and goes_on else None
 
     def _follow(self, now: float) -> None:
         """Let the next cue wait for its moment, where the one that is on is followed."""
