@@ -80,6 +80,7 @@ class Desk:
         self.switches = Switches()
         self.snapshots = 0  # how often one was asked for
         self._recalls = 0
+        self._taken = 0  # cues
         self._taps = Taps()
         self.ended = False
         self.learning: str | None = None  # what the next control that moves is bound to: see Learn
@@ -106,6 +107,7 @@ class Desk:
         self.controls.turn(now + self._delay_s)
         if self.cues is not None:
             self.cues.poll(now + self._delay_s, self.pictures)
+            self._follow_cues(self.cues)
 
     def do(self, arrived: Arrived, source: Refusing) -> None:
         """Carry out a command; its source hears what cannot be done, now or later."""
@@ -136,7 +138,7 @@ class Desk:
                 self._change(
                     lambda: self._morph.move(command, arrived.by, arrived.at, due), arrived.at
                 )
-                self._left()
+                self._left(arrived.at)
             else:
                 due = self._due(arrived)
                 self._change(
@@ -185,11 +187,17 @@ class Desk:
             self.cues.go(arrived.at, due)
         else:
             self.cues.back(arrived.at, due)
+        self._follow_cues(self.cues)
 
-    def _left(self) -> None:
+    def _follow_cues(self, cues: Cues) -> None:
+        """After a cue has come, no preset is the one that runs."""
+        if cues.taken != self._taken:
+            self._taken, self.preset = cues.taken, ()
+
+    def _left(self, now: float) -> None:
         """The look is no longer that of the cue list."""
         if self.cues is not None:
-            self.cues.leave()
+            self.cues.leave(now)
 
     def _choose(self, command: Set, arrived: Arrived, source: Refusing) -> None:
         """Have a preset read as A or B of `morph`. Raises ControlError."""
@@ -240,6 +248,7 @@ class Desk:
             if number != self._recalls:
                 return
             path, values, routes, notes = found
+            self._left(arrived.at)  # first, so that of two on one beat the newer counts
             try:
                 self._change(
                     lambda: self.controls.load(values, "", arrived.at, due, routes, over),
@@ -249,7 +258,6 @@ class Desk:
                 source.refused(arrived, f"{path.stem}: {error}")
                 return
             self.preset = (path.stem, command.preset)
-            self._left()
             for text in (f"preset: {path.stem}", *notes):
                 self.say(text)
 
