@@ -149,7 +149,7 @@ def listening(monkeypatch: pytest.MonkeyPatch, server: Server) -> Iterator[Liste
 
 
 def exact(seconds: list[float], wanted: float) -> bool:
-    """Whether a quarter is right, to half of what the nearest whole number of blocks is wrong by."""
+    """Whether a quarter is right, to half of what the nearest number of blocks is wrong by."""
     block = BLOCK / RATE
     coarse = abs(wanted - block * round(wanted / block))
     return sorted(abs(one - wanted) for one in seconds)[len(seconds) // 4] < coarse / 2
