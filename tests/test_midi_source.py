@@ -35,7 +35,6 @@ from lwlive.stage.sources.midi.rtmidi import RtMidi
 from lwlive.stage.sources.midi.shelf import LOOK_S
 from lwlive.stage.sources.midi.source import Midi
 from lwlive.stage.status import Status
-from lwlive.tempo import Tempo
 
 TICK_S = 1 / 30
 NOTE, CC = 0x90, 0xB0
@@ -65,13 +64,6 @@ class FakeEars:
         self.closed = True
 
 
-class FakeClock:
-    """Offers 100 beats a minute when it hears a start."""
-
-    def heard(self, data: bytes, at: float) -> Tempo | None:
-        return Tempo(100.0, 0.0, at, "fake") if data == b"\xfa" else None
-
-
 class Hand(Source):
     """Whoever else steers the show."""
 
@@ -86,7 +78,7 @@ class Stage:
         self.desk = Desk(folder, self.controls, Disk(self.said.append, lambda run: run()))
         self.desk.notices.say = self.said.append  # type: ignore[assignment] # without its time
         disk = Disk(self.said.append, lambda run: run())
-        self.midi = Midi(self.ears, folder, lambda _: FakeClock(), self.said.append, names, disk)
+        self.midi = Midi(self.ears, folder, self.said.append, names, disk)
         self.told = self.controls.snapshot.version
         self.arrived: list[Arrived] = []
         self.tick()
@@ -468,12 +460,16 @@ def test_what_a_control_cannot_do_is_said(stage: Stage) -> None:
     assert stage.midi.summary()["refused"] == 1
 
 
-def test_a_clock_is_handed_on_with_its_stamp_and_its_tempo_is_offered(stage: Stage) -> None:
+def test_a_clock_is_handed_on_with_its_stamps_and_keeps_the_tempo(stage: Stage) -> None:
     stage.plug("Clock:out")
-    stage.ears.waiting.append(Heard([("Clock:out", b"\xf8\xfa", 42.5)]))
+    start = stage.now - 2.0
+    ticks = [("Clock:out", b"\xf8", start + n * 0.025) for n in range(25)]  # 100 a minute
+    stage.ears.waiting.append(Heard([("Clock:out", b"\xfa", start), *ticks]))
     stage.tick()
-    assert stage.controls.snapshot.tempo == Tempo(100.0, 0.0, 42.5, "fake")
+    tempo = stage.controls.snapshot.tempo
+    assert tempo.by == "midi Clock"
     assert stage.params.bpm == 100.0
+    assert tempo.line(start + 0.6) == pytest.approx(1.0)
 
 
 def test_a_port_that_was_asked_for_and_is_not_there_is_told_of_once(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 Everything here runs in the show's thread and waits for nothing: ports belong to a process of their
 own (see `link`), mapping files are read and written aside (see `shelf`). What arrives is stamped
-where it arrives. Clock messages are not understood here; they are handed to whoever keeps tempo.
+where it arrives. Clock messages are not understood here; each port has a `MidiClock` for them.
 """
 
 import logging
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from lwlive.controls import Amount, Learn, Move, Offer
+from lwlive.controls import Amount, Learn, Move
 from lwlive.params import SPECS, ControlError, Value
 from lwlive.stage.disk import Disk
 from lwlive.stage.parts import Arrived, Source
@@ -24,19 +24,12 @@ from lwlive.stage.sources.midi.hands import Hands
 from lwlive.stage.sources.midi.learn import Learner
 from lwlive.stage.sources.midi.message import Moved, Parser, Ticked
 from lwlive.stage.sources.midi.shelf import Shelf
+from lwlive.stage.sources.tempo import MidiClock
 from lwlive.stage.status import Status
-from lwlive.tempo import Tempo
 
 PAUSE_S = 2.0  # a fader that waits is told of again after it has rested for so long
 
 log = logging.getLogger(__name__)
-
-
-class Clock(Protocol):
-    """Hears the clock messages of one port."""
-
-    def heard(self, data: bytes, at: float) -> Tempo | None:
-        """A clock, start, stop, continue or song position; the tempo, where that changes it."""
 
 
 class Ears(Protocol):
@@ -55,8 +48,10 @@ class Ears(Protocol):
 class _Port:
     """An input that is listened to."""
 
-    def __init__(self, name: str, clock: Clock | None) -> None:
-        self.device, self.parser, self.clock = device(name), Parser(), clock
+    def __init__(self, name: str) -> None:
+        self.device, self.parser = device(name), Parser()
+        self.by = f"midi {self.device}"
+        self.clock = MidiClock(self.by)
 
 
 class _Plugged:
@@ -68,7 +63,7 @@ class _Plugged:
 
 
 class Midi(Source):
-    """Every box. clock: makes what hears the clock of one port. folder: the user's mappings."""
+    """Every box. folder: the user's mappings."""
 
     name = "midi"
 
@@ -76,12 +71,11 @@ class Midi(Source):
         self,
         ears: Ears,
         folder: Path,
-        clock: Callable[[str], Clock] | None,
         say: Callable[[str], None],
         names: Sequence[str] = (),
         disk: Disk | None = None,
     ) -> None:
-        self._ears, self._clock, self._say = ears, clock, say
+        self._ears, self._say = ears, say
         self._names = names  # that were asked for
         self._shelf = Shelf(folder, Disk(say) if disk is None else disk, say)
         self._now = 0.0  # of the last poll
@@ -137,6 +131,8 @@ class Midi(Source):
     def tell(self, status: Status, changes: Mapping[str, str], now: float) -> None:
         """Faders and lamps hear how things stand; learning begins or ends."""
         self._follow(status, changes)
+        for port in self._ports.values():
+            port.clock.told(status.tempo)
         if status.learning is None:
             self._learner = None
         elif self._learner is None or self._learner.target != status.learning:
@@ -166,10 +162,10 @@ class Midi(Source):
             if isinstance(found, Moved):
                 self._counts["received"] += 1
                 self._moved(name, port, found, arrived)
-            elif isinstance(found, Ticked) and port.clock is not None:
-                tempo = port.clock.heard(found.data, found.at)
-                if tempo is not None:
-                    arrived.append(Arrived(Offer(tempo), f"midi {port.device}", found.at))
+            elif isinstance(found, Ticked):
+                offer = port.clock.heard(found.data, found.at)
+                if offer is not None:
+                    arrived.append(Arrived(offer, port.by, found.at))
 
     def _moved(self, name: str, port: _Port, moved: Moved, arrived: list[Arrived]) -> None:
         plugged = self._plugged.get(port.device)
@@ -241,7 +237,7 @@ class Midi(Source):
         for name in went:
             del self._ports[name]
         for name in came:
-            self._ports[name] = _Port(name, self._clock(name) if self._clock else None)
+            self._ports[name] = _Port(name)
         if self._looked:
             for word, names in (("is gone", went), ("is here", came)):
                 for one in dict.fromkeys(device(name) for name in names):
