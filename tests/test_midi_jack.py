@@ -340,7 +340,7 @@ def test_a_show_is_played_by_a_foreign_sequencer(server: Server, tmp_path: Path)
         "10",
     ]
     command += ["--stats", str(stats), "--log", str(log), "--folder", str(tmp_path)]
-    done = subprocess.run(command, env=server.env, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=server.env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     midi, told = json.loads(stats.read_text())["midi"], log.read_text()
     assert midi["ports"] == ["Sequencer:out"]
