@@ -23,10 +23,10 @@ from pythonosc.osc_bundle_builder import OscBundleBuilder
 from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import build_msg
 from test_clock_jack import Noting, fitted, server
+from test_midi_jack import Server
 
 from lwlive.stage.sources.midi.child import Order
 from lwlive.stage.sources.midi.link import Link
-from test_midi_jack import Server
 
 __all__ = ["server"]
 
@@ -106,7 +106,7 @@ def pictures(path: Path) -> Pictures:
 
 def first_at(seen: Pictures, flashes: list[float], fps: float) -> tuple[float, float]:
     """When the first picture was shown, and how exactly that is known."""
-    dark = seen.max(axis=1) < 24
+    dark = seen.max(axis=1) < 12
     falls = [n for n in range(1, len(dark)) if dark[n] and not dark[n - 1]]
     assert len(falls) == len(flashes)
     # each fell on the first picture shown at its moment or after it
