@@ -131,10 +131,17 @@ class Learn:
 
 @dataclass(frozen=True)
 class Switch:
-    """Turn an output on or off."""
+    """Turn an output for other programs on or off, or `all` that the show was started with."""
 
     output: str
-    on: bool
+    on: bool | None  # None: the opposite of what it is
+
+
+@dataclass(frozen=True)
+class Hear:
+    """Take note of the sound that comes in."""
+
+    bands: tuple[float, ...]  # in the order of BANDS
 
 
 Command = (
@@ -152,13 +159,14 @@ Command = (
     | Amount
     | Learn
     | Switch
+    | Hear
 )
 
 Change = Callable[[Snapshot], Snapshot]  # of the controls; raises ControlError
 
 
 @dataclass(frozen=True)
-class _Waiting:
+class Waiting:
     """A change that waits for its moment."""
 
     due: float
@@ -175,14 +183,24 @@ class Controls:
         self.snapshot = Snapshot(0, start, tempo=Tempo(start.bpm), routes=routes)
         self._changed: dict[str, tuple[int, str]] = {}  # name -> version, who set it
         self._routes = routes  # that the show started with
-        self._waiting: list[_Waiting] = []  # the earliest first
         self._now = -math.inf  # beats up to then may have been shown
+        self._waiting: list[Waiting] = []  # the earliest first
         self._horizon = -math.inf  # what is due before it is in `snapshot.later`
 
     @property
     def params(self) -> Params:
         """The present values; take them once and pass them down."""
         return self.snapshot.params
+
+    @property
+    def start(self) -> Params:
+        """The values that the show started with; `start_routes`: its routes."""
+        return self._start
+
+    @property
+    def start_routes(self) -> Routes:
+        """See `start`."""
+        return self._routes
 
     def do(self, command: Command, by: str = "", at: float = 0.0, due: float | None = None) -> None:
         """Do what is asked. Raises ControlError and changes nothing where it is wrong.
@@ -203,16 +221,24 @@ class Controls:
         due: float | None = None,
         routes: Routes | None = None,
         over: float | None = None,
-    ) -> None:
+    ) -> Waiting | None:
         """Set several parameters as one change, all or none. Raises ControlError.
 
         routes: these take the place of all that there are; None leaves them. over: all that
-        changes takes so many seconds; None: each as its own glide and `transition` say.
+        changes takes so many seconds; None: each as its own glide and `transition` say. Returns
+        what waits, if it does: see `withdraw`.
         """
         change = _setting(values, self._since(at if due is None else due), routes)
         if over is not None:
             change = _over(change, over, values)
-        self._do(change, by, at, due)
+        return self._do(change, by, at, due)
+
+    def withdraw(self, waiting: Waiting) -> None:
+        """Forget a change that waits. Nothing where it has taken effect already."""
+        left = [each for each in self._waiting if each is not waiting]
+        if len(left) < len(self._waiting):
+            self._waiting = left
+            self._tell(-math.inf, again=True)
 
     def turn(self, now: float) -> None:
         """Let what is due by now take effect, and tell the snapshot what will be due soon."""
@@ -240,19 +266,21 @@ class Controls:
         self._start = _completed(self._start, good)
         self._do(lambda old: replace(old, params=_completed(old.params, good)), "", -math.inf, None)
 
-    def _do(self, change: Change, by: str, at: float, due: float | None) -> None:
+    def _do(self, change: Change, by: str, at: float, due: float | None) -> Waiting | None:
         change = _untimed(change)
         before, after = self.snapshot, change(self.snapshot)
         if due is not None and due > at:
             if len(self._waiting) >= WAITING:
                 raise ControlError(f"{WAITING} changes wait for their moment; no more can")
-            insort(self._waiting, _Waiting(due, change, by), key=lambda each: each.due)
-        elif after == before:
-            return
-        else:
+            waiting = Waiting(due, change, by)
+            insort(self._waiting, waiting, key=lambda each: each.due)
+            self._tell(at, again=True)
+            return waiting
+        if after != before:
             self.snapshot = replace(after, version=next(self._versions))
             self._note(before, self.snapshot, by)
-        self._tell(at, again=True)
+            self._tell(at, again=True)
+        return None
 
     def _tell(self, now: float, again: bool = False) -> None:
         """Write what is due soon into the snapshot, on top of what is now."""
@@ -328,6 +356,15 @@ class Controls:
         return replace(old, params=replace(self._start, **kept), routes=self._routes, over={})
 
 
+def seconds(value: object) -> float:
+    """The seconds that a recall or a cue takes. Raises ControlError."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value <= LONGEST_S:  # type: ignore[operator] # it is a number
+        expected = f"a number from 0 to {LONGEST_S:g} s"
+        raise ControlError(f"a transition takes {expected}, not {value!r:.60}")
+    return float(value)  # type: ignore[arg-type] # it is a number
+
+
 def _over(change: Change, seconds: float, names: Collection[str]) -> Change:
     """The same change, over so many seconds. What is on its way there already is no later."""
 
@@ -335,6 +372,8 @@ def _over(change: Change, seconds: float, names: Collection[str]) -> Change:
         new = change(old)
         said = {n: min(s, seconds) if n in names else s for n, s in old.over.items()}
         said |= dict.fromkeys(_moved(old, new), seconds)
+        if new.routes != old.routes:
+            said["routes"] = seconds
         return replace(new, over=said)
 
     return over
@@ -347,7 +386,7 @@ def _untimed(change: Change) -> Change:
         new = change(old)
         if new.over is not old.over:
             return new
-        names = _moved(old, new)
+        names = _moved(old, new) | ({"routes"} if new.routes != old.routes else set())
         if "transition" in names:  # a hand on it takes the bend that is under way
             names |= {"prompt", "negative"}
         return replace(new, over={n: s for n, s in old.over.items() if n not in names})

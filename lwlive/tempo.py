@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 SLOWEST, FASTEST = 20.0, 300.0  # beats a minute
 BAR = 4  # beats
+FINEST = 1 / 64  # beats
 ROUNDING = 1e-9  # beats: a moment computed as a beat's is on that beat
 
 
@@ -40,7 +41,12 @@ class Tempo:
         return self.at + (beat - self.beat) * 60 / self.bpm
 
     def next(self, every: float, now: float) -> float:
-        """The moment of the next beat that is a multiple of `every`, `now` included."""
+        """The moment of the next beat that is a multiple of `every`, `now` included.
+
+        Beats closer than FINEST are everywhere.
+        """
+        if every < FINEST:
+            return now
         return self.when(math.ceil(self.beats(now) / every - ROUNDING) * every)
 
     def turned(self, bpm: float, now: float, by: str = "") -> "Tempo":

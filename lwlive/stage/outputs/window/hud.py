@@ -7,6 +7,7 @@ This file knows nothing of windows, keys or the show.
 """
 
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lwlive.params import SPECS
+from lwlive.routes import BANDS
 from lwlive.stage.outputs.window import rail
 from lwlive.stage.status import Status
 from lwlive.tempo import BAR
@@ -32,6 +34,7 @@ PANEL = (9, 11, 16, 208)  # dark enough for DIM on a white picture
 RULE = (58, 62, 72, 232)
 LINE = 1.5  # line pitch, in letter heights
 UNKNOWN = "\N{EN DASH}"
+METER = 24  # strokes of a full bar
 TEXT_WIDTH = 46  # characters of a prompt before it is cut
 
 
@@ -42,6 +45,7 @@ def lines(status: Status) -> list[str]:
     rows = [
         _line("beat", _mark(status.beat)),
         _line("tempo by", status.tempo.by or "hand"),
+        *_cues(status),
         _line("frames/s", (status.fps, round(status.fps_target, 2))),
         _line("sampled/s", status.fps_sampled),
         _line("late", status.late),
@@ -56,6 +60,8 @@ def lines(status: Status) -> list[str]:
             f"{recording['frames']} frames" if recording and status.params.record else "off",
         ),
         *_midi(status),
+        *(_line(name, _sent(status, name)) for name, on in status.outputs.items() if on),
+        *_meter(status.bands),
         "",
     ]
     for name, spec in SPECS.items():
@@ -78,6 +84,35 @@ def _midi(status: Status) -> list[str]:
     """What MIDI listens to, where it listens to anything."""
     ports = status.parts.get("midi", {}).get("ports", ())
     return [_line("MIDI", f"{len(ports)} port{'s' if len(ports) > 1 else ''}")] if ports else []
+
+
+def _cues(status: Status) -> list[str]:
+    """The cue that is on, and the one to come with its note: all of it, over several lines."""
+    cue = status.cue
+    if cue is None:
+        return []
+    on = UNKNOWN if cue.name is None else f"{cue.number} of {cue.count}: {cue.name}"
+    to = UNKNOWN if cue.next_name is None else f"{cue.next_number}: {cue.next_name}"
+    until = [] if cue.until_s is None else [_line("in", math.ceil(cue.until_s), "s")]
+    notes = textwrap.wrap(cue.note, TEXT_WIDTH)
+    told = [f"{'' if i else 'note'}\t{shortened(line)}" for i, line in enumerate(notes)]
+    return [f"cue\t{shortened(on)}", f"next\t{shortened(to)}", *until, *told, ""]
+
+
+def _sent(status: Status, name: str) -> str:
+    """How an output for other programs is doing."""
+    told = status.parts.get(name)
+    return f"{told['sent']} sent" if told is not None and told["connected"] else "waiting"
+
+
+def _meter(bands: Sequence[float] | None) -> list[str]:
+    """The bands of the sound coming in as bars; no lines where nothing is listened to."""
+    if bands is None:
+        return []
+    bars = ("|" * round(METER * value) or UNKNOWN for value in bands)
+    return [
+        _cells(f"sound {name}", bar, "", short=False) for name, bar in zip(BANDS, bars, strict=True)
+    ]
 
 
 def _line(label: str, value: object, unit: str = "") -> str:
