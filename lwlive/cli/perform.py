@@ -18,10 +18,14 @@ if TYPE_CHECKING:
     from lwlive.checkpoint import Opened, Size
     from lwlive.config import Config
     from lwlive.controls import Controls
+    from lwlive.cuelist import CueList
     from lwlive.params import Params
     from lwlive.routes import Routes
     from lwlive.stage.outputs.window.display import Display
+    from lwlive.stage.qrcode import Code
+    from lwlive.stage.sources.midi.source import Midi
     from lwlive.stage.sources.osc.server import Osc
+    from lwlive.stage.sources.page.page import Page
     from lwlive.stage.supply import Supply
 
 log = logging.getLogger("lwlive")
@@ -47,6 +51,7 @@ def _perform(config: "Config", params: "Params") -> int:
     from lwlive.params import ControlError
     from lwlive.stage.clock import WallClock
     from lwlive.stage.sources.osc.sockets import OscError
+    from lwlive.stage.sources.page.address import PageError
     from lwlive.stage.supply import EngineFailure
 
     clock = WallClock()
@@ -54,19 +59,22 @@ def _perform(config: "Config", params: "Params") -> int:
     try:
         controls = Controls(params, _routes(config))
         config = destinations.sparing(config)
+        cues = _cues(config)
         opened = hub.opened(config, log.info)
         with contextlib.ExitStack() as stack:
             # The engine takes seconds to load: it starts before the window and its libraries.
             supply = stack.enter_context(_supply(config, opened, controls, clock.now()))
-            screen = _screen(config, opened.size, stack)
             from lwlive.stage.desk import Desk
             from lwlive.stage.rig import lone, rigged
             from lwlive.stage.show import Show
 
-            config = _alone(config) if lone(config, screen) else config
-            desk = Desk(config.folder, controls, delay_s=config.delay_ms / 1e3)
+            desk = Desk(config.folder, controls, delay_s=config.delay_ms / 1e3, cues=cues)
             osc = _osc(config, stack, desk.say)
-            sources, outputs = rigged(config, opened.size, desk, screen, osc)
+            page, code = _page(config, opened.size, osc, stack, desk.say)
+            screen = _screen(config, opened.size, stack, code)
+            config = _alone(config) if lone(config, screen) else config
+            midi = _midi(config, desk.say)
+            sources, outputs = rigged(config, opened.size, desk, screen, osc, midi, page)
             show = Show(config, desk, supply, opened.size, clock, started, sources, outputs)
             with _signals(desk.end) as came:
                 try:
@@ -76,7 +84,7 @@ def _perform(config: "Config", params: "Params") -> int:
                         log.info(f"ended by {came[0]}")
                     if config.stats is not None:
                         destinations.write_statistics(config.stats, show.statistics())
-    except (ControlError, ModelError, EngineFailure, OscError) as error:
+    except (ControlError, ModelError, EngineFailure, OscError, PageError) as error:
         return _failed(str(error))
     except OSError as error:
         return _failed(of_system(error, "the show"))
@@ -147,8 +155,13 @@ def _supply(config: "Config", opened: "Opened", controls: "Controls", now: float
     )
 
 
-def _screen(config: "Config", size: "Size", stack: contextlib.ExitStack) -> "Display | None":
-    """The window, or None where there is no screen or none is wanted. Raises ControlError."""
+def _screen(
+    config: "Config", size: "Size", stack: contextlib.ExitStack, code: "Code | None"
+) -> "Display | None":
+    """The window, or None where there is no screen or none is wanted. Raises ControlError.
+
+    code: the page's address, for phones.
+    """
     if config.headless:
         return None
     from lwlive.params import ControlError
@@ -156,7 +169,7 @@ def _screen(config: "Config", size: "Size", stack: contextlib.ExitStack) -> "Dis
 
     try:
         display = Display(
-            "lwlive", config.fullscreen, config.monitor, config.fit, config.vsync, size
+            "lwlive", config.fullscreen, config.monitor, config.fit, config.vsync, size, code=code
         )
     except NoMonitor as error:
         raise ControlError(f"--monitor: {error}") from error
@@ -172,11 +185,24 @@ def _alone(config: "Config") -> "Config":
     """A headless show whose pictures nothing takes: half a minute into a recording."""
     from datetime import datetime
 
+    from lwlive.encoders import CODECS
     from lwlive.stage.outputs.recorder import free, stamped
 
-    path = free(config.folder / stamped(datetime.now()))
+    path = free(config.folder / stamped(datetime.now(), CODECS[config.record_codec].suffix))
     log.info(f"recording {LONE_S:.0f} seconds into {path.absolute()}")
     return config.model_copy(update={"duration": LONE_S, "record": path})
+
+
+def _cues(config: "Config") -> "CueList | None":
+    """The list of --cues. Raises ControlError."""
+    if config.cues is None:
+        return None
+    from lwlive import cuelist
+
+    found = cuelist.load(config.cues, config.folder, log.info)
+    names = ", ".join(f"{number} {cue.name}" for number, cue in enumerate(found.cues, 1))
+    log.info(f"cues: {names}")
+    return found
 
 
 def _osc(config: "Config", stack: contextlib.ExitStack, say: Callable[[str], None]) -> "Osc | None":
@@ -187,6 +213,40 @@ def _osc(config: "Config", stack: contextlib.ExitStack, say: Callable[[str], Non
     osc = stack.enter_context(Osc(config.osc_host, config.osc_port, config.osc_allow, say))
     log.info(f"OSC on {config.osc_host}:{osc.port}; `lwlive osc` lists the addresses")
     return osc
+
+
+def _midi(config: "Config", say: Callable[[str], None]) -> "Midi | None":
+    """MIDI, whose process starts with the show's first tick."""
+    if config.no_midi:
+        return None
+    from lwlive.stage.sources.midi import box
+    from lwlive.stage.sources.midi.child import Order
+    from lwlive.stage.sources.midi.link import Link
+    from lwlive.stage.sources.midi.source import Midi
+
+    link = Link(Order(tuple(config.midi), config.midi_system), say)
+    return Midi(link, config.midi_folder or box.folder(), say, config.midi)
+
+
+def _page(
+    config: "Config",
+    size: "Size",
+    osc: "Osc | None",
+    stack: contextlib.ExitStack,
+    say: Callable[[str], None],
+) -> "tuple[Page | None, Code | None]":
+    """The page, where it is wanted, and its address as the window shows it."""
+    if not config.page:
+        return None, None
+    from lwlive.stage.qrcode import Code
+    from lwlive.stage.sources.page.opening import opened, printed
+
+    page, where = opened(config, size, osc.port if osc is not None else None, stack, say)
+    log.info(f"the page is at {where.url}")
+    code = Code.of(where.url)
+    if where.secret is not None:
+        printed(code)
+    return page, code
 
 
 @contextlib.contextmanager

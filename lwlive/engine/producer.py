@@ -25,6 +25,7 @@ from lwlive.engine.keyframe import Cond
 from lwlive.engine.model import Model
 from lwlive.engine.prompt import Conds
 from lwlive.engine.sampler import Sampler
+from lwlive.engine.sound import Sound
 from lwlive.engine.spare import Spare
 from lwlive.engine.turn import Made, cut, made, onward, places, sampled, steered
 from lwlive.engine.walk import Walk, begin
@@ -34,6 +35,7 @@ from lwlive.routes import SILENCE, Band
 from lwlive.snapshot import Snapshot
 
 MOTION_S = 1.0  # after a control, another one is expected for so long
+PROMPTS_S = 0.3  # after a prompt, another one may come for so long: a fader on its weights
 FREE_S = 1.0  # frames do without their keyframes' trajectories for no longer than that
 LATELY = 100  # turns whose evaluations are remembered
 STEADY = 0.25  # of a tick: a frame is due as many ticks after another as it is, give or take that
@@ -70,6 +72,8 @@ class Producer:
         self.costs = Costs()
         self.ahead = Ahead(ring, since)
         self._moved_at = -math.inf  # when a control changed last
+        self._prompted_at = -math.inf  # when a prompt changed last
+        self._sound = Sound()
         self._free_at: float | None = None  # since when frames do without trajectories
         self._lately: deque[int] = deque(maxlen=LATELY)  # evaluations of the newest turns
         self._conds = Conds(lambda texts: self.model.encode(texts))
@@ -123,6 +127,7 @@ class Producer:
     def _advance(self) -> bool:
         self.ahead.sync()
         self._steer()
+        self._listen()
         decision = self._decided()
         if decision.ticks != self.ticks:
             self.ticks = decision.ticks
@@ -157,7 +162,8 @@ class Producer:
                 ready_s=self.ahead.ready_s(now),
                 room=self.ring.room,
                 slots=self.ring.handle.slots,
-                moving=now - self._moved_at < MOTION_S,
+                moving=now - max(self._moved_at, self._sound.moved_at) < MOTION_S,
+                prompting=now - self._prompted_at < PROMPTS_S,
                 load=self.load,
             )
         )
@@ -175,6 +181,8 @@ class Producer:
             self._turn, self._next = self._begun(self._next.phase)
             return
         now = self.clock()
+        if snapshot.prompts != old.prompts:
+            self._prompted_at = now
         since = self._parting(snapshot, old) - self.delay_s
         if since < self.ahead.due(self.ahead.next_number, now):
             if since <= now:
@@ -182,6 +190,16 @@ class Producer:
             soonest = now + SLACK_S + self.costs.first_s(self._evaluations())
             self.ahead.take_back(max(soonest, since - STEADY * self.ring.tick_s), now)
         self._aim()
+
+    def _listen(self) -> None:
+        """Where routes follow the sound, and it begins after a rest, what was made ahead is old."""
+        now = self.clock()
+        rested = now - self._sound.moved_at > MOTION_S
+        if not self._sound.moves(self._snapshot.at(now).inner, self.ring.bands, now):
+            return
+        if rested and self.ahead:
+            self.ahead.take_back(now + SLACK_S + self.costs.first_s(self._evaluations()), now)
+            self._aim()
 
     def _parting(self, snapshot: Snapshot, old: Snapshot) -> float:
         """From which second on other controls make other pictures, as these are seen."""

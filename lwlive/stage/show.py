@@ -88,6 +88,8 @@ class Show:
         for source in self.sources:
             for arrived in source.poll(now):
                 self.desk.do(arrived, source)
+        if self.desk.bands is not None:
+            self.supply.bands = self.desk.bands
         self._send()
 
     def _tick(self, n: int, now: float) -> None:
@@ -138,6 +140,7 @@ class Show:
         self.figures.showed(shown, now, now - self.started, self._delay_s)
         if self._first is None:
             self._first = n, now
+            self.desk.pictures = True
         first, first_at = self._first
         if self._rss_start is None and now - first_at > 1.0:
             self._rss_start = memory.resident_mb(self.supply.pid)
@@ -169,9 +172,14 @@ class Show:
             notice=self.desk.notices.current(now),
             tempo=self.desk.controls.snapshot.tempo,
             routes=self.desk.controls.snapshot.routes,
+            outputs=self.desk.switches.levels,
+            snapshots=self.desk.snapshots,
             over=self.desk.controls.snapshot.over,
             moved=self._moved(now),
             learning=self.desk.learning,
+            preset=self.desk.preset,
+            cue=self.desk.cues.standing(now) if self.desk.cues is not None else None,
+            bands=self.desk.bands,
             pictures=pictures,
         )
 
