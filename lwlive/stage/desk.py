@@ -129,6 +129,7 @@ class Desk:
                 self._learn(command.target)
             elif isinstance(command, Go) or command in (Fire("go"), Fire("back")):
                 self._change(lambda: self._cue(command, arrived), arrived.at)
+                self.preset = ()
             elif isinstance(command, Set) and command.name in CHOICES:
                 self._choose(command, arrived, source)
             elif isinstance(command, Set | Move | Nudge) and command.name == "morph":

@@ -155,7 +155,10 @@ class Midi(Source):
             for name in moved:
                 plugged.hands.changed(name, known.get(name))
         self._amounts, self._values = amounts, known
-        self._running = frozenset(f"preset {one}" for one in status.preset)
+        running = [f"preset {one}" for one in status.preset]
+        if status.cue is not None:
+            running += [f"cue {one}" for one in (status.cue.number, status.cue.name)]
+        self._running = frozenset(running)
 
     def _read(self, name: str, port: _Port, data: bytes, at: float, arrived: list[Arrived]) -> None:
         for found in port.parser.read(data, at):
