@@ -109,6 +109,8 @@ class Engine:
     def _work(self) -> None:
         with Alive(lambda text: self.tell(Doing(text))) as alive:
             alive("starting torch")
+            import torch
+
             from lwlive.engine.producer import Producer
 
             model, build = self._open(alive)
@@ -125,6 +127,7 @@ class Engine:
             phase=order.phase,
             since=order.since,
             delay_s=order.config.delay_ms / 1e3,
+            threads=torch.get_num_threads() if model.device == "cpu" else 1,
         )
         del model  # the producer goes over to another one, and this one's memory is given back
         told: object = None
@@ -205,7 +208,8 @@ class Engine:
             routes = tuple(route for route in snapshot.routes if route.name != "steps")
             if routes != snapshot.routes:
                 say_once("this model does not have every number of steps, so no route moves them")
-            return replace(snapshot, routes=routes, later=tuple(map(allowed, snapshot.later)))
+            found = replace(snapshot, routes=routes, later=tuple(map(allowed, snapshot.later)))
+            return snapshot if found == snapshot else found
 
         last: list[Snapshot] = [self.newest, allowed(self.newest)] if refused else []
 
