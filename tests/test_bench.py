@@ -104,6 +104,8 @@ def test_without_a_gpu_its_rows_are_not_measured() -> None:
 def test_a_smaller_machine_has_its_cores_and_gives_them_back(tmp_path: Path) -> None:
     everything = os.sched_getaffinity(0)
     one = shares.Machine(sorted(everything)[:1], shares.OLDER, tmp_path)
-    assert one.run(["config"], 256) == 0
-    assert one.run(["no such word"], 256) != 0
+    flags = ["--headless", "--no-osc", "--duration", "0.2", "--no-compile", "--fps", "5"]
+    flags += ["--record", str(tmp_path / "show.mp4"), "--folder", str(tmp_path)]
+    assert one.run(flags, 64) == 0
+    assert one.run(["no such word"], 64) != 0
     assert os.sched_getaffinity(0) == everything

@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from lwlive import preset
 from lwlive.checkpoint import Size
 from lwlive.config import Config
-from lwlive.controls import Command, Controls, Fire, Move, Nudge, Recall, Set, Toggle
+from lwlive.controls import Command, Controls, Fire, Go, Move, Nudge, Recall, Set, Toggle
 from lwlive.messages import Loaded, Running
 from lwlive.params import SAMPLED, SPECS, TRIGGERS, Params
 from lwlive.ring import Frame
@@ -32,10 +33,11 @@ from lwlive.stage.master import Master, dimmed
 from lwlive.stage.notices import WAITING, Notices
 from lwlive.stage.outputs import takes
 from lwlive.stage.outputs.outbox import Outbox, Pictures
+from lwlive.stage.outputs.takes import AGAIN_S
 from lwlive.stage.parts import Arrived, Output, Picture, Source
 from lwlive.stage.rig import rigged
 from lwlive.stage.show import Show
-from lwlive.stage.sources.keys import FULLSCREEN, KEYS, LIST, QUIT
+from lwlive.stage.sources.keys import ADDRESS, FULLSCREEN, KEYS, LEARN, LIST, QUIT
 from lwlive.stage.status import Status, write_statistics
 from lwlive.stage.supply import EngineFailure, Shown
 
@@ -206,7 +208,7 @@ def test_a_slow_start_is_waited_for_whatever_the_duration(run: Run) -> None:
 
 
 def test_every_key_is_understood(run: Run) -> None:
-    done = [key for key in KEYS if not {FULLSCREEN, LIST, QUIT} & {*key.codes.values()}]
+    done = [key for key in KEYS if not {ADDRESS, FULLSCREEN, LIST, QUIT} & {*key.codes.values()}]
     for i, key in enumerate(done):
         for command in key.codes.values():
             run.key(10 * i, command)
@@ -467,8 +469,9 @@ def test_a_recording_that_cannot_start_is_said_and_the_next_one_goes_elsewhere(r
     run.Recorder.refuses = "cannot record to nowhere/a.mp4: there is no folder nowhere"
     run.osc.happens[20] = lambda: setattr(run.Recorder, "refuses", None)
     run.key(30, Toggle("record"))
-    run.play(2, record=Path("nowhere/a.mp4"))
-    assert len(run.screen.shown_at) == 60
+    run.key(60, Toggle("record"))
+    run.play(3, record=Path("nowhere/a.mp4"))
+    assert len(run.screen.shown_at) == 90
     assert "there is no folder nowhere" in run.screen.said[0]
     (recorder,) = run.recorders
     assert recorder.path.parent == run.folder
@@ -480,8 +483,33 @@ def test_a_recording_that_fails_is_said_and_the_show_goes_on(run: Run) -> None:
     run.play(2, record=run.folder / "a.mp4")
     assert len(run.screen.shown_at) == 60
     assert "the disk is full" in run.screen.said
-    assert run.controls.params.record is False
     assert run.show.statistics()["recording"]["failed"] == "the disk is full"
+
+
+def test_a_show_that_is_recorded_whole_is_recorded_on_when_there_is_room(run: Run) -> None:
+    run.osc.happens[20] = lambda: setattr(run.recorders[0], "failed", "the disk is full")
+    run.osc.happens[21] = lambda: setattr(run.Recorder, "refuses", "the disk is full, still")
+    run.osc.happens[380] = lambda: setattr(run.Recorder, "refuses", None)
+    run.play(20, record=run.folder / "a.mp4")
+    first, second = run.recorders
+    assert (first.path, second.path) == (run.folder / "a.mp4", run.folder / "a.mp4")
+    assert (first.fresh, second.fresh) == (False, True), "another name where that is taken"
+    assert 600 - 380 - 30 * AGAIN_S <= second.frames <= 600 - 380
+    told = [text for text in run.screen.said if "disk" in text or "recording" in text]
+    assert told == [
+        f"recording: {first.path}",
+        "the disk is full",
+        f"recording again: {second.path}",
+    ]
+    assert run.controls.params.record is True
+
+
+def test_a_recording_that_was_begun_by_hand_and_fails_is_switched_off(run: Run) -> None:
+    run.key(5, Toggle("record"))
+    run.osc.happens[20] = lambda: setattr(run.recorders[0], "failed", "the disk is full")
+    run.play(8)
+    assert len(run.recorders) == 1
+    assert run.controls.params.record is False
 
 
 def test_a_folder_that_is_gone_does_not_end_the_show(
@@ -625,7 +653,9 @@ def test_a_preset_with_seconds_takes_as_long(run: Run) -> None:
     run.osc.arrives[5] = [Recall("a", 2.5)]
     run.osc.waited_s = 0.5
     run.play(1)
-    assert (run.controls.params.speed, run.controls.params.transition) == (1, 2.5)
+    assert (run.controls.params.speed, run.controls.params.transition) == (1, 9)
+    assert run.controls.snapshot.transition == 9  # of a prompt that a hand sets next
+    assert run.controls.snapshot.over == {"speed": 2.5, "transition": 2.5}
     assert run.show.figures.latencies_ms[0] > 500  # it counts from when it was asked for
 
 
@@ -760,7 +790,7 @@ def test_an_output_that_is_too_slow_loses_pictures_and_counts_them(run: Run) -> 
     assert len(run.screen.shown_at) == 600
     numbers = [number for number, _ in projector.seen]
     assert numbers == sorted(set(numbers))
-    assert 45 <= len(numbers) <= 90  # in slots, and before there were any
+    assert len(numbers) == 45  # as many as may wait
     assert projector.dropped == 600 - len(numbers)
 
 
@@ -790,6 +820,7 @@ COMMANDS = st.one_of(
     st.builds(Toggle, NAMED),
     st.builds(Fire, NAMED),
     st.builds(Recall, st.one_of(st.text(max_size=4), st.integers(-3, 12)), st.none() | st.floats()),
+    st.builds(Go, st.one_of(st.text(max_size=4), st.integers(-3, 12))),
 )
 
 
@@ -923,3 +954,25 @@ def test_a_projectors_delay_is_part_of_the_latency(run: Run) -> None:
     run.message(30, speed=1)
     run.play(3, delay_ms=80.0)
     assert run.show.figures.latencies_ms == pytest.approx([7000 / 30 + 80])
+
+
+def test_learning_is_begun_and_left_with_keys_over_the_picture_and_moves_nothing(run: Run) -> None:
+    down = Nudge("guidance", -1)
+    keys: dict[int, Command] = {5: LEARN, 8: down, 10: LEARN, 20: LEARN}
+    for tick, command in keys.items():
+        run.key(tick, command)
+    seen: dict[int, str | None] = {}
+
+    def look(tick: int) -> None:
+        seen[tick] = run.desk.learning
+
+    for tick in (9, 15, 25):
+        run.osc.happens[tick] = partial(look, tick)
+    show = run.play(1.0)
+    assert seen == {9: None, 15: "guidance", 25: None}
+    assert show.desk.controls.params == run.params
+    panels = [hud[0] if hud else None for hud in run.screen.huds]
+    assert panels[4] is None
+    assert str(panels[6]).startswith("learn\t1 of ")
+    assert panels[15] == "learn\tguidance"
+    assert panels[29] is None

@@ -5,6 +5,7 @@ data; this file knows nothing of who reads it.
 """
 
 import json
+import math
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -15,7 +16,9 @@ from lwlive import __version__
 from lwlive.checkpoint import Size
 from lwlive.params import Params
 from lwlive.routes import ROUTES, Routes, table
+from lwlive.stage.cues import Standing
 from lwlive.stage.figures import Figures
+from lwlive.stage.machine import Look
 from lwlive.stage.supply import Supply
 from lwlive.tempo import UNTOLD, Tempo
 
@@ -49,12 +52,20 @@ class Status:
     parts: Mapping[str, Mapping[str, Any]]  # what sources and outputs say of themselves, by name
     tempo: Tempo = UNTOLD
     routes: Routes = ()
+    # for other programs, and which of them are on
+    outputs: Mapping[str, bool] = field(default_factory=dict)
+    snapshots: int = 0  # how often one was asked for
     bands: tuple[float, ...] | None = None  # of the sound coming in, None where none does
     over: Mapping[str, float] = field(default_factory=dict)  # see `Snapshot`
     moved: Mapping[str, float] = field(
         default_factory=dict
     )  # where routes have a fader now, by name
     learning: str | None = None  # what the next control that moves is bound to: see Learn
+    preset: tuple[str | int, ...] = ()  # taken up last: its name, and as it was asked for
+    cue: Standing | None = None  # of the cue list, where there is one
+    late_minute: int = 0  # of `late`, those of the last minute
+    restarts: int = 0  # of the stage, since a show that ended in order
+    machine: Look = field(default_factory=Look)  # memory, disk and temperature
 
     @property
     def beat(self) -> float:
@@ -80,6 +91,7 @@ class Status:
             fps=figures.fps_shown,
             fps_sampled=figures.fps_sampled,
             late=figures.late,
+            late_minute=figures.late_minute,
             latency_ms=figures.latency_ms,
             replaced=supply.replaced,
             queued=supply.queued,
@@ -105,7 +117,17 @@ class Status:
             "deaths": self.deaths,  # a level: however short, none goes unseen
             "phase": self.phase,
             "replaced": self.replaced,
+            "beat": math.floor(self.beat),
+            "tempo": self.tempo.by or "hand",
+            **({} if self.cue is None else _cues(self.cue)),
+            **{f"output/{name}": on for name, on in self.outputs.items()},
             **self._routed(),
+            "uptime": int(self.since_start_s),
+            "restarts": self.restarts,
+            "late_minute": self.late_minute,
+            "memory_mb": self.machine.memory_mb,
+            "disk_free_mb": self.machine.disk_free_mb,
+            "temperature_c": self.machine.temperature_c,
         }
 
     def _routed(self) -> dict[str, object]:
@@ -114,6 +136,17 @@ class Status:
         for route in self.routes:
             found |= {f"route/{route.number}/{key}": v for key, v in table(route).items()}
         return found
+
+
+def _cues(cue: Standing) -> dict[str, object]:
+    """What subscribers get of a cue list."""
+    until = -1 if cue.until_s is None else round(cue.until_s)
+    return {
+        "cue": cue.name or "",
+        "cue_next": cue.next_name or "",
+        "cue_note": cue.note,
+        "cue_until": until,
+    }
 
 
 def statistics(
@@ -145,6 +178,7 @@ def statistics(
         "recording": None,
         **status.parts,
         "engine": {"starts": status.starts, "deaths": status.deaths},
+        "restarts": status.restarts,
         "rss_mb_start": rss_mb[0],
         "rss_mb_end": rss_mb[1],
     }

@@ -1,4 +1,4 @@
-"""The recorder: the frames that were shown, into an H.264 MP4 of constant rate.
+"""The recorder: the frames that were shown, and the sound of the time, into a movie.
 
 | thread | runs | may wait for |
 |---|---|---|
@@ -16,6 +16,7 @@ walk, and nothing it meets ends the show.
 
 import errno
 import logging
+import shutil
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -25,14 +26,18 @@ from types import TracebackType
 from typing import Self
 
 from lwlive.checkpoint import Size
-from lwlive.movie import LIVE, Movie, RecordError, rate_of
+from lwlive.encoders import CODECS, RecordError
+from lwlive.movie import Movie, rate_of
 from lwlive.ring import Pixels
 from lwlive.stage.outputs.outbox import Outbox, Pictures
+from lwlive.stage.outputs.soundtrack import Soundtrack, Tap
 
 _log = logging.getLogger(__name__)
 
 _CLOSE_S = 1.4  # after so long in `close`, frames that are still queued are dropped
 _JOIN_S = 0.4  # and so long the file then has to close
+_LOOK_S = 2.0  # between two looks whether the file is still there
+_ROOM = 16 * 2**20  # bytes that a disk has left, or a recording is not begun
 
 
 def stamped(when: datetime, suffix: str = ".mp4") -> str:
@@ -60,8 +65,9 @@ def claimed(path: Path) -> Path:
 class Recorder:
     """Records what is put into it until `close`. An existing file is overwritten.
 
-    fresh: the file gets another name where its own is taken. What goes wrong (no folder, no
-    memory, no encoder, disk full) is in `failed`, and `put` then does nothing. The other
+    fresh: the file gets another name where its own is taken. codec: a name of CODECS. tap: sound
+    to record beside the pictures, whose moments `put` then has to be told. What goes wrong (no
+    folder, no memory, no encoder, disk full) is in `failed`, and `put` then does nothing. The other
     attributes are for reading: each has one writing thread, and a reader sees the value of a
     moment ago.
     """
@@ -74,13 +80,16 @@ class Recorder:
         height: int,
         metadata: Mapping[str, str],
         fresh: bool = False,
+        codec: str = "h264",
+        tap: Tap | None = None,
     ) -> None:
         self.path = path
         self.encoder = ""  # empty until it is chosen, a moment after the start
         self.frames = 0  # encoded so far; after `close`, frames in the file
         self.failed: str | None = None  # why the recording ended early, as a sentence
         self._rate, self._size, self._fresh = rate_of(fps), Size(width, height), fresh
-        self._metadata = dict(metadata)
+        self._metadata, self._codec = dict(metadata), CODECS[codec]
+        self._sound = None if tap is None else Soundtrack(tap, self._rate)
         self._first: int | None = None
         self._last = -1
         self._closed = False
@@ -121,11 +130,11 @@ class Recorder:
         if self.failed is not None:
             raise RecordError(self.failed)
 
-    def put(self, pixels: Pixels, number: int) -> None:
-        """Queue a copy of one shown frame, [H, W, 3]. Never waits, never raises.
+    def put(self, pixels: Pixels, number: int, now: float = 0.0) -> None:
+        """Queue one shown frame, [H, W, 3]. Never waits, never raises.
 
         `number` is its display tick; the first one put is time 0. A tick that was put before is
-        counted as dropped.
+        counted as dropped. now: when it was shown, in seconds of the clock that stamps sound.
         """
         if self._closed or self.failed is not None:
             return
@@ -139,6 +148,8 @@ class Recorder:
         if self._first is None:
             self._first = number
         pts = number - self._first
+        if self._sound is not None:
+            self._sound.shown(pts, now)
         if pts <= self._last:
             self._outbox.miss()
         elif self._outbox.put(pixels, pts):
@@ -172,13 +183,40 @@ class Recorder:
     def _run(self, pictures: Pictures) -> None:
         """In the outbox's thread."""
         self.path = _opened(self.path, self._fresh)
-        movie = Movie(self.path, self._rate, *self._size, self._metadata, LIVE)
+        try:
+            self._record(pictures)
+        except BaseException:
+            if self._fresh and not self.frames:  # nothing is in it that could be lost
+                with suppress(OSError):
+                    self.path.unlink()
+            raise
+
+    def _record(self, pictures: Pictures) -> None:
+        encoders, sound = self._codec.encoders, self._sound
+        movie = Movie(
+            self.path,
+            self._rate,
+            *self._size,
+            self._metadata,
+            encoders,
+            sound=sound is not None,
+        )
         try:
             self.encoder = movie.encoder
             _log.debug("recording %s with %s", self.path, movie.encoder)
             self._opened.set()
+            end, look = 0, round(_LOOK_S * float(self._rate))
             for pixels, pts in pictures:
                 self.frames += movie.write(pixels, pts)
+                end = pts + 1
+                if sound is not None:
+                    movie.hear(*sound.until(float(end / self._rate)))
+                if pts >= look:
+                    look = pts + round(_LOOK_S * float(self._rate))
+                    if not self.path.exists():
+                        raise RecordError(_gone(self.path))
+            if sound is not None:
+                movie.hear(*sound.until(float(end / self._rate), last=True))
             self.frames += movie.finish()
         except BaseException:
             with suppress(Exception):  # the first error is the one to tell
@@ -193,9 +231,7 @@ class Recorder:
         try:
             movie.made_ordinary(lambda: not self._left_as_it_is.is_set())
         except FileNotFoundError:
-            self._end(
-                f"the recording {self.path} is gone: its file or its folder was removed meanwhile"
-            )
+            self._end(_gone(self.path))
         except Exception as error:
             why = getattr(error, "strerror", None) or error
             _log.warning(
@@ -214,9 +250,18 @@ class Recorder:
         self._whole.set()
 
 
+def _gone(path: Path) -> str:
+    return f"the recording {path} is gone: its file or its folder was removed meanwhile"
+
+
 def _opened(path: Path, fresh: bool) -> Path:
     """The path that is written to, which exists now. Raises RecordError."""
     try:
+        if path.parent.is_dir() and (free := shutil.disk_usage(path.parent).free) < _ROOM:
+            raise RecordError(
+                f"the disk is full: cannot record to {path}; {free / 2**20:.0f} MB are left; make "
+                "room and record again"
+            )
         if fresh:
             return claimed(path)
         if path.is_fifo():  # opening it would wait for a reader, and the recorder for the next

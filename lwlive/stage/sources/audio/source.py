@@ -81,6 +81,10 @@ class Audio(Source):
         """The sound itself, for an output that takes it in its own thread."""
         return self._capture.tap(seconds)
 
+    def untap(self, tap: Tap) -> None:
+        """That output needs it no more."""
+        self._capture.untap(tap)
+
     def poll(self, now: float) -> Sequence[Arrived]:
         """The newest bands, where they are new, and a tempo, where it is another one."""
         if not self._began:
