@@ -30,15 +30,9 @@ from lwlive.snapshot import Snapshot
 from lwlive.stage.outputs.window.hud import METER
 from lwlive.stage.parts import Arrived
 from lwlive.stage.sources.audio import capture as captured
-from lwlive.stage.sources.audio.capture import (
-    AudioError,
-    Block,
-    Capture,
-    Input,
-    Put,
-    Tap,
-    matching,
-)
+from lwlive.stage.sources.audio import devices
+from lwlive.stage.sources.audio.capture import Block, Capture, Tap
+from lwlive.stage.sources.audio.devices import AudioError, Input, Put, matching
 from lwlive.stage.sources.audio.listener import Listener
 from lwlive.stage.sources.audio.source import Audio
 from lwlive.stage.supply import Supply
@@ -512,7 +506,7 @@ def test_what_is_missing_or_misspelt_is_one_sentence(
     assert "there is no audio input 'mic'; there are Monitor of rig" in capsys.readouterr().err
     assert main(["audio"]) == 0
     assert capsys.readouterr().out.splitlines()[1:] == [f"  {one.name}" for one in KNOWN]
-    monkeypatch.setattr(captured, "find_spec", lambda _name: None)
+    monkeypatch.setattr(devices, "find_spec", lambda _name: None)
     with pytest.raises(AudioError, match=r"sound needs miniaudio, which is not installed: `.*pip"):
         Audio("default", list[str]().append)
 

@@ -51,7 +51,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {  # library: the modules, or packages, th
     "NDIlib": ("lwlive.stage.outputs.ndi",),
     "SpoutGL": ("lwlive.stage.outputs.spout",),
     "syphon": ("lwlive.stage.outputs.syphon",),
-    "miniaudio": ("lwlive.stage.sources.audio.capture",),
+    "miniaudio": ("lwlive.stage.sources.audio.devices",),
     "pythonosc": ("lwlive.stage.sources.osc.subscribers",),
     "PIL": (
         "lwlive.render",

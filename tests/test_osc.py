@@ -23,6 +23,7 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 
 from lwlive.controls import Command, Controls, Fire, Go, Move, Recall, Set
 from lwlive.params import SPECS, TRIGGERS, ControlError, Params
+from lwlive.routes import BANDS
 from lwlive.stage.sources.osc.addresses import Row, addresses, describe, heard, port
 from lwlive.stage.sources.osc.packet import MAX_ARGUMENTS, MAX_BYTES, MAX_MESSAGES, Foreign, check
 from lwlive.stage.sources.osc.server import Osc
@@ -680,6 +681,29 @@ def test_status_comes_at_most_thirty_times_a_second_and_the_final_value_arrives(
     for later in range(240, 250):
         desk.figures(later / 120, late=239)
     assert (heard + [(2, value) for _, value in program.heard()])[-1][1] == 239
+
+
+def test_the_sound_is_told_to_those_who_ask_for_it_alone_thirty_times_a_second(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    hearer, other = desk.program, subscribed(desk, desk.another())
+    desk.play(message("/lwlive/hear"))
+    heard: list[tuple[str, object]] = []
+    for tick in range(120):  # a second of 120 Hz
+        desk.osc._tell_sound((tick / 120, 0.0, 0.5, 0.0, 0.0, 0.25), tick / 120)
+        heard += hearer.heard()
+    lows = [value for name, value in heard if name == "low"]
+    assert 25 <= len(lows) <= 31
+    assert {name for name, _ in heard} == set(BANDS)
+    assert other.heard() == []
+    desk.play(message("/lwlive/unsubscribe"))
+    desk.osc._tell_sound((1.0,) * 6, 9.0)
+    assert hearer.heard() == []
+    with caplog.at_level(logging.WARNING):  # of a show that listens to nothing
+        desk.play(message("/lwlive/hear"))
+        desk.osc._tell_sound(None, 10.0)
+        desk.osc._tally.log("OSC", 20.0)
+    assert "this show listens to no sound; it does with --audio-in" in caplog.text
 
 
 def test_subscribing_often_does_not_raise_the_rate(desk: Desk) -> None:

@@ -31,7 +31,7 @@ from lwlive.stage.outputs.takes import Takes
 from lwlive.stage.parts import Output, Picture
 from lwlive.stage.rig import rigged
 from lwlive.stage.show import Show
-from lwlive.stage.sources.audio.capture import AudioError, inputs, opened
+from lwlive.stage.sources.audio.devices import AudioError, inputs, opened
 from lwlive.tempo import Tempo
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,8 @@ from pydantic import BaseModel, Field
 
 from lwlive.cli import flags
 from lwlive.routes import BANDS
-from lwlive.stage.sources.audio.capture import USUAL, Capture, inputs, matching
+from lwlive.stage.sources.audio.capture import Capture
+from lwlive.stage.sources.audio.devices import USUAL, inputs, matching
 from lwlive.stage.sources.audio.listener import Listener
 
 ABOUT = """List the audio inputs, and show what one of them hears: DEVICE, by its name or a part of

@@ -83,6 +83,7 @@ class Situation:
     room: int  # frames that can be put without waiting for a slot
     slots: int  # frames that can be kept in all
     moving: bool = False  # controls are moving: what is made far ahead would be made in vain
+    sounding: bool = False  # sound moves the walk: what is made far ahead goes with an old one
     prompting: bool = False  # prompts are moving: a pace that is measured would be that of none
     load: float = FULL_LOAD
 
@@ -109,9 +110,10 @@ def decide(now: Situation) -> Decision:
     frames = stride * _rows(now, stride)
     first_s = now.costs.first_s(now.evaluations)
     wanted_s = AHEAD_S
-    if now.moving:  # what the next turn needs, and one batch more
+    if now.moving or now.sounding:  # what the next turn needs, and one batch more, or a frame
         longest_s = max(first_s, now.costs.first_s(now.most_evaluations))
-        wanted_s = min(AHEAD_S, longest_s + SLACK_S + frames * ticks * now.tick_s)
+        more = 1 / min(2, frames) if now.sounding else frames
+        wanted_s = min(AHEAD_S, longest_s + SLACK_S + more * ticks * now.tick_s)
     measuring_s = first_s + now.costs.first_s(now.measuring)
     return Decision(
         stride=stride,

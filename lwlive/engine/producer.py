@@ -171,7 +171,8 @@ class Producer:
                 ready_s=self.ahead.ready_s(now),
                 room=self.ring.room,
                 slots=self.ring.handle.slots,
-                moving=now - max(self._moved_at, self._sound.moved_at) < MOTION_S,
+                moving=now - self._moved_at < MOTION_S,
+                sounding=now - self._sound.moved_at < MOTION_S,
                 prompting=now - self._prompted_at < PROMPTS_S,
                 load=self.load,
             )

@@ -8,7 +8,8 @@ import numpy as np
 
 from lwlive.routes import SILENCE
 from lwlive.stage.sources.audio.beat import Beat
-from lwlive.stage.sources.audio.capture import LOST_S, RATE, Block
+from lwlive.stage.sources.audio.capture import LOST_S, Block
+from lwlive.stage.sources.audio.devices import RATE
 from lwlive.stage.sources.audio.features import Features, Samples
 from lwlive.tempo import Tempo
 

@@ -24,7 +24,8 @@ from typing import Any
 from lwlive.controls import Command, Hear, Offer
 from lwlive.routes import SILENCE
 from lwlive.stage.parts import Arrived, Source
-from lwlive.stage.sources.audio.capture import Capture, Tap, check
+from lwlive.stage.sources.audio.capture import Capture, Tap
+from lwlive.stage.sources.audio.devices import check
 from lwlive.stage.sources.audio.listener import Listener
 from lwlive.stage.status import Status
 from lwlive.tempo import UNTOLD, Tempo
