@@ -17,7 +17,7 @@ from typing import Any
 from lwlive.params import SPECS, TRIGGERS, ControlError, Params, Value, spec
 from lwlive.routes import Route, Routes, altered, patched
 from lwlive.snapshot import Snapshot
-from lwlive.tempo import Tempo
+from lwlive.tempo import BAR, Tempo
 
 HORIZON_S = 2.0  # what waits for longer than that, the engine need not know yet
 LONGEST_S = 3600.0  # that a recall or a cue takes
@@ -79,9 +79,13 @@ class Go:
 
 @dataclass(frozen=True)
 class Offer:
-    """Offer a tempo. The newest one that is offered counts."""
+    """Offer a tempo. The newest one that is offered counts.
+
+    Its beats run on from where they are (`Tempo.after`); with `jump` they are where it says.
+    """
 
     tempo: Tempo
+    jump: bool = False  # a start from the top, a place in the song
 
 
 @dataclass(frozen=True)
@@ -162,7 +166,7 @@ Change = Callable[[Snapshot], Snapshot]  # of the controls; raises ControlError
 
 
 @dataclass(frozen=True)
-class _Waiting:
+class Waiting:
     """A change that waits for its moment."""
 
     due: float
@@ -179,13 +183,24 @@ class Controls:
         self.snapshot = Snapshot(0, start, tempo=Tempo(start.bpm), routes=routes)
         self._changed: dict[str, tuple[int, str]] = {}  # name -> version, who set it
         self._routes = routes  # that the show started with
-        self._waiting: list[_Waiting] = []  # the earliest first
+        self._now = -math.inf  # beats up to then may have been shown
+        self._waiting: list[Waiting] = []  # the earliest first
         self._horizon = -math.inf  # what is due before it is in `snapshot.later`
 
     @property
     def params(self) -> Params:
         """The present values; take them once and pass them down."""
         return self.snapshot.params
+
+    @property
+    def start(self) -> Params:
+        """The values that the show started with; `start_routes`: its routes."""
+        return self._start
+
+    @property
+    def start_routes(self) -> Routes:
+        """See `start`."""
+        return self._routes
 
     def do(self, command: Command, by: str = "", at: float = 0.0, due: float | None = None) -> None:
         """Do what is asked. Raises ControlError and changes nothing where it is wrong.
@@ -206,19 +221,28 @@ class Controls:
         due: float | None = None,
         routes: Routes | None = None,
         over: float | None = None,
-    ) -> None:
+    ) -> Waiting | None:
         """Set several parameters as one change, all or none. Raises ControlError.
 
         routes: these take the place of all that there are; None leaves them. over: all that
-        changes takes so many seconds; None: each as its own glide and `transition` say.
+        changes takes so many seconds; None: each as its own glide and `transition` say. Returns
+        what waits, if it does: see `withdraw`.
         """
-        change = _setting(values, at if due is None else due, routes)
+        change = _setting(values, self._since(at if due is None else due), routes)
         if over is not None:
             change = _over(change, over, values)
-        self._do(change, by, at, due)
+        return self._do(change, by, at, due)
+
+    def withdraw(self, waiting: Waiting) -> None:
+        """Forget a change that waits. Nothing where it has taken effect already."""
+        left = [each for each in self._waiting if each is not waiting]
+        if len(left) < len(self._waiting):
+            self._waiting = left
+            self._tell(-math.inf, again=True)
 
     def turn(self, now: float) -> None:
         """Let what is due by now take effect, and tell the snapshot what will be due soon."""
+        self._now = max(self._now, now)
         self._tell(now)
         before, done = self.snapshot, [each for each in self._waiting if each.due <= now]
         if not done:
@@ -242,19 +266,21 @@ class Controls:
         self._start = _completed(self._start, good)
         self._do(lambda old: replace(old, params=_completed(old.params, good)), "", -math.inf, None)
 
-    def _do(self, change: Change, by: str, at: float, due: float | None) -> None:
+    def _do(self, change: Change, by: str, at: float, due: float | None) -> Waiting | None:
         change = _untimed(change)
         before, after = self.snapshot, change(self.snapshot)
         if due is not None and due > at:
             if len(self._waiting) >= WAITING:
                 raise ControlError(f"{WAITING} changes wait for their moment; no more can")
-            insort(self._waiting, _Waiting(due, change, by), key=lambda each: each.due)
-        elif after == before:
-            return
-        else:
+            waiting = Waiting(due, change, by)
+            insort(self._waiting, waiting, key=lambda each: each.due)
+            self._tell(at, again=True)
+            return waiting
+        if after != before:
             self.snapshot = replace(after, version=next(self._versions))
             self._note(before, self.snapshot, by)
-        self._tell(at, again=True)
+            self._tell(at, again=True)
+        return None
 
     def _tell(self, now: float, again: bool = False) -> None:
         """Write what is due soon into the snapshot, on top of what is now."""
@@ -282,21 +308,26 @@ class Controls:
         names = [n for n in SPECS if getattr(new.params, n) != getattr(old.params, n)]
         self._changed |= dict.fromkeys(names, (new.version, by))
 
+    def _since(self, when: float) -> float:
+        """From when on a change of tempo counts: what has been shown already keeps its beat."""
+        return max(when, self._now)
+
     def _change(self, command: Command, by: str, when: float) -> Change:
         """What a command does to the controls at that moment. Raises ControlError."""
+        since = self._since(when)
         if isinstance(command, Set):
-            return _setting({command.name: command.value}, when)
+            return _setting({command.name: command.value}, since)
         if isinstance(command, Move):
-            return _setting({command.name: spec(command.name).value(command.position)}, when)
+            return _setting({command.name: spec(command.name).value(command.position)}, since)
         if isinstance(command, Nudge):
-            return lambda old: _setting({command.name: _nudged(old.params, command)}, when)(old)
+            return lambda old: _setting({command.name: _nudged(old.params, command)}, since)(old)
         if isinstance(command, Toggle):
             name = command.name
             if spec(name).kind is not bool:
                 raise ControlError(f"{name} is not a switch that could be toggled")
-            return lambda old: _setting({name: not getattr(old.params, name)}, when)(old)
+            return lambda old: _setting({name: not getattr(old.params, name)}, since)(old)
         if isinstance(command, Offer):
-            return _offered(command.tempo)
+            return _offered(command, since)
         if isinstance(command, Patch):
             return lambda old: replace(old, routes=patched(old.routes, command.route))
         if isinstance(command, Alter):
@@ -309,7 +340,9 @@ class Controls:
         if command == Fire("next"):
             return lambda old: replace(old, nexts=old.nexts + 1)
         if command == Fire("beat"):
-            return lambda old: replace(old, tempo=old.tempo.struck(when, by))
+            return lambda old: replace(
+                old, tempo=old.tempo.struck(when, by, BAR).after(old.tempo, since)
+            )
         if command == Fire("panic"):
             return self._panicked
         if isinstance(command, Fire) and command.name not in TRIGGERS:
@@ -323,6 +356,15 @@ class Controls:
         return replace(old, params=replace(self._start, **kept), routes=self._routes, over={})
 
 
+def seconds(value: object) -> float:
+    """The seconds that a recall or a cue takes. Raises ControlError."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value <= LONGEST_S:  # type: ignore[operator] # it is a number
+        expected = f"a number from 0 to {LONGEST_S:g} s"
+        raise ControlError(f"a transition takes {expected}, not {value!r:.60}")
+    return float(value)  # type: ignore[arg-type] # it is a number
+
+
 def _over(change: Change, seconds: float, names: Collection[str]) -> Change:
     """The same change, over so many seconds. What is on its way there already is no later."""
 
@@ -330,6 +372,8 @@ def _over(change: Change, seconds: float, names: Collection[str]) -> Change:
         new = change(old)
         said = {n: min(s, seconds) if n in names else s for n, s in old.over.items()}
         said |= dict.fromkeys(_moved(old, new), seconds)
+        if new.routes != old.routes:
+            said["routes"] = seconds
         return replace(new, over=said)
 
     return over
@@ -342,7 +386,7 @@ def _untimed(change: Change) -> Change:
         new = change(old)
         if new.over is not old.over:
             return new
-        names = _moved(old, new)
+        names = _moved(old, new) | ({"routes"} if new.routes != old.routes else set())
         if "transition" in names:  # a hand on it takes the bend that is under way
             names |= {"prompt", "negative"}
         return replace(new, over={n: s for n, s in old.over.items() if n not in names})
@@ -371,10 +415,15 @@ def _setting(values: Mapping[str, object], when: float, routes: Routes | None = 
     return change
 
 
-def _offered(tempo: Tempo) -> Change:
+def _offered(offer: Offer, when: float) -> Change:
     """A tempo in place of the one there is. Raises ControlError."""
-    bpm = spec("bpm").checked(round(tempo.bpm, 2))
-    return lambda old: replace(old, params=replace(old.params, bpm=bpm), tempo=tempo)
+    bpm = spec("bpm").checked(round(offer.tempo.bpm, 2))
+
+    def change(old: Snapshot) -> Snapshot:
+        tempo = offer.tempo if offer.jump else offer.tempo.after(old.tempo, when)
+        return replace(old, params=replace(old.params, bpm=bpm), tempo=tempo)
+
+    return change
 
 
 def _rerouted(routes: Routes, command: Unpatch | Amount) -> Routes:

@@ -272,7 +272,7 @@ SAMPLED = tuple(name for name, spec in SPECS.items() if not spec.stage)
 TRIGGERS = {
     "next": "bend to the following keyframe immediately",
     "tap": "tap the tempo, four times or more",
-    "beat": "a beat falls now",
+    "beat": "the first beat of a bar falls now",
     "go": "the next cue",
     "back": "the cue before",
     "snapshot": "write the picture and its values to disk",

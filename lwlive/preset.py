@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 _FOR_PEOPLE = ("title", "about")
 MAX_BYTES = 1 << 20  # of a preset; a large one has a few thousand
 _LOOKS = re.compile(rf"^\s*({'|'.join(LOOK)})\s*=", re.MULTILINE)  # what makes a file a preset
+CUES = "cues"  # of a cue list: see `cuelist`
 ROUTES = "routes"  # [[routes]] with a parameter, an amount, an lfo or a band each
 KEYFRAMES = "keyframes"  # of a film: [[keyframes]] with a prompt, a seed, a picture ... each
 
@@ -49,9 +50,11 @@ def load_look(
     `say` gets a sentence about what was passed over. Raises PresetError naming the file, the key,
     what was expected and what was found.
     """
-    found = _read(path)
+    found = read(path)
     if KEYFRAMES in found:
         raise PresetError(f"{path} has keyframes, which are for lwlive render, not for a show")
+    if CUES in found:
+        raise PresetError(f"{path} is a cue list, for --cues, and not a preset")
     routes = _routes(path, found)
     return _values(path, found, say), routes
 
@@ -61,7 +64,7 @@ def load_film(path: Path) -> tuple[dict[str, object], Routes, list[dict[str, Any
 
     Pictures are looked for beside the file. Raises PresetError.
     """
-    found = _read(path)
+    found = read(path)
     keyframes: Any = found.pop(KEYFRAMES, [])
     if not isinstance(keyframes, list) or not all(isinstance(k, dict) for k in keyframes):
         raise PresetError(f"{path}: each keyframe stands under a line [[{KEYFRAMES}]]")
@@ -147,8 +150,8 @@ def _sets_a_look(path: Path) -> bool:
         text = _bytes(path).decode("utf-8-sig", "replace")
     except (OSError, PresetError):
         return False
-    if re.search(rf"^\s*\[\[\s*{KEYFRAMES}\b", text, re.MULTILINE):  # a film, for lwlive render
-        return False
+    if re.search(rf"^\s*(\[\[\s*)?({KEYFRAMES}|{CUES})\b", text, re.MULTILINE):
+        return False  # a film, for lwlive render, or a cue list
     above = re.split(r"^\s*\[", text, maxsplit=1, flags=re.MULTILINE)[0]
     return _LOOKS.search(above) is not None
 
@@ -172,28 +175,29 @@ def named(name: str, folder: Path) -> Path:
     return known[name]
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path, what: str = "preset") -> bytes:
     """What is in an ordinary file of a bounded size. Raises OSError or PresetError."""
     # a FIFO would wait for a writer for ever; on Windows there are none, and no such flag
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     about = os.fstat(handle)
     if not stat.S_ISREG(about.st_mode):
         os.close(handle)
-        raise PresetError(f"{path} is not an ordinary file, so not a preset")
+        raise PresetError(f"{path} is not an ordinary file, so not a {what}")
     with os.fdopen(handle, "rb") as file:
         found = file.read(MAX_BYTES + 1)
     if len(found) > MAX_BYTES:
         raise PresetError(
-            f"{path} has {about.st_size / 2**20:.0f} MB; a preset has {MAX_BYTES >> 20} MB at most"
+            f"{path} has {about.st_size / 2**20:.0f} MB; a {what} has {MAX_BYTES >> 20} MB at most"
         )
     return found
 
 
-def _read(path: Path) -> dict[str, object]:
+def read(path: Path, what: str = "preset") -> dict[str, Any]:
+    """A TOML file of this kind as it stands. Raises PresetError."""
     try:
-        found = _bytes(path)
+        found = _bytes(path, what)
     except OSError as error:
-        raise PresetError(f"cannot read the preset {path}: {error.strerror}") from None
+        raise PresetError(f"cannot read the {what} {path}: {error.strerror}") from None
     try:
         text = found.decode("utf-8-sig")  # editors on Windows write a mark in front
         return tomllib.loads(text)

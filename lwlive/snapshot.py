@@ -26,8 +26,8 @@ class Snapshot:
     nexts: int = 0  # how often `next` was triggered: a level, so a lost message is mended
     tempo: Tempo = UNTOLD
     routes: Routes = ()
-    # seconds that a parameter takes to what it was set to last, where a cue or a recall said so: a
-    # level, so that a change which is overtaken by another still takes its time
+    # seconds that a parameter takes to what it was set to last, and "routes" to theirs, where a cue
+    # or a recall said so: a level, so that a change which another overtakes still takes its time
     over: Mapping[str, float] = field(default_factory=dict)
     due: float | None = None  # second of the show's clock at which it takes effect; None: now
     # what waits for its moment, the earliest first; each is whole and has no later ones itself
@@ -60,6 +60,11 @@ class Snapshot:
         """Whether pictures depend on the tempo."""
         beats = (isinstance(r.source, Lfo) and r.source.unit == "beats" for r in self.inner)
         return self.params.sync > 0 or any(beats)
+
+    @property
+    def prompts(self) -> tuple[str, str]:
+        """The wanted prompt and the unwanted one."""
+        return self.params.prompt, self.params.negative
 
     @property
     def transition(self) -> float:

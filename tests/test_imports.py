@@ -38,6 +38,9 @@ ONLY_IN: dict[str, tuple[str, ...]] = {  # library: the modules, or packages, th
         "lwlive.stage.outputs.window.rail",
         "lwlive.stage.sources.keys",
     ),
+    "link": ("lwlive.stage.sources.link",),
+    "pylibremidi": ("lwlive.stage.sources.midi.libremidi",),
+    "supriya_midi": ("lwlive.stage.sources.midi.rtmidi",),
     "av": (
         "lwlive.encoders",
         "lwlive.movie",

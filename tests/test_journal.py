@@ -398,6 +398,12 @@ FIRSTS: list[dict[str, Any]] = [
     {"dtype": []},
     {"master": {"fade": float("inf")}},
     {"master": None},
+    {"over": {"speed": -1}},
+    {"over": {"speed": 1e9}},
+    {"over": {"speed": float("nan")}},
+    {"over": {"nothing": 1}},
+    {"over": [1]},
+    {"over": None},
 ]
 HOSTILE += [(f"{json.dumps(HEAD)}\n{json.dumps({**FIRST, **line})}", "line 2") for line in FIRSTS]
 ELSEWHERE: list[dict[str, Any]] = [  # not on a turn's frame
@@ -438,7 +444,7 @@ JSON = st.recursive(
     max_leaves=6,
 )
 KEYS = ["tick", "begin", "at", "turn", "nexts", "params", "repeat", "master", "dtype"]
-KEYS += ["tempo", "routes", "level"]
+KEYS += ["tempo", "routes", "level", "over"]
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(KEYS), JSON, max_size=5), max_size=4), st.binary())

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from lwlive.checkpoint import Opened, Size
     from lwlive.config import Config
     from lwlive.controls import Controls
+    from lwlive.cuelist import CueList
     from lwlive.params import Params
     from lwlive.routes import Routes
     from lwlive.stage.outputs.window.display import Display
+    from lwlive.stage.sources.midi.source import Midi
     from lwlive.stage.sources.osc.server import Osc
     from lwlive.stage.supply import Supply
 
@@ -54,6 +56,7 @@ def _perform(config: "Config", params: "Params") -> int:
     try:
         controls = Controls(params, _routes(config))
         config = destinations.sparing(config)
+        cues = _cues(config)
         opened = hub.opened(config, log.info)
         with contextlib.ExitStack() as stack:
             # The engine takes seconds to load: it starts before the window and its libraries.
@@ -64,9 +67,10 @@ def _perform(config: "Config", params: "Params") -> int:
             from lwlive.stage.show import Show
 
             config = _alone(config) if lone(config, screen) else config
-            desk = Desk(config.folder, controls, delay_s=config.delay_ms / 1e3)
+            desk = Desk(config.folder, controls, delay_s=config.delay_ms / 1e3, cues=cues)
             osc = _osc(config, stack, desk.say)
-            sources, outputs = rigged(config, opened.size, desk, screen, osc)
+            midi = _midi(config, desk.say)
+            sources, outputs = rigged(config, opened.size, desk, screen, osc, midi)
             show = Show(config, desk, supply, opened.size, clock, started, sources, outputs)
             with _signals(desk.end) as came:
                 try:
@@ -180,6 +184,18 @@ def _alone(config: "Config") -> "Config":
     return config.model_copy(update={"duration": LONE_S, "record": path})
 
 
+def _cues(config: "Config") -> "CueList | None":
+    """The list of --cues. Raises ControlError."""
+    if config.cues is None:
+        return None
+    from lwlive import cuelist
+
+    found = cuelist.load(config.cues, config.folder, log.info)
+    names = ", ".join(f"{number} {cue.name}" for number, cue in enumerate(found.cues, 1))
+    log.info(f"cues: {names}")
+    return found
+
+
 def _osc(config: "Config", stack: contextlib.ExitStack, say: Callable[[str], None]) -> "Osc | None":
     if not config.osc:
         return None
@@ -188,6 +204,19 @@ def _osc(config: "Config", stack: contextlib.ExitStack, say: Callable[[str], Non
     osc = stack.enter_context(Osc(config.osc_host, config.osc_port, config.osc_allow, say))
     log.info(f"OSC on {config.osc_host}:{osc.port}; `lwlive osc` lists the addresses")
     return osc
+
+
+def _midi(config: "Config", say: Callable[[str], None]) -> "Midi | None":
+    """MIDI, whose process starts with the show's first tick."""
+    if config.no_midi:
+        return None
+    from lwlive.stage.sources.midi import box
+    from lwlive.stage.sources.midi.child import Order
+    from lwlive.stage.sources.midi.link import Link
+    from lwlive.stage.sources.midi.source import Midi
+
+    link = Link(Order(tuple(config.midi), config.midi_system), say)
+    return Midi(link, config.midi_folder or box.folder(), say, config.midi)
 
 
 @contextlib.contextmanager

@@ -35,6 +35,7 @@ from lwlive.routes import SILENCE, Band
 from lwlive.snapshot import Snapshot
 
 MOTION_S = 1.0  # after a control, another one is expected for so long
+PROMPTS_S = 0.3  # after a prompt, another one may come for so long: a fader on its weights
 FREE_S = 1.0  # frames do without their keyframes' trajectories for no longer than that
 LATELY = 100  # turns whose evaluations are remembered
 STEADY = 0.25  # of a tick: a frame is due as many ticks after another as it is, give or take that
@@ -71,6 +72,7 @@ class Producer:
         self.costs = Costs()
         self.ahead = Ahead(ring, since)
         self._moved_at = -math.inf  # when a control changed last
+        self._prompted_at = -math.inf  # when a prompt changed last
         self._sound = Sound()
         self._free_at: float | None = None  # since when frames do without trajectories
         self._lately: deque[int] = deque(maxlen=LATELY)  # evaluations of the newest turns
@@ -161,6 +163,7 @@ class Producer:
                 room=self.ring.room,
                 slots=self.ring.handle.slots,
                 moving=now - max(self._moved_at, self._sound.moved_at) < MOTION_S,
+                prompting=now - self._prompted_at < PROMPTS_S,
                 load=self.load,
             )
         )
@@ -178,6 +181,8 @@ class Producer:
             self._turn, self._next = self._begun(self._next.phase)
             return
         now = self.clock()
+        if snapshot.prompts != old.prompts:
+            self._prompted_at = now
         since = self._parting(snapshot, old) - self.delay_s
         if since < self.ahead.due(self.ahead.next_number, now):
             if since <= now:

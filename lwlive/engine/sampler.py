@@ -13,7 +13,7 @@ from torch import Tensor
 from lwlive.engine.keyframe import Cond, Keyframe
 from lwlive.engine.model import Model
 from lwlive.engine.schedule import Schedule, Terms
-from lwlive.engine.walk import LOOK_S, Look, Walk, Warp, look_of
+from lwlive.engine.walk import Look, Walk, Warp, look_of
 from lwlive.modulation import Modulation
 from lwlive.ring import Pixels
 
@@ -112,7 +112,12 @@ def along(walk: Walk, points: int) -> list[Walk]:
     """
     there = {name: glide.arrived() for name, glide in walk.glides.items()}
     still = replace(
-        walk, warp=(), looked_s=LOOK_S, glides=there, moved=Modulation(), look=look_of(walk.params)
+        walk,
+        warp=(),
+        looked_s=walk.look_s,
+        glides=there,
+        moved=Modulation(),
+        look=look_of(walk.params),
     )
     if not walk.tied:
         still = replace(still, cond_a=walk.cond_b, arrived=1.0)

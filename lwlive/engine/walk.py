@@ -86,7 +86,10 @@ class Walk:
     arrived: float  # of the way from cond_a to cond_b, 0 to 1
     glides: dict[str, Glide]
     look: Look
-    looked_s: float = LOOK_S  # time of the walk since the look changed, LOOK_S at most
+    looked_s: float = LOOK_S  # time of the walk since the look changed, `look_s` at most
+    look_s: float = (
+        LOOK_S  # for so long pictures follow the newest look at a limited rate, at least
+    )
     warp: Warp = ()
     fresh: bool = False  # the segment has begun and its warp may still be measured
     tied: bool = False  # one track: conditioning and guidance go with the noise
@@ -162,7 +165,8 @@ class Walk:
         moving = (g.value != g.target for name, g in self.glides.items() if name not in UNSEEN)
         easing = self.moved.easing.items()
         eased = (abs(left) > SEEN for name, left in easing if name not in UNSEEN)
-        on_its_way = self.arrived < 1 or self.looked_s < LOOK_S or any(moving) or any(eased)
+        looking = self.looked_s < self.look_s
+        on_its_way = self.arrived < 1 or looking or any(moving) or any(eased)
         return not self.tied and on_its_way
 
     @property
@@ -228,7 +232,7 @@ class Walk:
 
     def freed(self, free: bool) -> "Walk":
         """The same place, inheriting or not. Pictures follow such a change at a limited rate."""
-        return self if free == self.free else replace(self, free=free, looked_s=0.0)
+        return self if free == self.free else replace(self, free=free, looked_s=0.0, look_s=LOOK_S)
 
     def noise(self, i: int) -> Tensor:
         """This frame's noise [C, H, W]: the initial one for 0, else that of step i - 1."""
@@ -252,14 +256,12 @@ class Walk:
             glides={name: glide.after(seconds) for name, glide in self.glides.items()},
             moved=self.moved.after(seconds, self.snapshot, at, bands),
             drift=self._drift(seconds),
+            looked_s=min(self.look_s, self.looked_s + seconds),
         )
         transition = max(later.transition, EASE_S)
-        look = later._look()
         later = replace(
-            later,
+            later._looking(LOOK_S),
             arrived=min(1.0, self.arrived + seconds / transition),
-            look=look,
-            looked_s=min(LOOK_S, self.looked_s + seconds) if look == self.look else 0.0,
             fraction=self.fraction + later.rate * seconds,
         )
         while later.fraction >= 1:
@@ -278,6 +280,11 @@ class Walk:
             return 0.0
         along = self.snapshot.tempo.beats(self.at) / self.beats
         return sync.drift(self.fraction - along, self.drift, self.glides["cruise"].value, seconds)
+
+    def _looking(self, seconds: float) -> "Walk":
+        """The same place in the look that is asked for; a new one is followed for so long."""
+        look = self._look()
+        return self if look == self.look else replace(self, look=look, looked_s=0.0, look_s=seconds)
 
     def _look(self) -> Look:
         """The look that the controls and the routes ask for."""
@@ -382,10 +389,9 @@ class Walk:
             over, before = _over(snapshot, name), _over(self.snapshot, name)
             glides[name] = glide.towards(targets[name], over, sooner=over < before)
         moved = self.moved.steered(snapshot, snapshot.inner)
+        said = [snapshot.over[n] for n in ("steps", "depth") if n in snapshot.over]
         walk = replace(self, snapshot=snapshot, glides=glides, moved=moved)
-        look = walk._look()
-        looked_s = self.looked_s if look == self.look else 0.0
-        walk = replace(walk, look=look, looked_s=looked_s)
+        walk = walk._looking(max([LOOK_S, *said]))
         if snapshot.params.sync != self.params.sync:
             walk = replace(walk, beats=walk._beats())
         return walk._cruising()
@@ -397,8 +403,7 @@ class Walk:
         return reseeded or prompted or snapshot.nexts != self.snapshot.nexts
 
     def _prompted(self, new: Params) -> bool:
-        old = self.params
-        return (old.prompt, old.negative) != (new.prompt, new.negative)
+        return self.snapshot.prompts != (new.prompt, new.negative)
 
 
 def look_of(params: Params) -> Look:

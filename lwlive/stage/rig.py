@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from lwlive import preset
 from lwlive.checkpoint import Size
 from lwlive.config import OUTPUTS, Config
 from lwlive.movie import rate_of
@@ -21,6 +22,8 @@ from lwlive.stage.outputs.takes import Takes
 from lwlive.stage.outputs.window.window import Screen, Window
 from lwlive.stage.parts import Output, Source
 from lwlive.stage.sources.audio.source import Audio
+from lwlive.stage.sources.link import Link
+from lwlive.stage.sources.midi.source import Midi
 from lwlive.stage.sources.osc.server import Osc
 
 NAME = "lwlive"  # of what other programs list, unless another is given
@@ -28,13 +31,20 @@ AUTO = "auto"  # the camera: the first that there is
 
 
 def rigged(
-    config: Config, size: Size, desk: Desk, screen: Screen | None, osc: Osc | None
+    config: Config,
+    size: Size,
+    desk: Desk,
+    screen: Screen | None,
+    osc: Osc | None,
+    midi: Midi | None = None,
 ) -> tuple[list[Source], list[Output]]:
     """The sources in the order they are polled, the outputs in the order they get a picture.
 
     Raises ControlError where the journal cannot be written, or what a part needs is not there.
     """
-    window = Window(screen, desk.say) if screen is not None else None
+    presets = [f"preset {path.stem}" for path in preset.listed(config.folder)]
+    window = Window(screen, desk.say, presets) if screen is not None else None
+    link = Link(desk.controls.snapshot.tempo, desk.say) if config.link else None
     audio = None
     if config.audio_in is not None:
         audio = Audio(config.audio_in, desk.say, config.audio_tempo)
@@ -51,7 +61,7 @@ def rigged(
     journal = None
     if config.journal is not None:
         journal = Journal(config.journal, config, size, desk.say)
-    sources: list[Source | None] = [window, osc, audio, takes]
+    sources: list[Source | None] = [window, osc, midi, link, audio, takes]
     snapshots = Snapshots(config.folder, desk.disk, desk.say)
     feeds = into_other_programs(config, size, desk)
     outputs: list[Output | None] = [window, *feeds, takes, journal, snapshots]

@@ -140,6 +140,7 @@ class Show:
         self.figures.showed(shown, now, now - self.started, self._delay_s)
         if self._first is None:
             self._first = n, now
+            self.desk.pictures = True
         first, first_at = self._first
         if self._rss_start is None and now - first_at > 1.0:
             self._rss_start = memory.resident_mb(self.supply.pid)
@@ -176,6 +177,8 @@ class Show:
             over=self.desk.controls.snapshot.over,
             moved=self._moved(now),
             learning=self.desk.learning,
+            preset=self.desk.preset,
+            cue=self.desk.cues.standing(now) if self.desk.cues is not None else None,
             bands=self.desk.bands,
             pictures=pictures,
         )

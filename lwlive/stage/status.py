@@ -5,6 +5,7 @@ data; this file knows nothing of who reads it.
 """
 
 import json
+import math
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -15,6 +16,7 @@ from lwlive import __version__
 from lwlive.checkpoint import Size
 from lwlive.params import Params
 from lwlive.routes import ROUTES, Routes, table
+from lwlive.stage.cues import Standing
 from lwlive.stage.figures import Figures
 from lwlive.stage.supply import Supply
 from lwlive.tempo import UNTOLD, Tempo
@@ -58,6 +60,8 @@ class Status:
         default_factory=dict
     )  # where routes have a fader now, by name
     learning: str | None = None  # what the next control that moves is bound to: see Learn
+    preset: tuple[str | int, ...] = ()  # taken up last: its name, and as it was asked for
+    cue: Standing | None = None  # of the cue list, where there is one
 
     @property
     def beat(self) -> float:
@@ -108,6 +112,9 @@ class Status:
             "deaths": self.deaths,  # a level: however short, none goes unseen
             "phase": self.phase,
             "replaced": self.replaced,
+            "beat": math.floor(self.beat),
+            "tempo": self.tempo.by or "hand",
+            **({} if self.cue is None else _cues(self.cue)),
             **{f"output/{name}": on for name, on in self.outputs.items()},
             **self._routed(),
         }
@@ -118,6 +125,17 @@ class Status:
         for route in self.routes:
             found |= {f"route/{route.number}/{key}": v for key, v in table(route).items()}
         return found
+
+
+def _cues(cue: Standing) -> dict[str, object]:
+    """What subscribers get of a cue list."""
+    until = -1 if cue.until_s is None else round(cue.until_s)
+    return {
+        "cue": cue.name or "",
+        "cue_next": cue.next_name or "",
+        "cue_note": cue.note,
+        "cue_until": until,
+    }
 
 
 def statistics(

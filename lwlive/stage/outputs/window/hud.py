@@ -6,6 +6,8 @@ mark moves where routes move the value (see `rail.py`). `lines` and `glow` need 
 This file knows nothing of windows, keys or the show.
 """
 
+import math
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +20,7 @@ from lwlive.params import SPECS
 from lwlive.routes import BANDS
 from lwlive.stage.outputs.window import rail
 from lwlive.stage.status import Status
+from lwlive.tempo import BAR
 
 if TYPE_CHECKING:
     import pygame
@@ -40,6 +43,9 @@ def lines(status: Status) -> list[str]:
     stride = status.stride
     recording = status.parts.get("recording") if status.params.record else None
     rows = [
+        _line("beat", _mark(status.beat)),
+        _line("tempo by", status.tempo.by or "hand"),
+        *_cues(status),
         _line("frames/s", (status.fps, round(status.fps_target, 2))),
         _line("sampled/s", status.fps_sampled),
         _line("late", status.late),
@@ -53,6 +59,7 @@ def lines(status: Status) -> list[str]:
             "recording",
             f"{recording['frames']} frames" if recording and status.params.record else "off",
         ),
+        *_midi(status),
         *(_line(name, _sent(status, name)) for name, on in status.outputs.items() if on),
         *_meter(status.bands),
         "",
@@ -65,6 +72,31 @@ def lines(status: Status) -> list[str]:
         moved = status.moved.get(name)
         rows.append(row if moved is None else row + rail.told(spec.position(value), moved))
     return rows
+
+
+def _mark(beat: float) -> str:
+    """Which beat of the bar it is."""
+    of_bar = math.floor(beat) % BAR
+    return " ".join(str(n + 1) if n == of_bar else "\N{MIDDLE DOT}" for n in range(BAR))
+
+
+def _midi(status: Status) -> list[str]:
+    """What MIDI listens to, where it listens to anything."""
+    ports = status.parts.get("midi", {}).get("ports", ())
+    return [_line("MIDI", f"{len(ports)} port{'s' if len(ports) > 1 else ''}")] if ports else []
+
+
+def _cues(status: Status) -> list[str]:
+    """The cue that is on, and the one to come with its note: all of it, over several lines."""
+    cue = status.cue
+    if cue is None:
+        return []
+    on = UNKNOWN if cue.name is None else f"{cue.number} of {cue.count}: {cue.name}"
+    to = UNKNOWN if cue.next_name is None else f"{cue.next_number}: {cue.next_name}"
+    until = [] if cue.until_s is None else [_line("in", math.ceil(cue.until_s), "s")]
+    notes = textwrap.wrap(cue.note, TEXT_WIDTH)
+    told = [f"{'' if i else 'note'}\t{shortened(line)}" for i, line in enumerate(notes)]
+    return [f"cue\t{shortened(on)}", f"next\t{shortened(to)}", *until, *told, ""]
 
 
 def _sent(status: Status, name: str) -> str:
@@ -241,15 +273,15 @@ class Words:
         """A panel at `place`, (0, 0) top left to (1, 1) bottom right; None takes it away.
 
         Letters are the window's height over `share`. New words wait until the panel is `every_s`
-        old. A panel that is larger than the window is shown smaller.
+        old, but for those of its first line. A panel that is larger than the window is shown
+        smaller.
         """
         if not lines:
             self._painted.pop(name, None)
             return
         em, now_s = _em(window, share), self._clock()
         old = self._painted.get(name)
-        stale = old is None or (old.said != tuple(lines) and now_s - old.at_s >= every_s)
-        if old is None or stale or old.em != em:
+        if old is None or old.em != em or self._stale(old, lines, now_s - old.at_s >= every_s):
             widths = self._widths.setdefault((name, em), [0] * 4)
             surface = panel(self._lettering(em), lines, inks, widths if every_s else None)
             old = _Painted(self._texture(surface), tuple(lines), em, now_s)
@@ -261,6 +293,10 @@ class Words:
         w, h = (max(1, round(scale * side)) for side in size)
         x, y = round(margin + place[0] * (room[0] - w)), round(margin + place[1] * (room[1] - h))
         old.texture.draw(None, (x, y, w, h))
+
+    @staticmethod
+    def _stale(old: _Painted, lines: Sequence[str], rested: bool) -> bool:
+        return old.said[0] != lines[0] or (rested and old.said != tuple(lines))
 
     def title(self, lines: Sequence[str], window: tuple[int, int], level: int = 255) -> None:
         """The instrument's name, wide, in the middle of the window, with small lines below.

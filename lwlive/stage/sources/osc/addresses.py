@@ -11,7 +11,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lwlive.config import DEFAULT_PORT, OUTPUTS, Config
-from lwlive.controls import Alter, Amount, Command, Fire, Move, Recall, Set, Switch, Unpatch
+from lwlive.controls import (
+    Alter,
+    Amount,
+    Command,
+    Fire,
+    Go,
+    Learn,
+    Move,
+    Recall,
+    Set,
+    Switch,
+    Unpatch,
+    seconds,
+)
 from lwlive.params import SPECS, TRIGGERS, ControlError, Spec, Value
 from lwlive.routes import BANDS, LONGEST, ROUTES, SHAPES, SHORTEST, checked
 from lwlive.stage.sources.osc.packet import Argument, Foreign
@@ -24,6 +37,7 @@ HEARING = "bands"  # what a subscription to the sound is called; "" is one to ev
 ROUTE = ROOT + "route/"
 NUMBER = "<n>"  # of a route, where an address is told
 LEASE_S = 60.0  # how long a subscription lasts unless it is renewed
+AHEAD_S = 10.0  # so far ahead a time tag is a time
 STATUS_PERIOD_S = 1 / 30  # least time between two bursts of status to one subscriber
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -39,7 +53,8 @@ class Row:
     tags: str  # OSC type tags it accepts
     accepts: str
     help: str
-    verb: str  # set, fader, trigger, output, preset, route, subscribe or unsubscribe
+    # set, fader, trigger, output, preset, learn, cue, route, subscribe or unsubscribe
+    verb: str
     name: str = ""  # of the parameter, trigger, output, key of a route, or what is subscribed to
     number: int = 0  # of a route
 
@@ -73,6 +88,11 @@ def addresses() -> list[Row]:
     named = "the name of a preset, and seconds if you like"
     bends = "bends to that preset, over those seconds"
     rows.append(Row(ROOT + "preset", "s sf", named, bends, "preset"))
+    target = "a parameter or trigger, `preset NAME`, `cue NAME`, `route NUMBER`; nothing: ends it"
+    bound = "the next control that moves on a MIDI box is bound to it"
+    rows.append(Row(ROOT + "learn", "none s", target, bound, "learn"))
+    cue = "the name of a cue, or its number"
+    rows.append(Row(ROOT + "cue", "s i h f d", cue, "goes to that cue", "cue"))
     rows += _of_routes()
     port = "a port from 1 to 65535, or nothing for the sender's own"
     told = f"sends {STATUS}<name> and {FADER}<name> there for {LEASE_S:g} s; again renews it"
@@ -127,7 +147,7 @@ def describe() -> str:
             "",
             f"UDP port {DEFAULT_PORT} unless --osc-port says otherwise. Of several values to a",
             "message the first counts; a text may come word by word. Numbers and switches may be",
-            "text. Bundles are taken apart, and their time tags mean now.",
+            f"text. A bundle with a time tag up to {AHEAD_S:.0f} seconds ahead takes effect then.",
             f"Routes have the numbers 1 to {ROUTES}; a route begins with its parameter.",
             f"Subscribers get {STATUS}<name> in native units and {FADER}<name> as a position,",
             f"when it changes, at most {1 / STATUS_PERIOD_S:.0f} times a second, but no echo of",
@@ -155,6 +175,13 @@ def heard(row: Row, values: Sequence[Argument]) -> tuple[Command | None, bool]:
         return _route(row, values)
     if row.verb == "preset":
         return _preset(row, values)
+    if row.verb == "learn":
+        text, used = _words(values)
+        if text is None and values and values[0] is not None:
+            raise _refusal(row, values[0])
+        return Learn(text or None), used < len(values)
+    if row.verb == "cue":
+        return _cue(row, values)
     if row.verb == "set" and SPECS[row.name].kind is str:
         text, used = _words(values)
         value = SPECS[row.name].checked(first if text is None else text)
@@ -257,10 +284,21 @@ def _preset(row: Row, values: Sequence[Argument]) -> tuple[Recall, bool]:
         raise ControlError(f"over OSC, preset takes a name and never a path: {name!r:.60}")
     if count == len(values):
         return Recall(name), False
-    seconds = _number(values[count])
-    if seconds is None or isinstance(seconds, bool):
+    over = _number(values[count])
+    if over is None or isinstance(over, bool):
         return Recall(name), True
-    return Recall(name, SPECS["transition"].checked(seconds)), len(values) > count + 1
+    return Recall(name, seconds(over)), len(values) > count + 1
+
+
+def _cue(row: Row, values: Sequence[Argument]) -> tuple[Go, bool]:
+    """A name, which may come word by word, or a number."""
+    number = _number(values[0]) if len(values) == 1 else None
+    if number is not None and not isinstance(number, bool) and 0.5 <= number < 1e6:
+        return Go(_rounded(number)), False
+    name, used = _words(values)
+    if name is None or not name.isprintable() or not 0 < len(name) <= 100:
+        raise _refusal(row, values[0] if values else None)
+    return Go(name), used < len(values)
 
 
 def _route(row: Row, values: Sequence[Argument]) -> tuple[Command | None, bool]:
