@@ -84,7 +84,7 @@ class Stream:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
-            start_new_session=True,  # Ctrl-C is for the show, which then ends it
+            **_apart(),
         )
         _widen(self._child.stdin)
         self._write(json.dumps(vars(self._settings)).encode() + b"\n")
@@ -135,6 +135,13 @@ class Stream:
             word, _, why = said[-1].partition(" ") if said else ("", "", "")
             told = why if word == "failed" else "its process has ended"
             raise FeedError(f"{self._settings.url}: {told}") from None
+
+
+def _apart() -> dict[str, Any]:
+    """Ctrl-C is for the show, which then ends the child. Its share of the cores is the show's."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+    return {"process_group": 0}
 
 
 def _widen(pipe: Any) -> None:
