@@ -138,9 +138,11 @@ class Stream:
 
 
 def _apart() -> dict[str, Any]:
-    """Ctrl-C is for the show, which then ends the child. Its share of the cores is the show's."""
+    """Ctrl-C is for the show, which then ends the child. Where cores are short, pictures go first."""
     if sys.platform == "win32":
-        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+        below = subprocess.BELOW_NORMAL_PRIORITY_CLASS
+        apart = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+        return {"creationflags": apart | below}
     return {"process_group": 0}
 
 
