@@ -53,7 +53,18 @@ ONLY_IN: dict[str, tuple[str, ...]] = {  # library: the modules, or packages, th
     "syphon": ("lwlive.stage.outputs.syphon",),
     "miniaudio": ("lwlive.stage.sources.audio.capture",),
     "pythonosc": ("lwlive.stage.sources.osc.subscribers",),
-    "PIL": ("lwlive.render", "lwlive.stage.outputs.snapshots"),
+    "PIL": (
+        "lwlive.render",
+        "lwlive.stage.outputs.snapshots",
+        "lwlive.stage.sources.page.preview",
+    ),
+    "aiohttp": (
+        "lwlive.stage.sources.page.clients",
+        "lwlive.stage.sources.page.process",
+        "lwlive.stage.sources.page.server",
+    ),
+    "zeroconf": ("lwlive.stage.sources.page.announce",),
+    "segno": ("lwlive.stage.qrcode",),
     "scipy": ("lwlive.render.drums",),
     "ray": ("lwlive.render.cluster",),
     "xformers": ("lwlive.engine.attention",),
@@ -216,6 +227,13 @@ def test_importing_the_stage_and_the_command_line_loads_no_torch(package: Packag
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "set()"  # pygame greets on the lines before
+
+
+def test_a_show_without_a_page_loads_no_web_server() -> None:
+    code = "import sys, lwlive.stage.rig, lwlive.stage.show, lwlive.cli.perform; "
+    code += "print({'aiohttp', 'asyncio', 'zeroconf', 'segno', 'PIL'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "set()", done.stderr
 
 
 def test_the_command_line_waits_for_no_library_that_it_does_not_need() -> None:

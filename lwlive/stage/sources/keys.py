@@ -14,8 +14,9 @@ import pygame
 from lwlive.controls import Command, Fire, Nudge, Recall, Switch, Toggle
 from lwlive.params import SPECS, TRIGGERS
 
-FULLSCREEN, LIST, LEARN, QUIT = (
+FULLSCREEN, ADDRESS, LIST, LEARN, QUIT = (
     Fire("fullscreen"),
+    Fire("address"),
     Fire("keys"),
     Fire("learn"),
     Fire("quit"),
@@ -75,6 +76,7 @@ KEYS = (
     Key("F", "cover the monitor, and back to a window", {pygame.K_f: FULLSCREEN}),
     Key("H", _help("hud"), {pygame.K_h: Toggle("hud")}),
     Key("L", "learn: choose what the next control of a MIDI box moves", {pygame.K_l: LEARN}),
+    Key("Q", "show the page's address, as a code for phones", {pygame.K_q: ADDRESS}),
     Key("?, F1", "show these keys", {pygame.K_QUESTION: LIST, pygame.K_F1: LIST}),
     Key("Esc", "close this list, or end the show", {pygame.K_ESCAPE: QUIT}),
 )
