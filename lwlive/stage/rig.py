@@ -101,8 +101,7 @@ def lone(config: Config, screen: Screen | None) -> bool:
     The journal takes none. A new output that does adds itself here.
     """
     feeds = any(getattr(config, name) not in (None, []) for name in OUTPUTS)
-    taken = screen is not None or config.record is not None or feeds
-    taken = screen is not None or config.record is not None or config.page
+    taken = screen is not None or config.record is not None or config.page or feeds
     return not taken and config.duration is None
 
 
