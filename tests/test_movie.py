@@ -329,7 +329,7 @@ def test_a_link_stays_a_link_and_a_pipe_is_told(tmp_path: Path) -> None:
 def test_a_recording_without_memory_is_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise MemoryError if "Movie" in where else RuntimeError("can't start new thread")
 
     picture = moving(0)
