@@ -449,7 +449,7 @@ def test_beats_are_counted_through_any_tempo(
             break
         counted += 0.5 * before.bpm / 60 + phase
         beat = before.beats(stage.now) + renumbered + phase
-        stage.do(Offer(Tempo(bpm, beat, stage.now)))
+        stage.do(Offer(Tempo(bpm, beat, stage.now), jump=True))
     bpm = stage.controls.snapshot.tempo.bpm
     stage.wait(20)
     left = (8.0 - counted) * 60 / bpm + 0.5 * len(tempos)
@@ -550,7 +550,9 @@ def test_hud_and_status_tell_the_next_cue_and_its_note(tmp_path: Path) -> None:
 
 
 def told(stage: Stage) -> list[str]:
-    return hud.lines(status(stage))
+    """The HUD's lines from the cue on."""
+    lines = hud.lines(status(stage))
+    return lines[next(i for i, line in enumerate(lines) if line.startswith("cue\t")) :]
 
 
 def status(stage: Stage) -> Status:

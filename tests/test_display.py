@@ -22,7 +22,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
-from lwlive.controls import Command, Controls, Fire, Nudge, Recall, Toggle
+from lwlive.controls import Command, Controls, Fire, Nudge, Recall, Switch, Toggle
 from lwlive.params import SPECS, TRIGGERS, Params
 from lwlive.ring import Pixels
 from lwlive.stage.master import dimmed
@@ -204,7 +204,7 @@ def test_every_key_has_one_action_and_stands_in_the_table() -> None:
     for command in (command for key in KEYS for command in key.codes.values()):
         if isinstance(command, Fire):
             assert command.name in {*TRIGGERS, "save"} or command in WINDOWS_OWN
-        elif not isinstance(command, Recall):
+        elif not isinstance(command, Recall | Switch):
             Controls(Params(guidance=1.0)).do(command)
 
 
@@ -611,7 +611,8 @@ def test_another_pygame_is_a_sentence_that_says_how_to_mend_it(tmp_path: Path, p
     (tmp_path / "pygame").mkdir()
     (tmp_path / "pygame" / "__init__.py").write_text(pygame)
     root = Path(__file__).resolve().parent.parent
-    code = "import sys; from lwlive.cli import commands; commands._told(['--duration', '1'])"
+    words = ["--duration", "1", "--osc-port", "0"]
+    code = f"import sys; from lwlive.cli import commands; commands._told({words})"
     child = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"},

@@ -219,8 +219,13 @@ def test_a_recording_that_cannot_be_made_ordinary_stays_and_is_told(
 def test_without_room_for_a_copy_a_recording_stays_in_fragments(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    usage = shutil.disk_usage(tmp_path)._replace(free=100)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    usage, real = shutil.disk_usage(tmp_path)._replace(free=100), Movie.made_ordinary
+
+    def crowded(self: Movie, going: Any) -> None:
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+        real(self, going)
+
+    monkeypatch.setattr(Movie, "made_ordinary", crowded)
     recorder = recorded(tmp_path / "a.mp4", list(range(10)), {})
     assert recorder.failed is None
     assert len(packets(tmp_path / "a.mp4")) == 10
