@@ -23,7 +23,7 @@ from lwlive.movie import SOUND_RATE, Samples
 
 WAIT_S = 0.5  # for sound to come; the pictures beside it wait in the file's writer
 NEAR_S, CLOSE_S = 0.006, 0.001  # where correcting begins, and ends
-FAR_S = 0.05  # further away, it is another place: a gap, or sound that is left out
+FAR_S = 0.015  # further away, sound was lost or is too much: a gap, or some is left out
 STRETCH = 0.005  # of a block's length at most
 KEPT = 64  # ticks, whose moments tell when tick 0 was
 
