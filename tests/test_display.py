@@ -184,6 +184,15 @@ def test_the_hud_lists_the_figures_and_what_is_not_known_yet() -> None:
     assert "recording\toff" in hud.lines(status(parts=recording))  # the last take's
 
 
+def test_the_hud_says_how_many_midi_ports_are_listened_to_where_there_are_any() -> None:
+    def said(*ports: str) -> list[str]:
+        return [x for x in hud.lines(status(parts={"midi": {"ports": ports}})) if "MIDI" in x]
+
+    assert said() == []
+    assert said("one") == ["MIDI\t1 port"]
+    assert said("one", "two") == ["MIDI\t2 ports"]
+
+
 @given(st.text(max_size=120))
 def test_any_prompt_is_one_short_printable_line(prompt: str) -> None:
     lines = hud.lines(status(params=Params(prompt=prompt)))

@@ -57,8 +57,10 @@ def rigged(
 
     Raises ControlError where the journal cannot be written, or what a part needs is not there.
     """
-    presets = [f"preset {path.stem}" for path in preset.listed(config.folder)]
-    window = Window(screen, desk.say, presets) if screen is not None else None
+    learnable = [f"preset {path.stem}" for path in preset.listed(config.folder)]
+    if desk.cues is not None:
+        learnable += [f"cue {cue.name}" for cue in desk.cues.cues.cues]
+    window = Window(screen, desk.say, learnable) if screen is not None else None
     link = Link(desk.controls.snapshot.tempo, desk.say) if config.link else None
     audio = None
     if config.audio_in is not None:
