@@ -161,7 +161,7 @@ def test_the_hud_lists_every_live_value_with_its_unit() -> None:
 def test_the_hud_lists_the_figures_and_what_is_not_known_yet() -> None:
     lines = hud.lines(status())
     assert lines[: lines.index("")] == [
-        "beat\t1 \N{MIDDLE DOT} \N{MIDDLE DOT} \N{MIDDLE DOT}",
+        "beat\t1 \N{EN DASH} \N{EN DASH} \N{EN DASH}",
         "tempo by\thand",
         "frames/s\t29 / 30.0",
         "sampled/s\t15\t",
@@ -175,7 +175,7 @@ def test_the_hud_lists_the_figures_and_what_is_not_known_yet() -> None:
         "recording\toff",
     ]
     third = hud.lines(status(tempo=Tempo(120, 5.9, 0.0, "tap"), now=0.1))
-    assert third[:2] == ["beat\t\N{MIDDLE DOT} \N{MIDDLE DOT} 3 \N{MIDDLE DOT}", "tempo by\ttap"]
+    assert third[:2] == ["beat\t\N{EN DASH} \N{EN DASH} 3 \N{EN DASH}", "tempo by\ttap"]
     early = hud.lines(status(latency_ms=None, stride=None))
     assert f"latency\t{hud.UNKNOWN}\tms" in early
     recording = {"recording": {"frames": 12}}

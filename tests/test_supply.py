@@ -12,7 +12,7 @@ import psutil
 import pytest
 from fakes import RUNNING, SPAWN, FakeEngine, FakeEngines, flat
 
-from lwlive.controls import Controls, Set
+from lwlive.controls import Controls, Fire, Set
 from lwlive.messages import Doing, Failed, Loaded, Note
 from lwlive.params import Params
 from lwlive.ring import Pixels, Ring
@@ -676,3 +676,35 @@ def test_fifty_renewals_leave_no_memory_and_no_handle_behind(stage: Stage) -> No
             before = psutil.Process().num_fds() if psutil.POSIX else 0
     after = psutil.Process().num_fds() if psutil.POSIX else 0
     assert after <= before + 8
+
+
+def test_a_change_that_waits_is_asked_for_at_its_moment_and_one_called_off_never(
+    stage: Stage,
+) -> None:
+    stage.play(0.5)
+    due = stage.time + 0.2
+    stage.controls.do(Set("prompt", "smoke"), at=stage.time, due=due)
+    stage.supply.send(stage.controls.snapshot, None)
+    stage.play(0.1)
+    assert stage.shown[-1].asked == ()  # nothing is answered before it is due
+    (waiting,) = stage.controls.snapshot.later
+    stage.time = due + 0.01
+    stage.engine.hear()
+    stage.engine.newest = waiting  # the frame that is due then is made with it
+    shown = stage.tick(frames=1)
+    assert shown is not None
+    assert shown.asked == (due,)
+    assert shown.snapshot == waiting
+    stage.controls.turn(due)  # the stage takes it up, and nothing is asked for again
+    stage.supply.send(stage.controls.snapshot, None)
+    stage.play(0.1)
+    assert stage.shown[-1].asked == ()
+
+    stage.controls.do(Set("prompt", "lava"), at=stage.time, due=stage.time + 9)
+    stage.controls.turn(stage.time + 8)
+    stage.supply.send(stage.controls.snapshot, None)
+    stage.controls.do(Fire("panic"), at=stage.time)
+    stage.supply.send(stage.controls.snapshot, stage.time)
+    asked = stage.time
+    stage.play(0.2)
+    assert [at for shown in stage.shown[-6:] for at in shown.asked] == [asked]
