@@ -281,7 +281,7 @@ class OutputsPart(Part):
     ndi_address: Annotated[str | None, Metavar("ADDRESS")] = Field(
         None,
         min_length=1,
-        description="let NDI use the network of this address of this machine alone",
+        description="announce NDI on the network of this address of this machine alone",
     )
     spout: Annotated[str | None, Metavar("[NAME]"), Bare("lwlive")] = Field(
         None, max_length=80, description="share a texture by Spout, on Windows"

@@ -143,7 +143,7 @@ def test_a_call_that_does_not_return_is_ended_and_the_show_never_waits() -> None
     feed = feed_of(make, said, clock=lambda: now[0])
     feed.put(picture(numbered(0), 0, test=True))
     until(lambda: feed._busy is not None, "it has not begun")
-    for tick in range(1, 200):
+    for tick in range(1, round(module.STALL_S * FPS) + 2):
         now[0] = tick / FPS
         feed.put(picture(numbered(tick), tick, test=True))
         assert sinks[0].aborted == (now[0] >= module.STALL_S)

@@ -38,7 +38,7 @@ class Room:
         self.now, self.fps, self.slow = 1000.0, fps, slow
         self.drift, self.jitter_s = drift, jitter_s
         self.random = np.random.default_rng(1)
-        self.begun = self.now
+        self.begun = self.begun_shown = self.now
         self.count = 0  # samples that came in
         self.deaf: list[tuple[float, float]] = []  # when no sound comes, in seconds of the room
         self._blocks: list[Piece] = []
@@ -201,6 +201,23 @@ def test_a_recording_has_its_sound_in_sync_in_the_file(tmp_path: Path) -> None:
     assert [line.split(",")[0] for line in lines] == ["aac", "h264"]
     assert float(lines[0].split(",")[1]) == pytest.approx(4.0, abs=0.05)
     assert (tmp_path / "a.mp4").read_bytes().index(b"moov") < 64  # its length is in front
+
+
+@pytest.mark.parametrize("before_s", [0.02, 0.09, 0.4, 2.9])
+def test_sound_from_before_the_first_picture_is_left_out(before_s: float) -> None:
+    room = Room()
+    room._pass(room.begun + before_s)
+    room.begun_shown = room.now
+    track, parts = Soundtrack(room, 30), []
+    for pts in range(90):
+        room._pass(room.begun_shown + pts / 30)
+        track.shown(pts, room.now)
+        parts.append(track.until((pts + 1) / 30)[0])
+    parts.append(track.until(3, last=True)[0])
+    found = clicks(np.concatenate(parts, axis=1))
+    wanted = np.arange(0, 20) * CLICKS_S - before_s
+    wanted = wanted[(wanted > 0) & (wanted < 2.9)]
+    assert found[found < 2.9] == pytest.approx(wanted, abs=0.001)
 
 
 def test_the_room_itself_is_right() -> None:

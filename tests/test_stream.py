@@ -148,11 +148,11 @@ def test_the_colours_arrive_as_they_were_sent() -> None:
 def test_hls_is_a_folder_that_a_player_plays(tmp_path: Path) -> None:
     feed = streaming(str(tmp_path / "show.m3u8"), [])
     with Played(feed, "test"):
-        until(lambda: feed.sent > 150, "the show does not go on", 60)
+        until(lambda: len(list(tmp_path.glob("*.ts"))) > 2, "no segments are made", 60)
     with receiving("-live_start_index", "0", "-i", str(tmp_path / "show.m3u8")) as receiver:
         until(lambda: receiver.process.poll() is not None, "it does not end", 60)
     numbers = receiver.numbers
-    assert len(numbers) >= 120
+    assert len(numbers) >= 100  # two segments of two seconds, and something of the third
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     assert len(list(tmp_path.glob("*.ts"))) >= 2
 

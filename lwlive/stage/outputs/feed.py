@@ -30,7 +30,8 @@ _log = logging.getLogger(__name__)
 QUEUE_S = 0.15  # of pictures that may wait: what is older is no use to who looks on
 PAUSES_S = (1.0, 2.0, 4.0, 8.0)  # between one try and the next; the last one for all that follow
 STEADY_S = 5.0  # what works for so long again is back
-STALL_S = 5.0  # a call that takes longer is ended
+STALL_S = 5.0  # a picture that takes longer ends the sink,
+OPEN_S = 20.0  # and so does opening it
 CLOSE_S = 2.0  # for the last pictures and the end
 
 
@@ -152,7 +153,7 @@ class Feed(Output):
         sink, busy = self._sink, self._busy
         if sink is None or busy is None or self._aborted or (sink.patient and not self.connected):
             return
-        if self._clock() - busy >= STALL_S:
+        if self._clock() - busy >= (STALL_S if self.connected else OPEN_S):
             self._aborted = True
             sink.abort()
 
@@ -210,10 +211,10 @@ class Feed(Output):
 
     def _end(self, error: Exception) -> str:
         """Close what has failed; returns why, as a sentence."""
-        aborted = self._aborted
+        aborted, limit = self._aborted, STALL_S if self.connected else OPEN_S
         self._close()
         if aborted:
-            return f"{self.name} stands still: nothing was taken for {STALL_S:.0f} s; trying again"
+            return f"{self.name} stands still: nothing was taken for {limit:.0f} s; trying again"
         if isinstance(error, FeedError):
             return f"{self.name}: {error}" + ("" if error.lasting else "; trying again")
         _log.debug("%s", self.name, exc_info=error)

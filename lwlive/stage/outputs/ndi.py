@@ -88,9 +88,10 @@ class Ndi:
 
 
 def _keep_to(address: str) -> None:
-    """Let NDI use the network of this address alone, with what its own file says of the rest.
+    """Hand NDI the address of the one network to use, with what its own file says of the rest.
 
-    NDI reads its file once, when it is loaded.
+    Its port still answers on every address (seen with 6.3.2). NDI reads its file once, when it is
+    loaded.
     """
     own = Path(os.environ.get("NDI_CONFIG_DIR", Path.home() / ".ndi")) / "ndi-config.v1.json"
     try:

@@ -23,7 +23,7 @@ from lwlive.movie import SOUND_RATE, Samples
 
 WAIT_S = 0.5  # for sound to come; the pictures beside it wait in the file's writer
 NEAR_S, CLOSE_S = 0.006, 0.001  # where correcting begins, and ends
-FAR_S = 0.1  # further away, it is another place: a gap, or sound that is left out
+FAR_S = 0.015  # further away, sound was lost or is too much: a gap, or some is left out
 STRETCH = 0.005  # of a block's length at most
 KEPT = 64  # ticks, whose moments tell when tick 0 was
 
@@ -86,15 +86,15 @@ class Soundtrack:
 
     def _lay(self, block: Block, start: float) -> None:
         """Lay a block where it belongs."""
-        first, self.heard = not self.heard, True
         samples: Samples = np.ascontiguousarray(block.frames.T)
         apart_s = (block.at - start) - self._end / SOUND_RATE
-        if first or abs(apart_s) > FAR_S:
+        if not self.heard or abs(apart_s) > FAR_S:
             self._apart_s, self._correcting = None, False
             if apart_s > 0:
                 self._silence(round(apart_s * SOUND_RATE))
             else:
                 samples = samples[:, min(samples.shape[1], round(-apart_s * SOUND_RATE)) :]
+            self.heard = self.heard or samples.shape[1] > 0  # what came before tick 0 is not
             self._add(samples)
             return
         old = self._apart_s

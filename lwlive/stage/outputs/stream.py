@@ -23,7 +23,7 @@ from lwlive.stage.outputs.scaling import Form
 PORTLESS = {"rtmp": 1935, "rtmps": 443}  # schemes whose port need not be given
 SCHEMES = ("udp", "rtp", "tcp", "rtmp", "rtmps", "srt")
 END_S = 1.5  # for the child's last packets
-PIPE_BYTES = 2**20  # of the pipe, where that can be asked for
+PIPE_BYTES = 2**20  # of the pipe at most, where that can be asked for
 
 
 def checked(url: str) -> str:
@@ -84,9 +84,10 @@ class Stream:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
-            start_new_session=True,  # Ctrl-C is for the show, which then ends it
+            **_apart(),
         )
-        _widen(self._child.stdin)
+        told = self._settings
+        _widen(self._child.stdin, told.width * told.height * 3)
         self._write(json.dumps(vars(self._settings)).encode() + b"\n")
         assert self._child.stdout is not None
         word, _, rest = self._child.stdout.readline().decode().strip().partition(" ")
@@ -137,13 +138,22 @@ class Stream:
             raise FeedError(f"{self._settings.url}: {told}") from None
 
 
-def _widen(pipe: Any) -> None:
-    """A pipe that holds a whole picture, where the system has such."""
+def _apart() -> dict[str, Any]:
+    """Ctrl-C is for the show, which then ends the child. Its rank is below that of pictures."""
+    if sys.platform == "win32":
+        below = subprocess.BELOW_NORMAL_PRIORITY_CLASS
+        apart = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+        return {"creationflags": apart | below}
+    return {"process_group": 0}
+
+
+def _widen(pipe: Any, picture_bytes: int) -> None:
+    """A pipe that holds about a picture, where the system has such: more would only be late."""
     if sys.platform == "linux":
         import fcntl
 
         with suppress(OSError):
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, min(picture_bytes, PIPE_BYTES))
 
 
 def settings(
