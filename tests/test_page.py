@@ -409,6 +409,13 @@ def show(tmp_path: Path) -> Iterator[Playing]:
         yield playing
 
 
+@pytest.fixture(scope="module")
+def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Playing]:
+    """One show for all those who leave it as it was."""
+    with Playing(tmp_path_factory.mktemp("still")) as playing:
+        yield playing
+
+
 def test_a_phone_steers_the_show_and_sees_it(show: Playing) -> None:
     async def play(phone: "Phone") -> None:
         await phone.hear(lambda: phone.value("prompt") == show.params.prompt)
@@ -424,22 +431,22 @@ def test_a_phone_steers_the_show_and_sees_it(show: Playing) -> None:
     assert show.page.summary()["applied"] == 2
 
 
-def test_what_is_refused_is_told_to_whoever_asked(show: Playing) -> None:
+def test_what_is_refused_is_told_to_whoever_asked(still: Playing) -> None:
     async def play(phone: "Phone") -> None:
         await phone.do("osc", "/lwlive/speed", 99)
         await phone.hear(lambda: "speed takes a number from 0 to 4" in phone.refusal)
         await phone.do("osc", "/lwlive/preset", "nowhere")  # found out by the show, later
         await phone.hear(lambda: "there is no preset 'nowhere'" in phone.refusal)
 
-    with_a_phone(show, play)
+    with_a_phone(still, play)
 
 
-def test_nobody_is_sent_a_picture_who_does_not_look_and_none_is_encoded(show: Playing) -> None:
+def test_nobody_is_sent_a_picture_who_does_not_look_and_none_is_encoded(still: Playing) -> None:
     async def play(phone: "Phone") -> None:
         await phone.listen(0.5)
         assert phone.pictures == 0
-        assert show.page._board is not None
-        assert show.page._board.looking == 0
+        assert still.page._board is not None
+        assert still.page._board.looking == 0
         await phone.say(look=True)
         await phone.listen(2.0)
         assert 2 * 8 <= phone.pictures <= 2 * 16
@@ -449,23 +456,23 @@ def test_nobody_is_sent_a_picture_who_does_not_look_and_none_is_encoded(show: Pl
         await phone.listen(0.4)
         assert phone.pictures == seen
 
-    with_a_phone(show, play)
+    with_a_phone(still, play)
 
 
-def test_a_phone_that_does_not_keep_up_is_sent_no_more_than_it_sees(show: Playing) -> None:
+def test_a_phone_that_does_not_keep_up_is_sent_no_more_than_it_sees(still: Playing) -> None:
     async def play(phone: "Phone") -> None:
         phone.acknowledges = False
         await phone.say(look=True)
         await phone.listen(1.0)
         assert phone.pictures <= 2
 
-    with_a_phone(show, play)
+    with_a_phone(still, play)
 
 
-def test_the_twenty_first_hears_why_and_the_others_stay(show: Playing) -> None:
+def test_the_twenty_first_hears_why_and_the_others_stay(still: Playing) -> None:
     async def crowd() -> None:
         async with aiohttp.ClientSession() as session:
-            url = f"{show.address.url}ws"
+            url = f"{still.address.url}ws"
             those = [await session.ws_connect(url) for _ in range(CLIENTS)]
             for one in those:
                 assert "surface" in (await one.receive_json())
@@ -481,22 +488,16 @@ def test_the_twenty_first_hears_why_and_the_others_stay(show: Playing) -> None:
 
 
 def test_a_process_that_dies_is_started_again_at_the_same_address(show: Playing) -> None:
-    def pages() -> list[psutil.Process]:
-        children = psutil.Process().children()
-        return [one for one in children if "spawn_main" in " ".join(one.cmdline())]
-
     url = f"http://127.0.0.1:{show.address.port}/health"
     until(lambda: fetched(url)[0] == 200)
-    os.kill(pages()[0].pid, signal.SIGKILL)
+    os.kill(served_by(show).pid, signal.SIGKILL)
     until(lambda: any("the page stopped" in text for text in show.said))
     until(lambda: fetched(url)[0] == 200)
     assert show.playing
 
 
 def test_a_process_that_hangs_costs_the_show_nothing(show: Playing) -> None:
-    (page,) = [
-        one for one in psutil.Process().children() if "spawn_main" in " ".join(one.cmdline())
-    ]
+    page = served_by(show)
     page.suspend()
     before = show.show.figures.ticks
     late = show.show.figures.late
@@ -562,17 +563,17 @@ def test_where_the_secret_is_wrong_there_is_nothing_to_learn(
     ],
 )
 def test_other_sites_and_other_methods_get_nothing(
-    show: Playing, method: str, headers: dict[str, str], status: int
+    still: Playing, method: str, headers: dict[str, str], status: int
 ) -> None:
-    assert fetched(show.address.url, method, headers)[0] == status
-    assert fetched(f"{show.address.url}ws", method, headers)[0] == status
+    assert fetched(still.address.url, method, headers)[0] == status
+    assert fetched(f"{still.address.url}ws", method, headers)[0] == status
 
 
-def test_no_path_leads_out_of_the_page(show: Playing) -> None:
+def test_no_path_leads_out_of_the_page(still: Playing) -> None:
     names = ("../page.py", "..%2fpage.py", "preset/../../etc/passwd", "preset/..%2fgold.jpg", "%00")
     for name in names:
-        assert fetched(f"{show.address.url}{name}")[0] == 404
-    assert fetched(f"{show.address.url}preset/gold.jpg")[0] == 200
+        assert fetched(f"{still.address.url}{name}")[0] == 404
+    assert fetched(f"{still.address.url}preset/gold.jpg")[0] == 200
 
 
 @pytest.mark.slow
@@ -611,12 +612,11 @@ def test_a_client_that_reads_nothing_is_dropped(show: Playing) -> None:
 @pytest.mark.slow
 def test_nothing_is_left_of_a_show_that_is_killed(tmp_path: Path) -> None:
     code = """if __name__ == "__main__":
-        import psutil, sys, time
+        import sys, time
         from pathlib import Path
         from playing import Playing
         with Playing(Path(sys.argv[1])) as show:
-            page = [one for one in psutil.Process().children() if "spawn" in str(one.cmdline())]
-            print(page[0].pid, show.page._board.handle.name, flush=True)
+            print(show.page.pid, show.page._board.handle.name, flush=True)
             time.sleep(60)
     """
     file = tmp_path / "killed.py"
@@ -638,9 +638,7 @@ def test_a_storm_of_strangers_leaves_the_show_as_it_was(show: Playing) -> None:
     chance = random.Random(7)
     port, url = show.address.port, show.address.url
     mute = [socket.create_connection(("127.0.0.1", port)) for _ in range(100)]
-    (page,) = [
-        one for one in psutil.Process().children() if "spawn_main" in " ".join(one.cmdline())
-    ]
+    page = served_by(show)
 
     async def storm() -> None:
         timeout = aiohttp.ClientTimeout(total=60)
@@ -687,6 +685,12 @@ def test_a_storm_of_strangers_leaves_the_show_as_it_was(show: Playing) -> None:
     for name, spec in SPECS.items():  # whatever they have set, the checks have let in
         assert spec.checked(getattr(show.params, name)) == getattr(show.params, name)
     until(lambda: fetched(f"http://127.0.0.1:{port}/health")[0] == 200)
+
+
+def served_by(show: Playing) -> psutil.Process:
+    """The page's process."""
+    assert show.page.pid is not None
+    return psutil.Process(show.page.pid)
 
 
 def nonsense(chance: random.Random) -> str:
