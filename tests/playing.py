@@ -50,7 +50,7 @@ class Painter(FakeSupply):
         super().__init__()
         self.pixels, self.standing = painted(prompt), False
 
-    def send(self, snapshot: Any, asked: float) -> None:
+    def send(self, snapshot: Any, asked: float | None) -> None:
         super().send(snapshot, asked)
         self.pixels = painted(snapshot.params.prompt)
 
@@ -79,7 +79,7 @@ class Playing:
             )
         self.osc_port = osc.port if osc is not None else None
         self.page, self.address = opened(config, size, self.osc_port, self._stack, self._say)
-        sources, outputs = rigged(config, size, self.desk, None, osc, self.page)
+        sources, outputs = rigged(config, size, self.desk, None, osc, page=self.page)
         supply: Any = self.supply
         self.show = Show(config, self.desk, supply, size, clock, clock.now(), sources, outputs)
         self._thread = threading.Thread(target=self.show.run, name="show", daemon=True)

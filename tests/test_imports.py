@@ -21,6 +21,7 @@ STAGE = (
     "lwlive.logs",
     "lwlive.openmp",
     "lwlive.mix",
+    "lwlive.encoders",
     "lwlive.movie",
     "lwlive.journalfile",
     "lwlive.files",
@@ -34,11 +35,29 @@ ONLY_IN: dict[str, tuple[str, ...]] = {  # library: the modules, or packages, th
         "lwlive.stage.outputs.window.display",
         "lwlive.stage.outputs.window.monitor",
         "lwlive.stage.outputs.window.hud",
+        "lwlive.stage.outputs.window.rail",
         "lwlive.stage.sources.keys",
     ),
-    "av": ("lwlive.movie", "lwlive.render.sound"),
+    "link": ("lwlive.stage.sources.link",),
+    "pylibremidi": ("lwlive.stage.sources.midi.libremidi",),
+    "supriya_midi": ("lwlive.stage.sources.midi.rtmidi",),
+    "av": (
+        "lwlive.encoders",
+        "lwlive.movie",
+        "lwlive.render.sound",
+        "lwlive.stage.outputs.scaling",
+        "lwlive.stage.outputs.streamer",
+    ),
+    "NDIlib": ("lwlive.stage.outputs.ndi",),
+    "SpoutGL": ("lwlive.stage.outputs.spout",),
+    "syphon": ("lwlive.stage.outputs.syphon",),
+    "miniaudio": ("lwlive.stage.sources.audio.capture",),
     "pythonosc": ("lwlive.stage.sources.osc.subscribers",),
-    "PIL": ("lwlive.render", "lwlive.stage.sources.page.preview"),
+    "PIL": (
+        "lwlive.render",
+        "lwlive.stage.outputs.snapshots",
+        "lwlive.stage.sources.page.preview",
+    ),
     "aiohttp": (
         "lwlive.stage.sources.page.clients",
         "lwlive.stage.sources.page.process",
@@ -57,7 +76,9 @@ ONLY_IN: dict[str, tuple[str, ...]] = {  # library: the modules, or packages, th
     "lwlive.stage": ("lwlive.stage", "lwlive.render", "lwlive.cli"),
     "lwlive.engine": ("lwlive.engine", "lwlive.render", "lwlive.cli"),
 }
-WITHOUT_TORCH = "settings timing frames picture sound performance distance drums"  # of render
+WITHOUT_TORCH = (
+    "settings timing routed frames picture sound performance distance drums hearing"  # of render
+)
 ARITHMETIC = ("lwlive.engine.walk", "lwlive.engine.sampler")
 WORLDLY = "threading _thread time datetime socket multiprocessing concurrent asyncio queue"
 WORLDLY += " subprocess pathlib io tempfile shutil"

@@ -9,6 +9,8 @@ import pytest
 
 from lwlive import preset
 from lwlive.params import table
+from lwlive.stage.sources.midi.box import table as boxes_table
+from lwlive.stage.sources.midi.row import table as bindings_table
 from lwlive.stage.sources.osc.addresses import addresses, addresses_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,6 +71,11 @@ def test_the_addresses_are_those_listened_to() -> None:
     assert between(STAGE, "addresses") == addresses_table()
 
 
+def test_the_keys_of_bindings_and_the_ready_boxes_are_those_there_are() -> None:
+    assert between(STAGE, "bindings") == bindings_table()
+    assert between(STAGE, "boxes") == boxes_table()
+
+
 def test_the_table_of_addresses_has_a_row_for_each_that_markdown_can_read() -> None:
     head, line, *rows = addresses_table().splitlines()
     assert len(rows) == len(addresses())
@@ -84,11 +91,11 @@ def test_the_tree_names_every_file_once() -> None:
 
 
 def test_the_presets_have_a_row_each_in_the_order_of_their_keys() -> None:
-    rows = re.findall(r"^\| \d \| \*\*.*$", FIRST.read_text("utf-8"), re.MULTILINE)
+    rows = re.findall(r"^\| \d? \| \*\*.*$", FIRST.read_text("utf-8"), re.MULTILINE)
     wanted = []
-    for key, path in enumerate(preset.bundled(), 1):
+    for number, path in enumerate(preset.bundled(), 1):
         about = tomllib.loads(path.read_text("utf-8"))["about"]
-        name = path.stem
+        name, key = path.stem, number if number <= 9 else ""
         wanted.append(f"| {key} | **{name}**: {about} | ![{name}](presets/{name}.jpg) |")
     assert rows == wanted
 

@@ -17,8 +17,11 @@ COMMANDS = {
     "render": "write a walk to disk: frames, a movie, or both",
     "models": "list the models known by name; fetch one, compile one",
     "presets": "list the presets",
+    "cues": "check a cue list, and print it",
     "keys": "list the keys of the window",
     "osc": "list the OSC addresses",
+    "midi": "list the MIDI ports, and show what arrives",
+    "audio": "list the audio inputs, with a live meter",
     "ember": "list the words that the built-in model knows",
     "config": "print a file for --config, with every default and its help",
 }
@@ -74,6 +77,18 @@ def _do(args: list[str]) -> int:
         from lwlive.cli.models import main as models
 
         models(rest, arguments.parse)
+    elif word == "midi":
+        from lwlive.cli.midi import main as midi
+
+        midi(rest)
+    elif word == "cues":
+        from lwlive.cli.cues import main as cues
+
+        cues(rest)
+    elif word == "audio":
+        from lwlive.cli.audio import main as audio
+
+        return audio(rest)
     elif word in lists.LISTS:
         flags.read(
             f"lwlive {word}", COMMANDS[word][:1].upper() + COMMANDS[word][1:] + ".", {}, rest

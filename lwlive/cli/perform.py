@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from lwlive.checkpoint import Opened, Size
     from lwlive.config import Config
     from lwlive.controls import Controls
+    from lwlive.cuelist import CueList
     from lwlive.params import Params
+    from lwlive.routes import Routes
     from lwlive.stage.outputs.window.display import Display
     from lwlive.stage.qrcode import Code
+    from lwlive.stage.sources.midi.source import Midi
     from lwlive.stage.sources.osc.server import Osc
     from lwlive.stage.sources.page.page import Page
     from lwlive.stage.supply import Supply
@@ -53,9 +56,10 @@ def _perform(config: "Config", params: "Params") -> int:
 
     clock = WallClock()
     started = clock.now() - _age_s()
-    controls = Controls(params)
     try:
+        controls = Controls(params, _routes(config))
         config = destinations.sparing(config)
+        cues = _cues(config)
         opened = hub.opened(config, log.info)
         with contextlib.ExitStack() as stack:
             # The engine takes seconds to load: it starts before the window and its libraries.
@@ -64,12 +68,13 @@ def _perform(config: "Config", params: "Params") -> int:
             from lwlive.stage.rig import lone, rigged
             from lwlive.stage.show import Show
 
-            desk = Desk(config.folder, controls)
+            desk = Desk(config.folder, controls, delay_s=config.delay_ms / 1e3, cues=cues)
             osc = _osc(config, stack, desk.say)
             page, code = _page(config, opened.size, osc, stack, desk.say)
             screen = _screen(config, opened.size, stack, code)
             config = _alone(config) if lone(config, screen) else config
-            sources, outputs = rigged(config, opened.size, desk, screen, osc, page)
+            midi = _midi(config, desk.say)
+            sources, outputs = rigged(config, opened.size, desk, screen, osc, midi, page)
             show = Show(config, desk, supply, opened.size, clock, started, sources, outputs)
             with _signals(desk.end) as came:
                 try:
@@ -97,6 +102,15 @@ def _failed(sentence: str) -> int:
 
     log.error(one_line(sentence))
     return 1
+
+
+def _routes(config: "Config") -> "Routes":
+    """Those of the preset that the show starts with. Raises PresetError."""
+    if config.preset is None:
+        return ()
+    from lwlive import preset
+
+    return preset.load_look(preset.find(config.preset, config.folder), lambda _: None)[1]
 
 
 def _age_s() -> float:
@@ -137,6 +151,7 @@ def _supply(config: "Config", opened: "Opened", controls: "Controls", now: float
         config.fps,
         controls.snapshot,
         now,
+        config.delay_ms / 1e3,
     )
 
 
@@ -170,11 +185,24 @@ def _alone(config: "Config") -> "Config":
     """A headless show whose pictures nothing takes: half a minute into a recording."""
     from datetime import datetime
 
+    from lwlive.encoders import CODECS
     from lwlive.stage.outputs.recorder import free, stamped
 
-    path = free(config.folder / stamped(datetime.now()))
+    path = free(config.folder / stamped(datetime.now(), CODECS[config.record_codec].suffix))
     log.info(f"recording {LONE_S:.0f} seconds into {path.absolute()}")
     return config.model_copy(update={"duration": LONE_S, "record": path})
+
+
+def _cues(config: "Config") -> "CueList | None":
+    """The list of --cues. Raises ControlError."""
+    if config.cues is None:
+        return None
+    from lwlive import cuelist
+
+    found = cuelist.load(config.cues, config.folder, log.info)
+    names = ", ".join(f"{number} {cue.name}" for number, cue in enumerate(found.cues, 1))
+    log.info(f"cues: {names}")
+    return found
 
 
 def _osc(config: "Config", stack: contextlib.ExitStack, say: Callable[[str], None]) -> "Osc | None":
@@ -206,6 +234,19 @@ def _page(
     if where.secret is not None:
         printed(code)
     return page, code
+
+
+def _midi(config: "Config", say: Callable[[str], None]) -> "Midi | None":
+    """MIDI, whose process starts with the show's first tick."""
+    if config.no_midi:
+        return None
+    from lwlive.stage.sources.midi import box
+    from lwlive.stage.sources.midi.child import Order
+    from lwlive.stage.sources.midi.link import Link
+    from lwlive.stage.sources.midi.source import Midi
+
+    link = Link(Order(tuple(config.midi), config.midi_system), say)
+    return Midi(link, config.midi_folder or box.folder(), say, config.midi)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from lwlive.movie import SOUND_RATE, unhurried, write_movie
+from lwlive.encoders import unhurried
+from lwlive.movie import SOUND_RATE, write_movie
 from lwlive.render.cluster import made_by_many
 from lwlive.render.frames import Frames, SpoiltError, check_room, stored_budget
 from lwlive.render.settings import Settings, told
@@ -112,7 +113,8 @@ def budgeted(settings: Settings, folder: Path) -> Settings:
 
 def _round(settings: Settings) -> int:
     """The first frame that equals an earlier one: where a loop is closed, or past the end."""
-    looped = settings.looped and settings.render.journal is None and not settings.render.audio
+    again = settings.render.journal is None and not settings.render.audio
+    looped = settings.looped and again and not settings.routes
     return (
         min(settings.frames, settings.joints[settings.params["loop"]])
         if looped

@@ -3,15 +3,32 @@
 `Show` knows none of them by name. Nothing is opened here but the journal's file.
 """
 
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from lwlive import preset
 from lwlive.checkpoint import Size
-from lwlive.config import Config
+from lwlive.config import OUTPUTS, Config
+from lwlive.movie import rate_of
 from lwlive.stage.desk import Desk
+from lwlive.stage.outputs import camera, ndi, spout, stream, syphon
+from lwlive.stage.outputs.feed import Feed, Sink
 from lwlive.stage.outputs.journal import Journal
+from lwlive.stage.outputs.scaling import Scaling
+from lwlive.stage.outputs.snapshots import Snapshots
 from lwlive.stage.outputs.takes import Takes
 from lwlive.stage.outputs.window.window import Screen, Window
 from lwlive.stage.parts import Output, Source
+from lwlive.stage.sources.audio.source import Audio
+from lwlive.stage.sources.link import Link
+from lwlive.stage.sources.midi.source import Midi
 from lwlive.stage.sources.osc.server import Osc
 from lwlive.stage.sources.page.page import Page
+
+NAME = "lwlive"  # of what other programs list, unless another is given
+AUTO = "auto"  # the camera: the first that there is
 
 
 def rigged(
@@ -20,19 +37,36 @@ def rigged(
     desk: Desk,
     screen: Screen | None,
     osc: Osc | None,
+    midi: Midi | None = None,
     page: Page | None = None,
 ) -> tuple[list[Source], list[Output]]:
     """The sources in the order they are polled, the outputs in the order they get a picture.
 
-    Raises ControlError where the journal cannot be written.
+    Raises ControlError where the journal cannot be written, or what a part needs is not there.
     """
-    window = Window(screen, desk.say) if screen is not None else None
-    takes = Takes(config.folder, config.record, config.fps, size, desk.say)
+    presets = [f"preset {path.stem}" for path in preset.listed(config.folder)]
+    window = Window(screen, desk.say, presets) if screen is not None else None
+    link = Link(desk.controls.snapshot.tempo, desk.say) if config.link else None
+    audio = None
+    if config.audio_in is not None:
+        audio = Audio(config.audio_in, desk.say, config.audio_tempo)
+    takes = Takes(
+        config.folder,
+        config.record,
+        config.fps,
+        size,
+        desk.say,
+        config.record_codec,
+        config.record_minutes,
+        audio,
+    )
     journal = None
     if config.journal is not None:
         journal = Journal(config.journal, config, size, desk.say)
-    sources: list[Source | None] = [window, osc, page, takes]
-    outputs: list[Output | None] = [window, takes, journal, page]
+    sources: list[Source | None] = [window, osc, midi, link, audio, page, takes]
+    snapshots = Snapshots(config.folder, desk.disk, desk.say)
+    feeds = into_other_programs(config, size, desk)
+    outputs: list[Output | None] = [window, *feeds, takes, journal, snapshots, page]
     return [one for one in sources if one is not None], [one for one in outputs if one is not None]
 
 
@@ -41,5 +75,49 @@ def lone(config: Config, screen: Screen | None) -> bool:
 
     The journal takes none. A new output that does adds itself here.
     """
-    taken = screen is not None or config.record is not None or config.page
+    feeds = any(getattr(config, name) not in (None, []) for name in OUTPUTS)
+    taken = screen is not None or config.record is not None or config.page or feeds
     return not taken and config.duration is None
+
+
+def into_other_programs(config: Config, size: Size, desk: Desk) -> list[Feed]:
+    """A feed for each way into other programs that this system has, on where it was asked for.
+
+    Raises ControlError where what was asked for is not installed, or an address is none.
+    """
+    rate, of = rate_of(config.fps), None
+    if config.output_size is not None:
+        of = Size(*map(int, config.output_size.split("x")))
+    scaling = Scaling(of, config.fit)
+    made: dict[str, tuple[str, Callable[[], Sink]]] = {
+        "ndi": (
+            "ndi",
+            lambda: ndi.Ndi(config.ndi or NAME, config.ndi_group, config.ndi_address, rate),
+        )
+    }
+    if config.ndi is not None:
+        ndi.check()
+    if sys.platform == "win32" or config.spout is not None:
+        made["spout"] = "spout", lambda: spout.Spout(config.spout or NAME)
+    if config.spout is not None:
+        spout.check()
+    if sys.platform == "darwin" or config.syphon is not None:
+        made["syphon"] = "syphon", lambda: syphon.Syphon(config.syphon or NAME)
+    if config.syphon is not None:
+        syphon.check()
+    if config.camera is not None:
+        camera.check()
+    if sys.platform == "linux":
+        path = None if config.camera in (None, AUTO) else Path(str(config.camera))
+        made["camera"] = "camera", lambda: camera.Camera(path, rate)
+    for number, url in enumerate(config.stream, start=1):
+        told = stream.settings(
+            url, scaling.size(size), rate, config.stream_quality, config.stream_mbit
+        )
+        name = "stream" if number == 1 else f"stream {number}"
+        made[name] = "stream", partial(stream.Stream, told)
+    feeds = []
+    for name, (switch, make) in made.items():
+        desk.switches.know(switch, getattr(config, switch) not in (None, []))
+        feeds.append(Feed(name, switch, make, scaling, config.fps, desk.say))
+    return feeds

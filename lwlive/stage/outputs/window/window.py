@@ -9,6 +9,7 @@ from typing import Protocol
 from lwlive.controls import Command
 from lwlive.ring import Pixels
 from lwlive.stage.outputs.window import hud
+from lwlive.stage.outputs.window.choice import Choice
 from lwlive.stage.parts import Arrived, Output, Picture, Source
 from lwlive.stage.status import Status
 
@@ -38,12 +39,16 @@ class Window(Source, Output):
     name = "keys"
     on_screen = True
 
-    def __init__(self, screen: Screen, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, screen: Screen, say: Callable[[str], None], learnable: Sequence[str] = ()
+    ) -> None:
         self._screen, self._say = screen, say
+        self._choice = Choice(learnable)
 
     def poll(self, now: float) -> Sequence[Arrived]:  # noqa: ARG002 - keys bring their own
         """Keys pressed since the last call."""
-        return [Arrived(command, self.name, at) for command, at in self._screen.presses()]
+        pressed = ((self._choice.press(command), at) for command, at in self._screen.presses())
+        return [Arrived(command, self.name, at) for command, at in pressed if command is not None]
 
     @property
     def refresh_hz(self) -> float | None:
@@ -57,11 +62,13 @@ class Window(Source, Output):
     def put(self, picture: Picture) -> None:
         """Show the picture of a tick, with the words that belong over it."""
         status = picture.status
-        words = hud.lines(status) if status.params.hud else None
+        words = self._choice.lines() or (hud.lines(status) if status.params.hud else None)
         self._screen.show(picture.pixels, picture.level, words, status.notice)
 
     def tell(self, status: Status, changes: Mapping[str, str], now: float) -> None:  # noqa: ARG002
         """Before the first picture, show what is being loaded."""
+        self._choice.told(status.learning)
         if not status.pictures:
             words = [line for line in (status.model, status.doing, status.trouble) if line]
+            words += [line.replace("\t", "  ") for line in self._choice.lines() or ()]
             self._screen.splash(words, status.since_start_s, status.level, status.notice)
