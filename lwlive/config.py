@@ -130,7 +130,9 @@ class WindowPart(Part):
 
     headless: bool = Field(False, description="no window: controls, OSC and recording only")
     fullscreen: bool = Field(False, description="cover a whole monitor, hide the cursor")
-    monitor: int = Field(0, ge=0, le=15, description="which monitor, from 0")
+    monitor: Annotated[str, Metavar("NAME_OR_NUMBER")] = Field(
+        "0", min_length=1, description="which monitor: its number, from 0, or its name, as HDMI-1"
+    )
     fit: Literal["fill", "fit", "mirror"] = Field(
         "fit", description="crop to fill, show all, or show all and mirror into the borders"
     )
@@ -161,27 +163,6 @@ class OscPart(Part):
     osc_allow: Annotated[list[str], Metavar("ADDRESS")] = Field(
         default_factory=list,
         description="only these sender addresses or networks, e.g. 192.168.1.0/24; may be repeated",
-    )
-
-
-class PagePart(Part):
-    """The page, for phones and browsers, and OSCQuery, for programs."""
-
-    table = "page"
-    title = "Page"
-
-    page: bool = Field(False, description="serve a page that steers the show, and OSCQuery")
-    page_host: Annotated[str, Metavar("ADDRESS")] = Field(
-        "127.0.0.1",
-        min_length=1,
-        description="address to serve it on; 0.0.0.0 opens it to the network, with a secret in "
-        "its address",
-    )
-    page_port: int | None = Field(
-        None,
-        ge=0,
-        le=65535,
-        description="TCP port to serve it on, 0 for a free one; default: the number of OSC's port",
     )
 
 
@@ -235,6 +216,27 @@ class AudioPart(Part):
     )
 
 
+class PagePart(Part):
+    """The page, for phones and browsers, and OSCQuery, for programs."""
+
+    table = "page"
+    title = "Page"
+
+    page: bool = Field(False, description="serve a page that steers the show, and OSCQuery")
+    page_host: Annotated[str, Metavar("ADDRESS")] = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="address to serve it on; 0.0.0.0 opens it to the network, with a secret in "
+        "its address",
+    )
+    page_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="TCP port to serve it on, 0 for a free one; default: the number of OSC's port",
+    )
+
+
 class RecordingPart(Part):
     """What a run leaves behind, and where."""
 
@@ -258,7 +260,9 @@ class RecordingPart(Part):
     )
     stats: Path | None = Field(None, description="write the figures of the run as JSON at the end")
     log: Path | None = Field(
-        None, description="write what the show says into this file too, with date and level"
+        None,
+        description="write what the show says, with times, into this file; default: lwlive.log in "
+        "the user's state folder, which `lwlive log` shows",
     )
 
 
@@ -311,6 +315,31 @@ class OutputsPart(Part):
 OUTPUTS = ("ndi", "spout", "syphon", "camera", "stream")  # of these fields: each can be switched
 
 
+class GalleryPart(Part):
+    """A show that nobody watches over."""
+
+    table = "gallery"
+    title = "A month unattended"
+
+    state: Path | None = Field(
+        None,
+        description="keep values, phase and cue in this file and continue from it at the next "
+        "start; what fails three starts in a row is left out at the fourth",
+    )
+    memory_limit: Annotated[float | None, Metavar("MEGABYTES")] = Field(
+        None,
+        ge=256,
+        le=2**24,
+        description="replace the engine, unseen, when the show takes more memory than that",
+    )
+    keep_days: Annotated[float | None, Metavar("DAYS")] = Field(
+        None,
+        gt=0,
+        le=36_525,
+        description="remove recordings of `record` in --folder when they are older",
+    )
+
+
 class Config(
     ShowPart,
     CuesPart,
@@ -318,12 +347,13 @@ class Config(
     EnginePart,
     WindowPart,
     OscPart,
+    PagePart,
     MidiPart,
     TempoPart,
     AudioPart,
-    PagePart,
     RecordingPart,
     OutputsPart,
+    GalleryPart,
 ):
     """What is fixed for one run; not offered over OSC."""
 

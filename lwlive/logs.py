@@ -1,9 +1,12 @@
-"""What the show says, written by a thread of its own, so that nothing it says can make it wait.
+"""What the show says, written by threads of their own, so that nothing it says can make it wait.
 
 A terminal stands still after Ctrl-S, a reader of a pipe may stop reading, a disk may hang. So each
 place that lines go to has a bounded queue and a thread, which alone may wait. A line for which
 there is no room is counted and left out, and the number is said as soon as lines go out again.
 At the end a second is given to what is still queued.
+
+The terminal gets sentences. A file gets them with their times, and what `event` tells besides: it
+is read days later by whoever wants to know what happened when. Files are rotated.
 """
 
 import contextlib
@@ -18,11 +21,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+from lwlive.logfile import NAME, Rotated, folder
+
 LINES = 1000  # kept while a place stands still
 END_S = 1.0  # how long the end waits for what is queued
 LONGEST = 500  # letters of a sentence that says why something ended
 TERSE = "lwlive: %(message)s"
 FULL = "%(asctime)s %(levelname)s %(name)s: %(message)s"  # of a file, which is read days later
+
+events = logging.Logger("lwlive.events", logging.INFO)  # for files alone, and so of no tree
 
 
 def one_line(sentence: str) -> str:
@@ -54,6 +61,7 @@ class Log(logging.Handler):
         self._place, self._encoding = place, encoding
         self._queue: queue.Queue[bytes | None] = queue.Queue(LINES)
         self.dropped = 0  # written under the handler's lock, and once by the writer after a swap
+        self._refused = 0  # lines that the place did not take; the writer's own
         self._thread = threading.Thread(target=self._work, name="log", daemon=True)
         self._thread.start()
 
@@ -78,20 +86,26 @@ class Log(logging.Handler):
     def _work(self) -> None:
         """The thread, whole."""
         while (line := self._queue.get()) is not None:
-            if self.dropped:
-                dropped, self.dropped = self.dropped, 0
-                many = "a line was" if dropped == 1 else f"{dropped} lines were"
-                self._write(f"lwlive: {many} left out here, for want of room\n".encode())
-            self._write(line)
+            dropped, self.dropped = self.dropped, 0
+            self._refused += dropped
+            if missing := self._refused:
+                many = "a line was" if missing == 1 else f"{missing} lines were"
+                if self._write(f"lwlive: {many} left out here, for want of room\n".encode()):
+                    self._refused = 0
+            if not self._write(line):
+                self._refused += 1
 
-    def _write(self, data: bytes) -> None:
-        """Write all of it, however long that takes; a place that is gone takes nothing."""
-        with contextlib.suppress(OSError, ValueError):
+    def _write(self, data: bytes) -> bool:
+        """Write all of it, however long that takes; False where the place takes nothing now."""
+        try:
             while data:
                 done = self._place.write(data)
                 if done is None:  # somebody has made the terminal non-blocking
                     _wait(self._place)
                 data = data[done or 0 :]
+        except (OSError, ValueError):
+            return False
+        return True
 
 
 def _wait(place: Raw) -> None:
@@ -101,26 +115,52 @@ def _wait(place: Raw) -> None:
         time.sleep(0.05)
 
 
+def event(text: str) -> None:
+    """Tell the files what whoever reads them wants to know; the terminal does not say it."""
+    events.info(text)
+
+
 @contextlib.contextmanager
-def opened(file: Path | None = None) -> Iterator[None]:
-    """Send what is logged to the terminal, and into a file. Raises OSError."""
+def opened(file: Path | None = None, head: str = "") -> Iterator[None]:
+    """Send what is logged to the terminal, and into a file, by default in the state folder.
+
+    head: a line about the program and the machine. Raises OSError for a file that was named.
+    """
     root = logging.getLogger()
     with contextlib.ExitStack() as stack:
         handlers: list[logging.Handler] = [terminal()]
-        if file is not None:
-            place = stack.enter_context(file.open("ab", buffering=0))
+        trouble = ""
+        try:
+            place = _place(file, f"{head}\n".encode() if head else b"")
+        except OSError as error:
+            if file is not None:
+                raise
+            trouble = f"there is no log in {folder()}: {error.strerror or error}"
+        else:
+            stack.callback(place.close)
             handlers.append(Log(place, FULL))
+            events.addHandler(handlers[-1])
         before = root.level
         root.setLevel(logging.INFO)
         for handler in handlers:
             root.addHandler(handler)
+        if trouble:
+            root.info(trouble)
         try:
             yield
         finally:
             root.setLevel(before)
             for handler in handlers:
                 root.removeHandler(handler)
+                events.removeHandler(handler)
                 handler.close()
+
+
+def _place(file: Path | None, head: bytes) -> Rotated:
+    if file is not None:
+        return Rotated(file, head)
+    folder().mkdir(parents=True, exist_ok=True)
+    return Rotated(folder() / NAME, head, own=True)
 
 
 def terminal() -> logging.Handler:

@@ -23,17 +23,17 @@ from dataclasses import astuple, dataclass, field, fields
 from multiprocessing.context import BaseContext
 from multiprocessing.shared_memory import SharedMemory
 from multiprocessing.synchronize import Semaphore
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from lwlive import shared
 from lwlive.messages import Turn
 
-SHARED = Path("/dev/shm")  # where Linux keeps shared memory; elsewhere it needs no folder
 BANDS = 6  # bands of the sound coming in: as many as lwlive/routes.py names
 _TAKEN_AT = 128  # byte offset of what was taken when; before it are the marks and the bands
+SHARED = shared.FOLDER
 AHEAD_S = 0.6  # seconds of frames kept ready, against whatever else the machine has to do
 
 Pixels = npt.NDArray[np.uint8]  # [H, W, 3] RGB
@@ -94,7 +94,7 @@ class Ring:
         self.handle = handle
         assert memory.buf is not None
         self._memory, self._bytes = memory, memory.buf
-        self._owner = owner
+        self._named = owner  # the memory has a name that this process has to take away
         n, h, w = handle.slots, handle.height, handle.width
         # [3]: the number last taken, the number last put, slots given back in all. Each has one
         # writer and is a hint to the other side; aligned 8-byte stores are never seen half done.
@@ -121,10 +121,9 @@ class Ring:
         """A new ring; the creating process removes the memory on `close`. Raises OSError."""
         size = _pixels_at(slots) + slots * height * width * 3
         _check_room(size)
-        memory = SharedMemory(create=True, size=size)
-        handle = RingHandle(
-            memory.name, slots, height, width, context.Semaphore(slots), context.Semaphore(0)
-        )
+        memory = shared.memory(size)
+        free, filled = shared.semaphore(context, slots), shared.semaphore(context, 0)
+        handle = RingHandle(memory.name, slots, height, width, free, filled)
         ring = cls(handle, memory, owner=True)
         ring._marks[:] = -1, -1, 0
         ring.tick_s = tick_s
@@ -134,6 +133,18 @@ class Ring:
     def attach(cls, handle: RingHandle) -> "Ring":
         """The same ring in the other process. Raises FileNotFoundError when its owner is gone."""
         return cls(handle, SharedMemory(handle.name), owner=False)
+
+    def attached(self) -> None:
+        """The other process has it open: nothing is left of it when both have ended, however.
+
+        For the owner, and any number of times.
+        """
+        self._unname()
+
+    def _unname(self) -> None:
+        if self._named:
+            self._named = False
+            self._memory.unlink()
 
     @property
     def tick_s(self) -> float:
@@ -221,8 +232,7 @@ class Ring:
         """Let go of the memory; the owner also removes it."""
         del self._bytes, self._marks, self._tick, self._bands
         del self._taken_s, self._taken_epoch, self._pixels
-        if self._owner:
-            self._memory.unlink()
+        self._unname()
         self._memory.close()
 
     def _see(self, slot: int) -> None:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from lwlive.openmp import spin_briefly
 # many workers as there are cores, each with threads for all of them, would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 spin_briefly(os.environ)
+
+_STATE = tempfile.TemporaryDirectory(prefix="lwlive-state-")  # shows write their logs there
+os.environ["XDG_STATE_HOME"] = _STATE.name
 
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")

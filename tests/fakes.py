@@ -183,6 +183,10 @@ class FakeSupply:
     def __exit__(self, *_: object) -> None:
         self.closed = True
 
+    def renew(self, now: float) -> bool:
+        assert now > 0
+        return False
+
     def send(self, snapshot: Snapshot, asked: float | None) -> None:
         self.sent.append(snapshot)
         self._asked.append((snapshot, asked))
@@ -220,6 +224,7 @@ class FakeScreen:
         self.notices: list[str | None] = []
         self.splashes: list[list[str]] = []
         self.keep = True
+        self.open = True
 
     @property
     def refresh_hz(self) -> float | None:

@@ -173,7 +173,7 @@ def test_variables_of_the_users_shell_change_nothing(monkeypatch: pytest.MonkeyP
         (["--duration", "1e308"], "--duration takes a number above 0, up to 31,622,400"),
         (["--osc-port", "70000"], "--osc-port takes a whole number from 0 to 65535"),
         (["--fit", "stretch"], "--fit takes fill, fit or mirror, not 'stretch'"),
-        (["--monitor", "0.5"], "--monitor takes a whole number from 0 to 15, not '0.5'"),
+        (["--monitor", ""], "--monitor takes text that is not empty, not ''"),
         (["--config", "nowhere.toml"], "--config: 'nowhere.toml' is not there; `lwlive config`"),
         (["--config", "."], "--config: '.' is not a file"),
         (["--preset", "nowhere/x.toml"], "cannot read the preset"),
@@ -374,12 +374,13 @@ def test_a_headless_show_that_was_told_what_to_do_does_just_that(told: dict[str,
     assert not lone(Config(headless=True, **told), None)
 
 
-def test_an_installation_without_its_screen_ends_so_that_it_is_started_again(
+def test_an_installation_plays_without_its_screen_until_there_is_one(
     hall: Hall, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert hall.perform("--fullscreen") == 1
-    assert "no screen here" in caplog.messages[-1]
-    assert "without --fullscreen the show runs headless" in caplog.messages[-1]
+    assert hall.perform("--fullscreen", "--duration", "0.05", "--stats", "s.json") == 0
+    assert any("no screen here" in line for line in caplog.messages)
+    assert any("the window opens as soon as there is one" in line for line in caplog.messages)
+    assert json.loads(Path("s.json").read_text("utf-8"))["frames_shown"]
     assert not hall.recorders
 
 

@@ -30,15 +30,7 @@ from lwlive.stage.outputs.window import hud
 from lwlive.stage.outputs.window.display import Display, NoMonitor, NoScreen
 from lwlive.stage.outputs.window.geometry import Fit, Placement, placements, start_size
 from lwlive.stage.outputs.window.monitor import Refresh
-from lwlive.stage.sources.keys import (
-    ADDRESS,
-    FULLSCREEN,
-    KEYS,
-    LEARN,
-    LIST,
-    QUIT,
-    keys_table,
-)
+from lwlive.stage.sources.keys import ADDRESS, FULLSCREEN, KEYS, LEARN, LIST, QUIT, keys_table
 from lwlive.stage.status import Status
 from lwlive.tempo import Tempo
 
@@ -320,7 +312,7 @@ def test_each_fit_puts_the_picture_where_it_says(screen: str, renderer: str) -> 
         "mirror": {20: RED, 140: RED, 300: RED, 340: BLUE, 500: BLUE, 620: BLUE},
     }
     for fit, colours in expected.items():
-        with Display("fits", True, 0, fit, True, (80, 80)) as display:
+        with Display("fits", True, "0", fit, True, (80, 80)) as display:
             seen = settled(display, screen, lambda seen: near(seen[200, 300], RED))
             for x, colour in colours.items():
                 for y in (5, 200, 395):
@@ -331,7 +323,7 @@ def test_each_fit_puts_the_picture_where_it_says(screen: str, renderer: str) -> 
 def test_mirror_continues_the_picture_backwards(screen: str) -> None:
     ramp = np.zeros((80, 80, 3), np.uint8)
     ramp[..., 0] = np.linspace(40, 240, 80)
-    with Display("mirror", True, 0, "mirror", True, (80, 80)) as display:
+    with Display("mirror", True, "0", "mirror", True, (80, 80)) as display:
         seen = settled(display, screen, lambda seen: seen[200, 130, 0] > 20, ramp)
     for away in (10, 50, 100):
         assert abs(seen[200, 120 + away, 0] - seen[200, 119 - away, 0]) <= 4
@@ -341,7 +333,7 @@ def test_mirror_continues_the_picture_backwards(screen: str) -> None:
 @on_screen
 def test_at_its_own_size_and_at_three_times_it_the_picture_is_exact(screen: str) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (100, 100, 3), np.uint8)
-    with Display("exact", False, 0, "fit", True, (100, 100)) as display:  # 300 by 300
+    with Display("exact", False, "0", "fit", True, (100, 100)) as display:  # 300 by 300
 
         def middles(seen: np.ndarray) -> np.ndarray:
             return seen[51:350:3, 171:470:3]  # of 3 by 3 blocks, from (170, 50) on
@@ -360,7 +352,7 @@ def test_at_its_own_size_and_at_three_times_it_the_picture_is_exact(screen: str)
 
 @on_screen
 def test_the_master_dims_the_picture(screen: str) -> None:
-    with Display("master", True, 0, "fill", True, (80, 80)) as display:
+    with Display("master", True, "0", "fill", True, (80, 80)) as display:
         for master in (1.0, 0.5, 0.0):
             want = np.array(RED) * master
 
@@ -378,7 +370,7 @@ def test_words_lie_over_the_picture_and_go_away_again(screen: str) -> None:
     def dark(seen: np.ndarray, y: int, x: int) -> bool:  # the panel's ground, not the picture
         return bool(seen[y, x].max() < 120)
 
-    with Display("words", True, 0, "fill", True, (80, 80)) as display:
+    with Display("words", True, "0", "fill", True, (80, 80)) as display:
         seen = settled(display, screen, lambda s: near(s[14, 14], RED), notice=prompt)
         assert near(seen[387, 300], RED)  # no words for the audience
         seen = settled(display, screen, lambda s: dark(s, 14, 14), hud=lines, notice=prompt)
@@ -393,7 +385,7 @@ def test_words_lie_over_the_picture_and_go_away_again(screen: str) -> None:
 
 @on_screen
 def test_before_the_first_picture_the_window_is_never_black(screen: str) -> None:
-    with Display("splash", True, 0, "fit", True, (80, 80)) as display:
+    with Display("splash", True, "0", "fit", True, (80, 80)) as display:
         start = time.monotonic()
         named = False
         while not named and time.monotonic() - start < 30:
@@ -412,7 +404,7 @@ def test_before_the_first_picture_the_window_is_never_black(screen: str) -> None
 
 @on_screen
 def test_blackout_covers_the_splash_and_the_arrival_of_the_first_picture(screen: str) -> None:
-    with Display("dark", True, 0, "fill", True, (80, 80)) as display:
+    with Display("dark", True, "0", "fill", True, (80, 80)) as display:
         brightest, start = 0, time.monotonic()
         while time.monotonic() - start < 2:
             [command for command, _ in display.presses()]
@@ -426,7 +418,7 @@ def test_blackout_covers_the_splash_and_the_arrival_of_the_first_picture(screen:
 
 @on_screen
 def test_keys_arrive_as_commands(screen: str) -> None:
-    with Display("keys", False, 0, "fit", True, (80, 80)) as display:
+    with Display("keys", False, "0", "fit", True, (80, 80)) as display:
         settled(display, screen, lambda seen: near(seen[200, 300], RED))
         actions: list[Command] = []
         wanted = [
@@ -443,7 +435,7 @@ def test_keys_arrive_as_commands(screen: str) -> None:
 
 @on_screen
 def test_a_held_arrow_repeats_and_a_held_switch_does_not(screen: str) -> None:
-    with Display("held", False, 0, "fit", True, (80, 80)) as display:
+    with Display("held", False, "0", "fit", True, (80, 80)) as display:
         settled(display, screen, lambda seen: near(seen[200, 300], RED))
         actions: list[Command] = []
         xdotool("keydown", "space")
@@ -459,7 +451,7 @@ def test_a_held_arrow_repeats_and_a_held_switch_does_not(screen: str) -> None:
 
 @on_screen
 def test_question_mark_shows_the_keys_and_escape_closes_them_first(screen: str) -> None:
-    with Display("list", True, 0, "fill", True, (80, 80)) as display:
+    with Display("list", True, "0", "fill", True, (80, 80)) as display:
         actions: list[Command] = []
 
         def shown(seen: np.ndarray) -> bool:
@@ -482,7 +474,7 @@ def test_question_mark_shows_the_keys_and_escape_closes_them_first(screen: str) 
 
 @on_screen
 def test_resizing_and_fullscreen_go_on_showing_the_picture(screen: str) -> None:
-    with Display("resized", False, 0, "fill", True, (80, 80)) as display:
+    with Display("resized", False, "0", "fill", True, (80, 80)) as display:
 
         def windowed(seen: np.ndarray) -> bool:  # 320 by 320 in the middle
             return near(seen[200, 170], RED) and near(seen[200, 150], (0, 0, 0))
@@ -524,7 +516,7 @@ def small_monitor(width: int, height: int) -> None:
 def test_fullscreen_covers_the_monitor_also_when_its_resolution_changes(screen: str) -> None:
     small_monitor(320, 200)
     try:
-        with Display("covering", True, 0, "fill", True, (80, 80)) as display:
+        with Display("covering", True, "0", "fill", True, (80, 80)) as display:
 
             def covers(seen: np.ndarray, width: int, height: int) -> bool:
                 corners = seen[5, 5], seen[height - 6, 5], seen[5, width - 6], seen[-6, -6]
@@ -553,7 +545,7 @@ def test_fullscreen_covers_the_monitor_also_when_its_resolution_changes(screen: 
 def test_no_input_method_is_asked_for_a_key(screen: str) -> None:
     import pygame
 
-    with Display("plain keys", False, 0, "fit", True, (80, 80)) as display:
+    with Display("plain keys", False, "0", "fit", True, (80, 80)) as display:
         settled(display, screen, lambda seen: near(seen[200, 300], RED))
         events: list[pygame.event.Event] = []
         xdotool("key", "--delay", "30", "b", "question", "space")
@@ -607,7 +599,7 @@ def test_there_is_no_refresh_rate_where_pictures_do_not_wait_for_the_monitor(
 
 @on_screen
 def test_a_virtual_screen_has_no_refresh_rate() -> None:
-    with Display("virtual", False, 0, "fit", True, (80, 80)) as display:
+    with Display("virtual", False, "0", "fit", True, (80, 80)) as display:
         for i in range(40):
             [command for command, _ in display.presses()]
             display.splash(["ember"], i / 30)
@@ -637,7 +629,7 @@ def test_another_pygame_is_a_sentence_that_says_how_to_mend_it(tmp_path: Path, p
 def test_closing_the_window_asks_to_quit() -> None:
     import pygame
 
-    with Display("closed", False, 0, "fit", True, (80, 80)) as display:
+    with Display("closed", False, "0", "fit", True, (80, 80)) as display:
         [command for command, _ in display.presses()]
         pygame.event.post(pygame.event.Event(pygame.QUIT))
         assert [command for command, _ in display.presses()] == [QUIT]
@@ -646,13 +638,13 @@ def test_closing_the_window_asks_to_quit() -> None:
 @on_screen
 def test_a_monitor_that_is_not_there_is_refused_with_their_number() -> None:
     with pytest.raises(NoMonitor, match="no monitor 2: there are 2, 0 to 1"):
-        Display("third", False, 2, "fit", True, (80, 80))
-    with Display("second", False, 1, "fit", True, (80, 80)) as display:
+        Display("third", False, "2", "fit", True, (80, 80))
+    with Display("second", False, "1", "fit", True, (80, 80)) as display:
         [command for command, _ in display.presses()]
 
 
 def is_told_to_end() -> None:
-    with Display("signals", False, 0, "fit", True, (80, 80)) as display:
+    with Display("signals", False, "0", "fit", True, (80, 80)) as display:
         [command for command, _ in display.presses()]
         # a shell that starts the tests in its background has them ignore Ctrl-C
         if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -676,7 +668,7 @@ def test_the_cursor_is_hidden_in_fullscreen_and_after_a_rest(screen: str) -> Non
     import pygame
 
     now_s = 0.0
-    with Display("cursor", False, 0, "fit", True, (80, 80), clock=lambda: now_s) as display:
+    with Display("cursor", False, "0", "fit", True, (80, 80), clock=lambda: now_s) as display:
         settled(display, screen, lambda seen: near(seen[200, 300], RED))
         assert pygame.mouse.get_visible()
         now_s = 3.0
@@ -694,7 +686,7 @@ def test_the_cursor_is_hidden_in_fullscreen_and_after_a_rest(screen: str) -> Non
 def test_the_window_is_opened_with_little_work() -> None:
     """Half a second of a processor at most, whatever else runs on it."""
     start = time.process_time()
-    with Display("soon", False, 0, "fit", True, (80, 80)) as display:
+    with Display("soon", False, "0", "fit", True, (80, 80)) as display:
         display.splash(["ember"], 0)
         spent_s = time.process_time() - start
         print(f"{spent_s:.3f} s")
@@ -703,7 +695,7 @@ def test_the_window_is_opened_with_little_work() -> None:
 
 def raises_no_screen() -> None:
     try:
-        Display("nowhere", False, 0, "fit", True, (80, 80))
+        Display("nowhere", False, "0", "fit", True, (80, 80))
     except NoScreen as error:
         print(error)
     else:

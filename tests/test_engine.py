@@ -146,7 +146,7 @@ class Running:
         if not SHARED.exists():
             return []
         maps = psutil.Process(self.process.pid).memory_maps()
-        rings = [Path(m.path) for m in maps if m.path.startswith(str(SHARED / "psm_"))]
+        rings = [Path(m.path) for m in maps if m.path.startswith(str(SHARED / "lwlive-"))]
         assert rings
         return rings
 

@@ -33,6 +33,7 @@ from lwlive.stage.master import Master, dimmed
 from lwlive.stage.notices import WAITING, Notices
 from lwlive.stage.outputs import takes
 from lwlive.stage.outputs.outbox import Outbox, Pictures
+from lwlive.stage.outputs.takes import AGAIN_S
 from lwlive.stage.parts import Arrived, Output, Picture, Source
 from lwlive.stage.rig import rigged
 from lwlive.stage.show import Show
@@ -468,8 +469,9 @@ def test_a_recording_that_cannot_start_is_said_and_the_next_one_goes_elsewhere(r
     run.Recorder.refuses = "cannot record to nowhere/a.mp4: there is no folder nowhere"
     run.osc.happens[20] = lambda: setattr(run.Recorder, "refuses", None)
     run.key(30, Toggle("record"))
-    run.play(2, record=Path("nowhere/a.mp4"))
-    assert len(run.screen.shown_at) == 60
+    run.key(60, Toggle("record"))
+    run.play(3, record=Path("nowhere/a.mp4"))
+    assert len(run.screen.shown_at) == 90
     assert "there is no folder nowhere" in run.screen.said[0]
     (recorder,) = run.recorders
     assert recorder.path.parent == run.folder
@@ -481,8 +483,33 @@ def test_a_recording_that_fails_is_said_and_the_show_goes_on(run: Run) -> None:
     run.play(2, record=run.folder / "a.mp4")
     assert len(run.screen.shown_at) == 60
     assert "the disk is full" in run.screen.said
-    assert run.controls.params.record is False
     assert run.show.statistics()["recording"]["failed"] == "the disk is full"
+
+
+def test_a_show_that_is_recorded_whole_is_recorded_on_when_there_is_room(run: Run) -> None:
+    run.osc.happens[20] = lambda: setattr(run.recorders[0], "failed", "the disk is full")
+    run.osc.happens[21] = lambda: setattr(run.Recorder, "refuses", "the disk is full, still")
+    run.osc.happens[380] = lambda: setattr(run.Recorder, "refuses", None)
+    run.play(20, record=run.folder / "a.mp4")
+    first, second = run.recorders
+    assert (first.path, second.path) == (run.folder / "a.mp4", run.folder / "a.mp4")
+    assert (first.fresh, second.fresh) == (False, True), "another name where that is taken"
+    assert 600 - 380 - 30 * AGAIN_S <= second.frames <= 600 - 380
+    told = [text for text in run.screen.said if "disk" in text or "recording" in text]
+    assert told == [
+        f"recording: {first.path}",
+        "the disk is full",
+        f"recording again: {second.path}",
+    ]
+    assert run.controls.params.record is True
+
+
+def test_a_recording_that_was_begun_by_hand_and_fails_is_switched_off(run: Run) -> None:
+    run.key(5, Toggle("record"))
+    run.osc.happens[20] = lambda: setattr(run.recorders[0], "failed", "the disk is full")
+    run.play(8)
+    assert len(run.recorders) == 1
+    assert run.controls.params.record is False
 
 
 def test_a_folder_that_is_gone_does_not_end_the_show(

@@ -568,3 +568,111 @@ def test_a_slower_monitor_is_told_to_this_engine_and_the_next(stage: Stage) -> N
     stage.wait(1)
     assert len(stage.rings) == 2
     assert stage.rings[-1].tick_s == 1 / 50
+
+
+def test_a_renewed_engine_costs_no_late_frame_and_no_jump(stage: Stage) -> None:
+    stage.play(4)
+    old = stage.engine
+    assert stage.supply.renew(stage.time)
+    assert not stage.supply.renew(stage.time), "one at a time"
+    new = stage.engine
+    assert (new.phase, new.first) == (stage.supply.phase, stage.controls.snapshot)
+    stage.controls.do(Set("speed", 1.0))
+    stage.supply.send(stage.controls.snapshot, stage.time)
+    for tick in range(240):
+        if not old.killed:
+            old.make(1)
+        if tick == 100:
+            new.make(9)
+        elif tick > 100:
+            new.make(1)
+        assert old.killed == (tick > 100) or tick == 100
+        stage.tick()
+    assert old.killed
+    assert not stage.supply.renewing
+    assert [shown.late for shown in stage.shown] == [False] * len(stage.shown)
+    assert stage.largest_jump() <= ORDINARY
+    assert new.newest == stage.controls.snapshot, "what was changed meanwhile"
+    assert (stage.supply.deaths, stage.supply.starts) == (0, 2)
+    assert np.array_equal(stage.shown[-1].pixels, look(1)(stage.supply.phase))
+    assert stage.said == []
+
+
+@pytest.mark.parametrize("fails", ["dies", "fails", "hangs"])
+def test_an_engine_that_cannot_be_renewed_plays_on(stage: Stage, fails: str) -> None:
+    stage.play(4)
+    old = stage.engine
+    assert stage.supply.renew(stage.time)
+    new = stage.engine
+    if fails == "dies":
+        new.die()
+    elif fails == "fails":
+        new.say(Failed("no memory"))
+    for _ in range(round(30 * (LOADING_S + 1)) if fails == "hangs" else 60):
+        old.make(1)
+        stage.tick()
+    assert not old.killed
+    assert new.exitcode is not None
+    assert len(stage.said) == 1
+    assert "could not be renewed" in stage.said[0]
+    assert not any(shown.late for shown in stage.shown)
+    assert stage.supply.renew(stage.time), "later it may succeed"
+
+
+def test_an_engine_that_dies_while_another_loads_is_followed_by_that_one(stage: Stage) -> None:
+    stage.play(4)
+    old = stage.engine
+    assert stage.supply.renew(stage.time)
+    new = stage.engine
+    stage.wait(0.2)
+    old.die()
+    stage.wait(1)
+    assert len(stage.engines.all) == 2
+    assert stage.supply.deaths == 1
+    for _ in range(90):
+        new.make(1)
+        stage.tick()
+    assert stage.largest_jump() <= ORDINARY
+    assert stage.supply.state != "lost"
+
+
+def test_without_memory_or_pictures_nothing_is_renewed(stage: Stage) -> None:
+    assert not stage.supply.renew(stage.time), "it has just started"
+    stage.play(2)
+    stage.short_of_memory = True
+    assert not stage.supply.renew(stage.time)
+    stage.short_of_memory = False
+    stage.engines.refuse = True
+    assert not stage.supply.renew(stage.time)
+    stage.engines.refuse = False
+    rings = len(stage.rings)
+    assert stage.supply.renew(stage.time)
+    assert len(stage.rings) == rings + 1
+
+
+@pytest.mark.parametrize("seconds", [5.0, 3600.0, 86400.0])
+def test_a_stage_that_slept_does_not_blame_its_engine(stage: Stage, seconds: float) -> None:
+    stage.play(4)
+    first = stage.engine
+    stage.time += seconds
+    stage.wait(0.2)
+    stage.play(2)
+    assert not first.killed
+    assert len(stage.engines.all) == 1
+    assert not stage.said
+
+
+def test_fifty_renewals_leave_no_memory_and_no_handle_behind(stage: Stage) -> None:
+    before = 0
+    for number in range(50):
+        old = stage.engine
+        stage.play(2.5)
+        assert stage.supply.renew(stage.time)
+        stage.engine.make(9)
+        stage.wait(0.1)
+        assert old.killed
+        old.die()
+        if number == 5:
+            before = psutil.Process().num_fds() if psutil.POSIX else 0
+    after = psutil.Process().num_fds() if psutil.POSIX else 0
+    assert after <= before + 8

@@ -35,12 +35,14 @@ def parse(
     about: str = "",
     words: Sequence[str] = (),
     commands: Mapping[str, str] | None = None,
+    preset: bool = True,
 ) -> tuple[Config, Params]:
     """Config and first values of a show. Raises ControlError; ends the process for --help.
 
-    Of `words`, as in flags.read, the one NAME is the model's.
+    preset: take up the one that is asked for. Of `words`, as in flags.read, the one NAME is the
+    model's.
     """
-    from lwlive import preset
+    from lwlive import preset as presets
     from lwlive.cli import showfile
 
     given = flags.read(program, about, groups(), args, words, commands)
@@ -49,8 +51,8 @@ def parse(
     fixed, of_file = _file(given)
     config = flags.filled(Config, {**fixed, **given})
     values: dict[str, object] = {}
-    if config.preset is not None:
-        values = preset.load(preset.find(config.preset, config.folder))
+    if config.preset is not None and preset:
+        values = presets.load(presets.find(config.preset, config.folder))
     values = {**of_file, **values} if "preset" in given else {**values, **of_file}
     for name in showfile.names(showfile.LIVE):
         if name in given:
@@ -63,12 +65,13 @@ def parse(
 def _file(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, object]]:
     """What the file of --config says. It may not be what the show writes. Raises ControlError."""
     from lwlive.cli import showfile
+    from lwlive.cli.destinations import FILES
 
     if "config" not in given:
         return {}, {}
     path = Path(given.pop("config"))
     fixed, values = showfile.read(path)
-    for name in ("record", "journal", "stats", "log"):
+    for name in FILES:
         other = given.get(name, fixed.get(name))
         if other is not None and Path(other).absolute() == path.absolute():
             raise ControlError(f"--config and --{name} are the same file: {flags.short(str(path))}")

@@ -7,9 +7,13 @@ tenth of a second finds `main` ready for it.
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from lwlive import __version__
 from lwlive.cli.sentences import of_import, of_system
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ABOUT = """A live instrument that walks through an image diffusion model without stopping.
 Without a command it starts the show."""
@@ -24,6 +28,10 @@ COMMANDS = {
     "audio": "list the audio inputs, with a live meter",
     "ember": "list the words that the built-in model knows",
     "config": "print a file for --config, with every default and its help",
+    "log": "show the last hundred lines of a show's log",
+    "check": "see that everything a show needs is there, before the doors open",
+    "service": "print what starts a show at boot; --install enables it",
+    "guard": "start a show, and start it again whenever it dies or hangs",
 }
 
 
@@ -89,6 +97,19 @@ def _do(args: list[str]) -> int:
         from lwlive.cli.audio import main as audio
 
         return audio(rest)
+    elif word == "guard":
+        from lwlive.cli import guard
+
+        return guard.main(_guarded(rest))
+    elif word in ("check", "service"):
+        from lwlive.cli import check, service
+
+        about = COMMANDS[word][:1].upper() + COMMANDS[word][1:] + "."
+        return {"check": check.main, "service": service.main}[word](rest, about)
+    elif word == "log":
+        from lwlive.cli.lists import log
+
+        print(log(_log_wanted(rest)))
     elif word in lists.LISTS:
         flags.read(
             f"lwlive {word}", COMMANDS[word][:1].upper() + COMMANDS[word][1:] + ".", {}, rest
@@ -99,7 +120,31 @@ def _do(args: list[str]) -> int:
         known = ", ".join(COMMANDS)
         raise ControlError(f"there is no command {flags.short(word)}{near}; there are {known}")
     else:
-        from lwlive.cli.perform import perform
+        from lwlive.cli import safe
 
-        return perform(*arguments.parse(args, arguments.PROGRAM, ABOUT, commands=COMMANDS))
+        return safe.start(args, ABOUT, COMMANDS)
     return 0
+
+
+def _guarded(rest: list[str]) -> list[str]:
+    """The flags of the show behind `lwlive guard --`. Ends the process for --help."""
+    from lwlive.cli import flags
+
+    cut = rest.index("--") if "--" in rest else len(rest)
+    about = (
+        COMMANDS["guard"][:1].upper() + COMMANDS["guard"][1:] + ".\n\n"
+        "The show's flags follow two dashes: lwlive guard -- --config show.toml --state show.json"
+    )
+    flags.read("lwlive guard", about, {}, rest[:cut])
+    return rest[cut + 1 :]
+
+
+def _log_wanted(rest: list[str]) -> "Path | None":
+    """The log that `lwlive log` shows. Ends the process for --help."""
+    from pathlib import Path
+
+    from lwlive.cli import flags
+
+    about = COMMANDS["log"][:1].upper() + COMMANDS["log"][1:] + "."
+    given = flags.read("lwlive log", about, {}, rest, ["[FILE]"])
+    return Path(given["file"]) if "file" in given else None

@@ -17,7 +17,7 @@ from lwlive.params import ControlError
 log = logging.getLogger("lwlive")
 
 MOVS = ("prores", "mjpeg")  # codecs whose files are QuickTime's
-FILES = ("record", "journal", "stats", "log")  # that a show writes, of Config
+FILES = ("record", "journal", "stats", "log", "state")  # that a show writes, of Config
 
 
 def check(config: Config) -> None:
@@ -30,6 +30,8 @@ def check(config: Config) -> None:
         with _readable(f"--{name}"):
             if path.is_dir():
                 raise ControlError(f"--{name}: {short(str(path))} is a folder; give a file's name")
+            if name == "state":
+                path.parent.mkdir(parents=True, exist_ok=True)
             if name != "record" and not path.parent.is_dir():
                 raise ControlError(_no_folder(name, path.parent))
             if name in ("stats", "log") and not _writable(path):

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from lwlive.cli.safe import AGAIN
 from lwlive.cli.sentences import of_import, of_system
 
 if TYPE_CHECKING:
@@ -20,12 +21,15 @@ if TYPE_CHECKING:
     from lwlive.controls import Controls
     from lwlive.cuelist import CueList
     from lwlive.params import Params
+    from lwlive.ring import Pixels
     from lwlive.routes import Routes
-    from lwlive.stage.outputs.window.display import Display
+    from lwlive.stage.outputs.window.host import Host
     from lwlive.stage.qrcode import Code
     from lwlive.stage.sources.midi.source import Midi
     from lwlive.stage.sources.osc.server import Osc
     from lwlive.stage.sources.page.page import Page
+    from lwlive.stage.starts import Starts
+    from lwlive.stage.state import State
     from lwlive.stage.supply import Supply
 
 log = logging.getLogger("lwlive")
@@ -33,18 +37,23 @@ log = logging.getLogger("lwlive")
 LONE_S = 30.0  # a headless show that was not told how long lasts so many seconds
 
 
-def perform(config: "Config", params: "Params") -> int:
-    """The show, from launch to end; returns the exit code."""
+def perform(config: "Config", params: "Params", starts: "Starts | None" = None) -> int:
+    """The show, from launch to end; returns the exit code. starts: counts those that fail."""
     from lwlive import logs
     from lwlive.cli import destinations
+    from lwlive.stage.machine import about
 
     destinations.check(config)
-    with logs.opened(config.log):
-        return _perform(config, params)
+    with logs.opened(config.log, about()):
+        after = os.environ.get("LWLIVE_AFTER")
+        logs.event(f"the show starts again, since {after}" if after else "the show starts")
+        for sentence in starts.said if starts is not None else ():
+            log.info(sentence)
+        return _perform(config, params, starts)
 
 
-def _perform(config: "Config", params: "Params") -> int:
-    from lwlive import hub
+def _perform(config: "Config", params: "Params", starts: "Starts | None" = None) -> int:
+    from lwlive import hub, logs
     from lwlive.checkpoint import ModelError
     from lwlive.cli import destinations
     from lwlive.controls import Controls
@@ -57,39 +66,67 @@ def _perform(config: "Config", params: "Params") -> int:
     clock = WallClock()
     started = clock.now() - _age_s()
     try:
+        begun = _begun(config, params)
         controls = Controls(params, _routes(config))
+        if begun is not None:
+            controls.load(begun.values, routes=begun.routes or None)
         config = destinations.sparing(config)
         cues = _cues(config)
         opened = hub.opened(config, log.info)
         with contextlib.ExitStack() as stack:
             # The engine takes seconds to load: it starts before the window and its libraries.
-            supply = stack.enter_context(_supply(config, opened, controls, clock.now()))
+            supply = stack.enter_context(_supply(config, opened, controls, clock.now(), begun))
+            from lwlive.stage.awake import awake
             from lwlive.stage.desk import Desk
+            from lwlive.stage.machine import Machine
             from lwlive.stage.rig import lone, rigged
             from lwlive.stage.show import Show
 
             desk = Desk(config.folder, controls, delay_s=config.delay_ms / 1e3, cues=cues)
+            if desk.cues is not None and begun is not None and begun.cue is not None:
+                desk.cues.resume(begun.cue, clock.now())
             osc = _osc(config, stack, desk.say)
             page, code = _page(config, opened.size, osc, stack, desk.say)
-            screen = _screen(config, opened.size, stack, code)
+            screen = _screen(config, opened.size, stack, desk.say, code)
             config = _alone(config) if lone(config, screen) else config
             midi = _midi(config, desk.say)
-            sources, outputs = rigged(config, opened.size, desk, screen, osc, midi, page)
-            show = Show(config, desk, supply, opened.size, clock, started, sources, outputs)
+            sources, outputs = rigged(
+                config,
+                opened.size,
+                desk,
+                screen,
+                osc,
+                midi,
+                page,
+                begun,
+                supply.renew,
+                starts,
+            )
+            machine = stack.enter_context(contextlib.closing(Machine(config.folder)))
+            restarts = begun.restarts if begun is not None else 0
+            parts = sources, outputs, machine, restarts
+            show = Show(config, desk, supply, opened.size, clock, started, *parts)
+            stack.enter_context(awake())
             with _signals(desk.end) as came:
                 try:
                     show.run()
                 finally:
                     if came:
                         log.info(f"ended by {came[0]}")
+                    else:
+                        logs.event("the show ends, by a key, a control or its duration")
                     if config.stats is not None:
                         destinations.write_statistics(config.stats, show.statistics())
     except (ControlError, ModelError, EngineFailure, OscError, PageError) as error:
-        return _failed(str(error))
+        return _failed(str(error), error, starts)
     except OSError as error:
-        return _failed(of_system(error, "the show"))
+        return _failed(of_system(error, "the show"), error, starts)
     except ImportError as error:
-        return _failed(of_import(error))
+        return _failed(of_import(error), error, starts)
+    if starts is not None:
+        starts.ended()
+        if starts.over():
+            return AGAIN
     recording = show.statistics()["recording"]
     if recording is not None and recording["frames"]:
         log.info(f"recorded {recording['frames']} frames in {recording['file']}")
@@ -97,9 +134,21 @@ def _perform(config: "Config", params: "Params") -> int:
     return int(config.record is not None and not done)
 
 
-def _failed(sentence: str) -> int:
+def _begun(config: "Config", params: "Params") -> "State | None":
+    """The state that the show continues from, where it keeps one."""
+    if config.state is None:
+        return None
+    from lwlive.stage.state import taken_up
+
+    return taken_up(config.state, params, log.info)
+
+
+def _failed(sentence: str, error: Exception, starts: "Starts | None") -> int:
+    from lwlive.cli.safe import part_of
     from lwlive.logs import one_line
 
+    if starts is not None:
+        starts.failed(part_of(error), sentence)
     log.error(one_line(sentence))
     return 1
 
@@ -130,15 +179,29 @@ def _age_s() -> float:
     return max(0.0, time.time() - psutil.Process().create_time())
 
 
-def _supply(config: "Config", opened: "Opened", controls: "Controls", now: float) -> "Supply":
+def _supply(
+    config: "Config",
+    opened: "Opened",
+    controls: "Controls",
+    now: float,
+    begun: "State | None" = None,
+) -> "Supply":
     import multiprocessing
 
+    from lwlive import shared
     from lwlive.engine.process import Order, run
     from lwlive.openmp import spin_briefly
     from lwlive.ring import Ring, slots
     from lwlive.snapshot import Snapshot
     from lwlive.stage.supply import Supply, starter
 
+    shared.sweep()
+    kept: list[Pixels] = []
+    if config.state is not None:
+        from lwlive.stage import lastseen
+        from lwlive.stage.state import pictures_of
+
+        kept = lastseen.read(pictures_of(config.state), opened.size)
     context = multiprocessing.get_context("spawn")
     spin_briefly(os.environ)  # every engine inherits it
 
@@ -152,33 +215,46 @@ def _supply(config: "Config", opened: "Opened", controls: "Controls", now: float
         controls.snapshot,
         now,
         config.delay_ms / 1e3,
+        phase=begun.phase if begun is not None else 0.0,
+        kept=kept,
     )
 
 
 def _screen(
-    config: "Config", size: "Size", stack: contextlib.ExitStack, code: "Code | None"
-) -> "Display | None":
+    config: "Config",
+    size: "Size",
+    stack: contextlib.ExitStack,
+    say: Callable[[str], None],
+    code: "Code | None",
+) -> "Host | None":
     """The window, or None where there is no screen or none is wanted. Raises ControlError.
 
     code: the page's address, for phones.
+    A show that covers a monitor, as an installation's, plays without one until there is a screen.
     """
     if config.headless:
         return None
     from lwlive.params import ControlError
-    from lwlive.stage.outputs.window.display import Display, NoMonitor, NoScreen
+    from lwlive.stage.outputs.window.host import Host, NoWindow
 
     try:
-        display = Display(
-            "lwlive", config.fullscreen, config.monitor, config.fit, config.vsync, size, code=code
+        host = Host(
+            "lwlive",
+            config.fullscreen,
+            config.monitor,
+            config.fit,
+            config.vsync,
+            size,
+            waits=config.fullscreen,
+            say=say,
+            code=code,
         )
-    except NoMonitor as error:
-        raise ControlError(f"--monitor: {error}") from error
-    except NoScreen as error:
-        if config.fullscreen:  # an installation's, whose screen may come: whoever starts it retries
-            raise ControlError(f"{error}; without --fullscreen the show runs headless") from error
+    except NoWindow as error:
+        if error.monitor:
+            raise ControlError(f"--monitor: {error}") from error
         log.info(f"{error}; the show runs headless")
         return None
-    return stack.enter_context(display)
+    return stack.enter_context(host)
 
 
 def _alone(config: "Config") -> "Config":
@@ -215,6 +291,19 @@ def _osc(config: "Config", stack: contextlib.ExitStack, say: Callable[[str], Non
     return osc
 
 
+def _midi(config: "Config", say: Callable[[str], None]) -> "Midi | None":
+    """MIDI, whose process starts with the show's first tick."""
+    if config.no_midi:
+        return None
+    from lwlive.stage.sources.midi import box
+    from lwlive.stage.sources.midi.child import Order
+    from lwlive.stage.sources.midi.link import Link
+    from lwlive.stage.sources.midi.source import Midi
+
+    link = Link(Order(tuple(config.midi), config.midi_system), say)
+    return Midi(link, config.midi_folder or box.folder(), say, config.midi)
+
+
 def _page(
     config: "Config",
     size: "Size",
@@ -234,19 +323,6 @@ def _page(
     if where.secret is not None:
         printed(code)
     return page, code
-
-
-def _midi(config: "Config", say: Callable[[str], None]) -> "Midi | None":
-    """MIDI, whose process starts with the show's first tick."""
-    if config.no_midi:
-        return None
-    from lwlive.stage.sources.midi import box
-    from lwlive.stage.sources.midi.child import Order
-    from lwlive.stage.sources.midi.link import Link
-    from lwlive.stage.sources.midi.source import Midi
-
-    link = Link(Order(tuple(config.midi), config.midi_system), say)
-    return Midi(link, config.midi_folder or box.folder(), say, config.midi)
 
 
 @contextlib.contextmanager

@@ -86,6 +86,8 @@ def _tables(path: Path) -> dict[str, Any]:
 def _checked(row: tuple[Any, Any], found: object, where: str) -> object:
     """The value, as Config takes it. Unlike a flag's, it has to be of the right type already."""
     kind = plain(row[0])
+    if "NAME_OR_NUMBER" in row[1].metadata and isinstance(found, int) and found is not True:
+        found = str(found)
     if get_origin(kind) is list:
         fits = isinstance(found, list) and all(isinstance(one, str) for one in found)
     elif kind in (int, float):

@@ -61,7 +61,10 @@ def run(order: Order, pipe: "Connection[Any, Any]") -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the stage's to answer
     if hasattr(os, "nice"):
         os.nice(2)  # where cores are short, showing goes before sampling
-    engine = Engine(order, pipe)
+    try:
+        engine = Engine(order, pipe)
+    except FileNotFoundError:  # the stage is gone already, and its ring
+        return
     threading.Thread(target=engine.work, name="producer", daemon=True).start()
     with contextlib.suppress(EOFError, OSError):
         while (message := pipe.recv()) is not None:
@@ -72,10 +75,11 @@ def run(order: Order, pipe: "Connection[Any, Any]") -> None:
 
 
 class Engine:
-    """What the producer thread does from start to end."""
+    """What the producer thread does from start to end. Raises FileNotFoundError."""
 
     def __init__(self, order: Order, pipe: "Connection[Any, Any]") -> None:
         self.order, self.pipe = order, pipe
+        self.ring = Ring.attach(order.ring)  # first of all: its name is not needed any more
         self.newest = order.snapshot
         self._sending = threading.Lock()
         self._builder: Builder | None = None
@@ -105,6 +109,8 @@ class Engine:
     def _work(self) -> None:
         with Alive(lambda text: self.tell(Doing(text))) as alive:
             alive("starting torch")
+            import torch
+
             from lwlive.engine.producer import Producer
 
             model, build = self._open(alive)
@@ -114,13 +120,14 @@ class Engine:
             time.sleep(IDLE_S)
         producer = Producer(
             model=model,
-            ring=Ring.attach(order.ring),
+            ring=self.ring,
             fps=order.config.fps,
             inbox=self._inbox(model),
             timer=time.perf_counter,
             phase=order.phase,
             since=order.since,
             delay_s=order.config.delay_ms / 1e3,
+            threads=torch.get_num_threads() if model.device == "cpu" else 1,
         )
         del model  # the producer goes over to another one, and this one's memory is given back
         told: object = None

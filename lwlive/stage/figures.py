@@ -11,6 +11,7 @@ import numpy as np
 
 from lwlive.stage.supply import Shown
 
+MINUTE_S = 60.0
 LATENCIES = 100_000  # the newest ones are kept; a show of months has no end of them
 
 
@@ -26,6 +27,7 @@ class Figures:
         self.latencies_ms: deque[float] = deque(maxlen=LATENCIES)
         self._second: deque[float] = deque()  # times of the ticks of the last second
         self._sampled_second: deque[float] = deque()
+        self._late_minute: deque[tuple[float, int]] = deque()  # times, and how many were late
         self._first_at = self._last_at = 0.0  # when the first and the last picture were shown
 
     def showed(self, shown: Shown, now: float, since_start: float, delay_s: float = 0.0) -> None:
@@ -34,7 +36,7 @@ class Figures:
             self.first_picture_s, self._first_at = since_start, now
         self._last_at = now
         self.ticks += 1
-        self.late += shown.late
+        self._count_late(int(shown.late), now)
         self._second.append(now)
         if shown.frame is not None:
             self.new += 1
@@ -49,7 +51,19 @@ class Figures:
     def missed(self, ticks: int) -> None:
         """So many ticks passed without a picture, since the one before took too long."""
         self.skipped += ticks
-        self.late += ticks
+        self._count_late(ticks, self._last_at)
+
+    def _count_late(self, many: int, now: float) -> None:
+        self.late += many
+        if many:
+            self._late_minute.append((now, many))
+        while self._late_minute and now - self._late_minute[0][0] >= MINUTE_S:
+            self._late_minute.popleft()
+
+    @property
+    def late_minute(self) -> int:
+        """Late frames of the last minute."""
+        return sum(many for _, many in self._late_minute)
 
     @property
     def fps_shown(self) -> int:

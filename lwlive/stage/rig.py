@@ -3,6 +3,7 @@
 `Show` knows none of them by name. Nothing is opened here but the journal's file.
 """
 
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +14,9 @@ from lwlive.checkpoint import Size
 from lwlive.config import OUTPUTS, Config
 from lwlive.movie import rate_of
 from lwlive.stage.desk import Desk
+from lwlive.stage.events import Events
 from lwlive.stage.outputs import camera, ndi, spout, stream, syphon
+from lwlive.stage.outputs.expiry import Expiry
 from lwlive.stage.outputs.feed import Feed, Sink
 from lwlive.stage.outputs.journal import Journal
 from lwlive.stage.outputs.scaling import Scaling
@@ -21,11 +24,15 @@ from lwlive.stage.outputs.snapshots import Snapshots
 from lwlive.stage.outputs.takes import Takes
 from lwlive.stage.outputs.window.window import Screen, Window
 from lwlive.stage.parts import Output, Source
+from lwlive.stage.renewal import Renewal
 from lwlive.stage.sources.audio.source import Audio
 from lwlive.stage.sources.link import Link
 from lwlive.stage.sources.midi.source import Midi
 from lwlive.stage.sources.osc.server import Osc
 from lwlive.stage.sources.page.page import Page
+from lwlive.stage.starts import Starts
+from lwlive.stage.state import Keeper, State
+from lwlive.stage.watchdog import Watchdog
 
 NAME = "lwlive"  # of what other programs list, unless another is given
 AUTO = "auto"  # the camera: the first that there is
@@ -39,8 +46,14 @@ def rigged(
     osc: Osc | None,
     midi: Midi | None = None,
     page: Page | None = None,
+    begun: State | None = None,
+    renew: Callable[[float], bool] | None = None,
+    starts: Starts | None = None,
 ) -> tuple[list[Source], list[Output]]:
     """The sources in the order they are polled, the outputs in the order they get a picture.
+
+    begun: the state that the show continues from, where it keeps one. renew: starts another
+    engine. starts: counts those of shows that keep a state.
 
     Raises ControlError where the journal cannot be written, or what a part needs is not there.
     """
@@ -63,10 +76,22 @@ def rigged(
     journal = None
     if config.journal is not None:
         journal = Journal(config.journal, config, size, desk.say)
-    sources: list[Source | None] = [window, osc, midi, link, audio, page, takes]
     snapshots = Snapshots(config.folder, desk.disk, desk.say)
     feeds = into_other_programs(config, size, desk)
-    outputs: list[Output | None] = [window, *feeds, takes, journal, snapshots, page]
+    watchdog = Watchdog(os.environ)
+    keeper = None
+    if config.state is not None and begun is not None:
+        keeper = Keeper(config.state, begun, desk.say, starts=starts, end=desk.end)
+    renewal = None
+    if config.memory_limit is not None and renew is not None:
+        renewal = Renewal(config.memory_limit, renew, desk.say)
+    expiry = None
+    if config.keep_days is not None:
+        expiry = Expiry(config.folder, config.record, config.keep_days, desk.say)
+    steering: list[Source | None] = [window, osc, midi, link, audio, page, takes]
+    sources = [*steering, watchdog, renewal, expiry, Events()]
+    showing: list[Output | None] = [window, *feeds, takes, journal, snapshots, page]
+    outputs = [*showing, keeper, watchdog]
     return [one for one in sources if one is not None], [one for one in outputs if one is not None]
 
 
@@ -76,7 +101,8 @@ def lone(config: Config, screen: Screen | None) -> bool:
     The journal takes none. A new output that does adds itself here.
     """
     feeds = any(getattr(config, name) not in (None, []) for name in OUTPUTS)
-    taken = screen is not None or config.record is not None or config.page or feeds
+    taken = screen is not None or config.record is not None or feeds
+    taken = screen is not None or config.record is not None or config.page
     return not taken and config.duration is None
 
 

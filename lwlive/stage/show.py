@@ -17,6 +17,7 @@ from lwlive.stage import memory
 from lwlive.stage.clock import Clock
 from lwlive.stage.desk import Desk
 from lwlive.stage.figures import Figures
+from lwlive.stage.machine import Look, Machine
 from lwlive.stage.master import Master, dimmed
 from lwlive.stage.parts import Output, Picture, Source
 from lwlive.stage.status import Status, statistics
@@ -39,10 +40,13 @@ class Show:
         started: float,
         sources: Sequence[Source],
         outputs: Sequence[Output],
+        machine: Machine | None = None,
+        restarts: int = 0,
     ) -> None:
         self.config, self.desk, self.supply, self.size = config, desk, supply, size
         self.clock, self.started = clock, started
         self.sources, self.outputs = sources, outputs
+        self.machine, self.restarts = machine, restarts
         self.figures = Figures(config.fps)
         self._sent = desk.controls.snapshot  # that the engine has, or will
         self._looked_at = self._sent
@@ -99,14 +103,17 @@ class Show:
         self._level = level = self._master.step(
             self.desk.controls.snapshot, 1 / self.config.fps, now + self._delay_s, self.supply.bands
         )
-        status = self._status(shown is not None, now)
-        if shown is None:
-            self._give_up(now)
-        else:
+        begun = shown is not None and not shown.before
+        status = self._status(begun, now)
+        if shown is not None:
             picture = Picture(dimmed(shown.pixels, level), n, level, shown, status)
             for output in self.outputs:
-                output.put(picture)
+                if begun or output.on_screen:  # what is of the show before, an audience sees only
+                    output.put(picture)
+        if shown is not None and begun:
             self._count(shown, n)
+        else:
+            self._give_up(now)
         changes = self.desk.controls.changed(self._told)
         self._told = self.desk.controls.snapshot.version
         for source in self.sources:
@@ -180,6 +187,8 @@ class Show:
             preset=self.desk.preset,
             cue=self.desk.cues.standing(now) if self.desk.cues is not None else None,
             bands=self.desk.bands,
+            restarts=self.restarts,
+            machine=Look() if self.machine is None else self.machine.now,
             pictures=pictures,
         )
 

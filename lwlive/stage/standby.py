@@ -1,6 +1,8 @@
 """The last seconds of the show, kept to be played back and forth while there is no engine."""
 
 from collections import deque
+from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -26,6 +28,14 @@ class Standby:
         self._pictures.append(pixels)
         while len(self._pictures) > max(2, min(self._most, KEPT_BYTES / pixels.nbytes)):
             self._pictures.popleft()
+
+    def fill(self, pictures: Sequence[Pixels]) -> None:
+        """Keep a few pictures, apart in time, as if what lies between them had been shown."""
+        between = max(1, int(self._most / len(pictures)))
+        for one, other in pairwise(pictures):
+            for step in range(between):
+                self.add(mixed(one, other, 1 - step / between))
+        self.add(pictures[-1])
 
     def rewind(self) -> None:
         """Play from the newest again."""

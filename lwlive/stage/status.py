@@ -18,6 +18,7 @@ from lwlive.params import Params
 from lwlive.routes import ROUTES, Routes, table
 from lwlive.stage.cues import Standing
 from lwlive.stage.figures import Figures
+from lwlive.stage.machine import Look
 from lwlive.stage.supply import Supply
 from lwlive.tempo import UNTOLD, Tempo
 
@@ -62,6 +63,9 @@ class Status:
     learning: str | None = None  # what the next control that moves is bound to: see Learn
     preset: tuple[str | int, ...] = ()  # taken up last: its name, and as it was asked for
     cue: Standing | None = None  # of the cue list, where there is one
+    late_minute: int = 0  # of `late`, those of the last minute
+    restarts: int = 0  # of the stage, since a show that ended in order
+    machine: Look = field(default_factory=Look)  # memory, disk and temperature
 
     @property
     def beat(self) -> float:
@@ -87,6 +91,7 @@ class Status:
             fps=figures.fps_shown,
             fps_sampled=figures.fps_sampled,
             late=figures.late,
+            late_minute=figures.late_minute,
             latency_ms=figures.latency_ms,
             replaced=supply.replaced,
             queued=supply.queued,
@@ -117,6 +122,12 @@ class Status:
             **({} if self.cue is None else _cues(self.cue)),
             **{f"output/{name}": on for name, on in self.outputs.items()},
             **self._routed(),
+            "uptime": int(self.since_start_s),
+            "restarts": self.restarts,
+            "late_minute": self.late_minute,
+            "memory_mb": self.machine.memory_mb,
+            "disk_free_mb": self.machine.disk_free_mb,
+            "temperature_c": self.machine.temperature_c,
         }
 
     def _routed(self) -> dict[str, object]:
@@ -167,6 +178,7 @@ def statistics(
         "recording": None,
         **status.parts,
         "engine": {"starts": status.starts, "deaths": status.deaths},
+        "restarts": status.restarts,
         "rss_mb_start": rss_mb[0],
         "rss_mb_end": rss_mb[1],
     }

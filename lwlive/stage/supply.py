@@ -3,7 +3,8 @@
 All of it runs in the stage's main thread and never waits, but for a few milliseconds when an
 engine is lost. From the first picture on there is one for every tick: a new frame, the last one
 again when none is ready (late), or, while no frames come, the last seconds played slowly back and
-forth. The supply knows nothing of windows or torch; time is passed in.
+forth. An engine may be renewed: another one starts beside it and takes its place once it has
+frames, behind the same fade. The supply knows nothing of windows or torch; time is passed in.
 """
 
 import enum
@@ -12,8 +13,8 @@ import math
 import multiprocessing
 import signal
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
@@ -34,6 +35,8 @@ STALL_TURNS = 16.0  # or for so many turns: 8 steps in place of 1, and guidance
 LOADING_S = 300.0  # one that loads something and says nothing for so long stands still
 PAUSES_S = (0.0, 0.0, 2.0, 5.0, 15.0, 60.0)  # before a new start, by deaths in a row
 MINUTE_S = 60.0  # an engine that gave pictures for so long ends the row
+SLEPT_S = 2.0  # a tick so late tells of a stage that did not run, not of an engine
+READY_S = 0.3  # seconds of frames that a successor has, before it takes over
 REAP_S = 0.02  # how long a lost engine is waited for, to learn how it ended
 IN_FLIGHT = 1_000  # controls waited for; without an engine nothing answers them
 
@@ -62,6 +65,19 @@ class Shown:
     late: bool  # a frame was due and not there
     snapshot: Snapshot | None = None  # the controls that the new frame was made with
     asked: tuple[float, ...] = ()  # when the controls were asked for that it is the first to show
+    before: bool = False  # it is of the show before this one: no engine has given any yet
+
+
+@dataclass
+class _Successor:
+    """An engine that is to take the place of the present one."""
+
+    engine: BaseProcess
+    pipe: "Connection[Any, Any]"
+    ring: Ring
+    snapshot: Snapshot  # that it starts with
+    since: float
+    said: list[object] = field(default_factory=list)
 
 
 class State(enum.Enum):
@@ -83,6 +99,8 @@ class Supply:
         snapshot: Snapshot,
         now: float,
         delay_s: float = 0.0,
+        phase: float = 0.0,
+        kept: Sequence[Pixels] = (),  # of the show before, to be shown until there are others
     ) -> None:
         self._start_engine, self._make_ring, self._fps = start, make_ring, fps
         self._delay_s = delay_s  # from a picture to the audience's eyes
@@ -98,6 +116,10 @@ class Supply:
         self._newest: Pixels | None = None  # of the last new frame
         self._last: Pixels  # of the last tick, once there are pictures
         self._kept = Standby(fps)
+        self._begun = False  # an engine has given a picture
+        if kept:
+            self._kept.fill(kept)
+            self._newest, self._state = kept[-1], State.STANDBY
         self._coming = Standby(fps)  # a new engine's, kept once they are faded in
         self._fade = math.ceil(FADE_S * fps)  # ticks
         self._fading = 0  # ticks left of fading back into the walk
@@ -109,8 +131,9 @@ class Supply:
         self._start_at = math.inf  # when to start again
         self._dying: list[BaseProcess] = []  # killed, and not gone when last looked at
         self._failed: Failed | None = None
+        self._successor: _Successor | None = None
         self._frame_at: float | None = None  # when the last new frame was shown
-        self.phase = 0.0  # of the last frame shown
+        self.phase = phase  # of the last frame shown, and where the first one is to be
         self.starts = self.deaths = 0
         self.doing = "starting"  # what the engine is busy with, before its first frame
         self.trouble = ""  # what the last engine was lost to, as a sentence
@@ -118,6 +141,7 @@ class Supply:
         self.running: Running | None = None
         self._replaced = 0  # by engines that are gone
         self.notes: deque[str] = deque(maxlen=16)  # sentences not shown yet, for the show
+        self._ticked_at = now  # when the last tick was
         self._start(now)
 
     def __enter__(self) -> "Supply":
@@ -128,6 +152,7 @@ class Supply:
 
     def close(self) -> None:
         """End the engine and give its memory back."""
+        self._abandon()
         if self._engine is not None:
             self._drop()
         for engine in self._dying:
@@ -197,6 +222,76 @@ class Supply:
             self._known = snapshot.version
             self._flight.append((snapshot, asked))
 
+    def renew(self, now: float) -> bool:
+        """Start another engine beside this one, to take its place unseen; False where that fails.
+
+        Both are in memory for as long as the new one loads.
+        """
+        if self._successor is not None or not self._moving or self._state is not State.WALK:
+            return False
+        try:
+            ring = self._make_ring()
+        except OSError as error:
+            log.debug(f"no ring for another engine: {error}")
+            return False
+        ring.tick_s = self._tick_s
+        try:
+            engine, pipe = self._start_engine(ring, self._snapshot, self.phase, self._frame_at)
+        except OSError as error:
+            ring.close()
+            log.debug(f"no process for another engine: {error}")
+            return False
+        self._successor = _Successor(engine, pipe, ring, self._snapshot, now)
+        return True
+
+    @property
+    def renewing(self) -> bool:
+        """Whether another engine is loading, to take the place of the present one."""
+        return self._successor is not None
+
+    def _succeed(self, now: float) -> None:
+        """Let a successor that is ready take over; one that failed is let go."""
+        successor = self._successor
+        assert successor is not None
+        try:
+            while successor.pipe.poll():
+                successor.said.append(successor.pipe.recv())
+                successor.ring.attached()
+        except (EOFError, OSError):
+            self._abandon("it has ended")
+            return
+        if any(isinstance(message, Failed) for message in successor.said):
+            self._abandon("it has failed")
+        elif now - successor.since > LOADING_S:
+            self._abandon("it takes too long")
+        elif successor.ring.queued >= READY_S * self._fps and self._state is State.WALK:
+            self._drop(reap_s=0.0)
+            self._stand_by()
+            self._take_over(now)
+
+    def _take_over(self, now: float) -> None:
+        """The successor is the engine from now on."""
+        successor, self._successor = self._successor, None
+        assert successor is not None
+        self._engine, self._pipe, self._ring = successor.engine, successor.pipe, successor.ring
+        self._replaced, self.running = self.replaced, None
+        self._ring.tick_s = self._tick_s
+        self._begin(successor.snapshot, now)
+        for message in successor.said:
+            self._heard(message, now)
+
+    def _abandon(self, why: str = "") -> None:
+        """End a successor."""
+        if self._successor is None:
+            return
+        successor, self._successor = self._successor, None
+        successor.engine.kill()
+        self._dying.append(successor.engine)
+        successor.pipe.close()
+        successor.ring.close()
+        if why:
+            self.notes.append(f"the engine could not be renewed: {why}")
+
     def _post(self) -> None:
         """Send the newest controls. One message is under way at most: a full pipe would wait."""
         if self._engine is None or self._unheard or self._sent is self._snapshot:
@@ -210,6 +305,9 @@ class Supply:
     def tick(self, now: float) -> Shown | None:
         """The picture of this tick, None before the very first. Raises EngineFailure."""
         self._dying = [engine for engine in self._dying if engine.is_alive()]
+        if (slept := now - self._ticked_at) > SLEPT_S:  # this process, and maybe the machine
+            self._signs_at += slept
+        self._ticked_at = now
         if self._engine is not None:
             self._listen(now)
             self._post()
@@ -218,6 +316,8 @@ class Supply:
                 self._start(now)
             except OSError as error:  # no memory or no process to be had just now
                 self._again(f"it cannot be started: {error}", now)
+        if self._successor is not None and self._engine is not None:
+            self._succeed(now)
         frame = self._taken(now)
         snapshot, asked = self._answered(frame, now)
         if frame is None and self._engine is not None:
@@ -228,7 +328,7 @@ class Supply:
             self._stand_by()
         self._last = self._picture()
         late = frame is None and self._moving
-        return Shown(self._last, frame, late, snapshot, asked)
+        return Shown(self._last, frame, late, snapshot, asked, before=not self._begun)
 
     def _taken(self, now: float) -> Frame | None:
         """The new frame of this tick, if there is one."""
@@ -239,6 +339,7 @@ class Supply:
         if frame is None:
             return None
         frame = replace(frame, pixels=frame.pixels.copy())  # the slot is the ring's again
+        self._begun = True
         if not self._moving:
             self._moving, self._moving_at = True, now
         if self._state is State.STANDBY:
@@ -305,7 +406,12 @@ class Supply:
         except BaseException:
             ring.close()
             raise
-        self._ring, self._sent, self._shows = ring, self._snapshot, self._snapshot
+        self._ring = ring
+        self._begin(self._snapshot, now)
+
+    def _begin(self, snapshot: Snapshot, now: float) -> None:
+        """Nothing is known yet of the engine that is there now. snapshot: that it starts with."""
+        self._sent = self._shows = snapshot
         self._signs_at = now  # of life: a frame, a message
         self._moving, self._loading, self._unheard, self._failed = False, True, False, None
         self.doing = "starting"
@@ -320,6 +426,7 @@ class Supply:
             self._lost(now)
 
     def _heard(self, message: object, now: float) -> None:
+        self._ring.attached()  # it has the ring, or could say nothing
         if not self._moving:
             self._signs_at = now
         if isinstance(message, Heard):
@@ -351,14 +458,21 @@ class Supply:
         failed, code = self._failed, self._drop()
         if failed is not None and failed.trace:
             log.debug(failed.trace)
-        if failed is not None and failed.lasting and self._newest is None:
+        if failed is not None and failed.lasting and not self._begun:
             raise EngineFailure(failed.text)
         if self._newest is not None:
             self._stand_by()
         if self._moving and now - self._moving_at > MINUTE_S:
             self._row = 0
         self._moving, self._stands = False, 0
-        self._again(failed.text if failed else _ending(code), now)
+        why = failed.text if failed else _ending(code)
+        if self._successor is None:
+            self._again(why, now)
+            return
+        self.deaths, self._row = self.deaths + 1, self._row + 1
+        self.trouble = f"engine lost ({why})"
+        self.notes.append(f"{self.trouble}; another one was starting already")
+        self._take_over(now)
 
     def _again(self, why: str, now: float) -> None:
         """Start another engine, later if this continues."""
@@ -372,12 +486,12 @@ class Supply:
         self.trouble = f"engine lost ({why}){often}"
         self.notes.append(f"{self.trouble}; starting again{when}")
 
-    def _drop(self) -> int | None:
+    def _drop(self, reap_s: float = REAP_S) -> int | None:
         """End the engine and let go of its ring and pipe. Returns its exit code, if known yet."""
         assert self._engine is not None
         engine, self._engine = self._engine, None
         engine.kill()
-        engine.join(REAP_S)
+        engine.join(reap_s)
         if engine.exitcode is None:  # a graphics driver may take its time
             self._dying.append(engine)
         self._pipe.close()

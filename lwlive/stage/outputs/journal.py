@@ -3,15 +3,14 @@
 | thread | runs | may wait for |
 |---|---|---|
 | the show's | `Journal(...)`, `put`, `tick`, `close` | `close`: a second at most, nothing else |
-| journal | the file | its queue, the disk |
 
-Its lines are told in lwlive/journalfile.py. The journal knows nothing of the walk.
+The file has a thread of its own (lines.py). A journal that is lost begins again in another file,
+as its lines tell only what changes; each one can be rendered. Its lines are told in
+lwlive/journalfile.py. The journal knows nothing of the walk.
 """
 
 import json
 import logging
-import queue
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -26,12 +25,15 @@ from lwlive.params import SAMPLED, ControlError, Params
 from lwlive.routes import tables
 from lwlive.snapshot import EASED, Snapshot
 from lwlive.stage.master import Master
+from lwlive.stage.outputs.lines import Lines
+from lwlive.stage.outputs.recorder import free
 from lwlive.stage.parts import Output, Picture
 from lwlive.stage.supply import Shown
 
 log = logging.getLogger(__name__)
 
 CLOSE_S = 1.0
+ABOUT = "the journal"
 
 
 class Journal(Output):
@@ -48,10 +50,14 @@ class Journal(Output):
     ) -> None:
         self._say = say
         try:
-            self._file = path.open("w", encoding="utf-8")
+            self._lines = Lines(path, ABOUT)
         except OSError as error:
             raise ControlError(f"--journal: cannot write {path}: {error.strerror}") from None
-        self._path = path
+        self._config, self._size = config.model_dump(mode="json"), size
+        self._begin()
+
+    def _begin(self) -> None:
+        """The first line, and nothing told yet."""
         self._params: dict[str, Any] = {}
         self._master: dict[str, Any] = {}
         self._over: dict[str, float] = {}  # of the walk; `_master_over`: of the stage
@@ -68,12 +74,7 @@ class Journal(Output):
         self._first: int | None = None
         self._last = 0
         self._second = 0
-        self._failed: str | None = None
-        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
-        self._thread.start()
-        described = config.model_dump(mode="json")
-        self._put(lwlive=__version__, journal=FORMAT, config=described, size=size)
+        self._put(lwlive=__version__, journal=FORMAT, config=self._config, size=self._size)
 
     def put(self, picture: Picture) -> None:
         """Write what was shown on a tick, and say where that has failed."""
@@ -88,8 +89,12 @@ class Journal(Output):
             picture.level,
             status.over,
         )
-        if failed := self.failed():
-            self._say(failed)
+        while news := self._lines.news():
+            self._say(news)
+        if self._lines.over:
+            self._lines.close(0.0)
+            self._lines = Lines(free(self._lines.path), ABOUT, later=True)
+            self._begin()
 
     def tick(
         self,
@@ -185,24 +190,7 @@ class Journal(Output):
         """Write what is left, for a second at most."""
         if self._first is not None:
             self._put(tick=self._last - self._first)
-        self._lines.put(None)
-        self._thread.join(CLOSE_S)
-
-    def failed(self) -> str | None:
-        """Why the journal ended early, as a sentence; told once."""
-        failed, self._failed = self._failed, None
-        return failed
+        self._lines.close(CLOSE_S)
 
     def _put(self, **line: Any) -> None:
-        if self._thread.is_alive():  # it ends where the file cannot be written to
-            self._lines.put(json.dumps(line, ensure_ascii=False))
-
-    def _run(self) -> None:
-        try:
-            with self._file as file:
-                while (line := self._lines.get()) is not None:
-                    file.write(line + "\n")
-                    if self._lines.empty():
-                        file.flush()
-        except (OSError, ValueError) as error:
-            self._failed = f"cannot write the journal {self._path}: {error}; the show continues"
+        self._lines.put(json.dumps(line, ensure_ascii=False))

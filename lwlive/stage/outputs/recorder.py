@@ -16,6 +16,7 @@ walk, and nothing it meets ends the show.
 
 import errno
 import logging
+import shutil
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -35,6 +36,8 @@ _log = logging.getLogger(__name__)
 
 _CLOSE_S = 1.4  # after so long in `close`, frames that are still queued are dropped
 _JOIN_S = 0.4  # and so long the file then has to close
+_LOOK_S = 2.0  # between two looks whether the file is still there
+_ROOM = 16 * 2**20  # bytes that a disk has left, or a recording is not begun
 
 
 def stamped(when: datetime, suffix: str = ".mp4") -> str:
@@ -180,6 +183,15 @@ class Recorder:
     def _run(self, pictures: Pictures) -> None:
         """In the outbox's thread."""
         self.path = _opened(self.path, self._fresh)
+        try:
+            self._record(pictures)
+        except BaseException:
+            if self._fresh and not self.frames:  # nothing is in it that could be lost
+                with suppress(OSError):
+                    self.path.unlink()
+            raise
+
+    def _record(self, pictures: Pictures) -> None:
         encoders, sound = self._codec.encoders, self._sound
         movie = Movie(
             self.path,
@@ -193,12 +205,16 @@ class Recorder:
             self.encoder = movie.encoder
             _log.debug("recording %s with %s", self.path, movie.encoder)
             self._opened.set()
-            end = 0
+            end, look = 0, round(_LOOK_S * float(self._rate))
             for pixels, pts in pictures:
                 self.frames += movie.write(pixels, pts)
                 end = pts + 1
                 if sound is not None:
                     movie.hear(*sound.until(float(end / self._rate)))
+                if pts >= look:
+                    look = pts + round(_LOOK_S * float(self._rate))
+                    if not self.path.exists():
+                        raise RecordError(_gone(self.path))
             if sound is not None:
                 movie.hear(*sound.until(float(end / self._rate), last=True))
             self.frames += movie.finish()
@@ -215,9 +231,7 @@ class Recorder:
         try:
             movie.made_ordinary(lambda: not self._left_as_it_is.is_set())
         except FileNotFoundError:
-            self._end(
-                f"the recording {self.path} is gone: its file or its folder was removed meanwhile"
-            )
+            self._end(_gone(self.path))
         except Exception as error:
             why = getattr(error, "strerror", None) or error
             _log.warning(
@@ -236,9 +250,18 @@ class Recorder:
         self._whole.set()
 
 
+def _gone(path: Path) -> str:
+    return f"the recording {path} is gone: its file or its folder was removed meanwhile"
+
+
 def _opened(path: Path, fresh: bool) -> Path:
     """The path that is written to, which exists now. Raises RecordError."""
     try:
+        if path.parent.is_dir() and (free := shutil.disk_usage(path.parent).free) < _ROOM:
+            raise RecordError(
+                f"the disk is full: cannot record to {path}; {free / 2**20:.0f} MB are left; make "
+                "room and record again"
+            )
         if fresh:
             return claimed(path)
         if path.is_fifo():  # opening it would wait for a reader, and the recorder for the next

@@ -5,8 +5,9 @@ A long one is a row of files: after so many minutes the next one begins, with th
 All of it runs in the stage's main thread; each take is opened in its recorder's thread and closed
 in a thread of its own, since a slow disk takes its time. A control that flickers is followed once
 it stands, so that a stuck button does not fill the folder with files. An output, and a source
-where it asks for its switch: on where the whole show is recorded, off where a take has failed.
-This file knows nothing of windows or the walk.
+where it asks for its switch: on where the whole show is recorded, off where a take has failed that
+somebody began by hand. A show that is to be recorded whole is recorded on, in another file, as soon
+as that can be done. This file knows nothing of windows or the walk.
 """
 
 import math
@@ -27,6 +28,7 @@ from lwlive.stage.parts import Arrived, Output, Picture, Source
 
 ORDINARY_S = 60.0  # at the end of a show, for files to become ordinary; systemd kills after 90
 STANDS_S = 0.3  # a level that changed before it stood so long is not followed until it does
+AGAIN_S = 5.0  # between two attempts to record on after a take has failed
 SLOW_S = 3.0  # a take that has not begun for so long is told of
 
 
@@ -65,6 +67,8 @@ class Takes(Source, Output):
         self._name = given  # that the files of this take are named after
         self._tap: Tap | None = None
         self._folder, self._given, self._fps, self._size = folder, given, fps, size
+        self._whole = given  # the file of a show that is recorded whole, for those after it
+        self._failing, self._again_at = False, -math.inf  # since a take failed, until one goes on
         self._say = say
         self._asks: list[bool] = [] if given is None else [True]  # for the switch
         self._recorder: Recorder | None = None
@@ -77,11 +81,16 @@ class Takes(Source, Output):
         """The switch, where it has to be turned."""
         recorder = self._recorder
         if recorder is not None and recorder.failed is not None:
-            self._say(recorder.failed)
+            if not self._failing:
+                self._say(recorder.failed)
             self._end(told=True)
-            self._asks.append(False)
+            if self._whole is None:
+                self._asks.append(False)
+            else:
+                self._failing, self._again_at = True, now + AGAIN_S
         elif recorder is not None and recorder.opened and not self._said:
-            self._said = f"recording: {recorder.path}"
+            again = "recording again" if self._failing else "recording"
+            self._said, self._failing = f"{again}: {recorder.path}", False
             self._say(self._said)
         elif recorder is not None and not self._said and now - self._begun >= SLOW_S:
             self._said = f"the disk does not answer: {recorder.path} has not begun"
@@ -104,18 +113,23 @@ class Takes(Source, Output):
         if level != self._level:
             self._calm = now - self._since >= STANDS_S
             self._level, self._since = level, now
+            if not level:  # somebody has turned it off
+                self._whole, self._failing, self._again_at = None, False, -math.inf
         if self._recorder is not None and tick - self._start >= self._ticks:
             self._say(f"recorded: {self._recorder.path}; the next file begins")
             self._end()
             self._begin(self._name, now, tick, about, fresh=True)
         if level == self.going or not (self._calm or now - self._since >= STANDS_S):
             return
+        if level and now < self._again_at:
+            return
         if self._recorder is not None:
             self._say(f"recorded: {self._recorder.path}")
             self._end()
             return
-        self._name, self._given = self._given, None
-        self._begin(self._name, now, tick, about, fresh=self._name is None)
+        given, self._given = self._given, None
+        self._name = given or (self._whole if self._failing else None)
+        self._begin(self._name, now, tick, about, fresh=given is None)
 
     def _begin(
         self, given: Path | None, now: float, tick: int, about: dict[str, str], fresh: bool

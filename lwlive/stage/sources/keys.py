@@ -75,8 +75,8 @@ KEYS = (
     Key("P", _help("panic"), {pygame.K_p: Fire("panic")}),
     Key("F", "cover the monitor, and back to a window", {pygame.K_f: FULLSCREEN}),
     Key("H", _help("hud"), {pygame.K_h: Toggle("hud")}),
-    Key("Q", "show the page's address, as a code for phones", {pygame.K_q: ADDRESS}),
     Key("L", "learn: choose what the next control of a MIDI box moves", {pygame.K_l: LEARN}),
+    Key("Q", "show the page's address, as a code for phones", {pygame.K_q: ADDRESS}),
     Key("?, F1", "show these keys", {pygame.K_QUESTION: LIST, pygame.K_F1: LIST}),
     Key("Esc", "close this list, or end the show", {pygame.K_ESCAPE: QUIT}),
 )

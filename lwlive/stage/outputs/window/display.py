@@ -32,8 +32,8 @@ from pygame._sdl2 import video
 
 from lwlive.controls import Command
 from lwlive.stage.outputs.window import hud as paint
-from lwlive.stage.outputs.window.geometry import Fit, placements, start_size
-from lwlive.stage.outputs.window.monitor import Bare, Refresh
+from lwlive.stage.outputs.window.geometry import Fit, Place, placements, start_size
+from lwlive.stage.outputs.window.monitor import Area, Bare, Refresh, named
 from lwlive.stage.qrcode import Code
 from lwlive.stage.sources.keys import ADDRESS, BY_CODE, FULLSCREEN, KEYS, LIST, QUIT, code, fine
 
@@ -77,12 +77,13 @@ class Display:
         self,
         title: str,
         fullscreen: bool,
-        monitor: int,
+        monitor: str,  # its number, from 0, or its name
         fit: Fit,
         vsync: bool,
         picture: tuple[int, int],
         clock: Callable[[], float] = time.perf_counter,  # the show's
         code: Code | None = None,  # the page's address
+        place: Place | None = None,  # where it was before
     ) -> None:
         for hint, value in HINTS.items():
             os.environ.setdefault(hint, value)
@@ -90,21 +91,15 @@ class Display:
         self._bare: Bare | None = None
         try:
             sizes = _monitors()
-            if not 0 <= monitor < len(sizes):
-                raise NoMonitor(_no_monitor(monitor, len(sizes)))
-            centre = pygame.WINDOWPOS_CENTERED | monitor  # SDL's notation: low bits, the monitor
-            self._window = pygame.Window(
-                title,
-                start_size(sizes[monitor], picture),
-                (centre, centre),
-                resizable=True,
-                allow_high_dpi=True,
-            )
+            number, self._name = _found(monitor, sizes)
+            self.monitor = self._name or str(number)
+            at, size = _beginning(sizes[number], picture, number, self._name, place)
+            self._window = pygame.Window(title, size, at, resizable=True, allow_high_dpi=True)
             pygame.key.stop_text_input()  # else an input method takes the keys for itself
             self._bare = Bare.found()
             self._windowed: tuple[tuple[int, int], tuple[int, int]] | None = None
             self._fullscreen = False
-            if fullscreen:
+            if fullscreen if place is None else place.fullscreen:
                 self._toggle_fullscreen()
             self._renderer = video.Renderer(self._window, vsync=vsync)
             rates = pygame.display.get_desktop_refresh_rates()
@@ -114,7 +109,7 @@ class Display:
         except BaseException:
             self._let_go()
             raise
-        self._refresh = Refresh(rates[monitor] if vsync and monitor < len(rates) else 0, clock)
+        self._refresh = Refresh(rates[number] if vsync and number < len(rates) else 0, clock)
         self._looked_s = clock()  # when the monitor's size was last looked at
         self._waiting: deque[tuple[Command, float]] = deque()  # asked for, with the time
         self._window.set_icon(_icon())
@@ -159,6 +154,11 @@ class Display:
         None where it is not known yet, and where pictures do not wait for the monitor.
         """
         return self._refresh.hz
+
+    @property
+    def place(self) -> Place:
+        """Where the window is, for the one that comes after it."""
+        return Place(*self._window.position, *self._window.size, self._fullscreen)
 
     def _forget(self) -> None:
         """Drop what lives in the GPU's memory; all of it is made again when next needed."""
@@ -233,10 +233,11 @@ class Display:
             self._windowed = None
 
     def _cover(self, bare: Bare) -> None:
-        """Give the window the place and size of the monitor that it is on."""
+        """Give the window the place and size of its monitor: the named one, or where it is."""
         x, y = self._window.position
         width, height = self._window.size
-        self._area = bare.monitor_at(x + width // 2, y + height // 2)
+        there = self._named_area()
+        self._area = there or bare.monitor_at(x + width // 2, y + height // 2)
         self._window.size = self._area.width, self._area.height
         self._window.position = self._area.x, self._area.y
 
@@ -249,10 +250,14 @@ class Display:
         if bare.managed:
             bare.close()
             self._bare = None
-        elif bare.monitor_at(self._area.x, self._area.y) != self._area:
+        elif (self._named_area() or bare.monitor_at(self._area.x, self._area.y)) != self._area:
             self._window.set_windowed()
             self._cover(bare)
             self._window.set_fullscreen(desktop=True)
+
+    def _named_area(self) -> Area | None:
+        """Where the monitor of the name asked for is now, None without a name or a monitor."""
+        return named().get(self._name) if self._name is not None else None
 
     def _set_cursor(self) -> None:
         wanted = not self._fullscreen and self._clock() - self._moved_s < CURSOR_S
@@ -398,9 +403,37 @@ def _monitors() -> list[tuple[int, int]]:
     return pygame.display.get_desktop_sizes()
 
 
-def _no_monitor(monitor: int, count: int) -> str:
+def _found(monitor: str, sizes: list[tuple[int, int]]) -> tuple[int, str | None]:
+    """The number of a monitor, and its name where that was given. Raises NoMonitor."""
+    if monitor.isdecimal() and int(monitor) < len(sizes):
+        return int(monitor), None
+    areas = named()
+    if monitor in areas:  # SDL tells no names: its number is that of one as large
+        size = areas[monitor].width, areas[monitor].height
+        return (sizes.index(size) if size in sizes else 0), monitor
+    count = len(sizes)
     known = "the only monitor is 0" if count == 1 else f"there are {count}, 0 to {count - 1}"
-    return f"there is no monitor {monitor}: {known}"
+    by_name = f", by name {', '.join(areas)}" if areas else ""
+    raise NoMonitor(f"there is no monitor {monitor}: {known}{by_name}")
+
+
+def _beginning(
+    monitor: tuple[int, int],
+    picture: tuple[int, int],
+    number: int,
+    name: str | None,
+    place: Place | None,
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Place and size of a window at its start."""
+    if place is not None and not place.fullscreen:
+        return (place.x, place.y), (place.width, place.height)
+    size = start_size(monitor, picture)
+    area = named().get(name) if name is not None else None
+    if area is not None:
+        at = area.x + (area.width - size[0]) // 2, area.y + (area.height - size[1]) // 2
+        return at, size
+    centre = pygame.WINDOWPOS_CENTERED | number  # SDL's notation: low bits, the monitor
+    return (centre, centre), size
 
 
 def _icon() -> pygame.Surface:

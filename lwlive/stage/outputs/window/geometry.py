@@ -11,6 +11,16 @@ Fit = Literal["fill", "fit", "mirror"]
 SHARE = 0.8  # of the monitor, for the window at its start
 
 
+class Place(NamedTuple):
+    """Where a window is, in pixels of the screen, and whether it covers a monitor."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    fullscreen: bool = False
+
+
 class Placement(NamedTuple):
     """Where one copy of the whole picture goes, in window pixels; it may reach over the edges."""
 

@@ -106,19 +106,7 @@ class Bare:
         return next(on, areas[0] if areas else self._screen())
 
     def _areas(self) -> list[Area]:
-        try:
-            randr = ctypes.CDLL("libXrandr.so.2")
-        except OSError:
-            return []
-        randr.XRRGetMonitors.restype = ctypes.POINTER(_Monitor)
-        count = ctypes.c_int()
-        root = ctypes.c_ulong(self._x11.XDefaultRootWindow(self._server))
-        found = randr.XRRGetMonitors(self._server, root, 1, ctypes.byref(count))
-        if not found:
-            return []
-        areas = [Area(m.x, m.y, m.width, m.height) for m in found[: max(0, count.value)]]
-        randr.XRRFreeMonitors(found)
-        return areas
+        return [area for _, area in _monitors(self._x11, self._server)]
 
     def _screen(self) -> Area:
         root = ctypes.c_ulong(self._x11.XDefaultRootWindow(self._server))
@@ -127,6 +115,48 @@ class Bare:
         places = (above, *numbers)
         self._x11.XGetGeometry(self._server, root, *(ctypes.byref(one) for one in places))
         return Area(0, 0, numbers[2].value, numbers[3].value)
+
+
+def named() -> dict[str, Area]:
+    """The monitors of an X server by name, such as HDMI-1; empty where none are told."""
+    if pygame.display.get_driver() != "x11":
+        return {}
+    try:
+        x11 = ctypes.CDLL("libX11.so.6")
+    except OSError:
+        return {}
+    x11.XOpenDisplay.restype = ctypes.c_void_p
+    x11.XDefaultRootWindow.restype = ctypes.c_ulong
+    x11.XGetAtomName.restype = ctypes.c_void_p
+    server = ctypes.c_void_p(x11.XOpenDisplay(None))
+    if not server:
+        return {}
+    found = {}
+    for atom, area in _monitors(x11, server):
+        name = x11.XGetAtomName(server, ctypes.c_ulong(atom))
+        if name:
+            found[ctypes.string_at(name).decode("utf-8", "replace")] = area
+            x11.XFree(ctypes.c_void_p(name))
+    x11.XCloseDisplay(server)
+    return found
+
+
+def _monitors(x11: ctypes.CDLL, server: ctypes.c_void_p) -> list[tuple[int, Area]]:
+    """The monitors of a server, each with the atom of its name."""
+    try:
+        randr = ctypes.CDLL("libXrandr.so.2")
+    except OSError:
+        return []
+    randr.XRRGetMonitors.restype = ctypes.POINTER(_Monitor)
+    count = ctypes.c_int()
+    root = ctypes.c_ulong(x11.XDefaultRootWindow(server))
+    found = randr.XRRGetMonitors(server, root, 1, ctypes.byref(count))
+    if not found:
+        return []
+    told = found[: max(0, count.value)]
+    areas = [(int(m.name), Area(m.x, m.y, m.width, m.height)) for m in told]
+    randr.XRRFreeMonitors(found)
+    return areas
 
 
 class _Monitor(ctypes.Structure):

@@ -1,0 +1,230 @@
+"""`lwlive check --config show.toml`: is everything there that the show needs?
+
+One line each: what was looked at, and what was found. The exit code is 1 where something is wrong.
+It takes a show's flags, starts no show and changes nothing; a window opens for a moment. What the
+looks themselves raise is what is told, so a row is a function.
+"""
+
+import os
+import shutil
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lwlive.cli.sentences import of_import, of_system
+from lwlive.params import ControlError
+
+if TYPE_CHECKING:
+    from lwlive.checkpoint import Opened
+    from lwlive.config import Config
+
+ROOM_MB = 2000.0  # that a disk should have left, for an evening's recording or a month's logs
+
+
+class Trouble(RuntimeError):  # noqa: N818 - what it is, not what was raised
+    """A look has found something wrong. The message says what, and what to do."""
+
+
+def main(args: Sequence[str], about: str) -> int:
+    """Look, and print a line each; 1 where something is wrong. Ends the process for --help."""
+    wrong = 0
+    try:
+        config = _config(args, about)
+    except (ControlError, OSError) as error:
+        print(_line("settings", str(error), False))
+        return 1
+    print(_line("settings", "they can be read", True))
+    for what, look in _looks(config):
+        try:
+            found = look()
+            if found is not None:
+                print(_line(what, found, True))
+        except Exception as error:  # whatever it is, the show would meet it, too
+            wrong += 1
+            print(_line(what, _sentence(error), False))
+    print("everything is there" if not wrong else f"{wrong} of these would stop or spoil the show")
+    return int(wrong > 0)
+
+
+def _config(args: Sequence[str], about: str) -> "Config":
+    from lwlive.cli import arguments
+
+    config, _ = arguments.parse(args, f"{arguments.PROGRAM} check", about)
+    return config
+
+
+def _line(what: str, found: str, good: bool) -> str:
+    from lwlive.logs import one_line
+
+    return f"{'ok   ' if good else 'WRONG'}  {what}: {one_line(found)}"
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return of_system(error, "this")
+    return of_import(error) if isinstance(error, ImportError) else str(error)
+
+
+def _looks(config: "Config") -> list[tuple[str, Callable[[], str | None]]]:
+    """What is looked at, in the order of a start."""
+    return [
+        ("files", lambda: _files(config)),
+        ("disk", lambda: _disk(config)),
+        ("model", lambda: _model(config)),
+        ("compiled package", lambda: _package(config)),
+        ("shared memory", lambda: _shared(config)),
+        ("window", lambda: _window(config)),
+        ("OSC port", lambda: _port(config)),
+        ("recording", lambda: _recording(config)),
+        ("log", lambda: _log(config)),
+        ("start at boot", lambda: _boot()),
+    ]
+
+
+def _files(config: "Config") -> str:
+    from lwlive.cli import destinations
+
+    destinations.check(config)
+    if not os.access(config.folder, os.W_OK):
+        raise Trouble(f"--folder: {config.folder} cannot be written to")
+    wanted = [n for n in destinations.FILES if getattr(config, n) is not None]
+    return "they can be written: " + ", ".join(["--folder", *(f"--{name}" for name in wanted)])
+
+
+def _disk(config: "Config") -> str:
+    places = {config.folder, *(p.parent for p in (config.record, config.journal) if p is not None)}
+    found = []
+    for place in sorted(places):
+        free = shutil.disk_usage(place).free / 2**20
+        if free < ROOM_MB and (config.record is not None or config.journal is not None):
+            raise Trouble(f"{place.absolute()} has {free:.0f} MB left, fewer than {ROOM_MB:.0f}")
+        found.append(f"{place.absolute()} has {free / 1024:.1f} GB left")
+    return "; ".join(found)
+
+
+def _opened(config: "Config") -> "Opened":
+    """The model. Raises ModelError."""
+    from lwlive import hub
+
+    return hub.opened(config.model_copy(update={"offline": True}), lambda _: None)
+
+
+def _known(config: "Config") -> "Opened | None":
+    """The model for a look at something else; None where it is told already what is wrong."""
+    from lwlive.checkpoint import ModelError
+
+    try:
+        return _opened(config)
+    except (ModelError, ControlError):
+        return None
+
+
+def _model(config: "Config") -> str:
+    opened = _opened(config)
+    return f"{config.model} is in {opened.folder}, at {opened.size}"
+
+
+def _package(config: "Config") -> str | None:
+    """Packages are found by what is measured, which needs torch: here only whether any is there."""
+    if not config.compile:
+        return "not asked for"
+    opened = _known(config)
+    if opened is None:
+        return None
+    place = opened.cache / "packages"
+    name = Path(opened.folder).name
+    found = list(place.glob(f"{name}-*/costs.json")) if place.is_dir() else []
+    if not found:
+        raise Trouble(
+            f"nothing is compiled for {config.model} yet; `lwlive models build {config.model}` "
+            "does it before the doors open"
+        )
+    if not os.access(place, os.W_OK):
+        return f"{len(found)} in {place}, which cannot be written to"
+    return f"{len(found)} in {place}"
+
+
+def _shared(config: "Config") -> str | None:
+    import multiprocessing
+
+    from lwlive.ring import Ring, slots
+
+    opened = _known(config)
+    if opened is None:
+        return None
+    width, height = opened.size
+    context = multiprocessing.get_context("spawn")
+    ring = Ring.create(context, slots(config.fps), height, width)
+    ring.close()
+    return f"there is room for {slots(config.fps)} frames"
+
+
+def _window(config: "Config") -> str:
+    if config.headless:
+        return "not asked for"
+    from lwlive.checkpoint import Size
+    from lwlive.stage.outputs.window.host import Host, NoWindow
+
+    try:
+        place = (config.fullscreen, config.monitor, config.fit, config.vsync, Size(64, 64))
+        with Host("lwlive check", *place):
+            return f"it opens on monitor {config.monitor}"
+    except NoWindow as error:
+        raise Trouble(str(error)) from None
+
+
+def _port(config: "Config") -> str:
+    if not config.osc:
+        return "not asked for"
+    try:
+        family = socket.getaddrinfo(config.osc_host, config.osc_port, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family[0], socket.SOCK_DGRAM) as probe:
+            probe.bind(family[4])
+    except OSError as error:
+        raise Trouble(
+            f"UDP port {config.osc_port} of {config.osc_host!r} cannot be had: "
+            f"{error.strerror or error}; another show may run already"
+        ) from None
+    return f"UDP port {config.osc_port} of {config.osc_host} is free"
+
+
+def _recording(config: "Config") -> str:
+    """An encoder is there, and a movie can be written."""
+    import tempfile
+
+    import numpy as np
+
+    from lwlive.stage.outputs.recorder import Recorder
+
+    with tempfile.TemporaryDirectory(prefix="lwlive-check-") as folder:
+        recorder = Recorder(Path(folder) / "a.mp4", config.fps, 64, 64, {})
+        recorder.wait_open()
+        for number in range(3):
+            recorder.put(np.zeros((64, 64, 3), np.uint8), number)
+        recorder.close()
+        if recorder.failed is not None:
+            raise Trouble(recorder.failed)
+        return f"with {recorder.encoder}"
+
+
+def _log(config: "Config") -> str:
+    from lwlive import logfile
+
+    if config.log is not None:
+        return f"{config.log}"
+    logfile.folder().mkdir(parents=True, exist_ok=True)
+    if not os.access(logfile.folder(), os.W_OK):
+        raise Trouble(f"{logfile.folder()} cannot be written to")
+    return f"in {logfile.folder()}"
+
+
+def _boot() -> str | None:
+    """Whether a service starts the show; nothing is said where that cannot be known."""
+    if shutil.which("systemctl") is None:
+        return None
+    from lwlive.cli.service import NAME, installed
+
+    if not installed():
+        return f"no service called {NAME} is installed; `lwlive service` prints one"
+    return f"the service {NAME} is installed"

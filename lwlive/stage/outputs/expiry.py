@@ -1,0 +1,80 @@
+"""Expiry: recordings that are older than `--keep-days` are removed, once an hour.
+
+Only files named as lwlive names its recordings are looked at: `lwlive-DATE-TIME` in the show's
+folder, and the file of `--record` with those that follow it. The look runs aside (see `disk`). The
+show's own clock counts the hours, so that a clock that is set forward in mid-show ages nothing.
+"""
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from lwlive.params import ControlError
+from lwlive.stage.disk import Disk
+from lwlive.stage.parts import Source
+from lwlive.stage.status import Status
+
+EVERY_S = 3600.0
+DAY_S = 86_400.0
+SUFFIXES = (".mp4", ".mov", ".mkv", ".avi")
+_STAMPED = re.compile(r"lwlive-\d{8}-\d{6}(-\d+)?")  # see recorder.stamped and recorder.free
+
+
+class Expiry(Source):
+    """Removes old recordings of one show. wall: seconds since 1970."""
+
+    name = "expiry"
+
+    def __init__(
+        self,
+        folder: Path,
+        record: Path | None,
+        days: float,
+        say: Callable[[str], None],
+        disk: Disk | None = None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._folder, self._record, self._days, self._say = folder, record, days, say
+        self._disk = disk or Disk(say)
+        self._began = wall()
+        self._first: float | None = None  # by the show's clock
+        self._next = 0.0
+
+    def tell(self, status: Status, changes: Mapping[str, str], now: float) -> None:  # noqa: ARG002
+        """Look, where it is time."""
+        self._disk.poll(now)
+        if self._first is None:
+            self._first = self._next = now
+        if now < self._next:
+            return
+        self._next = now + EVERY_S
+        before = self._began + (now - self._first) - self._days * DAY_S
+        try:
+            self._disk.do("old recordings", lambda: self._removed(before), self._done, self._say)
+        except ControlError:  # the disk does not answer, which it says itself
+            return
+
+    def _removed(self, before: float) -> int:
+        """Remove what was last written before that time; how many. Raises OSError."""
+        count = 0
+        for path in self._recordings():
+            if path.stat().st_mtime < before:
+                path.unlink()
+                count += 1
+        return count
+
+    def _recordings(self) -> Iterator[Path]:
+        for path in sorted(self._folder.iterdir()):
+            if path.suffix in SUFFIXES and _STAMPED.fullmatch(path.stem) and path.is_file():
+                yield path
+        if self._record is not None:
+            ours = re.compile(rf"{re.escape(self._record.stem)}(-\d+)*")
+            for path in sorted(self._record.parent.glob(f"*{self._record.suffix}")):
+                if ours.fullmatch(path.stem) and path.is_file() and not path.is_symlink():
+                    yield path
+
+    def _done(self, count: int) -> None:
+        if count:
+            many = "a recording" if count == 1 else f"{count} recordings"
+            self._say(f"{many} older than {self._days:g} days removed (--keep-days)")

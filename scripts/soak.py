@@ -1,0 +1,485 @@
+"""A real show under Xvfb with everything switched on, and random trouble from a seed.
+
+    python scripts/soak.py [--minutes 60] [--seed 1] [--fps 15] [--folder FOLDER] [flags of lwlive]
+
+It watches from outside: what is on the screen, what the status says, recordings, processes, memory.
+Prints a table, a row for each kind of trouble. Linux only; a disk that fills is a small one in
+memory, mounted inside the folder, for which it has to be root; the clock is moved for the show
+alone, for which a C compiler is needed.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import astuple, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import psutil
+from pythonosc.osc_packet import OscPacket
+from pythonosc.udp_client import SimpleUDPClient
+from trouble import SIZES, TROUBLES, clock
+
+LOOK_S = 0.1  # between two looks at the screen
+DISK = "160m"
+BRIGHT = 125.0  # level of a picture's brightest parts; those of a start's words are dimmer
+HEARD_S = 2.5  # a show that has said nothing for so long shows nothing
+PROMPTS = ("blueberry spaghetti", "red and gold fire", "large glowing crystals in ice and purple")
+
+
+@dataclass
+class Row:
+    """What one kind of trouble did."""
+
+    times: int = 0
+    gap_s: float = 0.0  # longest time without a new picture
+    level: float = 255.0  # darkest picture while there was one
+    lost_s: float = 0.0  # most seconds of recording that are missing
+    engine: int = 0  # restarts
+    stage: int = 0
+
+
+@dataclass
+class Look:
+    """The screen at one moment."""
+
+    at: float
+    new: bool  # it differs from the look before
+    level: float  # mean, 0 to 255
+    picture: bool  # it is one, and neither black nor the dim words of a start
+    shown: bool  # the show says that its engine gives pictures
+    dark: bool  # there is no screen at all
+
+
+@dataclass
+class Recording:
+    """One file of the show's recordings."""
+
+    begun: float
+    seconds: float | None = None  # that it plays
+
+
+class Screen:
+    """An X server whose pixels lie in a file."""
+
+    def __init__(self, folder: Path, display: int) -> None:
+        self._folder, self.name = folder, f":{display}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def begin(self, size: str) -> None:
+        command = ["Xvfb", self.name, "-screen", "0", f"{size}x24", "-nolisten", "tcp"]
+        command += ["-noreset", "-fbdir", str(self._folder)]
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(0.5)
+        if self._process.poll() is not None:
+            raise RuntimeError(f"Xvfb {self.name} does not begin; is there one already?")
+
+    def end(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+            with contextlib.suppress(OSError):
+                Path(f"/tmp/.X{self.name[1:]}-lock").unlink()
+            with contextlib.suppress(OSError):
+                (self._folder / "Xvfb_screen0").unlink()
+
+    def pixels(self) -> np.ndarray | None:
+        """Every fourth pixel of the screen, None where there is none. See XWDFile.h."""
+        if self._process is None:
+            return None
+        try:
+            data = (self._folder / "Xvfb_screen0").read_bytes()
+            head = struct.unpack(">25I", data[:100])
+            size, height, line, colours = head[0], head[5], head[12], head[19]
+            begin = size + 12 * colours
+            whole = np.frombuffer(data, np.uint8, height * line, begin)
+            return whole.reshape(height, line // 4, 4)[::4, ::4, :3].copy()
+        except (OSError, ValueError, struct.error):
+            return None
+
+
+class Soak:
+    """One run."""
+
+    def __init__(self, folder: Path, seed: int, fps: float, flags: list[str], display: int) -> None:
+        self.random = random.Random(seed)
+        self.folder, self.fps, self.flags = folder, fps, flags
+        self.disk, self.cache = folder / "disk", folder / "cache"
+        self.clock_file = folder / "clock"
+        self.port = _free_port()
+        self.rows = {name: Row() for name in TROUBLES}
+        self.looks: list[Look] = []
+        self.recordings: dict[str, Recording] = {}
+        self.memory: list[tuple[float, float]] = []
+        self.troubles: list[float] = []  # when each was
+        self.pristine: Path | None = None  # a cache without damage
+        self.mounted = False
+        self.starts, self.begun_at = 0, time.time()
+        self.code, self.left = 0, list[psutil.Process]()
+        self._screen = Screen(folder, display)
+        self._guard: subprocess.Popen[bytes] | None = None
+        self._ended = threading.Event()
+        self._said: dict[str, tuple[float, Any]] = {}  # by the show: when, and what
+        self._ear = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._ear.bind(("127.0.0.1", 0))
+        self._ear.settimeout(0.2)
+
+    # What trouble needs
+
+    def start(self) -> None:
+        """Start the show, as a machine does at boot."""
+        environment = {**os.environ, "DISPLAY": self._screen.name, "SDL_VIDEODRIVER": "x11"}
+        environment |= {"XDG_STATE_HOME": str(self.folder / "log"), "OMP_NUM_THREADS": "2"}
+        root = str(Path(__file__).resolve().parent.parent)
+        environment["PYTHONPATH"] = root
+        environment |= self.clock
+        show = ["--fullscreen", "--fps", str(self.fps), "--state", str(self.folder / "state.json")]
+        show += ["--record", str(self.disk / "show.mp4"), "--folder", str(self.disk)]
+        show += ["--journal", str(self.disk / "show.jsonl"), "--cache", str(self.cache)]
+        show += ["--osc-port", str(self.port), *self.flags]
+        self.starts += 1
+        with (self.folder / "said.txt").open("ab") as said:
+            self._guard = subprocess.Popen(
+                [sys.executable, "-m", "lwlive", "guard", "--", *show],
+                env=environment,
+                stdout=said,
+                stderr=said,
+                cwd=root,
+                start_new_session=True,
+            )
+
+    def everything(self) -> list[psutil.Process]:
+        """All processes of the show, the guard first."""
+        assert self._guard is not None
+        guard = psutil.Process(self._guard.pid)
+        return [guard, *guard.children(recursive=True)]
+
+    def stage(self) -> psutil.Process:
+        """The stage's process."""
+        assert self._guard is not None
+        return psutil.Process(self._guard.pid).children()[0]
+
+    def engine(self) -> psutil.Process:
+        """The engine's process: the largest of the stage's children."""
+        return max(self.stage().children(), key=lambda child: child.memory_info().rss)
+
+    def screen(self, size: str | None) -> None:
+        """End the X server, or begin one of this size."""
+        self._screen.end()
+        if size is not None:
+            self._screen.begin(size)
+
+    def wait(self, seconds: float) -> None:
+        """Let so much time pass."""
+        time.sleep(seconds)
+
+    # Watching
+
+    def _watch(self) -> None:
+        """In a thread: the screen, ten times a second; files and memory more rarely."""
+        before: np.ndarray | None = None
+        looked = 0.0
+        while not self._ended.is_set():
+            now, pixels = time.monotonic(), self._screen.pixels()
+            new = pixels is not None and (
+                before is None or before.shape != pixels.shape or bool((before != pixels).any())
+            )
+            fps_at, fps = self._said.get("fps", (0.0, 0))
+            heard = max((at for at, _ in self._said.values()), default=0.0)
+            shown = bool(fps) and now - heard < HEARD_S and heard - fps_at < 30
+            level = float(pixels.mean()) if pixels is not None else 0.0
+            picture = pixels is not None and float(np.percentile(pixels, 97)) > BRIGHT
+            self.looks.append(Look(now, new, level, picture, shown, pixels is None))
+            before = pixels
+            if now - looked >= 0.5:
+                looked = now
+                self._watch_files(now)
+            time.sleep(max(0.0, LOOK_S - (time.monotonic() - now)))
+
+    def _watch_files(self, now: float) -> None:
+        files = list(self.disk.glob("show*.mp4"))
+        for path in files:
+            if path.name not in self.recordings and path.stat().st_size > 0:
+                self.recordings[path.name] = Recording(now)
+        if not self.memory or now - self.memory[-1][0] > 10:
+            with contextlib.suppress(psutil.Error, IndexError, AssertionError):
+                self.memory.append(
+                    (now, sum(_pss_mb(each.pid) for each in self.everything() if not _builds(each)))
+                )
+
+    def _listen(self) -> None:
+        """In a thread: what the show says of itself. A subscription lasts a minute."""
+        client, asked = SimpleUDPClient("127.0.0.1", self.port), 0.0
+        while not self._ended.is_set():
+            if time.monotonic() - asked > 1.0:
+                asked = time.monotonic()
+                with contextlib.suppress(OSError):
+                    client.send_message("/lwlive/subscribe", self._ear.getsockname()[1])
+            with contextlib.suppress(TimeoutError, OSError, ValueError):
+                for timed in OscPacket(self._ear.recv(65536)).messages:
+                    name = timed.message.address.rpartition("/")[2]
+                    if timed.message.params and "/status/" in timed.message.address:
+                        self._said[name] = time.monotonic(), timed.message.params[0]
+
+    # The run
+
+    def run(self, minutes: float) -> None:
+        """Play, and make trouble."""
+        self.disk.mkdir(parents=True)
+        self.cache.mkdir(exist_ok=True)
+        self.clock = clock(self.folder)
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "lwlive-soak", str(self.disk)]
+        self.mounted = subprocess.run(mount, capture_output=True).returncode == 0
+        if not self.mounted:
+            print("no disk can be mounted here, so none is filled", flush=True)
+        try:
+            self.screen(SIZES[0])
+            self.start()
+            threads = [threading.Thread(target=each) for each in (self._watch, self._listen)]
+            for thread in threads:
+                thread.start()
+            try:
+                self._run(minutes * 60)
+            finally:
+                self._ended.set()
+                for thread in threads:
+                    thread.join()
+                self._finish()
+        finally:
+            self._screen.end()
+            if self.mounted:
+                subprocess.run(["umount", "-l", str(self.disk)], check=True)
+
+    def _run(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        self._until_shown(240)
+        names: list[str] = []
+        while time.monotonic() < end - 45:
+            if not names:  # every kind once, in a random order, and again
+                names = [name for name in TROUBLES if self.mounted or "disk" not in name]
+                self.random.shuffle(names)
+            self._one(names.pop())
+        while time.monotonic() < end:
+            time.sleep(1.0)
+
+    def _until_shown(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not (self.looks and self.looks[-1].shown) and time.monotonic() < until:
+            time.sleep(0.1)
+
+    def _one(self, name: str) -> None:
+        do, rest_s = TROUBLES[name]
+        row, begun = self.rows[name], time.monotonic()
+        starts, deaths = self._lives()
+        self.troubles.append(begun)
+        print(f"{time.strftime('%H:%M:%S')} {name}", flush=True)
+        try:
+            do(self)
+        except (psutil.Error, ValueError, IndexError) as error:  # it is not there just now
+            print(f"  {error!r}", flush=True)
+            return
+        client = SimpleUDPClient("127.0.0.1", self.port)
+        until = begun + rest_s
+        while time.monotonic() < until:
+            time.sleep(1.0)
+            with contextlib.suppress(OSError):
+                client.send_message("/lwlive/prompt", self.random.choice(PROMPTS))
+        self._until_shown(300)
+        if "cache" in name and self.pristine is not None:  # the next trouble is measured alone
+            shutil.copytree(self.pristine, self.cache, dirs_exist_ok=True)
+            with contextlib.suppress(psutil.Error, ValueError, IndexError):
+                self.engine().kill()
+        row.times += 1
+        looks = [look for look in self.looks if begun - 1 <= look.at <= time.monotonic()]
+        row.gap_s = max(row.gap_s, longest_gap(looks))
+        lit = [look.level for look in looks if look.picture]
+        row.level = min([row.level, *lit])
+        now_starts, now_deaths = self._lives()
+        row.stage += now_starts - starts
+        row.engine += max(0, now_deaths - deaths) if now_starts == starts else 0
+        row.lost_s = max(row.lost_s, self._measure())
+        seen = {"trouble": name, "at": begun, "row": vars(row), "looks": [*map(astuple, looks)]}
+        with (self.folder / "seen.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({**seen, "memory": self.memory[-1:]}) + "\n")
+        self.looks = self.looks[-100:]
+
+    def _lives(self) -> tuple[int, int]:
+        """How often the stage was started, and the engine lost since."""
+        said = (self.folder / "said.txt").read_text("utf-8", "replace")
+        lost = self._said.get("deaths", (0.0, 0))[1]
+        return self.starts + said.count("it is started again"), int(lost)
+
+    def _measure(self) -> float:
+        """Seconds missing at the end of recordings that trouble has ended; they are removed.
+
+        A recording began at most half a second before it was seen; the trouble that ended it is
+        the first one after its last picture.
+        """
+        lost = 0.0
+        names = sorted(self.recordings, key=lambda name: self.recordings[name].begun)
+        for name in names[:-1]:
+            one = self.recordings[name]
+            if one.seconds is None:
+                one.seconds = played(self.disk / name)
+                end = one.begun + one.seconds
+                lost = max([lost, *(at - end for at in self.troubles if at > end - 1.0)][:2])
+                with contextlib.suppress(OSError):
+                    (self.disk / name).unlink()
+                self.recordings[name + f" {one.begun:.0f}"] = self.recordings.pop(name)
+        return lost
+
+    def _finish(self) -> None:
+        """End the show as a service manager does."""
+        assert self._guard is not None
+        processes = []
+        with contextlib.suppress(psutil.Error):
+            processes = self.everything()
+        self._guard.send_signal(signal.SIGTERM)
+        self.code = self._guard.wait(100)
+        _, self.left = psutil.wait_procs(processes, timeout=5)
+
+
+def longest_gap(looks: list[Look]) -> float:
+    """The longest time without a new picture, where there was a screen to show it."""
+    longest, last = 0.0, looks[0].at if looks else 0.0
+    for look in looks:
+        if look.dark or (look.new and look.picture):
+            last = look.at
+        longest = max(longest, look.at - last)
+    return longest
+
+
+def played(path: Path) -> float:
+    """Seconds that a recording plays, as far as it can be decoded."""
+    last = 0.0
+    with contextlib.suppress(OSError, av.error.FFmpegError), av.open(str(path)) as file:
+        stream = file.streams.video[0]
+        for packet in file.demux(stream):
+            if packet.pts is not None and packet.time_base is not None:
+                last = max(last, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+    return last
+
+
+def _pss_mb(pid: int) -> float:
+    """Memory of a process, its share of what others have as well."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def _builds(process: psutil.Process) -> bool:
+    """Whether a process compiles, which takes memory for a few minutes."""
+    with contextlib.suppress(psutil.Error):
+        return "lwlive.engine.compiled.build" in process.cmdline()
+    return False
+
+
+def _free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Report:
+    """The table, and what does not hold."""
+
+    lines: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+
+
+LIMITS = {"stage": 10.0, "everything": 10.0, "state": 10.0, "machine": 14.0}  # by first word
+ENGINE_S = 6.0
+
+
+def report(soak: Soak, minutes: float, patience: float) -> Report:
+    """What came of it. patience: by how much a new stage may take longer than it should."""
+    found = Report()
+    head = "| trouble | times | longest without a new picture | darkest picture | lost at the end "
+    head += "of a recording | engine, stage started again |"
+    found.lines += [head, "|---|---|---|---|---|---|"]
+    for name, row in soak.rows.items():
+        if not row.times:
+            continue
+        found.lines.append(
+            f"| {name} | {row.times} | {row.gap_s:.1f} s | {row.level:.0f} of 255 | "
+            f"{max(0.0, row.lost_s):.1f} s | {row.engine}, {row.stage} |"
+        )
+        stage_s = LIMITS.get(name.split()[0])
+        limit = ENGINE_S if stage_s is None else patience * stage_s
+        if row.gap_s > limit:
+            found.broken.append(f"{name}: {row.gap_s:.1f} s without a new picture")
+    memory = [mb for _, mb in soak.memory]
+    first = np.median(memory[6:12]) if len(memory) > 12 else float("nan")
+    last = np.median(memory[-6:]) if memory else float("nan")
+    left = [str(path) for path in Path("/dev/shm").glob("*lwlive-*") if _ours(path, soak)]
+    said = (soak.folder / "said.txt").read_text("utf-8", "replace")
+    found.lines.append(
+        f"\n{minutes:g} minutes, {sum(row.times for row in soak.rows.values())} times trouble, "
+        f"{soak.starts + said.count('it is started again')} starts of the stage; memory "
+        f"{first:.0f} MB after a minute, {last:.0f} MB at the end; {len(soak.left)} processes and "
+        f"{len(left)} pieces of shared memory left; the end took the exit code {soak.code}"
+    )
+    if soak.left or left:
+        found.broken.append(f"left behind: {[each.pid for each in soak.left]} {left}")
+    if "Traceback" in said:
+        found.broken.append("a traceback, see said.txt")
+    if soak.code:
+        found.broken.append(f"the show ended with code {soak.code}")
+    return found
+
+
+def _ours(path: Path, soak: Soak) -> bool:
+    return path.stat().st_mtime > soak.begun_at
+
+
+def main() -> int:
+    """Soak, and print the table; 1 where it shows what should not be."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--fps", type=float, default=15.0)
+    parser.add_argument("--display", type=int, default=0, help="number of the X display")
+    parser.add_argument(
+        "--patience", type=float, default=1.0, help="times that a new stage may take longer"
+    )
+    parser.add_argument("--folder", type=Path, help="where what is written stays")
+    parser.add_argument("--cached", type=Path, help="a cache that the show's is copied from")
+    given, flags = parser.parse_known_args()
+    folder = given.folder or Path(tempfile.mkdtemp(prefix="lwlive-soak-"))
+    display = given.display or 700 + os.getpid() % 200
+    if given.cached is not None:
+        shutil.copytree(given.cached, folder / "cache")
+    soak = Soak(folder, given.seed, given.fps, flags, display)
+    soak.pristine = given.cached
+    soak.run(given.minutes)
+    found = report(soak, given.minutes, given.patience)
+    print("\n".join(found.lines), flush=True)
+    for line in found.broken:
+        print(f"does not hold: {line}")
+    print(json.dumps({"seed": given.seed, "broken": found.broken}))
+    if given.folder is None and not found.broken:
+        shutil.rmtree(folder, ignore_errors=True)
+    return int(bool(found.broken))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

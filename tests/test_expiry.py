@@ -1,0 +1,98 @@
+"""Old recordings are removed, and nothing else ever is."""
+
+import os
+from pathlib import Path
+
+from test_state import inline, status
+
+from lwlive.stage.disk import Disk
+from lwlive.stage.outputs.expiry import DAY_S, EVERY_S, Expiry
+
+NOW = 2e9
+
+
+def aged(path: Path, days: float) -> Path:
+    path.write_bytes(b"x")
+    os.utime(path, (NOW - days * DAY_S,) * 2)
+    return path
+
+
+class Room:
+    """A show with these recordings, whose clocks the test moves."""
+
+    def __init__(self, folder: Path, days: float, record: Path | None = None) -> None:
+        self.said: list[str] = []
+        self.wall, self.now = NOW, 50.0
+        say = self.said.append
+        disk = Disk(say, inline)
+        self.expiry = Expiry(folder, record, days, say, disk, lambda: self.wall)
+
+    def play(self, seconds: float) -> None:
+        until = self.now + seconds
+        while self.now < until:
+            self.expiry.tell(status(self.now), {}, self.now)
+            self.now += 10.0
+
+
+def test_recordings_older_than_the_days_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    record = tmp_path / "set.mp4"
+    old = [
+        aged(tmp_path / name, 8)
+        for name in (
+            "lwlive-20260101-200000.mp4",
+            "lwlive-20260101-200000-2.mov",
+            "set.mp4",
+            "set-2.mp4",
+            "set-2-3.mp4",
+        )
+    ]
+    kept = [
+        aged(tmp_path / "lwlive-20260102-200000.mp4", 6),
+        aged(tmp_path / "set-4.mp4", 1),
+        *(
+            aged(tmp_path / name, 900)
+            for name in (
+                "lwlive-20260101-200000.toml",
+                "wedding.mp4",
+                "lwlive-best-of.mp4",
+                "settle.mp4",
+                "set-list.mp4",
+                "set.json",
+            )
+        ),
+    ]
+    inside = tmp_path / "lwlive-20250101-200000.mp4.d"
+    inside.mkdir()
+    kept.append(aged(inside / "lwlive-20250101-200000.mp4", 900))
+    room = Room(tmp_path, 7, record)
+    room.play(30)
+    assert [path for path in old if path.exists()] == []
+    assert [path for path in kept if not path.exists()] == []
+    assert room.said == ["5 recordings older than 7 days removed (--keep-days)"]
+    room.play(3 * EVERY_S)
+    assert len(room.said) == 1
+
+
+def test_a_recording_ages_while_the_show_plays(tmp_path: Path) -> None:
+    path = aged(tmp_path / "lwlive-20260101-200000.mp4", 0.9)
+    room = Room(tmp_path, 1)
+    room.play(0.05 * DAY_S)
+    assert path.exists()
+    room.play(0.1 * DAY_S)
+    assert not path.exists()
+
+
+def test_a_clock_that_is_set_forward_ages_nothing(tmp_path: Path) -> None:
+    path = aged(tmp_path / "lwlive-20260101-200000.mp4", 0.1)
+    room = Room(tmp_path, 7)
+    room.play(30)
+    room.wall += 3650 * DAY_S
+    room.play(3 * EVERY_S)
+    assert path.exists()
+
+
+def test_a_folder_that_is_gone_is_a_sentence(tmp_path: Path) -> None:
+    room = Room(tmp_path / "gone", 7)
+    room.play(30)
+    assert len(room.said) == 1
+    assert "No such file" in room.said[0]

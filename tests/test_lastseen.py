@@ -1,0 +1,103 @@
+"""The last pictures of a show are the first ones of the next."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import SPAWN, FakeEngines, flat
+from hypothesis import given
+from hypothesis import strategies as st
+from test_supply import FPS, ORDINARY, Stage, look
+
+from lwlive.checkpoint import Size
+from lwlive.messages import Failed
+from lwlive.ring import Ring
+from lwlive.stage import lastseen
+from lwlive.stage.lastseen import APART_S, COUNT, Recent
+from lwlive.stage.supply import EngineFailure, Supply
+
+PICTURES = [flat(40 + 5 * number) for number in range(COUNT)]
+
+
+def test_recent_pictures_are_a_few_of_the_last_seconds_and_apart() -> None:
+    recent = Recent()
+    for tick in range(30 * 60):
+        recent.add(flat(tick % 200), tick / 30)
+    found = recent.pictures()
+    assert len(found) == COUNT
+    apart = np.diff([int(each[0, 0, 0]) for each in found]) % 200
+    assert set(apart) == {round(30 * APART_S)}
+
+
+def test_what_is_written_is_read_and_another_size_is_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "p"
+    lastseen.write(path, PICTURES)
+    found = lastseen.read(path, Size(8, 8))
+    assert np.array_equal(found, PICTURES)
+    assert lastseen.read(path, Size(8, 16)) == []
+    assert lastseen.read(tmp_path / "none", Size(8, 8)) == []
+    assert lastseen.read(tmp_path, Size(8, 8)) == []
+    lastseen.write(tmp_path / "empty", [])
+    assert not (tmp_path / "empty").exists()
+
+
+@given(st.floats(0, 1), st.binary(max_size=6), st.booleans())
+def test_a_damaged_file_is_nothing_or_pictures(
+    tmp_path_factory: pytest.TempPathFactory, share: float, data: bytes, cut: bool
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "damaged.pictures"
+    lastseen.write(path, PICTURES)
+    whole = path.read_bytes()
+    at = round(share * len(whole))
+    path.write_bytes(whole[:at] + data if cut else whole[:at] + data + whole[at + len(data) :])
+    found = lastseen.read(path, Size(8, 8))
+    assert all(each.shape == (8, 8, 3) for each in found)
+
+
+class Restarted(Stage):
+    """A stage whose show was there before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.supply.close()
+        self.engines = FakeEngines(look)
+
+        def make_ring() -> Ring:
+            return Ring.create(SPAWN, 12, 8, 8)
+
+        self.supply = Supply(
+            self.engines,
+            make_ring,
+            FPS,
+            self.controls.snapshot,
+            self.time,
+            phase=3.5,
+            kept=PICTURES,
+        )
+
+
+def test_the_pictures_of_the_show_before_move_until_the_walk_fades_in() -> None:
+    stage = Restarted()
+    assert stage.engine.phase == 3.5
+    stage.wait(20)
+    assert all(shown.before and not shown.late for shown in stage.shown)
+    levels = [int(shown.pixels[0, 0, 0]) for shown in stage.shown]
+    assert min(levels) >= 40
+    assert max(levels) <= 75
+    same = "".join("0" if a == b else "1" for a, b in itertools.pairwise(levels))
+    stands = max(len(run) for run in same.split("1"))
+    assert stands < FPS, "no picture stands for a second"
+    stage.play(4)
+    assert not stage.shown[-1].before
+    assert stage.largest_jump() <= ORDINARY
+    stage.supply.close()
+
+
+def test_an_engine_that_can_never_begin_ends_such_a_show_too() -> None:
+    stage = Restarted()
+    stage.wait(1)
+    stage.engine.say(Failed("no such model", lasting=True))
+    stage.engine.die(3)
+    with pytest.raises(EngineFailure, match="no such model"):
+        stage.wait(1)

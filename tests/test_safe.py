@@ -1,0 +1,181 @@
+"""Safe mode: what fails three starts in a row is left out at the fourth, and tried again later."""
+
+import logging
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_cli import Hall
+
+from lwlive.cli import commands, safe
+from lwlive.config import Config
+from lwlive.stage.starts import AGAIN_S, IN_A_ROW, PARTS, UNKNOWN, Starts
+
+
+class Box:
+    """A machine that starts its show again and again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file, self.now = folder / "s.json.starts", 1e9
+        self.starts = self.start()
+
+    def start(self) -> Starts:
+        self.now += 5
+        self.starts = Starts(self.file, lambda: self.now)
+        return self.starts
+
+    def fail(self, part: str, times: int = 1) -> None:
+        """The present start fails, and another one follows."""
+        for _ in range(times):
+            if part != UNKNOWN:
+                self.starts.failed(part, f"{part} is wrong")
+            self.start()
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Box:
+    return Box(tmp_path)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_what_fails_three_times_in_a_row_is_left_out_at_the_fourth(box: Box, part: str) -> None:
+    box.fail(part, IN_A_ROW - 1)
+    assert not box.starts.without
+    assert box.starts.said == []
+    box.fail(part)
+    assert list(box.starts.without) == [part]
+    assert f"{part} is wrong" in box.starts.said[0]
+    assert "3 times in a row" in box.starts.said[0]
+
+
+def test_a_process_that_is_gone_before_its_first_picture_has_failed_and_parts_go_one_by_one(
+    box: Box,
+) -> None:
+    box.fail(UNKNOWN, IN_A_ROW)
+    for i in range(len(PARTS)):
+        assert box.starts.without == PARTS[: i + 1]
+        assert len(box.starts.said) == 1
+        box.fail(UNKNOWN)
+    assert box.starts.without == PARTS, "there is nothing more to leave out"
+
+
+def test_a_start_that_went_well_or_was_ended_begins_the_row_again(box: Box) -> None:
+    for good in (Starts.well, Starts.ended):
+        box.fail("model", IN_A_ROW - 1)
+        good(box.starts)
+        box.start()
+        assert not box.starts.without
+    box.starts.well()
+    box.start()
+    box.fail("model", IN_A_ROW - 1)
+    assert not box.starts.without
+
+
+def test_the_whole_is_tried_again_after_an_hour_and_left_out_again_where_it_fails_once(
+    box: Box,
+) -> None:
+    box.fail("model", IN_A_ROW)
+    box.starts.well()
+    assert not box.starts.over()
+    box.now += AGAIN_S
+    assert box.starts.over()
+    box.start()
+    assert not box.starts.without
+    assert "tried again" in box.starts.said[0]
+    box.fail("model")
+    assert list(box.starts.without) == ["model"]
+    box.starts.well()
+    box.now += AGAIN_S
+    box.start().well()
+    box.start()
+    assert not box.starts.without
+    assert not box.starts.over()
+
+
+def test_a_clock_that_is_set_back_or_forward_leads_to_a_try_and_no_more(box: Box) -> None:
+    box.fail("output", IN_A_ROW)
+    box.starts.well()
+    box.now -= 9000 * 3600
+    assert box.starts.over()
+    box.start().well()
+    assert not box.starts.without
+
+
+@given(st.binary(max_size=200) | st.sampled_from([b"[]", b"null", b'{"failed": 3}', b"[" * 9999]))
+def test_a_damaged_record_is_an_empty_one(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "damaged.starts"
+    file.write_bytes(data)
+    assert Starts(file).without == ()
+
+
+def test_where_nothing_can_be_written_nothing_is_left_out(tmp_path: Path) -> None:
+    for _ in range(9):
+        starts = Starts(tmp_path / "gone" / "x.starts")
+        starts.failed("model", "wrong")
+        assert starts.without == ()
+
+
+# What is left out of settings
+
+
+def test_the_settings_without_a_part_have_its_defaults() -> None:
+    config = Config(model="x", lora=["y"], journal=Path("j"), record=Path("r"), monitor="HDMI-1")
+    config = config.model_copy(update={"fullscreen": True, "state": Path("s"), "log": Path("l")})
+    assert safe.without(config, ()) == config
+    assert safe.without(config, ["compiled package"]).compile is False
+    bare = safe.without(config, ["model"])
+    assert (bare.model, bare.lora, bare.journal) == ("ember", [], Path("j"))
+    alone = safe.without(config, ["output"])
+    assert (alone.journal, alone.record, alone.osc, alone.monitor) == (None, None, False, "0")
+    assert (alone.model, alone.fullscreen, alone.state, alone.log) == (
+        "x",
+        True,
+        Path("s"),
+        Path("l"),
+    )
+
+
+@pytest.fixture
+def hall(model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Hall:
+    caplog.set_level(logging.INFO)
+    return Hall(model, monkeypatch)
+
+
+@pytest.mark.usefixtures("hall")
+@pytest.mark.parametrize(
+    ("flags", "part"),
+    [
+        (["--model", "nowhere"], "model"),
+        (["--preset", "nowhere"], "preset"),
+        (["--config", "nowhere.toml"], "configuration"),
+        (["--journal", "x/y/z.jsonl"], "output"),
+        (["--osc-host", "192.0.2.1"], "output"),
+    ],
+)
+def test_a_show_that_keeps_a_state_plays_in_the_end(
+    flags: list[str], part: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = ["--headless", "--osc-port", "0", "--fps", "120", "--duration", "0.1"]
+    words += ["--state", "s.json", *flags]
+    if part == "configuration":  # its duration is left out with the rest
+        Path("s.json.starts").unlink(missing_ok=True)
+    for _ in range(IN_A_ROW):
+        assert commands.main(words) == 1
+    if part == "configuration":
+        starts = Starts(Path("s.json.starts"))
+        assert starts.without == (part,)
+        assert safe._wanted(words, starts.without) == ["--state", "s.json", "--headless"]
+        return
+    caplog.clear()
+    assert commands.main(words) == 0
+    assert sum(f"this one is without its {part}" in line for line in caplog.messages) == 1
+
+
+@pytest.mark.usefixtures("hall")
+def test_a_show_without_a_state_is_refused_each_time() -> None:
+    for _ in range(IN_A_ROW + 2):
+        assert commands.main(["--headless", "--model", "nowhere"]) == 1
+    assert not list(Path(".").glob("*.starts"))

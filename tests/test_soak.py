@@ -1,0 +1,62 @@
+"""The soak: what it measures is what was on the screen, and three minutes of it hold."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+from soak import Look, longest_gap  # noqa: E402 - the scripts are no package
+
+E = 0.1
+
+
+def looks(*pieces: tuple[str, float]) -> list[Look]:
+    """A screen: `new` pictures, a `frozen` one, `black`, `words` of a start, `none` at all."""
+    found, now = [], 100.0
+    for what, seconds in pieces:
+        for _ in range(round(seconds / E)):
+            new, picture = what in ("new", "words"), what in ("new", "frozen")
+            found.append(Look(now, new, 40.0, picture, picture, what == "none"))
+            now += E
+    return found
+
+
+@pytest.mark.parametrize(
+    ("pieces", "gap"),
+    [
+        ([("new", 30)], 0.0),
+        ([("new", 5), ("frozen", 4), ("new", 5)], 4.0),
+        ([("new", 5), ("black", 4), ("words", 3), ("new", 5)], 7.0),
+        ([("new", 5), ("none", 9), ("black", 2), ("new", 5)], 2.0),
+        ([("new", 5), ("frozen", 2), ("new", 1), ("frozen", 3)], 3.0),
+        ([("black", 3), ("new", 1)], 3.0),
+    ],
+)
+def test_a_gap_is_the_time_without_a_new_picture_on_a_screen_that_is_there(
+    pieces: list[tuple[str, float]], gap: float
+) -> None:
+    assert longest_gap(looks(*pieces)) == pytest.approx(gap, abs=2 * E)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("soak")  # beside the other tests: it mostly waits
+@pytest.mark.skipif(sys.platform != "linux", reason="Xvfb, tmpfs and the clock are Linux's")
+def test_three_minutes_of_trouble_leave_nothing_behind(tmp_path: Path) -> None:
+    missing = [name for name in ("Xvfb", "gcc") if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"not installed, so nothing can be soaked: {', '.join(missing)}")
+    command = [sys.executable, str(SCRIPTS / "soak.py"), "--minutes", "3", "--seed", "3"]
+    command += ["--folder", str(tmp_path / "soak"), "--patience", "8", "--no-compile"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    said = (tmp_path / "soak" / "said.txt").read_text("utf-8", "replace")
+    print(done.stdout, done.stderr, said)
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["broken"] == []
+    assert done.returncode == 0
+    assert done.stdout.count("\n| ") >= 4, "a head and some kinds of trouble"

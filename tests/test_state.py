@@ -1,0 +1,177 @@
+"""The state of a show: written whole, continued from, and left out where it is damaged."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import FakeSupply, flat
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lwlive import files
+from lwlive.params import Params
+from lwlive.routes import Lfo, Route
+from lwlive.stage.disk import Disk
+from lwlive.stage.figures import Figures
+from lwlive.stage.parts import Picture
+from lwlive.stage.starts import WELL_S
+from lwlive.stage.state import EVERY_S, RETRY_S, Keeper, State, StateError, read, taken_up, told
+from lwlive.stage.status import Status
+from lwlive.stage.supply import Shown
+
+PARAMS = Params(prompt="gold rings on black", seed=0, speed=0.5, brightness=0.25, record=True)
+ROUTES = (Route("speed", 0.5, Lfo("saw", 3.0, "seconds"), 2),)
+
+
+def status(now: float, params: Params = PARAMS, phase: float = 7.25) -> Status:
+    supply = FakeSupply()
+    supply.phase = phase
+    return Status.taken(
+        params,
+        "ember",
+        Figures(30.0),
+        supply,  # type: ignore[arg-type] # a fake
+        {},
+        now=now,
+        since_start_s=now,
+        level=1.0,
+        notice=None,
+        pictures=True,
+        routes=ROUTES,
+    )
+
+
+def inline(run: Callable[[], None]) -> None:
+    run()
+
+
+class Room:
+    """A keeper whose disk works inline, and what it says."""
+
+    def __init__(self, path: Path, begun: State | None = None) -> None:
+        self.said: list[str] = []
+        begun = begun or State({}, settings=told(PARAMS))
+        self.keeper = Keeper(path, begun, self.said.append, Disk(self.said.append, inline))
+
+    def show(self, now: float, **values: Any) -> None:
+        pixels = flat(1)
+        shown = Shown(pixels, None, False)
+        self.keeper.put(Picture(pixels, 0, 1.0, shown, status(now, **values)))
+
+
+def test_what_is_written_is_what_is_taken_up(tmp_path: Path) -> None:
+    path, said = tmp_path / "s.json", list[str]()
+    room = Room(path)
+    room.show(10.0)
+    found = taken_up(path, PARAMS, said.append)
+    assert found.values == {n: v for n, v in told(PARAMS).items() if v is not None}
+    assert "record" not in found.values
+    assert (found.phase, found.routes, found.restarts) == (7.25, ROUTES, 1)
+    room.keeper.close()
+    assert taken_up(path, PARAMS, said.append).restarts == 0, "it ended in order"
+    assert not said
+
+
+def test_it_is_written_with_the_first_picture_and_once_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times: list[Path] = []
+    real = files.write
+
+    def record(path: Path, data: bytes) -> None:
+        times.append(path)
+        real(path, data)
+
+    monkeypatch.setattr(files, "write", record)
+    room = Room(tmp_path / "s.json")
+    for tick in range(30 * 301):
+        room.show(5.0 + tick / 30)
+    states = [path for path in times if path.suffix == ".json"]
+    assert len(states) == 2 + (300 - WELL_S) // EVERY_S, "and once more when all is well"
+    assert len(times) - len(states) == 1, "pictures, more rarely"
+    assert not room.said
+
+
+def test_settings_that_somebody_has_changed_win(tmp_path: Path) -> None:
+    path, said = tmp_path / "s.json", list[str]()
+    Room(path).show(0.0)
+    found = taken_up(path, replace(PARAMS, prompt="smoke"), said.append)
+    assert (found.values, found.phase, found.restarts) == ({}, 0.0, 1)
+    assert found.settings == told(replace(PARAMS, prompt="smoke"))
+    assert "settings have changed" in said[0]
+    said.clear()
+    assert taken_up(path, replace(PARAMS, record=False), said.append).phase == 7.25
+    assert not said
+
+
+def test_without_a_file_the_show_starts_afresh_and_says_nothing(tmp_path: Path) -> None:
+    said: list[str] = []
+    assert taken_up(tmp_path / "none", PARAMS, said.append) == State({}, settings=told(PARAMS))
+    assert not said
+
+
+@given(st.data())
+def test_a_damaged_state_is_one_sentence_and_a_fresh_start(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path, said = tmp_path_factory.getbasetemp() / "damaged.json", list[str]()
+    Room(path).show(0.0)
+    whole = path.read_bytes()
+    at = round(data.draw(st.floats(0, 1)) * (len(whole) - 1))
+    if data.draw(st.booleans()):
+        path.write_bytes(whole[:at])
+    else:
+        path.write_bytes(whole[:at] + data.draw(st.binary(min_size=1, max_size=9)) + whole[at:])
+    found = taken_up(path, PARAMS, said.append)
+    fresh = not found.values
+    assert fresh == bool(said)
+    assert len(said) <= 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"values": {"speed": 99}},
+        {"values": {"nothing": 1}},
+        {"values": []},
+        {"routes": [[99, {"parameter": "speed"}]]},
+        {"phase": float("nan")},
+        {"phase": -1},
+        {"phase": "x"},
+        {"cue": 5},
+        {"restarts": -3},
+        {"settings": None},
+    ],
+)
+def test_a_state_with_what_cannot_be_is_damaged(tmp_path: Path, change: dict[str, Any]) -> None:
+    path = tmp_path / "s.json"
+    Room(path).show(0.0)
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(StateError, match="it is damaged"):
+        read(path)
+
+
+def test_a_file_of_another_kind_is_no_state(tmp_path: Path) -> None:
+    for data in (b"", b"[]", b"null", b"\xff\xfe", b"[" * 100_000, b" " * (2**20 + 1)):
+        (tmp_path / "s").write_bytes(data)
+        with pytest.raises(StateError):
+            read(tmp_path / "s")
+    with pytest.raises(OSError, match="directory"):
+        read(tmp_path)
+
+
+def test_a_disk_that_takes_nothing_is_told_once_and_again_when_it_does(tmp_path: Path) -> None:
+    path = tmp_path / "stick" / "s.json"
+    room = Room(path)
+    for tick in range(30 * 90):
+        room.show(tick / 30)
+    assert len(room.said) == 1
+    assert f"cannot be written into {path}" in room.said[0]
+    path.parent.mkdir()
+    for tick in range(round(30 * (RETRY_S + 1))):
+        room.show(90 + tick / 30)
+    assert room.said[1:] == [f"the state of the show is written again, into {path}"]
+    assert read(path) is not None

@@ -1,0 +1,216 @@
+"""The window in its process: it draws, tells its keys, and comes back when its X server is gone."""
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lwlive import shared
+from lwlive.checkpoint import Size
+from lwlive.controls import Command, Fire
+from lwlive.ring import Pixels
+from lwlive.stage.outputs.window.host import HANG_S, Host, NoWindow
+
+RED, BLUE = (220, 30, 40), (30, 60, 210)
+
+
+def flat(colour: tuple[int, int, int]) -> Pixels:
+    return np.full((80, 80, 3), colour, np.uint8)
+
+
+class Server:
+    """An X server that can be ended, and begun again in another size."""
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[bytes] | None = None
+        self.name = ""
+
+    def begin(self, size: str) -> None:
+        ready, number = os.pipe()
+        asked = [self.name] if self.name else []
+        command = ["Xvfb", *asked, "-displayfd", str(number), "-noreset", "-nolisten", "tcp"]
+        command += ["-screen", "0", f"{size}x24"]
+        self.process = subprocess.Popen(command, pass_fds=[number], stderr=subprocess.DEVNULL)
+        os.close(number)
+        with os.fdopen(ready) as told:
+            self.name = f":{int(told.readline())}"
+
+    def end(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+            Path(f"/tmp/.X{self.name[1:]}-lock").unlink(missing_ok=True)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    if shutil.which("Xvfb") is None:
+        pytest.skip("Xvfb is not installed, so no window can be tried (Debian: apt install xvfb)")
+    one = Server()
+    one.begin("640x400")
+    monkeypatch.setenv("DISPLAY", one.name)
+    monkeypatch.setenv("SDL_VIDEODRIVER", "x11")
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    try:
+        yield one
+    finally:
+        one.end()
+
+
+def host(monitor: str = "0", said: list[str] | None = None, waits: bool = False) -> Host:
+    say = (lambda _: None) if said is None else said.append
+    return Host("lwlive", True, monitor, "fill", True, Size(80, 80), waits=waits, say=say)
+
+
+def shown(
+    window: Host, colour: tuple[int, int, int], until: Callable[[], bool], seconds: float = 60.0
+) -> list[Command]:
+    """Show pictures of a colour until something holds; what keys asked for meanwhile."""
+    commands: list[Command] = []
+    end = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < end, "it does not come about"
+        commands += [command for command, _ in window.presses()]
+        begun = time.perf_counter()
+        window.show(flat(colour), 1.0, None, None)
+        assert time.perf_counter() - begun < 0.3, "the show waited for its window"
+        time.sleep(0.02)
+    return commands
+
+
+def covered(server: Server, colour: tuple[int, int, int], size: tuple[int, int]) -> bool:
+    from PIL import ImageGrab
+
+    try:
+        seen = np.asarray(ImageGrab.grab(xdisplay=server.name).convert("RGB")).astype(int)
+    except OSError:  # it is only just beginning
+        return False
+    corners = seen[4, 4], seen[-5, 4], seen[4, -5], seen[-5, -5], seen[size[1] // 2, size[0] // 2]
+    whole = seen.shape[:2] == (size[1], size[0])
+    return whole and all(np.abs(pixel - colour).max() < 8 for pixel in corners)
+
+
+@pytest.mark.slow
+def test_the_show_survives_its_x_server_and_the_window_comes_back_covering_another_size(
+    server: Server,
+) -> None:
+    said: list[str] = []
+    with host(said=said) as window:
+        shown(window, RED, lambda: covered(server, RED, (640, 400)))
+        server.end()
+        shown(window, RED, lambda: not window.open)
+        assert "the window is lost" in said[0]
+        until = time.monotonic() + 1.5
+        shown(window, BLUE, lambda: time.monotonic() > until)
+        assert not window.open
+        server.begin("800x600")
+        shown(window, BLUE, lambda: covered(server, BLUE, (800, 600)))
+        assert said[1:] == ["the window is back, on monitor 0"]
+        assert (window.opened, window.lost) == (2, 1)
+
+
+@pytest.mark.slow
+def test_a_window_that_hangs_or_is_killed_is_opened_again_and_leaves_no_memory(
+    server: Server,
+) -> None:
+    with host() as window:
+        shown(window, RED, lambda: covered(server, RED, (640, 400)))
+        pid = window.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        shown(window, BLUE, lambda: window.pid not in (pid, None) and window.open)
+        shown(window, BLUE, lambda: covered(server, BLUE, (640, 400)))
+        pid = window.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        begun = time.monotonic()
+        shown(window, RED, lambda: window.pid != pid)
+        assert time.monotonic() - begun < HANG_S + 5
+        shown(window, RED, lambda: covered(server, RED, (640, 400)))
+        assert window.lost == 2
+        if shared.FOLDER.is_dir():
+            assert not list(shared.FOLDER.glob(f"lwlive-*-{os.getpid()}-*"))
+    assert window.pid is None
+
+
+@pytest.mark.slow
+def test_keys_arrive_with_their_times(server: Server) -> None:
+    if shutil.which("xdotool") is None:
+        pytest.skip("xdotool is not installed, so no key can be pressed (apt install xdotool)")
+    with host() as window:
+        shown(window, RED, lambda: covered(server, RED, (640, 400)))
+        before = time.perf_counter()
+        subprocess.run(["xdotool", "key", "n"], check=True, timeout=60)
+        found: list[tuple[Command, float]] = []
+        until = time.monotonic() + 30
+        while not found and time.monotonic() < until:
+            found = window.presses()
+            time.sleep(0.005)
+        assert [command for command, _ in found] == [Fire("next")]
+        assert before < found[0][1] < time.perf_counter()
+
+
+@pytest.mark.slow
+def test_without_a_screen_an_installation_waits_for_one(server: Server) -> None:
+    server.end()
+    with pytest.raises(NoWindow, match="no window can be opened here"):
+        host()
+    said: list[str] = []
+    with host(said=said, waits=True) as window:
+        assert "opens as soon as there is one" in said[0]
+        server.begin("640x400")
+        shown(window, RED, lambda: covered(server, RED, (640, 400)))
+
+
+@pytest.mark.slow
+def test_a_monitor_is_known_by_its_name(server: Server) -> None:
+    with pytest.raises(NoWindow, match="no monitor HDMI-7: the only monitor is 0, by name screen"):
+        host("HDMI-7")
+    with host("screen") as window:
+        shown(window, RED, lambda: covered(server, RED, (640, 400)))
+
+
+class Saver:
+    """What the X server's screen saver does. X blanks after a second here."""
+
+    def __init__(self) -> None:
+        self.x11, self.xss = ctypes.CDLL("libX11.so.6"), ctypes.CDLL("libXss.so.1")
+        self.x11.XOpenDisplay.restype = self.xss.XScreenSaverAllocInfo.restype = ctypes.c_void_p
+        self.x11.XDefaultRootWindow.restype = ctypes.c_ulong
+        self.server = ctypes.c_void_p(self.x11.XOpenDisplay(None))
+        self.root = ctypes.c_ulong(self.x11.XDefaultRootWindow(self.server))
+        self.x11.XSetScreenSaver(self.server, 1, 1, 1, 1)
+        self.x11.XFlush(self.server)
+
+    def on(self) -> bool:
+        found = self.xss.XScreenSaverAllocInfo()
+        self.xss.XScreenSaverQueryInfo(self.server, self.root, ctypes.c_void_p(found))
+        return bool(ctypes.cast(found + 8, ctypes.POINTER(ctypes.c_int))[0] == 1)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("server")
+def test_the_screen_is_not_blanked_while_a_show_plays_and_is_again_after_it() -> None:
+    try:
+        saver = Saver()
+    except OSError:
+        pytest.skip("libXss is not installed, so nobody can be asked (Debian: libxss1)")
+    time.sleep(2.5)
+    assert saver.on()
+    with host() as window:
+        saver.x11.XResetScreenSaver(saver.server)
+        until = time.monotonic() + 3.0
+        shown(window, RED, lambda: time.monotonic() > until)
+        assert not saver.on()
+    end = time.monotonic() + 30
+    while not saver.on():
+        assert time.monotonic() < end, "it is not released"
+        time.sleep(0.1)
