@@ -104,7 +104,12 @@ class Show:
                 if isinstance(arrived.command, Offer):
                     self.offers.append(arrived.command)
             status = SimpleNamespace(
-                tempo=self.tempo, params=self.controls.params, routes=(), learning=None, preset=()
+                tempo=self.tempo,
+                params=self.controls.params,
+                routes=(),
+                learning=None,
+                preset=(),
+                cue=None,
             )
             self.midi.tell(cast(Status, status), {}, now)
             self.beats.append((now, self.tempo.beats(now)))
