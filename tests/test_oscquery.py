@@ -13,7 +13,7 @@ from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import build_msg
 
 from lwlive.params import Params
-from lwlive.stage.sources.osc.addresses import addresses, heard
+from lwlive.stage.sources.osc.addresses import heard, listened
 from lwlive.stage.sources.page import oscquery
 
 VALUES: dict[str, Any] = {**vars(Params(guidance=1.0, steps=1)), "fps": 30, "engine": "compiled"}
@@ -37,12 +37,12 @@ def at(path: str) -> dict[str, Any]:
 
 def test_every_address_of_osc_is_in_the_tree() -> None:
     paths = {leaf["FULL_PATH"] for leaf in leaves(TREE)}
-    assert {row.address for row in addresses()} <= paths
+    assert listened().keys() <= paths
     assert {f"/lwlive/status/{name}" for name in VALUES} <= paths
 
 
 def test_what_the_tree_says_of_a_value_osc_takes() -> None:
-    rows = {row.address: row for row in addresses()}
+    rows = listened()
     for leaf in leaves(TREE):
         row = rows.get(leaf["FULL_PATH"])
         for wide in leaf.get("RANGE", ()) if row is not None else ():

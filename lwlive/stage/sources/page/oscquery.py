@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lwlive.params import SPECS, Spec
-from lwlive.stage.sources.osc.addresses import FADER, ROOT, STATUS, Row, addresses
+from lwlive.routes import BANDS, LONGEST, SHAPES, SHORTEST
+from lwlive.stage.sources.osc.addresses import FADER, ROOT, STATUS, Row, listened
 from lwlive.stage.sources.page.state import State
 
 Node = dict[str, Any]
@@ -26,6 +27,15 @@ _LETTERS = {str: "s", bool: "T", int: "i", float: "f"}
 _UNITS = {"s": "time.second", "ms": "time.millisecond", "BPM": "time.bpm"}  # the proposal's names
 _INT_MAX = 2**31 - 1  # of OSC's type i
 _READ, _WRITE = 1, 2
+_ROWS = listened()
+_OF_ROUTES = {  # what the keys of a route take: from where to where, or which names
+    "amount": (-1.0, 1.0),
+    "offset": (-1.0, 1.0),
+    "beats": (SHORTEST, LONGEST),
+    "seconds": (SHORTEST, LONGEST),
+    "lfo": tuple(SHAPES),
+    "band": BANDS,
+}
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,7 @@ def host_info(host: Host) -> Node:
 def tree(values: Mapping[str, Any], presets: Sequence[str]) -> Node:
     """The whole tree. values: what subscribers to OSC are told, by name."""
     root = _container("/")
-    for row in addresses():
+    for row in _ROWS.values():
         _plant(root, _leaf(row, values, presets))
     for name, value in values.items():
         about = SPECS[name].help if name in SPECS else "a figure of the show"
@@ -89,8 +99,7 @@ def value_at(state: State, path: str) -> Any:
         value = values.get(name)
         fades = name in SPECS and SPECS[name].kind is not str and value is not None
         return SPECS[name].position(value) if fades else None
-    name = path.removeprefix(ROOT)
-    return values.get(name) if name in SPECS else None
+    return values.get(path.removeprefix(ROOT)) if path in _ROWS else None
 
 
 def _leaf(row: Row, values: Mapping[str, Any], presets: Sequence[str]) -> Node:
@@ -102,11 +111,20 @@ def _leaf(row: Row, values: Mapping[str, Any], presets: Sequence[str]) -> Node:
         node = _node(row.address, "f", _READ | _WRITE, value, row.help)
         node |= {"RANGE": [{"MIN": 0.0, "MAX": 1.0}], "CLIPMODE": ["both"]}
         return node
-    letter = "I" if row.verb == "trigger" else "s" if row.tags.startswith("s") else "i"
-    node = _node(row.address, letter, _WRITE, None, row.help)
-    node["CRITICAL"] = True
+    if row.verb == "output":
+        return _node(row.address, "T", _READ | _WRITE, value, row.help)
+    fires = row.verb == "trigger" or (row.verb, row.name) == ("route", "off")
+    texts = row.tags in ("s", "s sf", "none s") or row.verb == "cue"
+    letter = "I" if fires else "s" if texts else "f" if row.verb == "route" else "i"
+    access = _READ | _WRITE if row.verb == "route" and not fires else _WRITE
+    node = _node(row.address, letter, access, value if access & _READ else None, row.help)
+    node["CRITICAL"] = letter != "f"
     if row.verb == "preset":
         node["RANGE"] = [{"VALS": list(presets)}]
+    if row.verb == "route" and row.name in _OF_ROUTES:
+        takes = _OF_ROUTES[row.name]
+        ends = {"MIN": takes[0], "MAX": takes[-1]}
+        node["RANGE"] = [{"VALS": list(takes)} if letter == "s" else ends]
     return node
 
 

@@ -89,6 +89,7 @@ class Page(Source, Output):
         self._refused = self._applied = 0
         self._told_at = self._picture_at = -math.inf
         self._too_long = False
+        self.pid: int | None = None  # of its process; written by the page thread
         self._stop = threading.Event()
         self._lock = threading.Lock()  # guards the next four
         self._board: Board | None = None
@@ -192,7 +193,9 @@ class Page(Source, Output):
             board.forget_name()
             board.close()
             return f"{error}"
+        self.pid = process.pid
         why = self._receive(board, pipe)
+        self.pid = None
         pipe.close()
         process.join(CLOSE_S)
         if process.exitcode is None:

@@ -205,7 +205,7 @@ class Server:
         why = found.refusals[0] if found.refusals else None
         for message in found.messages:
             try:
-                key, command = asking.of_osc([message.address, *message.values])
+                key, command = asking.asked([message.address, *message.values])
             except ControlError as error:
                 why = str(error)
                 continue

@@ -26,6 +26,7 @@ def written(status: Status, answers: Sequence[Any], lines: Sequence[Any]) -> byt
         "log": lines,
     }
     state["values"]["phase"] = state["phase"]
+    state["moved"] = {name: round(at, 3) for name, at in status.moved.items()}
     return json.dumps(state, default=_plain, ensure_ascii=True).encode()
 
 

@@ -13,7 +13,7 @@ export function learn(link, target) {
   const button = make("button", {
     class: "learn", type: "button", "data-target": target, "aria-pressed": "false",
     "aria-label": `learn ${words(target)} from a MIDI controller`,
-    onclick: () => link.ask(["learn", button.getAttribute("aria-pressed") === "true" ? null : target]),
+    onclick: () => link.ask(button.getAttribute("aria-pressed") === "true" ? [address("learn")] : [address("learn"), target]),
   }, "learn");
   return button;
 }
@@ -37,7 +37,7 @@ export class Bar {
       class: "value", type: "button", "aria-label": `${label}, type a value`, onclick: () => this.dragged || this.type(typed),
     });
     this.bar = make("div", { class: `fader${middle ? " middle" : ""}`, title: help },
-      make("span", { class: "fill" }), this.input, this.name, this.value,
+      make("span", { class: "fill" }), make("span", { class: "ghost" }), this.input, this.name, this.value,
       make("span", { id: `${id}-help`, hidden: true }, help));
     this.input.addEventListener("input", () => this.move(Number(this.input.value)));
     this.bar.addEventListener("pointerdown", (event) => this.grab(event));
@@ -51,6 +51,12 @@ export class Bar {
     this.paint(at);
     this.value.replaceChildren(text, ...(unit ? [" ", make("small", {}, unit)] : []));
     this.input.setAttribute("aria-valuetext", `${text} ${unit}`);
+  }
+
+  // where routes have it now; null where none moves it
+  ghost(at) {
+    this.bar.classList.toggle("haunted", at !== null);
+    if (at !== null) this.bar.style.setProperty("--ghost", at);
   }
 
   paint(at) {
@@ -144,9 +150,9 @@ class Fader {
       step: whole ? 1 / (spec.travel[1] - spec.travel[0]) : 0.01,
       send: (at) => {
         this.words(this.valueAt(at));
-        link.follow(["osc", `/lwlive/fader/${spec.name}`, at]);
+        link.follow([address(`fader/${spec.name}`), at]);
       },
-      typed: (text) => link.ask(["osc", address(spec.name), text]),
+      typed: (text) => link.ask([address(spec.name), text]),
     });
     this.element = make("div", { class: "row" }, this.bar.bar, learn(link, spec.name));
   }
@@ -182,7 +188,7 @@ class Switch {
   constructor(spec, link) {
     this.button = make("button", {
       class: "switch", type: "button", role: "switch", "aria-checked": "false", "aria-label": words(spec.name), title: spec.help,
-      onclick: () => link.ask(["osc", address(spec.name), this.button.getAttribute("aria-checked") !== "true"]),
+      onclick: () => link.ask([address(spec.name), this.button.getAttribute("aria-checked") !== "true"]),
     }, words(spec.name));
     this.element = make("div", { class: "row" }, this.button, learn(link, spec.name));
   }
@@ -231,7 +237,7 @@ class Text {
   }
 
   send(text) {
-    this.link.ask(["osc", address(this.spec.name), text]);
+    this.link.ask([address(this.spec.name), text]);
     this.remember(text);
     this.element.classList.remove("edited");
     this.field.blur();
@@ -273,7 +279,7 @@ class Choice {
   constructor(spec, link) {
     const id = `text-${spec.name}`;
     this.names = [];
-    this.field = make("select", { id, title: spec.help, onchange: () => link.ask(["osc", address(spec.name), this.field.value]) });
+    this.field = make("select", { id, title: spec.help, onchange: () => link.ask([address(spec.name), this.field.value]) });
     this.element = make("div", { class: "choice" }, make("label", { class: "word", for: id }, words(spec.name)), this.field);
   }
 
@@ -293,7 +299,7 @@ class Choice {
 export function trigger(spec, link, kind = "trigger") {
   const button = make("button", {
     class: `${kind} ${spec.name}`, type: "button", title: spec.help,
-    onclick: (event) => { flash(button); link.ask(["osc", address(spec.name), 1], event); },
+    onclick: (event) => { flash(button); link.ask([address(spec.name), 1], event); },
   }, words(spec.name));
   return button;
 }

@@ -84,6 +84,8 @@ function news(message) {
     const moved = new Set(message.routes.filter((each) => each.amount).map((each) => each.name));
     for (const [name, each] of controls) each.routed?.(moved.has(name));
   }
+  for (const [name, at] of Object.entries(message.moved ?? {})) controls.get(name)?.bar?.ghost(at);
+  if (message.preset || message.presets) current(state.preset?.[0]);
   if ("cue" in message) cues.tell(state.cue);
   if (message.outputs) outputs.tell(state.outputs);
   if ("learning" in message) learning(message.learning);
@@ -114,6 +116,10 @@ function refuse(why, calm = false) {
   place.classList.add("said");
   clearTimeout(refuse.timer);
   refuse.timer = setTimeout(() => { place.classList.remove("said"); place.textContent = ""; }, SAID_MS);
+}
+
+function current(preset) {
+  for (const each of document.querySelectorAll("[data-preset]")) each.setAttribute("aria-current", String(each.dataset.preset === preset));
 }
 
 function learning(target) {

@@ -1,6 +1,6 @@
 // The parts of the page that are more than one control: presets, cues, tempo, routes, outputs.
 
-import { Bar, learn, trigger } from "./controls.js";
+import { address, Bar, learn, trigger } from "./controls.js";
 import { find, flash, make, shown, words } from "./dom.js";
 
 const SHAPES = ["sine", "triangle", "saw", "square", "smooth", "stepped"];
@@ -10,7 +10,7 @@ export function presets(list, link) {
   find("presets").replaceChildren(...list.map(({ name, picture }) => {
     const button = make("button", {
       class: "look", type: "button", "data-preset": name,
-      onclick: () => { flash(button); link.ask(["osc", "/lwlive/preset", name]); },
+      onclick: () => { flash(button); link.ask([address("preset"), name]); },
     }, ...(picture ? [make("img", { src: `preset/${encodeURIComponent(name)}.jpg`, alt: "", loading: "lazy" })] : []),
     make("span", {}, name));
     return make("div", { class: "tile" }, button, learn(link, `preset ${name}`));
@@ -38,7 +38,7 @@ export class Tempo {
 
   // the finger's own moment goes along, so that the network does not blur the tempo
   tap(event) {
-    this.link.ask(["osc", "/lwlive/tap", 1], event);
+    this.link.ask([address("tap"), 1], event);
   }
 
   tell(tempo) {
@@ -88,10 +88,11 @@ export class Routes {
     const taken = new Set(this.routes.map((each) => each.number));
     const free = Array.from({ length: 16 }, (_, i) => i + 1).find((number) => !taken.has(number)) ?? 16;
     const source = this.source.value;
-    const table = { parameter: this.name.value, amount: 0.25 };
-    if (BANDS.includes(source)) table.band = source;
-    else { table.lfo = source; table[this.unit.value] = Number(this.period.value.replace(",", ".")); }
-    this.link.ask(["patch", free, table]);
+    const say = (key, value) => this.link.ask([address(`route/${free}/${key}`), value]);
+    say("parameter", this.name.value);
+    if (BANDS.includes(source)) say("band", source);
+    else { say("lfo", source); say(this.unit.value, this.period.value.replace(",", ".")); }
+    say("amount", 0.25);
   }
 
   tell(routes) {
@@ -112,10 +113,10 @@ export class Routes {
   bar({ number }) {
     const bar = new Bar({
       name: `route-${number}`, label: `route ${number}`, step: 0.01, middle: true, help: "how far this route moves its control",
-      send: (at) => this.link.follow(["amount", number, 2 * at - 1]),
-      typed: (text) => this.link.ask(["amount", number, Number(text.replace(",", "."))]),
+      send: (at) => this.link.follow([address(`route/${number}/amount`), 2 * at - 1]),
+      typed: (text) => this.link.ask([address(`route/${number}/amount`), text.replace(",", ".")]),
     });
-    const off = make("button", { class: "off", type: "button", "aria-label": `take route ${number} away`, onclick: () => this.link.ask(["unpatch", number]) }, "×");
+    const off = make("button", { class: "off", type: "button", "aria-label": `take route ${number} away`, onclick: () => this.link.ask([address(`route/${number}/off`), 1]) }, "×");
     return { bar, element: make("div", { class: "route" }, bar.bar, off) };
   }
 }
@@ -168,7 +169,7 @@ export class Outputs {
       if (!this.known.has(name)) {
         const button = make("button", {
           class: "switch", type: "button", role: "switch", "aria-label": words(name),
-          onclick: () => this.link.ask(["switch", name, button.getAttribute("aria-checked") !== "true"]),
+          onclick: () => this.link.ask([address(`output/${name}`), button.getAttribute("aria-checked") !== "true"]),
         }, words(name));
         this.known.set(name, button);
         find("outputs").append(button);
