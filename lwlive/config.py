@@ -107,6 +107,17 @@ class EnginePart(Part):
     )
 
 
+class CuesPart(Part):
+    """What happens when."""
+
+    table = "cues"
+    title = "Cues"
+
+    cues: Annotated[Path | None, Metavar("FILE")] = Field(
+        None, description="play this list of cues: a TOML file"
+    )
+
+
 class WindowPart(Part):
     """The window, and which monitor it is on."""
 
@@ -148,6 +159,39 @@ class OscPart(Part):
     osc_allow: Annotated[list[str], Metavar("ADDRESS")] = Field(
         default_factory=list,
         description="only these sender addresses or networks, e.g. 192.168.1.0/24; may be repeated",
+    )
+
+
+class TempoPart(Part):
+    """Who keeps the tempo."""
+
+    table = "tempo"
+    title = "Tempo"
+
+    link: bool = Field(
+        False,
+        description="play in time with the Ableton Link session of this network; needs the extra "
+        "`link`, which is under the GPL",
+    )
+
+
+class MidiPart(Part):
+    """Control by MIDI boxes."""
+
+    table = "midi"
+    title = "MIDI"
+
+    midi: Annotated[list[str], Metavar("NAME")] = Field(
+        default_factory=list,
+        description="listen only to MIDI ports with this in their name; may be repeated; "
+        "`lwlive midi` lists them; default: every port",
+    )
+    no_midi: bool = Field(False, description="leave MIDI alone")
+    midi_system: Literal["auto", "alsa", "jack", "coremidi", "winmm"] = Field(
+        "auto", description="where MIDI comes from; auto: the first that has a port to listen to"
+    )
+    midi_folder: Annotated[Path | None, Metavar("FOLDER")] = Field(
+        None, description="where MIDI mappings are kept; default: the user's folder of settings"
     )
 
 
@@ -197,7 +241,18 @@ class GalleryPart(Part):
     )
 
 
-class Config(ShowPart, ModelPart, EnginePart, WindowPart, OscPart, RecordingPart, GalleryPart):
+class Config(
+    ShowPart,
+    CuesPart,
+    ModelPart,
+    EnginePart,
+    WindowPart,
+    OscPart,
+    MidiPart,
+    TempoPart,
+    RecordingPart,
+    GalleryPart,
+):
     """What is fixed for one run; not offered over OSC."""
 
 

@@ -8,18 +8,19 @@ is given the time.
 
 import math
 from bisect import insort
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
 from lwlive.params import SPECS, TRIGGERS, ControlError, Params, Value, spec
-from lwlive.routes import Route, Routes, patched
+from lwlive.routes import Route, Routes, altered, patched
 from lwlive.snapshot import Snapshot
-from lwlive.tempo import Tempo
+from lwlive.tempo import BAR, Tempo
 
 HORIZON_S = 2.0  # what waits for longer than that, the engine need not know yet
+LONGEST_S = 3600.0  # that a recall or a cue takes
 WAITING = 1000  # changes at most that wait for their moment
 
 
@@ -78,9 +79,13 @@ class Go:
 
 @dataclass(frozen=True)
 class Offer:
-    """Offer a tempo. The newest one that is offered counts."""
+    """Offer a tempo. The newest one that is offered counts.
+
+    Its beats run on from where they are (`Tempo.after`); with `jump` they are where it says.
+    """
 
     tempo: Tempo
+    jump: bool = False  # a start from the top, a place in the song
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,15 @@ class Patch:
     """Put a route at its number, in place of the one that is there."""
 
     route: Route
+
+
+@dataclass(frozen=True)
+class Alter:
+    """Change one key of a route, as `[[routes]]` has it; `parameter` begins a new one."""
+
+    number: int
+    key: str
+    value: object
 
 
 @dataclass(frozen=True)
@@ -133,6 +147,7 @@ Command = (
     | Go
     | Offer
     | Patch
+    | Alter
     | Unpatch
     | Amount
     | Learn
@@ -143,7 +158,7 @@ Change = Callable[[Snapshot], Snapshot]  # of the controls; raises ControlError
 
 
 @dataclass(frozen=True)
-class _Waiting:
+class Waiting:
     """A change that waits for its moment."""
 
     due: float
@@ -160,13 +175,24 @@ class Controls:
         self.snapshot = Snapshot(0, start, tempo=Tempo(start.bpm), routes=routes)
         self._changed: dict[str, tuple[int, str]] = {}  # name -> version, who set it
         self._routes = routes  # that the show started with
-        self._waiting: list[_Waiting] = []  # the earliest first
+        self._now = -math.inf  # beats up to then may have been shown
+        self._waiting: list[Waiting] = []  # the earliest first
         self._horizon = -math.inf  # what is due before it is in `snapshot.later`
 
     @property
     def params(self) -> Params:
         """The present values; take them once and pass them down."""
         return self.snapshot.params
+
+    @property
+    def start(self) -> Params:
+        """The values that the show started with; `start_routes`: its routes."""
+        return self._start
+
+    @property
+    def start_routes(self) -> Routes:
+        """See `start`."""
+        return self._routes
 
     def do(self, command: Command, by: str = "", at: float = 0.0, due: float | None = None) -> None:
         """Do what is asked. Raises ControlError and changes nothing where it is wrong.
@@ -186,15 +212,29 @@ class Controls:
         at: float = 0.0,
         due: float | None = None,
         routes: Routes | None = None,
-    ) -> None:
+        over: float | None = None,
+    ) -> Waiting | None:
         """Set several parameters as one change, all or none. Raises ControlError.
 
-        routes: these take the place of all that there are; None leaves them.
+        routes: these take the place of all that there are; None leaves them. over: all that
+        changes takes so many seconds; None: each as its own glide and `transition` say. Returns
+        what waits, if it does: see `withdraw`.
         """
-        self._do(_setting(values, at if due is None else due, routes), by, at, due)
+        change = _setting(values, self._since(at if due is None else due), routes)
+        if over is not None:
+            change = _over(change, over, values)
+        return self._do(change, by, at, due)
+
+    def withdraw(self, waiting: Waiting) -> None:
+        """Forget a change that waits. Nothing where it has taken effect already."""
+        left = [each for each in self._waiting if each is not waiting]
+        if len(left) < len(self._waiting):
+            self._waiting = left
+            self._tell(-math.inf, again=True)
 
     def turn(self, now: float) -> None:
         """Let what is due by now take effect, and tell the snapshot what will be due soon."""
+        self._now = max(self._now, now)
         self._tell(now)
         before, done = self.snapshot, [each for each in self._waiting if each.due <= now]
         if not done:
@@ -218,18 +258,21 @@ class Controls:
         self._start = _completed(self._start, good)
         self._do(lambda old: replace(old, params=_completed(old.params, good)), "", -math.inf, None)
 
-    def _do(self, change: Change, by: str, at: float, due: float | None) -> None:
+    def _do(self, change: Change, by: str, at: float, due: float | None) -> Waiting | None:
+        change = _untimed(change)
         before, after = self.snapshot, change(self.snapshot)
         if due is not None and due > at:
             if len(self._waiting) >= WAITING:
                 raise ControlError(f"{WAITING} changes wait for their moment; no more can")
-            insort(self._waiting, _Waiting(due, change, by), key=lambda each: each.due)
-        elif after == before:
-            return
-        else:
+            waiting = Waiting(due, change, by)
+            insort(self._waiting, waiting, key=lambda each: each.due)
+            self._tell(at, again=True)
+            return waiting
+        if after != before:
             self.snapshot = replace(after, version=next(self._versions))
             self._note(before, self.snapshot, by)
-        self._tell(at, again=True)
+            self._tell(at, again=True)
+        return None
 
     def _tell(self, now: float, again: bool = False) -> None:
         """Write what is due soon into the snapshot, on top of what is now."""
@@ -239,10 +282,17 @@ class Controls:
             return
         later: list[Snapshot] = []
         reached = replace(self.snapshot, later=())
+        told = {each.due: each for each in self.snapshot.later}
         for each in soon:
             with suppress(ControlError):  # it could be done when it was asked for
                 reached = each.change(reached)
-            reached = replace(reached, version=next(self._versions), due=each.due)
+            reached = replace(reached, due=each.due)
+            known = told.get(each.due)  # what was told before keeps its version
+            if known is not None and known == replace(reached, version=known.version):
+                fresh = known.version > (later[-1] if later else self.snapshot).version
+                reached = known if fresh else replace(reached, version=next(self._versions))
+            else:
+                reached = replace(reached, version=next(self._versions))
             later.append(reached)
         self.snapshot = replace(self.snapshot, later=tuple(later))
 
@@ -250,29 +300,41 @@ class Controls:
         names = [n for n in SPECS if getattr(new.params, n) != getattr(old.params, n)]
         self._changed |= dict.fromkeys(names, (new.version, by))
 
+    def _since(self, when: float) -> float:
+        """From when on a change of tempo counts: what has been shown already keeps its beat."""
+        return max(when, self._now)
+
     def _change(self, command: Command, by: str, when: float) -> Change:
         """What a command does to the controls at that moment. Raises ControlError."""
+        since = self._since(when)
         if isinstance(command, Set):
-            return _setting({command.name: command.value}, when)
+            return _setting({command.name: command.value}, since)
         if isinstance(command, Move):
-            return _setting({command.name: spec(command.name).value(command.position)}, when)
+            return _setting({command.name: spec(command.name).value(command.position)}, since)
         if isinstance(command, Nudge):
-            return lambda old: _setting({command.name: _nudged(old.params, command)}, when)(old)
+            return lambda old: _setting({command.name: _nudged(old.params, command)}, since)(old)
         if isinstance(command, Toggle):
             name = command.name
             if spec(name).kind is not bool:
                 raise ControlError(f"{name} is not a switch that could be toggled")
-            return lambda old: _setting({name: not getattr(old.params, name)}, when)(old)
+            return lambda old: _setting({name: not getattr(old.params, name)}, since)(old)
         if isinstance(command, Offer):
-            return _offered(command.tempo)
+            return _offered(command, since)
         if isinstance(command, Patch):
             return lambda old: replace(old, routes=patched(old.routes, command.route))
+        if isinstance(command, Alter):
+            number, key, value = command.number, command.key, command.value
+            return lambda old: replace(
+                old, routes=patched(old.routes, altered(old.routes, number, key, value))
+            )
         if isinstance(command, Unpatch | Amount):
             return lambda old: replace(old, routes=_rerouted(old.routes, command))
         if command == Fire("next"):
             return lambda old: replace(old, nexts=old.nexts + 1)
         if command == Fire("beat"):
-            return lambda old: replace(old, tempo=old.tempo.struck(when, by))
+            return lambda old: replace(
+                old, tempo=old.tempo.struck(when, by, BAR).after(old.tempo, since)
+            )
         if command == Fire("panic"):
             return self._panicked
         if isinstance(command, Fire) and command.name not in TRIGGERS:
@@ -283,7 +345,51 @@ class Controls:
     def _panicked(self, old: Snapshot) -> Snapshot:
         """Where the show started. Recording, figures and the room's tempo stay as they are."""
         kept: dict[str, Any] = {n: getattr(old.params, n) for n in ("record", "hud", "bpm")}
-        return replace(old, params=replace(self._start, **kept), routes=self._routes)
+        return replace(old, params=replace(self._start, **kept), routes=self._routes, over={})
+
+
+def seconds(value: object) -> float:
+    """The seconds that a recall or a cue takes. Raises ControlError."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value <= LONGEST_S:  # type: ignore[operator] # it is a number
+        expected = f"a number from 0 to {LONGEST_S:g} s"
+        raise ControlError(f"a transition takes {expected}, not {value!r:.60}")
+    return float(value)  # type: ignore[arg-type] # it is a number
+
+
+def _over(change: Change, seconds: float, names: Collection[str]) -> Change:
+    """The same change, over so many seconds. What is on its way there already is no later."""
+
+    def over(old: Snapshot) -> Snapshot:
+        new = change(old)
+        said = {n: min(s, seconds) if n in names else s for n, s in old.over.items()}
+        said |= dict.fromkeys(_moved(old, new), seconds)
+        if new.routes != old.routes:
+            said["routes"] = seconds
+        return replace(new, over=said)
+
+    return over
+
+
+def _untimed(change: Change) -> Change:
+    """The same change, where what it moves without a word on time takes the time it always does."""
+
+    def untimed(old: Snapshot) -> Snapshot:
+        new = change(old)
+        if new.over is not old.over:
+            return new
+        names = _moved(old, new) | ({"routes"} if new.routes != old.routes else set())
+        if "transition" in names:  # a hand on it takes the bend that is under way
+            names |= {"prompt", "negative"}
+        return replace(new, over={n: s for n, s in old.over.items() if n not in names})
+
+    return untimed
+
+
+def _moved(old: Snapshot, new: Snapshot) -> set[str]:
+    """The parameters that a change moves: `hold` stops what `speed` moves."""
+    names = {n for n in SPECS if getattr(new.params, n) != getattr(old.params, n)}
+    return names | {"speed"} if "hold" in names else names
 
 
 def _setting(values: Mapping[str, object], when: float, routes: Routes | None = None) -> Change:
@@ -301,10 +407,15 @@ def _setting(values: Mapping[str, object], when: float, routes: Routes | None = 
     return change
 
 
-def _offered(tempo: Tempo) -> Change:
+def _offered(offer: Offer, when: float) -> Change:
     """A tempo in place of the one there is. Raises ControlError."""
-    bpm = spec("bpm").checked(round(tempo.bpm, 2))
-    return lambda old: replace(old, params=replace(old.params, bpm=bpm), tempo=tempo)
+    bpm = spec("bpm").checked(round(offer.tempo.bpm, 2))
+
+    def change(old: Snapshot) -> Snapshot:
+        tempo = offer.tempo if offer.jump else offer.tempo.after(old.tempo, when)
+        return replace(old, params=replace(old.params, bpm=bpm), tempo=tempo)
+
+    return change
 
 
 def _rerouted(routes: Routes, command: Unpatch | Amount) -> Routes:

@@ -46,3 +46,18 @@ def _row(part: str) -> tuple[str, float]:
     if found is None:
         return part, 1.0
     return part[: found.start()], min(max(float(found[1]), 0.0), HEAVIEST)
+
+
+def mixed(one: str, other: str, share: float) -> str:
+    """Both prompts as one mix, in which the other has this share: weights multiply.
+
+    A part that both have stands there once. The sum of a mix's own weights changes nothing.
+    """
+    parts = dict.fromkeys(text for prompt in (one, other) for text, _ in shares(prompt))
+    weights = dict.fromkeys(parts, 0.0)
+    for prompt, factor in ((one, 1 - share), (other, share)):
+        for text, weight in shares(prompt):
+            weights[text] += factor * weight
+    if len(weights) == 1:
+        return next(iter(weights))
+    return " | ".join(f"{text} :{round(weight, 3):g}" for text, weight in weights.items())

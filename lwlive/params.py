@@ -36,6 +36,7 @@ class Spec:
     look: bool = True  # saved in presets; what is not belongs to the room
     stage: bool = False  # the stage's own: the engine need not know
     flag: bool = True  # offered on the command line under its own name
+    routed: bool = True  # a number that routes may move
     render: bool = True  # has a meaning where frames are written to disk, without a show
     render_range: tuple[float, float] | None = None  # range there, where it is not low..high
 
@@ -91,6 +92,15 @@ class Spec:
         low, high = self.travel
         value: float = low + (high - low) * x**self.curve
         return round(value) if self.kind is int else float(min(high, max(low, value)))
+
+    def moved(self, value: float, by: float) -> Any:
+        """A number with its fader moved by so much of its travel, clamped to its range.
+
+        A value beyond the fader's travel is moved from where it is.
+        """
+        position = self.position(value)
+        found: float = value + self.value(position + by) - self.value(position)  # type: ignore[operator] # numbers
+        return self.kind(min(self.high, max(self.low, found)))
 
     def position(self, value: Value) -> float:
         """Where a fader stands at a value: the inverse of `value`. Text has no position."""
@@ -184,6 +194,7 @@ class Params:
         look=False,
         stage=True,
         render=False,
+        routed=False,
     )
     bpm: float = _row(
         120.0,
@@ -194,15 +205,25 @@ class Params:
         step=1.0,
         look=False,
         stage=True,
+        routed=False,
     )
     morph: float = _row(
-        0.0, "0 preset A, 1 preset B, between them a mix", look=False, stage=True, render=False
+        0.0,
+        "0 preset A, 1 preset B, between them a mix",
+        look=False,
+        stage=True,
+        render=False,
+        routed=False,
     )
     morph_a: str = _row("", "preset A of `morph`", high=100, look=False, stage=True, render=False)
     morph_b: str = _row("", "preset B of `morph`", high=100, look=False, stage=True, render=False)
-    brightness: float = _row(1.0, "master brightness", look=False, stage=True)
+    brightness: float = _row(1.0, "master brightness", look=False, stage=True, render=False)
     blackout: bool = _row(
-        False, "fades the master to black and back over `fade`", look=False, stage=True
+        False,
+        "fades the master to black and back over `fade`",
+        look=False,
+        stage=True,
+        render=False,
     )
     fade: float = _row(
         0.5,
@@ -211,10 +232,18 @@ class Params:
         unit="s",
         curve=2,
         stage=True,
+        render=False,
     )
-    hud: bool = _row(False, "numbers over the picture, never recorded", look=False, stage=True)
+    hud: bool = _row(
+        False, "numbers over the picture, never recorded", look=False, stage=True, render=False
+    )
     record: bool = _row(
-        False, "write what is shown into an MP4", look=False, stage=True, flag=False
+        False,
+        "write what is shown into an MP4",
+        look=False,
+        stage=True,
+        flag=False,
+        render=False,
     )
 
     @property
@@ -243,7 +272,7 @@ SAMPLED = tuple(name for name, spec in SPECS.items() if not spec.stage)
 TRIGGERS = {
     "next": "bend to the following keyframe immediately",
     "tap": "tap the tempo, four times or more",
-    "beat": "a beat falls now",
+    "beat": "the first beat of a bar falls now",
     "go": "the next cue",
     "back": "the cue before",
     "snapshot": "write the picture and its values to disk",

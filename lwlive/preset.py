@@ -1,9 +1,10 @@
-"""Presets: TOML <-> values, strict. One `name = value` a line, only what makes the picture.
+"""Presets: TOML <-> values and routes, strict. A line for each value, only what makes the picture.
 
-A file may also say `title` and `about`, for people; they change nothing. What a preset leaves out
-stays as it is. What belongs to the room, such as `brightness`, is passed over, since older
-presets have it. Everything here may wait for a disk, so a show calls it in a thread of its own.
-This file knows nothing of the show, of OSC or of torch.
+Below them may stand tables [[routes]], which say what moves by itself (see `routes.checked`). A
+file may also say `title` and `about`, for people; they change nothing. What a preset leaves out
+stays as it is, but for the routes: they are those of the preset. What belongs to the room, such as
+`brightness`, is passed over, since older presets have it. Everything here may wait for a disk, so
+a show calls it in a thread of its own. This file knows nothing of the show, of OSC or of torch.
 """
 
 import logging
@@ -20,12 +21,15 @@ import tomli_w
 
 from lwlive import __version__, files
 from lwlive.params import LOOK, SPECS, ControlError, Params
+from lwlive.routes import Routes, from_tables, tables
 
 log = logging.getLogger(__name__)
 
 _FOR_PEOPLE = ("title", "about")
 MAX_BYTES = 1 << 20  # of a preset; a large one has a few thousand
 _LOOKS = re.compile(rf"^\s*({'|'.join(LOOK)})\s*=", re.MULTILINE)  # what makes a file a preset
+CUES = "cues"  # of a cue list: see `cuelist`
+ROUTES = "routes"  # [[routes]] with a parameter, an amount, an lfo or a band each
 KEYFRAMES = "keyframes"  # of a film: [[keyframes]] with a prompt, a seed, a picture ... each
 
 
@@ -34,30 +38,49 @@ class PresetError(ControlError):
 
 
 def load(path: Path, say: Callable[[str], object] = log.warning) -> dict[str, object]:
-    """The values in a preset file, each checked; only the keys that it has.
+    """The values in a preset file without its routes: see `load_look`. Raises PresetError."""
+    return load_look(path, say)[0]
+
+
+def load_look(
+    path: Path, say: Callable[[str], object] = log.warning
+) -> tuple[dict[str, object], Routes]:
+    """The values in a preset file, each checked, only the keys that it has; and its routes.
 
     `say` gets a sentence about what was passed over. Raises PresetError naming the file, the key,
     what was expected and what was found.
     """
-    found = _read(path)
+    found = read(path)
     if KEYFRAMES in found:
         raise PresetError(f"{path} has keyframes, which are for lwlive render, not for a show")
-    return _values(path, found, say)
+    if CUES in found:
+        raise PresetError(f"{path} is a cue list, for --cues, and not a preset")
+    routes = _routes(path, found)
+    return _values(path, found, say), routes
 
 
-def load_film(path: Path) -> tuple[dict[str, object], list[dict[str, Any]]]:
-    """The values in a preset file, in the ranges of a render, and its keyframes as they stand.
+def load_film(path: Path) -> tuple[dict[str, object], Routes, list[dict[str, Any]]]:
+    """The values in a preset file, in the ranges of a render; its routes; its keyframes as is.
 
     Pictures are looked for beside the file. Raises PresetError.
     """
-    found = _read(path)
+    found = read(path)
     keyframes: Any = found.pop(KEYFRAMES, [])
     if not isinstance(keyframes, list) or not all(isinstance(k, dict) for k in keyframes):
         raise PresetError(f"{path}: each keyframe stands under a line [[{KEYFRAMES}]]")
     for keyframe in keyframes:
         if isinstance(keyframe.get("picture"), str):
             keyframe["picture"] = path.parent / keyframe["picture"]
-    return _values(path, found, log.warning, render=True), keyframes
+    routes = _routes(path, found)
+    return _values(path, found, log.warning, render=True), routes, keyframes
+
+
+def _routes(path: Path, found: dict[str, object]) -> Routes:
+    """The routes, taken out of what was found. Raises PresetError."""
+    try:
+        return from_tables(found.pop(ROUTES, []))
+    except ControlError as error:
+        raise PresetError(f"{path}: {error}") from None
 
 
 def _values(
@@ -83,12 +106,14 @@ def _values(
     return values
 
 
-def save(path: Path, params: Params) -> None:
-    """Write every value that makes the picture; whole or not at all. Raises PresetError.
+def save(path: Path, params: Params, routes: Routes = ()) -> None:
+    """Write all that makes the picture, routes too; whole or not at all. Raises PresetError.
 
     Values left to the model (None) are left out. Loading the file gives the same values.
     """
     look: dict[str, Any] = {n: v for n in LOOK if (v := getattr(params, n)) is not None}
+    if routes:
+        look[ROUTES] = tables(routes)
     text = f"# a preset of lwlive {__version__}\n{tomli_w.dumps(look)}"
     try:
         files.write(path, text.encode())
@@ -125,8 +150,8 @@ def _sets_a_look(path: Path) -> bool:
         text = _bytes(path).decode("utf-8-sig", "replace")
     except (OSError, PresetError):
         return False
-    if re.search(rf"^\s*\[\[\s*{KEYFRAMES}\b", text, re.MULTILINE):  # a film, for lwlive render
-        return False
+    if re.search(rf"^\s*(\[\[\s*)?({KEYFRAMES}|{CUES})\b", text, re.MULTILINE):
+        return False  # a film, for lwlive render, or a cue list
     above = re.split(r"^\s*\[", text, maxsplit=1, flags=re.MULTILINE)[0]
     return _LOOKS.search(above) is not None
 
@@ -150,28 +175,29 @@ def named(name: str, folder: Path) -> Path:
     return known[name]
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path, what: str = "preset") -> bytes:
     """What is in an ordinary file of a bounded size. Raises OSError or PresetError."""
     # a FIFO would wait for a writer for ever; on Windows there are none, and no such flag
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     about = os.fstat(handle)
     if not stat.S_ISREG(about.st_mode):
         os.close(handle)
-        raise PresetError(f"{path} is not an ordinary file, so not a preset")
+        raise PresetError(f"{path} is not an ordinary file, so not a {what}")
     with os.fdopen(handle, "rb") as file:
         found = file.read(MAX_BYTES + 1)
     if len(found) > MAX_BYTES:
         raise PresetError(
-            f"{path} has {about.st_size / 2**20:.0f} MB; a preset has {MAX_BYTES >> 20} MB at most"
+            f"{path} has {about.st_size / 2**20:.0f} MB; a {what} has {MAX_BYTES >> 20} MB at most"
         )
     return found
 
 
-def _read(path: Path) -> dict[str, object]:
+def read(path: Path, what: str = "preset") -> dict[str, Any]:
+    """A TOML file of this kind as it stands. Raises PresetError."""
     try:
-        found = _bytes(path)
+        found = _bytes(path, what)
     except OSError as error:
-        raise PresetError(f"cannot read the preset {path}: {error.strerror}") from None
+        raise PresetError(f"cannot read the {what} {path}: {error.strerror}") from None
     try:
         text = found.decode("utf-8-sig")  # editors on Windows write a mark in front
         return tomllib.loads(text)
@@ -186,7 +212,7 @@ def _read(path: Path) -> dict[str, object]:
 def _unknown_key(key: str) -> str:
     return (
         f"there is no parameter {key!r}{_or(key, LOOK)}; a preset takes "
-        f"{', '.join([*_FOR_PEOPLE, *LOOK])}"
+        f"{', '.join([*_FOR_PEOPLE, *LOOK, ROUTES])}"
     )
 
 

@@ -9,7 +9,8 @@ earlier frame number on. As soon as the first frame of the new epoch is in, the 
 every queued frame that it replaces; until then the old ones are shown, so nothing ever runs dry.
 
 The reader writes down when it took which frame, and of which epoch, so that the writer knows when
-the frames to come are due and which of two versions of a frame was shown.
+the frames to come are due and which of two versions of a frame was shown. It also writes down the
+bands of the sound coming in: their newest values hold for frames made from then on.
 """
 
 import errno
@@ -17,10 +18,12 @@ import math
 import shutil
 import struct
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field, fields
 from multiprocessing.context import BaseContext
 from multiprocessing.shared_memory import SharedMemory
 from multiprocessing.synchronize import Semaphore
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +32,8 @@ from lwlive import shared
 from lwlive.messages import Turn
 
 SHARED = shared.FOLDER
+BANDS = 6  # bands of the sound coming in: as many as lwlive/routes.py names
+_TAKEN_AT = 128  # byte offset of what was taken when; before it are the marks and the bands
 AHEAD_S = 0.6  # seconds of frames kept ready, against whatever else the machine has to do
 
 Pixels = npt.NDArray[np.uint8]  # [H, W, 3] RGB
@@ -51,12 +56,23 @@ class Frame:
 
 def _row(kind: type[Frame] | type[Turn]) -> str:
     """The numbers of a row of a frame's header, as `struct` writes them."""
-    kinds = {int: "q", float: "d", bool: "?"}
+    kinds = {int: "q", float: "d", bool: "?", tuple[float, ...]: f"{BANDS}d"}
     return "".join(kinds[each.type] for each in fields(kind) if each.type in kinds)
 
 
 _HEADER = struct.Struct(f"<{_row(Frame)}{_row(Turn)}")
 _NUMBERS = tuple(each.name for each in fields(Frame) if each.name not in ("pixels", "turn"))
+
+
+def _told(turn: Turn) -> tuple[float, ...]:
+    """A turn as numbers: its bands, which are several, come last."""
+    *numbers, bands = astuple(turn)
+    return (*numbers, *bands)
+
+
+def _turn(numbers: Sequence[float]) -> Turn:
+    kept: list[Any] = [*numbers[:-BANDS], tuple(numbers[-BANDS:])]
+    return Turn(*kept)
 
 
 @dataclass(frozen=True)
@@ -84,10 +100,12 @@ class Ring:
         # writer and is a hint to the other side; aligned 8-byte stores are never seen half done.
         self._marks = np.ndarray((3,), "<i8", memory.buf)
         self._tick = np.ndarray((1,), "<f8", memory.buf, 24)  # written by the reader
+        # written by the reader, band by band: a writer may see some of them newer than others
+        self._bands = np.ndarray((BANDS,), "<f8", memory.buf, 64)
         # [n] each, by number: written by the reader before the number is marked as taken
-        self._taken_s = np.ndarray((n,), "<f8", memory.buf, 64)
-        self._taken_epoch = np.ndarray((n,), "<i8", memory.buf, 64 + 8 * n)
-        self._headers_at = 64 + 16 * n
+        self._taken_s = np.ndarray((n,), "<f8", memory.buf, _TAKEN_AT)
+        self._taken_epoch = np.ndarray((n,), "<i8", memory.buf, _TAKEN_AT + 8 * n)
+        self._headers_at = _TAKEN_AT + 16 * n
         self._pixels = np.ndarray((n, h, w, 3), np.uint8, memory.buf, _pixels_at(n))
         self._write = 0  # slots written in all; only the writer's side uses it
         self._read = 0  # slots moved to pending in all; only the reader's side uses it
@@ -138,6 +156,15 @@ class Ring:
         self._tick[0] = seconds
 
     @property
+    def bands(self) -> tuple[float, ...]:
+        """How strong each band of the sound coming in is. The reader sets them."""
+        return tuple(self._bands.tolist())
+
+    @bands.setter
+    def bands(self, values: Sequence[float]) -> None:
+        self._bands[:] = values
+
+    @property
     def taken(self) -> int:
         """Number of the frame last taken, -1 before the first."""
         return int(self._marks[0])
@@ -161,7 +188,7 @@ class Ring:
             return False
         slot = self._write % self.handle.slots
         numbers = (getattr(frame, name) for name in _NUMBERS)
-        _HEADER.pack_into(self._bytes, self._header(slot), *numbers, *astuple(frame.turn))
+        _HEADER.pack_into(self._bytes, self._header(slot), *numbers, *_told(frame.turn))
         np.copyto(self._pixels[slot], frame.pixels)
         self._write += 1
         self._marks[1] = frame.number
@@ -184,7 +211,7 @@ class Ring:
             self._release()
         self._holding = True
         row = _HEADER.unpack_from(self._bytes, self._header(slot))
-        known, turn = row[: len(_NUMBERS)], Turn(*row[len(_NUMBERS) :])
+        known, turn = row[: len(_NUMBERS)], _turn(row[len(_NUMBERS) :])
         frame = Frame(self._pixels[slot], turn=turn, **dict(zip(_NUMBERS, known, strict=True)))
         i = number % self.handle.slots
         self._taken_s[i], self._taken_epoch[i] = now, frame.epoch
@@ -203,7 +230,8 @@ class Ring:
 
     def close(self) -> None:
         """Let go of the memory; the owner also removes it."""
-        del self._bytes, self._marks, self._tick, self._taken_s, self._taken_epoch, self._pixels
+        del self._bytes, self._marks, self._tick, self._bands
+        del self._taken_s, self._taken_epoch, self._pixels
         self._unname()
         self._memory.close()
 
@@ -251,4 +279,4 @@ def _check_room(size: int) -> None:
 
 def _pixels_at(slots: int) -> int:
     """Byte offset of the pixels, on a cache line of its own."""
-    return -(-(64 + slots * (16 + _HEADER.size)) // 64) * 64
+    return -(-(_TAKEN_AT + slots * (16 + _HEADER.size)) // 64) * 64

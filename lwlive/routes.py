@@ -18,7 +18,9 @@ from lwlive.tempo import Tempo
 ROUTES = 16  # of one show: their numbers are 1 to 16
 BANDS = ("low", "mid", "high", "level", "onset", "centroid")
 UNITS = ("beats", "seconds")
-LONGEST = 3600.0  # of an LFO's period
+SHORTEST, LONGEST = 0.05, 3600.0  # of an LFO's period
+EDGE_S = 0.08  # what would jump takes so long,
+EDGE = 0.25  # or this share of a period
 SILENCE = (0.0,) * len(BANDS)
 
 
@@ -30,20 +32,39 @@ def _scrambled(seed: int, cycle: int) -> float:
     return (x ^ (x >> 33)) / 2**63 - 1
 
 
-def _smooth(cycles: float, seed: int) -> float:
+def _smooth(cycles: float, seed: int, _edge: float) -> float:
     cycle = math.floor(cycles)
     one, other = _scrambled(seed, cycle), _scrambled(seed, cycle + 1)
     return one + (other - one) * (1 - math.cos(math.pi * (cycles - cycle))) / 2
 
 
-# Each shape at so many cycles, from -1 to 1. All but the random ones begin at 0 or at their top.
-SHAPES: Mapping[str, Callable[[float, int], float]] = {
-    "sine": lambda cycles, _: math.sin(math.tau * cycles),
-    "triangle": lambda cycles, _: 1 - 4 * abs((cycles + 0.25) % 1 - 0.5),
-    "saw": lambda cycles, _: 2 * (cycles % 1) - 1,
-    "square": lambda cycles, _: 1.0 if cycles % 1 < 0.5 else -1.0,
+def _saw(cycles: float, _seed: int, edge: float) -> float:
+    along = cycles % 1
+    return 2 * along / (1 - edge) - 1 if along < 1 - edge else 2 * (1 - along) / edge - 1
+
+
+def _square(cycles: float, _seed: int, edge: float) -> float:
+    along = cycles % 0.5
+    start = 1.0 if cycles % 1 < 0.5 else -1.0
+    return start if along < 0.5 - edge else start * (1 - 2 * (along - 0.5 + edge) / edge)
+
+
+def _stepped(cycles: float, seed: int, edge: float) -> float:
+    cycle = math.floor(cycles)
+    on = max(0.0, cycles - cycle - 1 + edge) / edge
+    one = _scrambled(seed, cycle)
+    return one + (_scrambled(seed, cycle + 1) - one) * on if on else one
+
+
+# Each shape at so many cycles, from -1 to 1. All but the random ones begin at 0 or at one end. What
+# would jump arrives over an edge, so many cycles wide, that ends where the jump would be.
+SHAPES: Mapping[str, Callable[[float, int, float], float]] = {
+    "sine": lambda cycles, _seed, _edge: math.sin(math.tau * cycles),
+    "triangle": lambda cycles, _seed, _edge: 1 - 4 * abs((cycles + 0.25) % 1 - 0.5),
+    "saw": _saw,
+    "square": _square,
     "smooth": _smooth,
-    "stepped": lambda cycles, seed: _scrambled(seed, math.floor(cycles)),
+    "stepped": _stepped,
 }
 
 
@@ -58,8 +79,10 @@ class Lfo:
 
     def value(self, now: float, tempo: Tempo, seed: int) -> float:
         """From -1 to 1, at a moment of the show's clock."""
-        along = tempo.beats(now) if self.unit == "beats" else now
-        return SHAPES[self.shape](along / self.period + self.offset, seed)
+        beats = self.unit == "beats"
+        cycles = (tempo.beats(now) if beats else now) / self.period + self.offset
+        period_s = self.period * (60 / tempo.bpm if beats else 1)
+        return SHAPES[self.shape](cycles, seed, min(EDGE, EDGE_S / period_s))
 
 
 @dataclass(frozen=True)
@@ -103,8 +126,11 @@ def checked(table: Mapping[str, Any], number: int) -> Route:
     name = table.get("parameter")
     if not isinstance(name, str):
         raise ControlError(f"{where}: parameter takes the name of a number, not {name!r:.40}")
-    if spec(name).kind not in (int, float):
+    row = spec(name)
+    if row.kind not in (int, float):
         raise ControlError(f"{where}: {name} is not a number that could be moved")
+    if not row.routed:
+        raise ControlError(f"{where}: {name} belongs to the hand and cannot be moved by a route")
     amount = _number(table.get("amount", 0.0), -1, 1, f"{where}: amount")
     if "band" in table:
         if strange := [key for key in ("lfo", *UNITS, "offset") if key in table]:
@@ -115,7 +141,7 @@ def checked(table: Mapping[str, Any], number: int) -> Route:
     unit = "seconds" if "seconds" in table else "beats"
     lfo = Lfo(
         _one_of(table.get("lfo", "sine"), tuple(SHAPES), f"{where}: lfo"),
-        _number(table.get(unit, 4.0), 0.05, LONGEST, f"{where}: {unit}"),
+        _number(table.get(unit, 4.0), SHORTEST, LONGEST, f"{where}: {unit}"),
         unit,
         _number(table.get("offset", 0.0), -1, 1, f"{where}: offset"),
     )
@@ -131,10 +157,65 @@ def table(route: Route) -> dict[str, Any]:
     return said | {"lfo": lfo.shape, lfo.unit: lfo.period, "offset": lfo.offset}
 
 
+def tables(routes: Routes) -> list[dict[str, Any]]:
+    """Routes as presets and journals have them: a table each, with its number."""
+    return [{"number": route.number, **table(route)} for route in routes]
+
+
+def from_tables(tables: object) -> Routes:
+    """Routes from their tables; without a number, one counts on. Raises ControlError."""
+    if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
+        raise ControlError("each route stands under a line [[routes]]")
+    found: Routes = ()
+    number = 0
+    for each in tables:
+        keys = dict(each)
+        number = keys.pop("number", number + 1)
+        route = checked(keys, number)
+        if any(other.number == number for other in found):
+            raise ControlError(f"there are two routes of number {number}")
+        found = patched(found, route)
+    return found
+
+
 def patched(routes: Routes, route: Route) -> Routes:
     """The routes with this one put at its number."""
     others = (each for each in routes if each.number != route.number)
     return tuple(sorted((*others, route), key=lambda each: each.number))
+
+
+def altered(routes: Routes, number: int, key: str, value: object) -> Route:
+    """A route with another value at one of the keys of its table. Raises ControlError.
+
+    A number without a route begins with its `parameter`. What a new source has no use for is
+    dropped.
+    """
+    found = next((each for each in routes if each.number == number), None)
+    if found is None and key != "parameter":
+        checked({"parameter": "speed"}, number)  # its number may be wrong
+        there_are = ", ".join(str(each.number) for each in routes) or "none"
+        raise ControlError(
+            f"there is no route {number}, which begins with its parameter; there are {there_are}"
+        )
+    old = {} if found is None else table(found)
+    useless = {"band": ("lfo", *UNITS, "offset"), "lfo": ("band",), "offset": ("band",)}
+    useless |= {"beats": ("band", "seconds"), "seconds": ("band", "beats")}
+    kept = {n: v for n, v in old.items() if n not in useless.get(key, ())}
+    return checked(kept | {key: value}, number)
+
+
+def offsets(
+    routes: Iterable[Route],
+    now: float,
+    tempo: Tempo,
+    seed: int,
+    bands: Sequence[float] = SILENCE,
+) -> dict[str, float]:
+    """By how much of its fader's travel each routed parameter is moved at a moment."""
+    found: dict[str, float] = {}
+    for route in routes:
+        found[route.name] = found.get(route.name, 0.0) + route.moved(now, tempo, bands, seed)
+    return found
 
 
 def modulated(
@@ -144,22 +225,12 @@ def modulated(
     tempo: Tempo,
     bands: Sequence[float] = SILENCE,
 ) -> Params:
-    """The values as the routes move them at a moment; those left to the model stay.
-
-    A value beyond its fader's travel is moved from where it is.
-    """
-    moved: dict[str, float] = {}
-    for route in routes:
-        by = route.moved(now, tempo, bands, params.seed)
-        moved[route.name] = moved.get(route.name, 0.0) + by
-    found: dict[str, Any] = {}
-    for name, by in moved.items():
-        value, row = getattr(params, name), SPECS[name]
-        if value is None or not by:
-            continue
-        position = row.position(value)
-        new = value + row.value(position + by) - row.value(position)
-        found[name] = row.kind(min(row.high, max(row.low, new)))
+    """The values as the routes move them at a moment; those left to the model stay."""
+    found = {
+        name: SPECS[name].moved(value, by)
+        for name, by in offsets(routes, now, tempo, params.seed, bands).items()
+        if by and (value := getattr(params, name)) is not None
+    }
     return replace(params, **found)
 
 

@@ -16,6 +16,7 @@ from lwlive.controls import Command
 from lwlive.messages import Heard, Running
 from lwlive.params import Params
 from lwlive.ring import Frame, Pixels, Ring
+from lwlive.routes import SILENCE
 from lwlive.snapshot import Snapshot
 from lwlive.stage.parts import Arrived, Source
 from lwlive.stage.status import Status
@@ -168,11 +169,12 @@ class FakeSupply:
         self.starts, self.deaths, self.phase, self.trouble = 1, 0, 0.0, ""
         self.replaced = 0
         self.tick_s = 1 / 30
+        self.bands = SILENCE
         self.ticks = 0
         self.closed = False
         self.pixels = flat(200)
         self._lag = deque([0] * lag)  # versions that the next pictures show
-        self._asked: deque[tuple[Snapshot, float]] = deque()
+        self._asked: deque[tuple[Snapshot, float | None]] = deque()
         self._shows: Snapshot | None = None
 
     def __enter__(self) -> "FakeSupply":
@@ -185,7 +187,7 @@ class FakeSupply:
         assert now > 0
         return False
 
-    def send(self, snapshot: Snapshot, asked: float) -> None:
+    def send(self, snapshot: Snapshot, asked: float | None) -> None:
         self.sent.append(snapshot)
         self._asked.append((snapshot, asked))
 
@@ -202,7 +204,7 @@ class FakeSupply:
         asked = []
         while self._asked and self._asked[0][0].version <= frame.version:
             self._shows, at = self._asked.popleft()
-            asked.append(at)
+            asked += [] if at is None else [at]
         shows = self._shows or Snapshot(0, Params())
         return Shown(self.pixels, frame, False, shows, tuple(asked))
 

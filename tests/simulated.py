@@ -99,9 +99,11 @@ class Machine:
 
     def _tick(self) -> None:
         self.hands(self)
+        self.controls.turn(self.now)
+        for each in (self.controls.snapshot, *self.controls.snapshot.later):
+            self.snapshots[each.version] = each
         if self.controls.snapshot.version != self._version:
             self._version = self.controls.snapshot.version
-            self.snapshots[self._version] = self.controls.snapshot
             self._asked.append((self._version, self.now))
         if self._stands:
             self._stands -= 1

@@ -209,7 +209,7 @@ def test_what_is_wrong_is_one_sentence_and_exit_code_one(
     [
         ("osc", ["/lwlive/speed", "/lwlive/fader/speed", "/lwlive/next", "7770"]),
         ("presets", ["Presets"]),
-        ("keys", ["  space        the walk stands still", "  Esc  "]),
+        ("keys", ["  space             the walk stands still", "  Esc  "]),
         ("config", ["[model]\n", 'model = "ember"\n', "# size = PIXELS\n", "osc-port = 7770\n"]),
         ("--version", [f"lwlive {__version__}\n"]),
     ],

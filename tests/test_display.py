@@ -30,8 +30,9 @@ from lwlive.stage.outputs.window import hud
 from lwlive.stage.outputs.window.display import Display, NoMonitor, NoScreen
 from lwlive.stage.outputs.window.geometry import Fit, Placement, placements, start_size
 from lwlive.stage.outputs.window.monitor import Refresh
-from lwlive.stage.sources.keys import FULLSCREEN, KEYS, LIST, QUIT, keys_table
+from lwlive.stage.sources.keys import FULLSCREEN, KEYS, LEARN, LIST, QUIT, keys_table
 from lwlive.stage.status import Status
+from lwlive.tempo import Tempo
 
 SIDE = st.integers(1, 3000)
 SIZE = st.tuples(SIDE, SIDE)
@@ -160,6 +161,8 @@ def test_the_hud_lists_every_live_value_with_its_unit() -> None:
 def test_the_hud_lists_the_figures_and_what_is_not_known_yet() -> None:
     lines = hud.lines(status())
     assert lines[: lines.index("")] == [
+        "beat\t1 \N{MIDDLE DOT} \N{MIDDLE DOT} \N{MIDDLE DOT}",
+        "tempo by\thand",
         "frames/s\t29 / 30.0",
         "sampled/s\t15\t",
         "late\t3\t",
@@ -171,6 +174,8 @@ def test_the_hud_lists_the_figures_and_what_is_not_known_yet() -> None:
         "engine deaths\t0\t",
         "recording\toff",
     ]
+    third = hud.lines(status(tempo=Tempo(120, 5.9, 0.0, "tap"), now=0.1))
+    assert third[:2] == ["beat\t\N{MIDDLE DOT} \N{MIDDLE DOT} 3 \N{MIDDLE DOT}", "tempo by\ttap"]
     early = hud.lines(status(latency_ms=None, stride=None))
     assert f"latency\t{hud.UNKNOWN}\tms" in early
     recording = {"recording": {"frames": 12}}
@@ -188,6 +193,9 @@ def test_any_prompt_is_one_short_printable_line(prompt: str) -> None:
     assert text.isprintable()
 
 
+WINDOWS_OWN = (FULLSCREEN, LIST, LEARN, QUIT)
+
+
 def test_every_key_has_one_action_and_stands_in_the_table() -> None:
     codes = [code for key in KEYS for code in key.codes]
     assert len(codes) == len(set(codes))
@@ -195,7 +203,7 @@ def test_every_key_has_one_action_and_stands_in_the_table() -> None:
     assert all(f"| {key.label} | {key.help} |" in table for key in KEYS)
     for command in (command for key in KEYS for command in key.codes.values()):
         if isinstance(command, Fire):
-            assert command.name in {*TRIGGERS, "save"} or command in (FULLSCREEN, LIST, QUIT)
+            assert command.name in {*TRIGGERS, "save"} or command in WINDOWS_OWN
         elif not isinstance(command, Recall):
             Controls(Params(guidance=1.0)).do(command)
 

@@ -113,7 +113,7 @@ COMPARED: dict[str, Any] = {
 }
 # What is compared by its parts, by the weights it brings in, or not at all.
 ELSEWHERE = {"model", "lora", "decoder", "weights", "params", "keys", "joints", "frames"}
-ELSEWHERE |= {"render", "files"}
+ELSEWHERE |= {"render", "files", "routes", "per"}
 
 
 def test_whatever_decides_the_pictures_is_compared(model: Path) -> None:

@@ -34,9 +34,13 @@ ONLY_IN: dict[str, tuple[str, ...]] = {  # library: the modules, or packages, th
         "lwlive.stage.outputs.window.display",
         "lwlive.stage.outputs.window.monitor",
         "lwlive.stage.outputs.window.hud",
+        "lwlive.stage.outputs.window.rail",
         "lwlive.stage.sources.keys",
     ),
     "av": ("lwlive.movie", "lwlive.render.sound"),
+    "link": ("lwlive.stage.sources.link",),
+    "pylibremidi": ("lwlive.stage.sources.midi.libremidi",),
+    "supriya_midi": ("lwlive.stage.sources.midi.rtmidi",),
     "pythonosc": ("lwlive.stage.sources.osc.subscribers",),
     "PIL": ("lwlive.render",),
     "scipy": ("lwlive.render.drums",),
@@ -50,7 +54,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {  # library: the modules, or packages, th
     "lwlive.stage": ("lwlive.stage", "lwlive.render", "lwlive.cli"),
     "lwlive.engine": ("lwlive.engine", "lwlive.render", "lwlive.cli"),
 }
-WITHOUT_TORCH = "settings timing frames picture sound performance distance drums"  # of render
+WITHOUT_TORCH = "settings timing routed frames picture sound performance distance drums"
 ARITHMETIC = ("lwlive.engine.walk", "lwlive.engine.sampler")
 WORLDLY = "threading _thread time datetime socket multiprocessing concurrent asyncio queue"
 WORLDLY += " subprocess pathlib io tempfile shutil"

@@ -18,7 +18,7 @@ from test_time import Storm
 from lwlive.checkpoint import Size
 from lwlive.cli import render
 from lwlive.config import Config
-from lwlive.controls import Fire
+from lwlive.controls import Fire, Offer, Patch, Set, Unpatch
 from lwlive.engine.eager import Eager
 from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
@@ -26,9 +26,11 @@ from lwlive.params import ControlError
 from lwlive.render import performance
 from lwlive.render.settings import RenderError
 from lwlive.ring import Frame, Pixels, Ring
+from lwlive.routes import Band, Lfo, Route
 from lwlive.stage.master import Master, dimmed
 from lwlive.stage.outputs.journal import Journal
 from lwlive.stage.supply import Shown
+from lwlive.tempo import Tempo
 
 FPS = 30.0
 SIZE = Size(64, 64)
@@ -64,7 +66,7 @@ class Performance:
             frame_s, frame_s / 3, fps=FPS, model=self.eager, size=SIZE, **{"speed": 1.5, **values}
         )
         self.controls = self.show.controls
-        self.master = Master(self.controls.params)
+        self.master = Master(self.controls.snapshot)
         self.show.watch = self._watch
 
     def lose(self) -> None:
@@ -91,12 +93,14 @@ class Performance:
             return  # the first ticks have no picture
         if frame is not None:
             self.last = frame.pixels.copy()
-        level = self.master.step(self.controls.params, 1 / FPS)
+        controls = self.controls.snapshot
+        level = self.master.step(controls, 1 / FPS, self.show.now)
         self.pictures.append(dimmed(self.last, level))
         snapshot = self.show.snapshots[frame.version] if frame is not None else None
         shown = Shown(self.last, frame, frame is None, snapshot)
         n, params = self.show.ticks, self.controls.params
-        self.journal.tick(n, shown, params, self.engine, "float32", FPS)
+        tick = (n, shown, params, self.engine, "float32", FPS, level, controls.over)
+        self.journal.tick(*tick)
 
     def end(self) -> None:
         """The show is over."""
@@ -125,6 +129,12 @@ def perform(model: Path, file: Path, **values: Any) -> Performance:
     show.play(1)
     show.set(negative="smoke", speed=3.0)
     show.play(25)
+    cue = {"prompt": "blue waves", "speed": 0.5, "guidance": 1.5, "brightness": 0.3}
+    show.controls.load(cue, over=0.8)
+    show.play(12)
+    show.controls.load({"brightness": 1.0}, over=0.4)
+    show.set(speed=2.0)
+    show.play(18)
     return show
 
 
@@ -165,6 +175,43 @@ def test_a_storm_on_a_busy_machine_comes_out_as_it_was_shown(
     if frame_s > 0.03:
         assert any(turn.joined for turn in turns)
         assert any(turn.stride > 1 for turn in turns)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("frame_s", [0.006, 0.02])
+def test_a_storm_with_routes_beats_and_waiting_changes_comes_out_as_it_was_shown(
+    model: Path, tmp_path: Path, frame_s: float
+) -> None:
+    show = Performance(model, tmp_path / "j.jsonl", frame_s=frame_s)
+    rng, storm, controls = np.random.default_rng(4), Storm(4, 0.5), show.controls
+    controls.do(Offer(Tempo(126.0, 3.0, 0.2, "clock")))
+    routed = ["speed", "guidance", "crossfeed", "depth", "seed", "brightness", "steps"]
+    for number, name in enumerate(routed, 1):
+        shape = ["sine", "stepped", "saw", "smooth"][number % 4]
+        controls.do(Patch(Route(name, 0.3, Lfo(shape, 0.5 * number, "beats"), number)))
+    controls.do(Patch(Route("damping", 0.5, Band("onset"), 9)))
+
+    def hands(machine: Machine) -> None:
+        storm(machine)
+        machine.ring.bands = rng.uniform(0, 1, 6).tolist()
+        if machine.ticks % 40 == 20:
+            due = controls.snapshot.tempo.next(2, machine.now)
+            prompt = f"prompt {machine.ticks}"
+            controls.do(Set("prompt", prompt), at=machine.now, due=due)
+        if machine.ticks == 100:
+            controls.do(Set("sync", 2.0), at=machine.now)
+            controls.do(Offer(Tempo(133.0, 9.0, machine.now)), at=machine.now)
+        if machine.ticks == 170:
+            controls.do(Unpatch(6), at=machine.now)
+
+    show.show.hands = hands
+    show.play(round(8 * FPS))
+    show.end()
+    assert max(gaps(show, tmp_path)) <= 2
+    changes = performance.read(show.file).changes.values()
+    assert any(change.tempo.bpm == 133 for change in changes)
+    assert any(change.level is not None for change in changes)
+    assert any(turn and any(turn.bands) for turn in (change.turn for change in changes))
 
 
 def test_a_lost_engine_is_in_the_journal(model: Path, tmp_path: Path) -> None:
@@ -317,6 +364,28 @@ FIRSTS: list[dict[str, Any]] = [
     {"turn": {"behind": 1}},
     {"turn": {"paced": "yes"}},
     {"turn": {"free": None}},
+    {"turn": {"due": -1}},
+    {"turn": {"due": float("nan")}},
+    {"turn": {"due": 1e300}},
+    {"turn": {"every_s": "1"}},
+    {"turn": {"bands": [0, 0]}},
+    {"turn": {"bands": [0, 0, 0, 0, 0, 2]}},
+    {"turn": {"bands": 1}},
+    {"tempo": {"bpm": 0}},
+    {"tempo": {"bpm": float("nan")}},
+    {"tempo": {"beat": float("inf")}},
+    {"tempo": {"beat": "1"}},
+    {"tempo": {"by": 3}},
+    {"tempo": {"swing": 3}},
+    {"tempo": []},
+    {"routes": 3},
+    {"routes": [3]},
+    {"routes": [{"parameter": "speed"}]},
+    {"routes": [{"number": 1, "parameter": "prompt"}]},
+    {"routes": [{"number": 99, "parameter": "speed"}]},
+    {"routes": [{"number": 1, "parameter": "speed", "beats": 0}]},
+    {"level": 2},
+    {"level": "1"},
     {"nexts": -1},
     {"nexts": "many"},
     {"params": []},
@@ -329,6 +398,12 @@ FIRSTS: list[dict[str, Any]] = [
     {"dtype": []},
     {"master": {"fade": float("inf")}},
     {"master": None},
+    {"over": {"speed": -1}},
+    {"over": {"speed": 1e9}},
+    {"over": {"speed": float("nan")}},
+    {"over": {"nothing": 1}},
+    {"over": [1]},
+    {"over": None},
 ]
 HOSTILE += [(f"{json.dumps(HEAD)}\n{json.dumps({**FIRST, **line})}", "line 2") for line in FIRSTS]
 ELSEWHERE: list[dict[str, Any]] = [  # not on a turn's frame
@@ -368,7 +443,8 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=6,
 )
-KEYS = ("tick", "begin", "at", "turn", "nexts", "params", "repeat", "master", "dtype")
+KEYS = ["tick", "begin", "at", "turn", "nexts", "params", "repeat", "master", "dtype"]
+KEYS += ["tempo", "routes", "level", "over"]
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(KEYS), JSON, max_size=5), max_size=4), st.binary())
@@ -389,7 +465,7 @@ def test_any_line_is_taken_or_told(
     assert "\n" not in sentence
 
 
-@pytest.mark.parametrize("format_of", [1, 3, "2", None, 10**3000])
+@pytest.mark.parametrize("format_of", [1, 2, "3", None, 10**3000])
 def test_a_journal_of_another_version_is_told_apart(tmp_path: Path, format_of: object) -> None:
     head = {"lwlive": "0.0.9", "journal": format_of, **HEAD}
     (tmp_path / "j").write_text(f"{json.dumps(head)}\n{json.dumps(FIRST)}\n")

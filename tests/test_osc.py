@@ -21,7 +21,7 @@ from pythonosc.osc_bundle_builder import OscBundleBuilder
 from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
 
-from lwlive.controls import Command, Controls, Fire, Move, Recall, Set
+from lwlive.controls import Command, Controls, Fire, Go, Move, Recall, Set
 from lwlive.params import SPECS, TRIGGERS, ControlError, Params
 from lwlive.stage.sources.osc.addresses import Row, addresses, describe, heard, port
 from lwlive.stage.sources.osc.packet import MAX_ARGUMENTS, MAX_BYTES, MAX_MESSAGES, Foreign, check
@@ -104,11 +104,13 @@ class Desk:
         return self.programs[-1]
 
     def do(self, command: Command, by: str) -> None:
-        """What the desk of a show does, with presets that are only noted."""
+        """What the desk of a show does, with presets and cues that are only noted."""
         if isinstance(command, Recall):
             if command.preset == "unknown":
                 raise ControlError("there is no preset 'unknown'")
             self.presets.append(command.preset)
+        elif isinstance(command, Go):
+            pass
         elif not isinstance(command, Fire) or command.name in ("next", "panic", "beat"):
             self.controls.do(command, by)
         self.done.append(command)
@@ -1021,12 +1023,28 @@ def test_symbols_are_text(desk: Desk) -> None:
     assert desk.play(packet).prompt == "gold rings"
 
 
+def test_a_cue_comes_by_name_or_number_and_go_and_back_are_buttons(desk: Desk) -> None:
+    desk.play(message("/lwlive/cue", "drop"))
+    desk.play(message("/lwlive/cue", "second", "chorus"))
+    desk.play(message("/lwlive/cue", 3))
+    desk.play(message("/lwlive/cue", 4.0))
+    desk.play(message("/lwlive/cue", "5"))
+    desk.play(message("/lwlive/go", 1), message("/lwlive/go", 0), message("/lwlive/back"))
+    cues = [Go("drop"), Go("second chorus"), Go(3), Go(4), Go(5)]
+    assert desk.done == [*cues, Fire("go"), Fire("back")]
+    refused = desk.osc.counts.refused
+    for wrong in ([], [True], [-1], [float("nan")], ["x" * 101], [""]):
+        desk.play(message("/lwlive/cue", *wrong))
+    assert desk.osc.counts.refused == refused + 6
+    assert len(desk.done) == 7
+
+
 def test_a_preset_may_come_with_seconds(desk: Desk) -> None:
     desk.play(message("/lwlive/preset", "dusk", 2.5))
     desk.play(message("/lwlive/preset", "slow", "smoke", 3))
     assert desk.done == [Recall("dusk", 2.5), Recall("slow smoke", 3.0)]
     refused = desk.osc.counts.refused
-    desk.play(message("/lwlive/preset", "dusk", 99.0))
+    desk.play(message("/lwlive/preset", "dusk", 3601.0))
     assert desk.osc.counts.refused == refused + 1
 
 
@@ -1170,7 +1188,7 @@ def test_any_messages_are_commands_that_leave_the_values_valid_or_a_sentence(
 def test_every_parameter_and_trigger_is_listed_once_with_its_help() -> None:
     listed = [row.address for row in ROWS]
     assert len(set(listed)) == len(listed)
-    for name in [*SPECS, *TRIGGERS, "preset", "subscribe", "unsubscribe"]:
+    for name in [*SPECS, *TRIGGERS, "preset", "cue", "subscribe", "unsubscribe"]:
         assert f"/lwlive/{name}" in listed
     assert not any(word in row.address for row in ROWS for word in ("quit", "path", "eval"))
     lines = describe().splitlines()

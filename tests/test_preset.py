@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from lwlive import __version__, preset
 from lwlive.params import LOOK, SPECS, ControlError, Params, spec
 from lwlive.preset import PresetError
+from lwlive.routes import Band, Lfo, Route
 
 SAMPLE = """
 title = "Slow smoke"
@@ -56,6 +57,54 @@ def test_saved_and_loaded_is_the_same(tmp_path: Path, values: dict[str, Any]) ->
     loaded = preset.load(path)
     assert loaded == {n: values[n] for n in LOOK if values[n] is not None}
     assert {n: repr(v) for n, v in loaded.items()} == {n: repr(values[n]) for n in loaded}
+
+
+ROUTED = """speed = 1.0
+[[routes]]
+parameter = "speed"
+amount = 0.2
+lfo = "square"
+beats = 8
+
+[[routes]]
+number = 5
+parameter = "depth"
+amount = -0.5
+band = "low"
+"""
+
+
+def test_a_preset_has_routes_and_keeps_their_numbers(tmp_path: Path) -> None:
+    values, routes = preset.load_look(write(tmp_path, ROUTED))
+    assert values == {"speed": 1.0}
+    fast = Route("speed", 0.2, Lfo("square", 8.0), 1)
+    assert routes == (fast, Route("depth", -0.5, Band("low"), 5))
+    preset.save(tmp_path / "b.toml", Params(), routes)
+    assert preset.load_look(tmp_path / "b.toml")[1] == routes
+    assert preset.load_look(write(tmp_path, "speed = 1.0"))[1] == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("routes = 3", "each route stands under a line"),
+        ("routes = [3]", "each route stands under a line"),
+        ('[[routes]]\nparameter = "sped"', "there is no parameter 'sped'"),
+        ('[[routes]]\nparameter = "bpm"', "route 1: bpm belongs to the hand"),
+        ('[[routes]]\nnumber = 99\nparameter = "speed"', "a number from 1 to 16, not 99"),
+        ("[[routes]]\namount = 1", "route 1: parameter takes the name of a number"),
+        (
+            '[[routes]]\nnumber = 2\nparameter = "speed"\n'
+            '[[routes]]\nnumber = 2\nparameter = "speed"',
+            "two routes of number 2",
+        ),
+    ],
+)
+def test_a_wrong_route_is_named_with_the_file(tmp_path: Path, text: str, told: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(PresetError, match=told) as caught:
+        preset.load(path)
+    assert str(path) in str(caught.value)
 
 
 def test_a_saved_preset_is_in_the_declared_order_under_one_line_of_comment(tmp_path: Path) -> None:

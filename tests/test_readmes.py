@@ -9,6 +9,8 @@ import pytest
 
 from lwlive import preset
 from lwlive.params import table
+from lwlive.stage.sources.midi.box import table as boxes_table
+from lwlive.stage.sources.midi.row import table as bindings_table
 from lwlive.stage.sources.osc.addresses import addresses, addresses_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,6 +69,11 @@ def test_the_keys_are_those_declared() -> None:
 
 def test_the_addresses_are_those_listened_to() -> None:
     assert between(STAGE, "addresses") == addresses_table()
+
+
+def test_the_keys_of_bindings_and_the_ready_boxes_are_those_there_are() -> None:
+    assert between(STAGE, "bindings") == bindings_table()
+    assert between(STAGE, "boxes") == boxes_table()
 
 
 def test_the_table_of_addresses_has_a_row_for_each_that_markdown_can_read() -> None:

@@ -112,7 +112,8 @@ def test_the_published_command_line_says_what_it_said() -> None:
 
 def test_a_parameter_is_declared_once_for_show_render_and_preset() -> None:
     offered = set(render.OFFERED)
-    assert offered == {n for n in SPECS if SPECS[n].render and not SPECS[n].stage}
+    assert offered == {n for n in SPECS if SPECS[n].render}
+    assert not offered & {"brightness", "blackout", "fade", "hud", "record", "quantise"}
     assert not offered & set(Render.model_fields)
     assert {"crossfeed", "crossfeed_range", "crossfeed_decay", "damping"} <= offered
     assert SPECS["steps"].expected(render=True) == "a whole number from 1 to 1000"

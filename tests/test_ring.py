@@ -13,7 +13,7 @@ from fakes import SPAWN, checksummed, flat, stream
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lwlive.ring import SHARED, Frame, Ring, slots
+from lwlive.ring import BANDS, SHARED, Frame, Ring, slots
 
 
 @contextmanager
@@ -204,6 +204,18 @@ def test_the_writer_knows_when_which_version_of_a_frame_was_taken() -> None:
         reader.tick_s = 1 / 50
         assert [writer.ring.taking(n) for n in range(3)] == [(10.0, 0), (11.0, 0), (12.5, 1)]
         assert writer.ring.tick_s == 1 / 50
+
+
+def test_the_writer_hears_the_newest_bands_and_they_disturb_nothing_beside_them() -> None:
+    with both_ends(4) as (writer, reader):
+        assert writer.ring.bands == (0.0,) * BANDS
+        writer.put(2)
+        reader.take(10.0)
+        for bands in ((0.1, 0.2, 0.3, 0.4, 0.5, 0.6), (1.0, 0.0, 1.0, 0.0, 1.0, 0.0)):
+            reader.bands = bands
+            assert writer.ring.bands == bands
+        assert writer.ring.taking(0) == (10.0, 0)
+        assert numbers(reader) == [(1, 0)]
 
 
 def test_no_slot_is_lost_in_ten_thousand_frames_with_rewinds() -> None:

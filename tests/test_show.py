@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from hypothesis import strategies as st
 from lwlive import preset
 from lwlive.checkpoint import Size
 from lwlive.config import Config
-from lwlive.controls import Command, Controls, Fire, Move, Nudge, Recall, Set, Toggle
+from lwlive.controls import Command, Controls, Fire, Go, Move, Nudge, Recall, Set, Toggle
 from lwlive.messages import Loaded, Running
 from lwlive.params import SAMPLED, SPECS, TRIGGERS, Params
 from lwlive.ring import Frame
+from lwlive.snapshot import Snapshot
 from lwlive.stage import desk
 from lwlive.stage.clock import WallClock
 from lwlive.stage.desk import Desk
@@ -35,7 +37,7 @@ from lwlive.stage.outputs.takes import AGAIN_S
 from lwlive.stage.parts import Arrived, Output, Picture, Source
 from lwlive.stage.rig import rigged
 from lwlive.stage.show import Show
-from lwlive.stage.sources.keys import FULLSCREEN, KEYS, LIST, QUIT
+from lwlive.stage.sources.keys import FULLSCREEN, KEYS, LEARN, LIST, QUIT
 from lwlive.stage.status import Status, write_statistics
 from lwlive.stage.supply import EngineFailure, Shown
 
@@ -372,12 +374,13 @@ def test_a_blackout_closes_and_opens_over_its_fade_and_never_turns_back(
 
 
 def test_brightness_glides_and_a_show_can_start_black() -> None:
-    master = Master(Params(brightness=1))
-    levels = [master.step(Params(brightness=0.2), PERIOD) for _ in range(20)]
+    master, darker = Master(Snapshot(0, Params())), Snapshot(1, Params(brightness=0.2))
+    levels = [master.step(darker, PERIOD) for _ in range(20)]
     assert levels == sorted(levels, reverse=True)
     assert max(-np.diff([1, *levels])) <= PERIOD / 0.25 + 1e-9
     assert levels[-1] == pytest.approx(0.2)
-    assert Master(Params(blackout=True)).step(Params(blackout=True), PERIOD) == 0
+    black = Snapshot(0, Params(blackout=True))
+    assert Master(black).step(black, PERIOD) == 0
 
 
 def test_dimming_is_black_at_nought_the_same_at_one_and_even_between() -> None:
@@ -650,7 +653,9 @@ def test_a_preset_with_seconds_takes_as_long(run: Run) -> None:
     run.osc.arrives[5] = [Recall("a", 2.5)]
     run.osc.waited_s = 0.5
     run.play(1)
-    assert (run.controls.params.speed, run.controls.params.transition) == (1, 2.5)
+    assert (run.controls.params.speed, run.controls.params.transition) == (1, 9)
+    assert run.controls.snapshot.transition == 9  # of a prompt that a hand sets next
+    assert run.controls.snapshot.over == {"speed": 2.5, "transition": 2.5}
     assert run.show.figures.latencies_ms[0] > 500  # it counts from when it was asked for
 
 
@@ -815,6 +820,7 @@ COMMANDS = st.one_of(
     st.builds(Toggle, NAMED),
     st.builds(Fire, NAMED),
     st.builds(Recall, st.one_of(st.text(max_size=4), st.integers(-3, 12)), st.none() | st.floats()),
+    st.builds(Go, st.one_of(st.text(max_size=4), st.integers(-3, 12))),
 )
 
 
@@ -948,3 +954,25 @@ def test_a_projectors_delay_is_part_of_the_latency(run: Run) -> None:
     run.message(30, speed=1)
     run.play(3, delay_ms=80.0)
     assert run.show.figures.latencies_ms == pytest.approx([7000 / 30 + 80])
+
+
+def test_learning_is_begun_and_left_with_keys_over_the_picture_and_moves_nothing(run: Run) -> None:
+    down = Nudge("guidance", -1)
+    keys: dict[int, Command] = {5: LEARN, 8: down, 10: LEARN, 20: LEARN}
+    for tick, command in keys.items():
+        run.key(tick, command)
+    seen: dict[int, str | None] = {}
+
+    def look(tick: int) -> None:
+        seen[tick] = run.desk.learning
+
+    for tick in (9, 15, 25):
+        run.osc.happens[tick] = partial(look, tick)
+    show = run.play(1.0)
+    assert seen == {9: None, 15: "guidance", 25: None}
+    assert show.desk.controls.params == run.params
+    panels = [hud[0] if hud else None for hud in run.screen.huds]
+    assert panels[4] is None
+    assert str(panels[6]).startswith("learn\t1 of ")
+    assert panels[15] == "learn\tguidance"
+    assert panels[29] is None

@@ -8,13 +8,14 @@ import pytest
 
 from lwlive import preset
 from lwlive.checkpoint import Size, folder_of
-from lwlive.controls import Controls, Fire, Set
+from lwlive.controls import Amount, Controls, Fire, Patch, Set
 from lwlive.engine.eager import Eager
 from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
 from lwlive.engine.producer import Producer
 from lwlive.params import Params
 from lwlive.ring import Ring, slots
+from lwlive.routes import Lfo, Route
 
 pytestmark = pytest.mark.slow
 
@@ -46,13 +47,13 @@ class Storm:
 
     def __init__(self, model: Eager, **values: Any) -> None:
         self.ring = Ring.create(multiprocessing.get_context("spawn"), slots(FPS), SIDE, SIDE)
-        self.controls = Controls(Params(**{**model.own, **values}))
+        self.controls, self.now = Controls(Params(**{**model.own, **values})), 0.0
         self.producer = Producer(
             model=model,
             ring=self.ring,
             fps=FPS,
             inbox=lambda: self.controls.snapshot,
-            timer=lambda: 0.0,  # a machine that takes no time: every frame is sampled
+            timer=lambda: self.now,  # no call takes time: every frame is sampled
             phase=0.0,
         )
 
@@ -60,10 +61,11 @@ class Storm:
         """The pictures of so many ticks."""
         found: list[np.ndarray] = []
         while len(found) < ticks:
-            frame = self.ring.take()
+            frame = self.ring.take(self.now)
             if frame is None:
                 self.producer.advance()
             else:
+                self.now += 1 / FPS
                 found.append(frame.pixels.astype(np.int16))
         return found
 
@@ -104,6 +106,38 @@ def test_no_picture_jumps_under_a_storm_of_every_control(ember: Eager) -> None:
     near = [control for at, control in asked if worst - 15 <= at <= worst + 1]
     print(f"largest change {changes.max():.2f}, median {np.median(changes):.2f} of 255")
     assert changes.max() <= MOST * np.median(changes), f"after {near}"
+
+
+ROUTED = ("speed", "guidance", "depth", "crossfeed", "pace", "transition", "damping", "seed")
+
+
+def test_no_picture_jumps_where_routes_move_everything(ember: Eager) -> None:
+    """Smooth oscillators of a few beats, and hands beside them."""
+    storm = Storm(ember, guidance=1.5, depth=0.3, crossfeed=0.2, steps=2)
+    rng = np.random.default_rng(3)
+    pictures = storm.pictures(20)
+    for number, name in enumerate(ROUTED, 1):
+        lfo = Lfo(("sine", "triangle", "smooth")[number % 3], 2.0 + number)
+        storm.controls.do(Patch(Route(name, 0.1, lfo, number)), at=storm.now)
+        pictures += storm.pictures(6)
+    for _ in range(12):
+        what = str(rng.choice(["prompt", "seed", "amount", "off"]))
+        if what == "prompt":
+            due = storm.now + float(rng.uniform(0, 0.5))
+            storm.controls.do(Set("prompt", str(rng.choice(PROMPTS))), at=storm.now, due=due)
+        elif what == "seed":
+            storm.controls.do(Set("seed", int(rng.integers(1, 99))), at=storm.now)
+        else:
+            number = int(rng.integers(1, 4))
+            amount = 0.0 if what == "off" else float(rng.uniform(-0.1, 0.1))
+            storm.controls.do(Amount(number, amount), at=storm.now)
+        for _ in range(8):
+            storm.controls.turn(storm.now)
+            pictures += storm.pictures(1)
+    storm.ring.close()
+    changes = change(pictures)
+    print(f"largest change {changes.max():.2f}, median {np.median(changes):.2f} of 255")
+    assert changes.max() <= MOST * np.median(changes)
 
 
 def test_the_same_seed_shows_the_same_pictures(ember: Eager) -> None:

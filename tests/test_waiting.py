@@ -91,7 +91,7 @@ def test_nothing_takes_effect_before_it_is_due_and_versions_only_grow(plan: Plan
         versions.append(controls.snapshot.version)
         told = [each.due or 0.0 for each in controls.snapshot.later]
         assert told == sorted(told)
-        if now < due and not any(not later for _, later, _ in prompts):
+        if now < due and all(at + later > at for at, later, _ in prompts):
             assert controls.params.prompt != "lava"
     assert versions == sorted(versions)
     assert controls.params.prompt == "lava"

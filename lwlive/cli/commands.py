@@ -21,8 +21,10 @@ COMMANDS = {
     "render": "write a walk to disk: frames, a movie, or both",
     "models": "list the models known by name; fetch one, compile one",
     "presets": "list the presets",
+    "cues": "check a cue list, and print it",
     "keys": "list the keys of the window",
     "osc": "list the OSC addresses",
+    "midi": "list the MIDI ports, and show what arrives",
     "ember": "list the words that the built-in model knows",
     "config": "print a file for --config, with every default and its help",
     "log": "show the last hundred lines of a show's log",
@@ -82,6 +84,14 @@ def _do(args: list[str]) -> int:
         from lwlive.cli.models import main as models
 
         models(rest, arguments.parse)
+    elif word == "midi":
+        from lwlive.cli.midi import main as midi
+
+        midi(rest)
+    elif word == "cues":
+        from lwlive.cli.cues import main as cues
+
+        cues(rest)
     elif word == "guard":
         from lwlive.cli import guard
 

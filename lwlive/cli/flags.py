@@ -54,6 +54,11 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def switch(name: str, between: str) -> str:
+    """The flags of a switch: --osc and --no-osc; of one that only turns off, such as --no-midi."""
+    return flag(name) if name.startswith("no_") else f"{flag(name)}{between}--no-{flag(name)[2:]}"
+
+
 def read(
     program: str,
     about: str,
@@ -232,7 +237,7 @@ def _command(
     options: list[click.Parameter] = []
     for name, (annotation, _) in ((n, r) for rows in groups.values() for n, r in rows.items()):
         if plain(annotation) is bool:
-            names = f"{flag(name)}/--no-{flag(name)[2:]}"
+            names = switch(name, "/")
             options.append(click.Option([names, name], default=None, is_flag=True))
         else:
             many = get_origin(plain(annotation)) is list
@@ -246,7 +251,7 @@ def _help_row(name: str, row: tuple[Any, FieldInfo]) -> tuple[str, str]:
     annotation, field = row
     if plain(annotation) is bool:
         usual = f"; default: {'on' if field.default else 'off'}"
-        return f"{flag(name)} / --no-{flag(name)[2:]}", f"{field.description}{usual}"
+        return switch(name, " / "), f"{field.description}{usual}"
     default = field.get_default(call_default_factory=True)
     told = "" if default is None or default in ("", []) else f"; default: {_shown(default)}"
     return f"{flag(name)} {metavar(row)}", f"{field.description}{told}"

@@ -19,9 +19,13 @@ if TYPE_CHECKING:
     from lwlive.checkpoint import Opened, Size
     from lwlive.config import Config
     from lwlive.controls import Controls
+    from lwlive.cuelist import CueList
     from lwlive.params import Params
     from lwlive.ring import Pixels
+    from lwlive.routes import Routes
+    from lwlive.stage.cues import Cues
     from lwlive.stage.outputs.window.host import Host
+    from lwlive.stage.sources.midi.source import Midi
     from lwlive.stage.sources.osc.server import Osc
     from lwlive.stage.starts import Starts
     from lwlive.stage.state import State
@@ -61,10 +65,11 @@ def _perform(config: "Config", params: "Params", starts: "Starts | None" = None)
     started = clock.now() - _age_s()
     try:
         begun = _begun(config, params)
-        controls = Controls(params)
-        if begun is not None:
-            controls.load(begun.values, routes=begun.routes or None)
+        controls = Controls(params, _routes(config))
+        if begun is not None and begun.values:
+            controls.load(begun.values, routes=begun.routes)
         config = destinations.sparing(config)
+        cues = _cues(config)
         opened = hub.opened(config, log.info)
         with contextlib.ExitStack() as stack:
             # The engine takes seconds to load: it starts before the window and its libraries.
@@ -75,11 +80,16 @@ def _perform(config: "Config", params: "Params", starts: "Starts | None" = None)
             from lwlive.stage.rig import lone, rigged
             from lwlive.stage.show import Show
 
-            desk = Desk(config.folder, controls)
+            desk = Desk(config.folder, controls, delay_s=config.delay_ms / 1e3, cues=cues)
+            if begun is not None and begun.cue is not None and desk.cues is not None:
+                _resume(desk.cues, begun.cue, clock.now() + config.delay_ms / 1e3)
             screen = _screen(config, opened.size, stack, desk.say)
             config = _alone(config) if lone(config, screen) else config
             osc = _osc(config, stack, desk.say)
-            sources, outputs = rigged(config, opened.size, desk, screen, osc, begun, supply.renew)
+            midi = _midi(config, desk.say)
+            sources, outputs = rigged(
+                config, opened.size, desk, screen, osc, midi, begun, supply.renew, starts
+            )
             machine = stack.enter_context(contextlib.closing(Machine(config.folder)))
             restarts = begun.restarts if begun is not None else 0
             parts = sources, outputs, machine, restarts
@@ -121,6 +131,16 @@ def _begun(config: "Config", params: "Params") -> "State | None":
     return taken_up(config.state, params, log.info)
 
 
+def _resume(cues: "Cues", cue: str, now: float) -> None:
+    """Take up the cue list where the show before was in it."""
+    from lwlive.params import ControlError
+
+    try:
+        cues.resume(cue, now)
+    except ControlError as error:
+        log.info(f"the show does not continue in its cue: {error}")
+
+
 def _failed(sentence: str, error: Exception, starts: "Starts | None") -> int:
     from lwlive.cli.safe import part_of
     from lwlive.logs import one_line
@@ -129,6 +149,15 @@ def _failed(sentence: str, error: Exception, starts: "Starts | None") -> int:
         starts.failed(part_of(error), sentence)
     log.error(one_line(sentence))
     return 1
+
+
+def _routes(config: "Config") -> "Routes":
+    """Those of the preset that the show starts with. Raises PresetError."""
+    if config.preset is None:
+        return ()
+    from lwlive import preset
+
+    return preset.load_look(preset.find(config.preset, config.folder), lambda _: None)[1]
 
 
 def _age_s() -> float:
@@ -183,6 +212,7 @@ def _supply(
         config.fps,
         controls.snapshot,
         now,
+        config.delay_ms / 1e3,
         begun.phase if begun is not None else 0.0,
         kept,
     )
@@ -230,6 +260,18 @@ def _alone(config: "Config") -> "Config":
     return config.model_copy(update={"duration": LONE_S, "record": path})
 
 
+def _cues(config: "Config") -> "CueList | None":
+    """The list of --cues. Raises ControlError."""
+    if config.cues is None:
+        return None
+    from lwlive import cuelist
+
+    found = cuelist.load(config.cues, config.folder, log.info)
+    names = ", ".join(f"{number} {cue.name}" for number, cue in enumerate(found.cues, 1))
+    log.info(f"cues: {names}")
+    return found
+
+
 def _osc(config: "Config", stack: contextlib.ExitStack, say: Callable[[str], None]) -> "Osc | None":
     if not config.osc:
         return None
@@ -238,6 +280,19 @@ def _osc(config: "Config", stack: contextlib.ExitStack, say: Callable[[str], Non
     osc = stack.enter_context(Osc(config.osc_host, config.osc_port, config.osc_allow, say))
     log.info(f"OSC on {config.osc_host}:{osc.port}; `lwlive osc` lists the addresses")
     return osc
+
+
+def _midi(config: "Config", say: Callable[[str], None]) -> "Midi | None":
+    """MIDI, whose process starts with the show's first tick."""
+    if config.no_midi:
+        return None
+    from lwlive.stage.sources.midi import box
+    from lwlive.stage.sources.midi.child import Order
+    from lwlive.stage.sources.midi.link import Link
+    from lwlive.stage.sources.midi.source import Midi
+
+    link = Link(Order(tuple(config.midi), config.midi_system), say)
+    return Midi(link, config.midi_folder or box.folder(), say, config.midi)
 
 
 @contextlib.contextmanager

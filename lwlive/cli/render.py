@@ -16,7 +16,7 @@ from lwlive.cli import flags
 from lwlive.config import PARTS, Config
 from lwlive.openmp import spin_briefly
 from lwlive.params import SPECS, ControlError, Params
-from lwlive.render import performance, timing
+from lwlive.render import performance, routed, timing
 from lwlive.render.distance import preferred
 from lwlive.render.frames import open_folder, place_of
 from lwlive.render.identity import weights
@@ -33,6 +33,7 @@ from lwlive.render.settings import (
     digest,
     key_of,
 )
+from lwlive.routes import Routes, tables
 
 log = logging.getLogger("lwlive")
 
@@ -48,6 +49,7 @@ OTHERWISE: dict[str, tuple[Any, str]] = {  # default, and what a render says of 
         "what is pictured; `a :1 | b :0.4` mixes with weights; given again: the next keyframe",
     ),
     "speed": (None, "keyframes a second, 0 to 4, in place of --num-steps and --seconds"),
+    "bpm": (SPECS["bpm"].default, "tempo of --sync and of routes; beat 0 falls on the first frame"),
     "decoder": (
         "full",
         "full (the model's own), tiny (a faster one), or another one's folder or repository",
@@ -56,7 +58,7 @@ OTHERWISE: dict[str, tuple[Any, str]] = {  # default, and what a render says of 
     "batch": (None, "frames sampled at once; default: 4, on a GPU 8"),
     "folder": (Path("."), "where the frames and the movie go"),
 }
-OFFERED = tuple(n for n, spec in SPECS.items() if spec.render and not spec.stage)
+OFFERED = tuple(n for n, spec in SPECS.items() if spec.render)
 _ORDERED = re.compile(r"--(prompt|picture)(?:=(.*))?", re.DOTALL)
 
 
@@ -113,9 +115,10 @@ def parse(args: Sequence[str]) -> tuple[Settings, Path]:
     config = flags.filled(Config, defaults | {n: v for n, v in given.items() if n in SHARED}, rows)
     place = place_of(config.folder, render.name)
     values: dict[str, object] = {}
+    routes: Routes = ()
     if config.preset is not None:
         found = preset.find(config.preset, config.folder)
-        values, of_preset = preset.load_film(found)
+        values, routes, of_preset = preset.load_film(found)
         keyframes = keyframes or of_preset
     for name in OFFERED:
         if name in given:
@@ -123,7 +126,7 @@ def parse(args: Sequence[str]) -> tuple[Settings, Path]:
     if render.journal is not None:
         settings = _replayed(render, config, given, keyframes, values)
     else:
-        settings = _settings(render, config, keyframes, values)
+        settings = _settings(render, config, keyframes, values, routes)
     return settings, place
 
 
@@ -150,7 +153,11 @@ def ordered(args: Sequence[str]) -> tuple[list[dict[str, Any]], list[str]]:
 
 
 def _settings(
-    render: Render, config: Config, keyframes: list[dict[str, Any]], values: dict[str, object]
+    render: Render,
+    config: Config,
+    keyframes: list[dict[str, Any]],
+    values: dict[str, object],
+    routes: Routes,
 ) -> Settings:
     opened = hub.opened(config, log.info, masks=True, fine=True)
     paced = "speed" in values
@@ -169,6 +176,11 @@ def _settings(
     keys = tuple(_prompted(keyframes, params))
     _check(keys, params)
     joints, frames = _timed(render, keys, params, paced)
+    routes = _routed(render, keys, params, routes)
+    per = float(joints[1]) if any(route.name == "speed" for route in routes) else None
+    if per is not None:
+        of_walk = params["bpm"], params["seed"], render.fps / per, render.fps, frames
+        joints, _ = routed.swung(routes, *of_walk)
     pictures = [p for p in (render.mask, render.picture, *(k.picture for k in keys)) if p]
     for path in pictures:
         check(path)
@@ -176,8 +188,10 @@ def _settings(
     return Settings(
         **_machine(opened, config),
         params=params,
+        routes=tables(routes),
         keys=keys,
         joints=joints,
+        per=per,
         frames=frames,
         render=render,
         files={str(path): digest(path) for path in files},
@@ -270,6 +284,22 @@ def _check(keys: tuple[Key, ...], params: dict[str, Any]) -> None:
         )
 
 
+def _routed(
+    render: Render, keys: tuple[Key, ...], params: dict[str, Any], routes: Routes
+) -> Routes:
+    """The routes that have a meaning here. Says which have none. Raises RenderError."""
+    timed = bool(keys or params["loop"] or params["sync"] or render.audio is not None)
+    left, without = routed.kept(routes, any(key.picture for key in keys), timed)
+    if without:
+        log.info(f"routes without a meaning in this render: {', '.join(without)}")
+    if left and (render.budget is not None or render.budget_seconds is not None):
+        raise RenderError(
+            "--budget does not go together with routes, which move every frame: leave it out, or "
+            "take a preset without [[routes]]"
+        )
+    return left
+
+
 def _timed(
     render: Render, keys: tuple[Key, ...], params: dict[str, Any], paced: bool
 ) -> tuple[tuple[int, ...], int]:
@@ -284,6 +314,8 @@ def _timed(
         per = Fraction(render.num_steps)
     elif render.seconds is not None:
         per = Fraction(render.seconds) * fps
+    elif params["sync"]:
+        per = fps * 60 * Fraction(params["sync"]) / Fraction(params["bpm"])
     elif paced and params["speed"]:
         per = fps / Fraction(params["speed"])
     elif sound is not None and keys:

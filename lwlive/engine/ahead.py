@@ -105,6 +105,11 @@ class Ahead:
             return 0.0
         return late
 
+    def forgive(self, now: float) -> None:
+        """The walk is in time as it is: what it was late or early is forgotten."""
+        if self._since is not None and self._line:
+            self._since += self.late_s(now)
+
     def take_back(self, soonest: float, now: float) -> bool:
         """Take back the frames due at `soonest` or later, as many as may be. Whether any were.
 

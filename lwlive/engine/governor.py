@@ -83,6 +83,7 @@ class Situation:
     room: int  # frames that can be put without waiting for a slot
     slots: int  # frames that can be kept in all
     moving: bool = False  # controls are moving: what is made far ahead would be made in vain
+    prompting: bool = False  # prompts are moving: a pace that is measured would be that of none
     load: float = FULL_LOAD
 
 
@@ -119,6 +120,7 @@ def decide(now: Situation) -> Decision:
         make=now.ready_s < wanted_s and now.room >= frames,
         idle=now.ready_s >= AHEAD_S,
         measure=now.costs.known
+        and not now.prompting
         and stride == 1
         and now.ready_s >= measuring_s + min(measuring_s, SPARE_S),
     )

@@ -3,13 +3,14 @@
 It knows nothing of rings, clocks or files; whoever asks decides when there is time to measure.
 """
 
+import math
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from lwlive.engine.sampler import Check, Sampler, along, evened, unchecked
-from lwlive.engine.walk import Walk, Warp
+from lwlive.engine.walk import Walk, Warp, look_of
 
 REMEMBERED = 128  # segments
 
@@ -60,7 +61,12 @@ class Pace:
         p = walk.params
         path = (walk.seed, walk.index, walk.a.origin, walk.b.origin, p.prompt, p.negative)
         feed = (p.crossfeed, p.crossfeed_range, p.crossfeed_decay, p.damping)
-        return (*path, walk.look, p.guidance, *feed, self._points(frames))
+        return (*path, look_of(p), p.guidance, *feed, self._points(frames))
+
+
+def frames_of(walk: Walk, fps: float) -> float:
+    """Frames that a walk takes for a segment, as hands have set it."""
+    return fps / walk.steady if walk.steady else math.inf
 
 
 def live_pace() -> Pace:

@@ -124,6 +124,7 @@ class Engine:
             timer=time.perf_counter,
             phase=order.phase,
             since=order.since,
+            delay_s=order.config.delay_ms / 1e3,
         )
         del model  # the producer goes over to another one, and this one's memory is given back
         told: object = None
@@ -187,19 +188,34 @@ class Engine:
         begun = self.order.snapshot.params.steps or own
         if begun in refused and (not self.order.waiting or len(refused) == MOST_STEPS):
             raise ScheduleError(refused[begun])
-        told: set[int] = set()
+        told: set[str] = set()
+
+        def say_once(text: str) -> None:
+            if text not in told:
+                told.add(text)
+                self._say(text)
+
+        def allowed(snapshot: Snapshot) -> Snapshot:
+            steps = snapshot.params.steps or own
+            if steps in refused:
+                fine = [n for n in range(1, MOST_STEPS + 1) if n not in refused]
+                nearest = min(fine, key=lambda n: (abs(n - steps), -n))
+                say_once(f"{refused[steps]}; {nearest} are used")
+                snapshot = replace(snapshot, params=replace(snapshot.params, steps=nearest))
+            routes = tuple(route for route in snapshot.routes if route.name != "steps")
+            if routes != snapshot.routes:
+                say_once("this model does not have every number of steps, so no route moves them")
+            return replace(snapshot, routes=routes, later=tuple(map(allowed, snapshot.later)))
+
+        last: list[Snapshot] = [self.newest, allowed(self.newest)] if refused else []
 
         def newest() -> Snapshot:
             snapshot = self.newest
-            steps = snapshot.params.steps or own
-            if steps not in refused:
+            if not refused:
                 return snapshot
-            fine = [n for n in range(1, MOST_STEPS + 1) if n not in refused]
-            nearest = min(fine, key=lambda n: (abs(n - steps), -n))
-            if steps not in told:
-                told.add(steps)
-                self._say(f"{refused[steps]}; {nearest} are used")
-            return replace(snapshot, params=replace(snapshot.params, steps=nearest))
+            if last[0] is not snapshot:
+                last[:] = snapshot, allowed(snapshot)
+            return last[1]
 
         return newest
 

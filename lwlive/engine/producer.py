@@ -5,14 +5,14 @@ snapshots: `inbox()` gives the newest one.
 
 A frame not yet shown can be taken back. When a control changes, the walk continues from the first
 frame that can still be replaced in time: what the next turn takes is known, since its evaluations
-are counted. Where a turn comes too late all the same, its first frames are left out, and the others
-follow from what is on screen at a limited rate. The producer knows nothing of checkpoints or
-processes.
+are counted. A change that waits for its moment begins with the frame that is due then. Where a turn
+comes too late all the same, its first frames are left out, and the others follow from what is on
+screen at a limited rate. The producer knows nothing of checkpoints or processes.
 """
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -21,21 +21,23 @@ from torch import Tensor
 from lwlive.engine.ahead import Ahead, Put
 from lwlive.engine.cuda import Timer, waited
 from lwlive.engine.governor import FULL_LOAD, SLACK_S, Costs, Decision, Situation, decide, hurry
-from lwlive.engine.keyframe import Cond, Keyframe
+from lwlive.engine.keyframe import Cond
 from lwlive.engine.model import Model
-from lwlive.engine.pace import live_pace
 from lwlive.engine.prompt import Conds
 from lwlive.engine.sampler import Sampler
-from lwlive.engine.turn import Made, made, onward, places, sampled, steered
-from lwlive.engine.walk import Look, Walk, begin
-from lwlive.engine.warmup import first_uses
+from lwlive.engine.spare import Spare
+from lwlive.engine.turn import Made, cut, made, onward, places, sampled, steered
+from lwlive.engine.walk import Walk, begin
 from lwlive.messages import Running, Turn
 from lwlive.ring import Frame, Pixels, Ring
+from lwlive.routes import SILENCE, Band
 from lwlive.snapshot import Snapshot
 
 MOTION_S = 1.0  # after a control, another one is expected for so long
+PROMPTS_S = 0.3  # after a prompt, another one may come for so long: a fader on its weights
 FREE_S = 1.0  # frames do without their keyframes' trajectories for no longer than that
 LATELY = 100  # turns whose evaluations are remembered
+STEADY = 0.25  # of a tick: a frame is due as many ticks after another as it is, give or take that
 
 
 class _Superseded(Exception):  # noqa: N818 - not a fault
@@ -46,7 +48,8 @@ class Producer:
     """Fills the ring with the walk under the newest controls.
 
     phase: where on the walk to begin. since: when that place was due, by the ring's reader, where
-    the walk has begun before. timer: the reader's clock, in seconds.
+    the walk has begun before. timer: the reader's clock, in seconds. delay_s: from there to the
+    audience's eyes; what depends on the tempo is on the beat there.
     """
 
     def __init__(
@@ -58,25 +61,27 @@ class Producer:
         timer: Timer,
         phase: float,
         since: float | None = None,
+        delay_s: float = 0.0,
     ) -> None:
-        self.ring, self.fps, self.inbox = ring, fps, inbox
+        self.ring, self.inbox = ring, inbox
         self.clock, self.timer = timer, waited(timer, model.device)
+        self.delay_s = delay_s
         self.stride = self.ticks = 1
         self.load = FULL_LOAD
         self.costs = Costs()
         self.ahead = Ahead(ring, since)
         self._moved_at = -math.inf  # when a control changed last
+        self._prompted_at = -math.inf  # when a prompt changed last
         self._free_at: float | None = None  # since when frames do without trajectories
         self._lately: deque[int] = deque(maxlen=LATELY)  # evaluations of the newest turns
         self._conds = Conds(lambda texts: self.model.encode(texts))
         self._replaced = 0  # pictures that were not good, by models used before
         self._used: Model | None = None
-        self._pace = live_pace()
-        self._known_ahead: tuple[Keyframe, int, Look] | None = None  # a segment with its pace
-        self._paced = False  # whether the last segment begun has its pace
+        self._spare = Spare(fps)
         self.use(model)
-        self._snapshot, self._step_s = inbox(), ring.tick_s
-        self._next = self._begun(phase)  # the walk of the first frame not made yet
+        self._snapshot = inbox()
+        self._turn, self._next = self._begun(phase)  # the walk of the first frame not made yet
+        self._seen_until = math.inf  # when the last frame of the turn being made has been seen
 
     def use(self, model: Model) -> None:
         """Go on with another model of the same checkpoint."""
@@ -85,7 +90,7 @@ class Producer:
         self.sampler = Sampler(model)
         self.costs = Costs()
         self._turn_s = 0.0
-        self._first_uses: Iterator[None] | None = None  # those left, once they have begun
+        self._spare.use()
 
     def recover(self, model: Model) -> None:
         """Go on with another model after a turn that failed, from the last frame made."""
@@ -128,17 +133,19 @@ class Producer:
         self.stride = decision.stride
         if self._traced():
             return True
-        if decision.measure and self._measured_ahead():
+        spare = self._spare
+        if decision.measure and spare.measure_coming(self.sampler, self._next, self._give_way):
             return True
         if decision.make:
             self._make(decision.frames)
             return True
-        return decision.idle and self._warm()
+        return decision.idle and spare.warm(self.model, self.ahead.last.made)
 
     def _decided(self) -> Decision:
         """What is to be done now."""
         now, evaluations = self.clock(), self.sampler.evaluations(self._next)
         tracing = self.sampler.tracing(self._next) if self._next.free else 0
+        coming = self._spare.coming(self._next)
         return decide(
             Situation(
                 tick_s=self.ring.tick_s,
@@ -148,50 +155,79 @@ class Producer:
                 costs=self.costs,
                 evaluations=evaluations,
                 most_evaluations=max([evaluations + tracing, *self._lately]),
-                measuring=self.sampler.evaluations(self._next.next_segment()),
+                measuring=self.sampler.evaluations(coming) if coming is not None else 0,
                 ready_s=self.ahead.ready_s(now),
                 room=self.ring.room,
                 slots=self.ring.handle.slots,
                 moving=now - self._moved_at < MOTION_S,
+                prompting=now - self._prompted_at < PROMPTS_S,
                 load=self.load,
             )
         )
 
-    def _warm(self) -> bool:
-        """Use the model in one way for the first time. False where that is done."""
-        if self._first_uses is None:
-            last = self.ahead.last.made
-            self._first_uses = first_uses(self.model, last.walk, last.latents)
-        return next(self._first_uses, False) is None
-
     def _steer(self) -> None:
-        """Take up new controls, from the first frame that can still be replaced in time."""
+        """Take up new controls, from the first frame that can still be replaced in time.
+
+        Frames due before they take effect stay.
+        """
         snapshot, old = self.inbox(), self._snapshot
-        if snapshot.version == old.version:
+        if snapshot is old:
             return
         self._snapshot = snapshot
         if not self.ahead:
-            self._next = self._begun(self._next.phase)
+            self._turn, self._next = self._begun(self._next.phase)
             return
-        now = self._moved_at = self.clock()
-        self.ahead.take_back(now + SLACK_S + self.costs.first_s(self._evaluations()), now)
+        now = self.clock()
+        if snapshot.prompts != old.prompts:
+            self._prompted_at = now
+        since = self._parting(snapshot, old) - self.delay_s
+        if since < self.ahead.due(self.ahead.next_number, now):
+            if since <= now:
+                self._moved_at = now
+            soonest = now + SLACK_S + self.costs.first_s(self._evaluations())
+            self.ahead.take_back(max(soonest, since - STEADY * self.ring.tick_s), now)
         self._aim()
+
+    def _parting(self, snapshot: Snapshot, old: Snapshot) -> float:
+        """From which second on other controls make other pictures, as these are seen."""
+        return snapshot.parts(old, self.clock() + self.delay_s, self.ring.tick_s)
 
     def _evaluations(self) -> int:
         """Evaluations of the first batch under the newest controls."""
-        return self.sampler.evaluations(self._next.aimed(self._snapshot).freed(True))
+        newest = self._snapshot.at(self._turn.due)
+        return self.sampler.evaluations(self._next.aimed(newest).freed(True))
 
     def _aim(self) -> None:
-        """The next frame follows the last one made, under the newest controls.
-
-        It goes a step of the show on, and a bit more or less where the walk is late or early.
-        """
-        self._step_s = self.ring.tick_s * self.ticks * hurry(self.ahead.late_s(self.clock()))
-        last = self.ahead.last.made.walk
-        self._next = steered(
-            onward(last, self._step_s, self._settled), self._snapshot, self._cond, self.sampler
-        )
+        """The next frame follows the last one made, under the controls that it is due under."""
+        self._turn = self._planned()
+        first = onward(self.ahead.last.made.walk, self._turn, 0, self._settled)
+        newest = self._snapshot.at(self._turn.due)
+        self._next = steered(first, newest, self._cond, self.sampler)
         self._next = self._next.freed(self._free())
+
+    def _planned(self) -> Turn:
+        """The next turn, as far as that is known before it is decided upon.
+
+        It goes a step of the show on, and a bit more or less where the walk is late or early; on
+        the beat it is in time by itself.
+        """
+        now, last = self.clock(), self.ahead.last
+        every_s = self.ring.tick_s * self.ticks
+        due = self.ahead.due(self.ahead.next_number, now) + self.delay_s
+        steady = last.made.walk.at + last.ticks * self.ring.tick_s
+        if abs(due - steady) < STEADY * self.ring.tick_s:
+            due = steady
+        due = max(due, last.made.walk.at)
+        newest = self._snapshot.at(due)
+        if newest.params.sync:
+            self.ahead.forgive(now)
+        heard = any(isinstance(route.source, Band) for route in newest.inner)
+        return Turn(
+            step_s=every_s * hurry(self.ahead.late_s(now)),
+            due=due,
+            every_s=every_s,
+            bands=self.ring.bands if heard else SILENCE,
+        )
 
     def _free(self) -> bool:
         """Whether the next frame does without its keyframes' trajectories: some are missing.
@@ -225,8 +261,13 @@ class Producer:
 
         The first frame of all is made alone: nothing comes before it.
         """
-        turn = Turn(frames, self.stride, self._step_s) if self.ahead else Turn(step_s=self._step_s)
+        turn = self._turn
+        if self.ahead:
+            if self._planned() != turn:
+                self._aim()
+            turn = cut(replace(self._turn, frames=frames, stride=self.stride), self._snapshot)
         turn = replace(turn, free=self._next.free)
+        self._seen_until = turn.due + turn.frames * turn.every_s
         walks = places(self._next, turn, self._settled)
         which, before = sampled(walks, turn), self.sampler.evaluated
         start = self.timer()
@@ -242,20 +283,20 @@ class Producer:
 
     def _check(self, frames: int) -> None:
         """Break off a turn where new controls have come and it can be begun again in time."""
-        if not self._superseded or not self.ahead:
+        if not self.ahead or not self._superseded(self._seen_until):
             return
         first_s = self.costs.first_s(self._evaluations())
         if self.ahead.ready_s(self.clock()) > first_s + SLACK_S and self.ahead.waste(frames):
             raise _Superseded
 
-    @property
-    def _superseded(self) -> bool:
-        """Whether there are newer controls than those taken up."""
-        return self.inbox().version != self._snapshot.version
+    def _superseded(self, until: float) -> bool:
+        """Whether newer controls make other pictures of what is seen until then."""
+        newest = self.inbox()
+        return newest is not self._snapshot and self._parting(newest, self._snapshot) < until
 
     def _give_way(self) -> None:
         """Break off what was begun in spare time where new controls have come."""
-        if self._superseded:
+        if self._superseded(math.inf):
             raise _Superseded
 
     def _placed(self, turn: Turn) -> Turn:
@@ -266,7 +307,7 @@ class Producer:
         joining = self.ahead.joining(now + SLACK_S + self.costs.first_s(0), now)
         self.ahead.let_go(min(joining, first + turn.frames))
         behind = self.ahead.last.made.behind
-        return replace(turn, joined=joining - first, behind=behind, paced=self._paced)
+        return replace(turn, joined=joining - first, behind=behind, paced=self._spare.paced)
 
     def _put(self, turn: Turn, walks: Sequence[Walk], clean: Tensor) -> tuple[float, int]:
         """Decode a turn's frames and put them into the ring, as far as that has room.
@@ -307,10 +348,22 @@ class Producer:
         self.ahead.put(Put(number, epoch, self.ticks, walked_s, drawn, frame))
         return True
 
-    def _begun(self, phase: float) -> Walk:
-        """The beginning of the walk, under the newest controls."""
-        model, cond = self.model, self._cond(self._snapshot)
-        return begin(self._snapshot, cond, model.shape, model.device, phase)
+    def _begun(self, phase: float) -> tuple[Turn, Walk]:
+        """The first turn and the beginning of the walk, under the newest controls."""
+        model, tick_s = self.model, self.ring.tick_s
+        due = self.clock() + self.delay_s
+        snapshot = self._snapshot.at(due)
+        turn = Turn(step_s=tick_s, due=due, every_s=tick_s, bands=self.ring.bands)
+        walk = begin(
+            snapshot,
+            self._cond(snapshot),
+            model.shape,
+            model.device,
+            phase,
+            at=turn.due,
+            bands=turn.bands,
+        )
+        return turn, walk
 
     def _cond(self, snapshot: Snapshot) -> Cond:
         return self._conds(snapshot.params.prompt, snapshot.params.negative)
@@ -319,28 +372,7 @@ class Producer:
         """The walk with its pace, where a segment has just begun and that could be measured."""
         if not walk.fresh:
             return walk
-        while self._decided().measure and self._measured(walk):
+        spare = self._spare
+        while self._decided().measure and spare.measure(self.sampler, walk, self._give_way):
             pass
-        settled = self._pace.settled(walk, _frames(walk, self.fps))
-        self._paced = bool(settled.warp)
-        return settled
-
-    def _measured_ahead(self) -> bool:
-        """Measure more of the segment to come. False where that is done: asked at every turn."""
-        what = (self._next.b, self._next.snapshot.version, self._next.look)
-        if self._known_ahead == what:
-            return False
-        if self._measured(self._next.next_segment()):
-            return True
-        self._known_ahead = what
-        return False
-
-    def _measured(self, walk: Walk) -> bool:
-        if not walk.params.pace:
-            return False
-        return self._pace.measure(self.sampler, walk, _frames(walk, self.fps), self._give_way)
-
-
-def _frames(walk: Walk, fps: float) -> float:
-    """Frames that a walk takes for a segment."""
-    return fps / walk.params.speed if walk.params.speed else math.inf
+        return spare.settled(walk)

@@ -13,7 +13,8 @@ from torch import Tensor
 from lwlive.engine.keyframe import Cond, Keyframe
 from lwlive.engine.model import Model
 from lwlive.engine.schedule import Schedule, Terms
-from lwlive.engine.walk import LOOK_S, Look, Walk, Warp
+from lwlive.engine.walk import Look, Walk, Warp, look_of
+from lwlive.modulation import Modulation
 from lwlive.ring import Pixels
 
 Noise = Callable[[int], Tensor]  # step -> its injected noise [B, C, H, W]
@@ -110,7 +111,14 @@ def along(walk: Walk, points: int) -> list[Walk]:
     along. So the places depend on the controls alone, not on when they are asked for.
     """
     there = {name: glide.arrived() for name, glide in walk.glides.items()}
-    still = replace(walk, warp=(), looked_s=LOOK_S, glides=there)
+    still = replace(
+        walk,
+        warp=(),
+        looked_s=walk.look_s,
+        glides=there,
+        moved=Modulation(),
+        look=look_of(walk.params),
+    )
     if not walk.tied:
         still = replace(still, cond_a=walk.cond_b, arrived=1.0)
     return [replace(still, fraction=i / points) for i in range(points + 1)]
@@ -146,20 +154,16 @@ class Sampler:
     def evaluations(self, walk: Walk) -> int:
         """Most evaluations that a batch of places from this one on takes, its traces included."""
         steps = walk.drawn.steps - walk.drawn.inherited
-        guides = walk.glides["guidance"]
         traces = self.tracing(walk) * len(self.untraced(walk))
-        return steps * self._each([guides.value, guides.target]) + traces
+        return steps * self._each([walk.top("guidance")]) + traces
 
     def tracing(self, walk: Walk) -> int:
         """Evaluations that the trajectory of one of its keyframes takes."""
-        guides = walk.glides["guidance"]
-        return walk.look.steps * self._each([guides.value, guides.target])
+        return walk.look.steps * self._each([walk.top("guidance")])
 
     def untraced(self, walk: Walk) -> list[Keyframe]:
         """The keyframes whose trajectories are missing for this place or those that follow it."""
-        feeds = walk.glides["crossfeed"]
-        inherits = walk.look.inherited or max(feeds.value, feeds.target) > 0
-        if walk.free or not inherits:
+        if not walk.inheriting:
             return []
         return [k for k in (walk.a, walk.b) if walk.look.steps not in k.trajectories]
 

@@ -20,10 +20,11 @@ SLACK = 1.1  # times the rate at which a transition and the walk get there in ti
 
 def most(walk: Walk, seconds: float) -> float:
     """How far a frame may be from the one so many seconds before it: RMS over all latents."""
-    transition = max(walk.params.transition, EASE_S)
-    if walk.looked_s < LOOK_S:
-        transition = min(transition, MOST_LOOK_S)
-    return SLACK * APART * (1 / transition + WINDING * walk.glides["speed"].value) * seconds
+    transition = max(walk.transition, EASE_S)
+    if walk.looked_s < walk.look_s:  # a cue may give a look the time of its own transition
+        look = walk.look_s if walk.look_s > LOOK_S else min(transition, MOST_LOOK_S)
+        transition = look if walk.arrived >= 1 else min(transition, look)
+    return SLACK * APART * (1 / transition + WINDING * walk.rate) * seconds
 
 
 def eased(before: Tensor, after: Tensor, far: float) -> Tensor:

@@ -4,8 +4,9 @@ The producer and the replay of a journal both make their frames with it, so that
 out as it was. It knows no rings, clocks or files.
 """
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from lwlive.engine.sampler import Sampler
 from lwlive.engine.slew import eased, most
 from lwlive.engine.walk import Walk
 from lwlive.messages import Turn
-from lwlive.snapshot import Snapshot
+from lwlive.snapshot import ROUNDING_S, Snapshot
 
 Settle = Callable[[Walk], Walk]  # gives a segment that has just begun its pace
 
@@ -29,9 +30,9 @@ class Made:
     behind: bool  # whether these follow those of the walk, and have not caught up
 
 
-def onward(walk: Walk, step_s: float, settle: Settle) -> Walk:
-    """The walk one frame later."""
-    return settle(walk.after(step_s))
+def onward(walk: Walk, turn: Turn, i: int, settle: Settle) -> Walk:
+    """The walk one frame later, as frame i of a turn."""
+    return settle(walk.after(turn.step_s, turn.due + i * turn.every_s, turn.bands))
 
 
 def steered(
@@ -47,11 +48,22 @@ def steered(
     return walk.steered(snapshot, cond(snapshot))
 
 
+def cut(turn: Turn, snapshot: Snapshot) -> Turn:
+    """The turn, ended where the next of the changes that wait takes effect."""
+    gap = snapshot.changes(turn.due) - ROUNDING_S - turn.due
+    if gap > (turn.frames - 1) * turn.every_s:
+        return turn
+    left = math.ceil(gap / turn.every_s)
+    if left >= turn.stride:
+        return replace(turn, frames=left // turn.stride * turn.stride)
+    return replace(turn, frames=left, stride=left)
+
+
 def places(first: Walk, turn: Turn, settle: Settle) -> list[Walk]:
     """The places of all frames of a turn. The last one of each stride is sampled."""
     walks = [first.freed(turn.free)]
     while len(walks) < turn.frames:
-        walks.append(onward(walks[-1], turn.step_s, settle))
+        walks.append(onward(walks[-1], turn, len(walks), settle))
     return walks
 
 

@@ -6,13 +6,17 @@ tensors, but neither models nor schedulers, and asks for nothing while it moves.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
+from lwlive.engine import sync
 from lwlive.engine.keyframe import NOISES, Cond, Keyframe, mix, noise_of, slerp
+from lwlive.modulation import Modulation, begun
 from lwlive.params import SPECS, Params
+from lwlive.routes import SILENCE
 from lwlive.snapshot import Snapshot
 
 PINNED = 0.5  # share of a segment over which the walk lets go of a pinned keyframe
@@ -20,6 +24,8 @@ LOOK_S = 0.5  # after a change of look, pictures follow at a limited rate for so
 HALFWAY = 0.4  # share by which a prompt slows down halfway, where pictures change twice as much
 EASE_S = 0.25  # nothing arrives faster than this
 KNOWN = 4  # keyframes remembered beside those of the segment
+SEEN = 0.02  # of a fader's travel: less than that is not seen to be on its way
+UNSEEN = ("speed", "synced", "cruise", "sync", "seed", "loop", "transition")  # nor are these
 
 
 @dataclass(frozen=True)
@@ -38,9 +44,12 @@ class Glide:
     target: float
     rate: float = 0.0
 
-    def towards(self, target: float, seconds: float) -> "Glide":
-        """The same number, to be at `target` in so many seconds."""
-        if target == self.target:
+    def towards(self, target: float, seconds: float, sooner: bool = False) -> "Glide":
+        """The same number, to be at `target` in so many seconds.
+
+        One that is on its way there keeps its rate, unless it is to be there sooner.
+        """
+        if target == self.target and not sooner:
             return self
         return Glide(self.value, target, abs(target - self.value) / max(seconds, 1e-6))
 
@@ -77,11 +86,17 @@ class Walk:
     arrived: float  # of the way from cond_a to cond_b, 0 to 1
     glides: dict[str, Glide]
     look: Look
-    looked_s: float = LOOK_S  # time of the walk since the look changed, LOOK_S at most
+    looked_s: float = LOOK_S  # time of the walk since the look changed, `look_s` at most
+    look_s: float = (
+        LOOK_S  # for so long pictures follow the newest look at a limited rate, at least
+    )
     warp: Warp = ()
     fresh: bool = False  # the segment has begun and its warp may still be measured
     tied: bool = False  # one track: conditioning and guidance go with the noise
     free: bool = False  # nothing is inherited, since the keyframes' trajectories are not there yet
+    moved: Modulation = field(default_factory=Modulation)  # by routes, when this frame is due
+    beats: float = 0.0  # from keyframe to keyframe, 0 where speed tells
+    drift: float = 0.0  # share of its rate by which the walk is faster, to be on the beat
     # the newest keyframes by their index, each with the guidance that its trajectory is made with:
     # whoever asks again gets the same one, so that it is traced once
     known: dict[int, tuple[Keyframe, float]] = field(default_factory=dict)
@@ -104,13 +119,54 @@ class Walk:
         x = self.fraction * (len(self.warp) - 1)
         i = min(int(x), len(self.warp) - 2)
         even = self.warp[i] + (x - i) * (self.warp[i + 1] - self.warp[i])
-        return self.fraction + self.glides["pace"].value * (even - self.fraction)
+        return self.fraction + self.number("pace") * (even - self.fraction)
+
+    @property
+    def at(self) -> float:
+        """When this frame is due, in seconds of the show's clock."""
+        return self.moved.at
+
+    def number(self, name: str) -> float:
+        """A number of this frame, as routes move it."""
+        gliding = self.glides.get(name)
+        value = getattr(self.params, name) if gliding is None else gliding.value
+        return float(self.moved.value(name, value))
+
+    @property
+    def transition(self) -> float:
+        """Seconds that the newest bend of the prompts takes."""
+        return float(self.moved.value("transition", self.snapshot.transition))
+
+    def top(self, name: str) -> float:
+        """The largest value that a gliding number has from here on, unless hands move."""
+        glide = self.glides[name]
+        return self.moved.top(name, max(glide.value, glide.target))
+
+    @property
+    def rate(self) -> float:
+        """Keyframes a second, of this frame."""
+        synced = self.glides["synced"].value
+        if not synced:
+            return self.number("speed")
+        locked = self.glides["cruise"].value * (1 + self.drift)
+        return (1 - synced) * self.number("speed") + synced * locked
+
+    @property
+    def steady(self) -> float:
+        """Keyframes a second that hands ask for, holding and routes aside."""
+        if not self.params.sync:
+            return self.params.speed
+        tempo = self.snapshot.tempo
+        return sync.rate(tempo, sync.beats(tempo, self.params.sync))
 
     @property
     def bending(self) -> bool:
         """Whether anything but the speed is on its way to what the controls ask for."""
-        moving = (g.value != g.target for name, g in self.glides.items() if name != "speed")
-        on_its_way = self.arrived < 1 or self.looked_s < LOOK_S or any(moving)
+        moving = (g.value != g.target for name, g in self.glides.items() if name not in UNSEEN)
+        easing = self.moved.easing.items()
+        eased = (abs(left) > SEEN for name, left in easing if name not in UNSEEN)
+        looking = self.looked_s < self.look_s
+        on_its_way = self.arrived < 1 or looking or any(moving) or any(eased)
         return not self.tied and on_its_way
 
     @property
@@ -127,8 +183,9 @@ class Walk:
         if self.tied:
             one, other = (value if k.guidance is None else k.guidance for k in (self.a, self.b))
             value = one + (other - one) * self.blended
+        value = float(self.moved.value("guidance", value))
         middle = 1 - abs(2 * self.blended - 1)
-        return value - max(0.0, value - 1) * self.glides["damping"].value * middle
+        return value - max(0.0, value - 1) * self.number("damping") * middle
 
     def guidance_of(self, keyframe: Keyframe) -> float:
         """Guidance of a keyframe's own trajectory: its own, or the one the walk is heading for."""
@@ -138,15 +195,15 @@ class Walk:
     @property
     def crossfeed(self) -> float:
         """Pull towards the mixed trajectories, of this frame."""
-        return self.glides["crossfeed"].value
+        return self.number("crossfeed")
 
     def pull(self, i: int, look: "Look") -> float:
         """The pull before step i: full after the first step run, decaying over its range."""
-        first, end = look.inherited + 1, round(self.glides["crossfeed_range"].value * look.steps)
+        first, end = look.inherited + 1, round(self.number("crossfeed_range") * look.steps)
         if self.free or not first <= i < end:
             return 0.0
         along = (i - first) / max(1, end - 1 - first)
-        return self.crossfeed * (1 + along * (self.glides["crossfeed_decay"].value - 1))
+        return self.crossfeed * (1 + along * (self.number("crossfeed_decay") - 1))
 
     def pin(self) -> tuple[Keyframe, float] | None:
         """The pinned keyframe that is near, and how firmly it holds: 1 at the keyframe itself."""
@@ -161,13 +218,21 @@ class Walk:
         return not self.free and (self.crossfeed > 0 or self.look.inherited > 0)
 
     @property
+    def inheriting(self) -> bool:
+        """Whether they have, or may have in frames to come."""
+        if self.free:
+            return False
+        deepest = int(self.moved.top("depth", self.params.depth) * self.look.steps)
+        return max(self.look.inherited, deepest) > 0 or self.top("crossfeed") > 0
+
+    @property
     def drawn(self) -> Look:
         """The look that this frame is sampled in."""
         return Look(self.look.steps, 0) if self.free else self.look
 
     def freed(self, free: bool) -> "Walk":
         """The same place, inheriting or not. Pictures follow such a change at a limited rate."""
-        return self if free == self.free else replace(self, free=free, looked_s=0.0)
+        return self if free == self.free else replace(self, free=free, looked_s=0.0, look_s=LOOK_S)
 
     def noise(self, i: int) -> Tensor:
         """This frame's noise [C, H, W]: the initial one for 0, else that of step i - 1."""
@@ -181,22 +246,52 @@ class Walk:
         """This frame's conditioning."""
         return mix(self.cond_a, self.cond_b, self.blended)
 
-    def after(self, seconds: float) -> "Walk":
-        """The walk one frame of so many seconds later."""
-        glides = {name: glide.after(seconds) for name, glide in self.glides.items()}
-        transition = max(self.params.transition, EASE_S)
-        arrived = min(1.0, self.arrived + seconds / transition)
-        fraction = self.fraction + glides["speed"].value * seconds
+    def after(
+        self, seconds: float, at: float | None = None, bands: Sequence[float] = SILENCE
+    ) -> "Walk":
+        """The walk one frame of so many seconds later, due at a moment, with these bands heard."""
+        at = self.at + seconds if at is None else at
         later = replace(
             self,
-            glides=glides,
-            arrived=arrived,
-            looked_s=min(LOOK_S, self.looked_s + seconds),
-            fraction=fraction,
+            glides={name: glide.after(seconds) for name, glide in self.glides.items()},
+            moved=self.moved.after(seconds, self.snapshot, at, bands),
+            drift=self._drift(seconds),
+            looked_s=min(self.look_s, self.looked_s + seconds),
+        )
+        transition = max(later.transition, EASE_S)
+        later = replace(
+            later._looking(LOOK_S),
+            arrived=min(1.0, self.arrived + seconds / transition),
+            fraction=self.fraction + later.rate * seconds,
         )
         while later.fraction >= 1:
             later = later._entered()
         return later
+
+    def moved_at(self, at: float) -> "Walk":
+        """The same place as routes have it at a moment, as if they had been there for long."""
+        moved = begun(self.snapshot, self.snapshot.inner, at)
+        walk = replace(self, moved=moved)
+        return replace(walk, look=walk._look())
+
+    def _drift(self, seconds: float) -> float:
+        """Share of its rate by which the walk is to be faster for so long, to be on the beat."""
+        if not self.beats:
+            return 0.0
+        along = self.snapshot.tempo.beats(self.at) / self.beats
+        return sync.drift(self.fraction - along, self.drift, self.glides["cruise"].value, seconds)
+
+    def _looking(self, seconds: float) -> "Walk":
+        """The same place in the look that is asked for; a new one is followed for so long."""
+        look = self._look()
+        return self if look == self.look else replace(self, look=look, looked_s=0.0, look_s=seconds)
+
+    def _look(self) -> Look:
+        """The look that the controls and the routes ask for."""
+        if not (self.moved.by("steps") or self.moved.by("depth")):
+            return look_of(self.params)
+        steps = int(self.number("steps"))
+        return Look(steps, int(self.number("depth") * steps))
 
     def _entered(self) -> "Walk":
         """The next segment, with the way already gone into it."""
@@ -208,16 +303,31 @@ class Walk:
             fraction=self.fraction - 1,
             warp=(),
             fresh=True,
-        )
+            beats=self._beats(),
+        )._cruising()
+
+    def _beats(self) -> float:
+        """Beats from keyframe to keyframe; what routes make of them is rounded."""
+        wanted = self.params.sync
+        if wanted and self.moved.by("sync"):
+            wanted = max(1.0, round(self.number("sync")))
+        return sync.beats(self.snapshot.tempo, wanted) if wanted else 0.0
+
+    def _cruising(self) -> "Walk":
+        """The walk on its way to the rate that its beats ask for."""
+        hold = self.params.hold or not self.beats
+        target = 0.0 if hold else sync.rate(self.snapshot.tempo, self.beats)
+        glide = self.glides["cruise"].towards(target, EASE_S)
+        return replace(self, glides={**self.glides, "cruise": glide})
 
     def _following(self, index: int) -> int:
-        loop = self.params.loop
+        loop = int(self.number("loop"))
         return (index + 1) % loop if loop and index >= 0 else index + 1
 
     def _keyframe(self, index: int) -> Keyframe:
         """A keyframe of this walk, the same one where it is asked for again."""
-        loop = self.params.loop
-        origin = (self.seed, index % loop if loop else index)
+        loop = int(self.number("loop"))
+        origin = (int(self.moved.value("seed", self.seed)), index % loop if loop else index)
         guidance = self.glides["guidance"].target
         found, traced = self.known.get(origin[1], (None, guidance))
         if found and (found.origin, traced) == (origin, guidance) and found.cond is self.cond_b:
@@ -273,10 +383,18 @@ class Walk:
 
     def aimed(self, snapshot: Snapshot) -> "Walk":
         """The same place in the look that new controls ask for, with the numbers on their way."""
-        targets, look = _targets(snapshot.params), look_of(snapshot.params)
-        glides = {n: g.towards(targets[n], SPECS[n].glide) for n, g in self.glides.items()}
-        looked_s = self.looked_s if look == self.look else 0.0
-        return replace(self, snapshot=snapshot, glides=glides, look=look, looked_s=looked_s)
+        targets = {"cruise": self.glides["cruise"].target, **_targets(snapshot.params)}
+        glides = {}
+        for name, glide in self.glides.items():
+            over, before = _over(snapshot, name), _over(self.snapshot, name)
+            glides[name] = glide.towards(targets[name], over, sooner=over < before)
+        moved = self.moved.steered(snapshot, snapshot.inner)
+        said = [snapshot.over[n] for n in ("steps", "depth") if n in snapshot.over]
+        walk = replace(self, snapshot=snapshot, glides=glides, moved=moved)
+        walk = walk._looking(max([LOOK_S, *said]))
+        if snapshot.params.sync != self.params.sync:
+            walk = replace(walk, beats=walk._beats())
+        return walk._cruising()
 
     def bent(self, snapshot: Snapshot) -> bool:
         """Whether new controls make a keyframe of the present mix, and of where it goes."""
@@ -285,14 +403,19 @@ class Walk:
         return reseeded or prompted or snapshot.nexts != self.snapshot.nexts
 
     def _prompted(self, new: Params) -> bool:
-        old = self.params
-        return (old.prompt, old.negative) != (new.prompt, new.negative)
+        return self.snapshot.prompts != (new.prompt, new.negative)
 
 
 def look_of(params: Params) -> Look:
     """The look that the controls ask for. `steps` must be known by now."""
     assert params.steps is not None
     return Look(params.steps, int(params.depth * params.steps))
+
+
+def _over(snapshot: Snapshot, name: str) -> float:
+    """Seconds that a number's newest glide takes: a cue may give it more than its own."""
+    own = SPECS[name].glide if name in SPECS else EASE_S
+    return max(own, snapshot.over.get(name, 0.0))
 
 
 def _targets(params: Params) -> dict[str, float]:
@@ -306,6 +429,7 @@ def _targets(params: Params) -> dict[str, float]:
         "crossfeed_decay": params.crossfeed_decay,
         "damping": params.damping,
         "pace": params.pace,
+        "synced": 1.0 if params.sync else 0.0,
     }
 
 
@@ -316,10 +440,13 @@ def begin(
     device: str,
     phase: float = 0.0,
     noises: int = NOISES,
+    at: float = 0.0,
+    bands: Sequence[float] = SILENCE,
 ) -> Walk:
     """The walk at `phase` under these controls, as if it had always been on its way.
 
-    `noises`: how many noise tensors its keyframes have, one more than the most steps.
+    `noises`: how many noise tensors its keyframes have, one more than the most steps. `at`: when
+    this place is due; `bands`: what is heard.
     """
     params = snapshot.params
     index, loop = int(phase // 1), params.loop
@@ -327,7 +454,8 @@ def begin(
         Keyframe(noise_of(*origin, shape, device, noises), cond, origin=origin)
         for origin in ((params.seed, i % loop if loop else i) for i in (index, index + 1))
     )
-    return Walk(
+    targets = {"cruise": 0.0, **_targets(params)}
+    walk = Walk(
         snapshot=snapshot,
         shape=shape,
         device=device,
@@ -339,6 +467,10 @@ def begin(
         cond_a=cond,
         cond_b=cond,
         arrived=1.0,
-        glides={name: Glide(value, value) for name, value in _targets(params).items()},
+        glides={name: Glide(value, value) for name, value in targets.items()},
         look=look_of(params),
+        moved=begun(snapshot, snapshot.inner, at, bands),
     )
+    walk = replace(walk, look=walk._look(), beats=walk._beats())._cruising()
+    cruise = walk.glides["cruise"].arrived()
+    return replace(walk, glides={**walk.glides, "cruise": cruise})

@@ -72,7 +72,9 @@ def identity(settings: dict[str, Any]) -> dict[str, Value]:
         plain["frames a keyframe"] = plain.pop("joints")[1]
         plain.pop("frames")
     plain |= {k: v for k, v in render.items() if k not in MADE_BY | RUN_BY and k not in FILES}
-    if render["audio"]:
+    for route in settings.get("routes", []):
+        plain[f"route {route['number']}"] = route
+    if render["audio"] or settings.get("routes"):
         plain["fps"] = render["fps"]
     plain |= settings["params"] | settings["overrides"]
     found = {name: Value.plain(value) for name, value in plain.items()}

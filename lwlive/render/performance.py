@@ -11,12 +11,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from lwlive import routes
 from lwlive.checkpoint import Size
 from lwlive.config import Config
+from lwlive.controls import LONGEST_S
 from lwlive.journalfile import FORMAT
 from lwlive.messages import Turn
 from lwlive.params import SPECS, spec
 from lwlive.render.settings import SOURCES, RenderError, regular
+from lwlive.routes import SILENCE, Routes
+from lwlive.snapshot import EASED
+from lwlive.tempo import UNTOLD, Tempo
 
 LONGEST_LINE = 2**20  # bytes
 LEAP_S = 60.0  # between two lines; what is repeated for longer says so
@@ -38,7 +43,13 @@ class Tick:
     turn: Turn | None = None  # how that turn was made
     nexts: int = 0
     params: dict[str, Any] | None = None
+    tempo: Tempo = UNTOLD  # these two with `params`
+    routes: Routes = ()
+    level: float | None = None  # of the master from here on, where `levelled`; None: its own
+    levelled: bool = False
     master: dict[str, Any] | None = None
+    over: dict[str, float] = field(default_factory=dict)  # of `params`: see `Snapshot`
+    master_over: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -117,6 +128,10 @@ class _Reading:
 
     params: dict[str, Any] = field(default_factory=dict)
     turn: Turn = field(default_factory=Turn)
+    tempo: Tempo = UNTOLD
+    routes: Routes = ()
+    over: dict[str, float] = field(default_factory=dict)
+    master_over: dict[str, float] = field(default_factory=dict)
 
 
 def _begun(path: Path, head: dict[str, Any]) -> Performance:
@@ -148,7 +163,7 @@ def _take(found: Performance, line: dict[str, Any], reading: _Reading) -> None:
     if line.get("dtype", found.dtype) not in (None, *DTYPES):
         raise ValueError(f"dtype is one of {', '.join(DTYPES)}, not {_short(line['dtype'])}")
     found.dtype = line.get("dtype", found.dtype)
-    if not {"begin", "at", "turn", "params", "master"} & set(line):
+    if not {"begin", "at", "turn", "params", "master", "level"} & set(line):
         return
     change = found.changes.setdefault(tick, Tick())
     if "at" in line:
@@ -163,14 +178,36 @@ def _take(found: Performance, line: dict[str, Any], reading: _Reading) -> None:
             reading.params[name] = None if own else spec(name).checked(value)
         change.params = dict(reading.params)
         change.nexts = _whole(line["nexts"], 0, 2**53, "nexts")
+        if "tempo" in line:
+            reading.tempo = _tempo(line["tempo"])
+        if "routes" in line:
+            reading.routes = routes.from_tables(line["routes"])
+        change.tempo, change.routes = reading.tempo, reading.routes
+        if "begin" in line or "over" in line:
+            reading.over = _over(line.get("over", {}))
+        change.over = reading.over
     if "begin" in line:
         change.begin = _number(line["begin"], FAR, "a phase")
         if change.params is None:
             raise ValueError("a walk begins without params")
         if (reading.turn.joined + 1) % reading.turn.stride:
             raise ValueError("a walk begins with an in-between")
+    if "level" in line:
+        told = line["level"]
+        change.level = None if told is None else _number(told, 1, "the master's level")
+        change.levelled = True
     if "master" in line:
         change.master = {n: spec(n).checked(value) for n, value in line["master"].items()}
+        reading.master_over = _over(line.get("over", reading.master_over))
+        change.master_over = reading.master_over
+
+
+def _over(told: dict[str, Any]) -> dict[str, float]:
+    """Seconds that parameters take. Raises ValueError."""
+    for name in told:
+        if name not in EASED:
+            spec(name)
+    return {name: _number(s, LONGEST_S, "seconds of over") for name, s in told.items()}
 
 
 def _number(value: Any, high: float, what: str) -> float:
@@ -191,4 +228,23 @@ def _turn(before: Turn, told: dict[str, Any]) -> Turn:
     for name in ("behind", "paced", "free"):
         if not isinstance(getattr(turn, name), bool):
             raise ValueError(f"{name} is true or false, not {_short(getattr(turn, name))}")
-    return replace(turn, step_s=_number(turn.step_s, LONGEST_STEP_S, "step_s"))
+    if not isinstance(turn.bands, list | tuple) or len(turn.bands) != len(SILENCE):
+        raise ValueError(f"bands are {len(SILENCE)} numbers, not {_short(turn.bands)}")
+    return replace(
+        turn,
+        step_s=_number(turn.step_s, LONGEST_STEP_S, "step_s"),
+        due=_number(turn.due, FAR, "due"),
+        every_s=_number(turn.every_s, LONGEST_STEP_S, "every_s"),
+        bands=tuple(_number(band, 1, "a band") for band in turn.bands),
+    )
+
+
+def _tempo(told: dict[str, Any]) -> Tempo:
+    """Raises ValueError, TypeError."""
+    tempo = Tempo(**told)
+    spec("bpm").checked(tempo.bpm)
+    for what in (tempo.beat, tempo.at):
+        _number(abs(what), FAR, "a beat or its second")
+    if not isinstance(tempo.by, str):
+        raise ValueError(f"who keeps the tempo is a text, not {_short(tempo.by)}")
+    return tempo

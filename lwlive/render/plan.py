@@ -17,7 +17,9 @@ from lwlive.engine.pace import Pace
 from lwlive.engine.prompt import Conds
 from lwlive.engine.sampler import Sampler
 from lwlive.engine.walk import Walk, begin
-from lwlive.render import timing
+from lwlive.modulation import begun
+from lwlive.params import SPECS
+from lwlive.render import routed, timing
 from lwlive.render.settings import Settings
 from lwlive.snapshot import Snapshot
 
@@ -48,7 +50,11 @@ class Plan:
         self.pictures, self.levels, self.shares = pictures, levels, shares
         assert self.params.steps is not None
         self.steps = self.params.steps
-        self._noises = noises(sampler.model, self.steps)
+        tempo = routed.tempo(self.params.bpm)
+        self._snapshot = Snapshot(0, self.params, tempo=tempo, routes=settings.moving)
+        moves = any(route.name == "steps" for route in settings.moving)
+        most = max(self.steps, int(SPECS["steps"].high)) if moves else self.steps
+        self._noises = noises(sampler.model, most)
         self._conds = Conds(sampler.model.encode)
         self._keyframes: dict[int, Keyframe] = {}
         self._pace = Pace(POINTS, FRAMES_A_POINT)
@@ -62,13 +68,16 @@ class Plan:
         return self.sampler.latents([self._walk(n) for n in numbers])
 
     def source(self, number: int) -> int:
-        """The frame that this one equals: itself, or one of the first round of a loop."""
+        """The frame that this one equals: itself, or one of the first round of a loop.
+
+        Where routes move something, no round is like the one before.
+        """
         return number % self.round if self.round else number
 
     @property
     def round(self) -> int:
-        """Frames of a closed loop, 0 for a walk that is none."""
-        length = self.params.loop
+        """Frames after which a closed loop comes again, 0 where it does not."""
+        length = 0 if self.settings.moving else self.params.loop
         return self.settings.joints[length] if length else 0
 
     def segment(self, number: int) -> tuple[int, float]:
@@ -91,12 +100,13 @@ class Plan:
 
     def _walk(self, number: int) -> Walk:
         i, fraction = self.segment(number)
-        return replace(self.along(i), fraction=fraction)
+        walk = replace(self.along(i), fraction=fraction)
+        return walk.moved_at(number / self.settings.render.fps) if self.settings.moving else walk
 
     def _begun(self, i: int) -> Walk:
         a, b = self._keyframe(i), self._keyframe(i + 1)
         model = self.sampler.model
-        walk = begin(Snapshot(0, self.params), a.cond, model.shape, model.device, 0, 1)
+        walk = begin(self._snapshot, a.cond, model.shape, model.device, 0, 1)
         return replace(
             walk, index=i, a=a, b=b, cond_a=a.cond, cond_b=b.cond, tied=bool(self.settings.keys)
         )
@@ -111,11 +121,17 @@ class Plan:
             self._keyframes[i] = self._made(i)
         return self._keyframes[i]
 
+    def _seed(self, i: int) -> int:
+        """The seed that keyframe i is of: as routes have it where the way there begins."""
+        at = self.settings.joints[max(0, i - 1)] / self.settings.render.fps
+        moved = begun(self._snapshot, self.settings.moving, at)
+        return int(moved.value("seed", self.params.seed))
+
     def _made(self, i: int) -> Keyframe:
         model, params = self.sampler.model, self.params
         shape, device = model.shape, model.device
         if not self.settings.keys:
-            noise = noise_of(params.seed, i, shape, device, self._noises)
+            noise = noise_of(self._seed(i), i, shape, device, self._noises)
             return Keyframe(noise, self._conds(params.prompt, params.negative))
         key = self.settings.keys[i]
         noise = noise_of(key.seed, key.index, shape, device, self._noises)

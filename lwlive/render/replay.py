@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from torch import Tensor, stack
 
 from lwlive.engine.keyframe import Cond
-from lwlive.engine.pace import live_pace
+from lwlive.engine.pace import frames_of, live_pace
 from lwlive.engine.prompt import Conds
 from lwlive.engine.sampler import Sampler
 from lwlive.engine.turn import Made, made, onward, places, sampled, steered
 from lwlive.engine.walk import Walk, begin
+from lwlive.journalfile import following
 from lwlive.messages import Turn
-from lwlive.params import Params
+from lwlive.params import SPECS, Params
 from lwlive.render.performance import Tick, read
 from lwlive.render.plan import noises
 from lwlive.render.settings import RenderError, Settings
@@ -80,6 +81,8 @@ class Replay:
         self._conds = Conds(sampler.model.encode)
         given = (change.params for change in self.played.changes.values() if change.params)
         most = max(self._params(values).steps or 1 for values in given)
+        if any(r.name == "steps" for c in self.played.changes.values() for r in c.routes):
+            most = max(most, int(SPECS["steps"].high))
         self._noises = noises(sampler.model, most)
         self._pace = live_pace()
         self.levels = self._levels()
@@ -119,18 +122,27 @@ class Replay:
             last = self._recent[-1]
             if last.at + 1 < last.played.turn.frames:
                 return Shown(last.played, last.at + 1)
-        self._turn = change.turn or self._turn
+        self._turn = change.turn or following(self._turn)
         at = change.at or 0
         turn = self._turn if self.again else replace(self._turn, stride=1, free=False)
         if change.begin is not None:
             self._recent.clear()
             snapshot = self._snapshot(change)
             model, cond = self.sampler.model, self._cond(snapshot)
-            first = begin(snapshot, cond, model.shape, model.device, change.begin, self._noises)
+            first = begin(
+                snapshot,
+                cond,
+                model.shape,
+                model.device,
+                change.begin,
+                self._noises,
+                turn.due,
+                turn.bands,
+            )
             return Shown(Played(turn, None, places(first, turn, self._settled)), at)
         if at >= len(self._recent):
             raise RenderError(f"{self.file} takes back more pictures than it has shown")
-        first = onward(self._recent[-1 - at].walk, turn.step_s, self._settled)
+        first = onward(self._recent[-1 - at].walk, turn, 0, self._settled)
         if change.params is not None:
             first = steered(first, self._snapshot(change), self._cond, self.sampler)
         before = self._recent[-1 - at + turn.joined]
@@ -139,7 +151,7 @@ class Replay:
     def _settled(self, walk: Walk) -> Walk:
         if not walk.fresh:
             return walk
-        frames = self.fps / walk.params.speed if walk.params.speed else float("inf")
+        frames = frames_of(walk, self.fps)
         if self.again and not self._turn.paced:
             return replace(walk, fresh=False)
         while self._pace.measure(self.sampler, walk, frames):
@@ -149,7 +161,9 @@ class Replay:
     def _snapshot(self, change: Tick) -> Snapshot:
         assert change.params is not None
         self._version += 1
-        return Snapshot(self._version, self._params(change.params), change.nexts)
+        params = self._params(change.params)
+        known = change.nexts, change.tempo, change.routes, change.over
+        return Snapshot(self._version, params, *known)
 
     def _params(self, values: dict[str, object]) -> Params:
         own = {n: v for n, v in self.sampler.model.own.items() if values.get(n) is None}
@@ -161,11 +175,16 @@ class Replay:
     def _levels(self) -> list[float]:
         """The master's level on every tick."""
         first = self.played.changes[0].master or {}
-        params = replace(Params(), **first)
-        master, found = Master(params), []
+        params, told = replace(Params(), **first), None
+        controls = Snapshot(0, params, over=self.played.changes[0].master_over)
+        master, found = Master(controls), []
         for tick in range(self.played.ticks):
-            change = self.played.changes.get(tick)
-            if change is not None and change.master is not None:
+            change = self.played.changes.get(tick, Tick())
+            if change.master is not None:
                 params = replace(params, **change.master)
-            found.append(master.step(params, 1 / self.fps))
+                controls = Snapshot(0, params, over=change.master_over)
+            if change.levelled:
+                told = change.level
+            alone = master.step(controls, 1 / self.fps)
+            found.append(alone if told is None else told)
         return found

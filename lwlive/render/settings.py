@@ -19,6 +19,7 @@ from lwlive import __version__, hub
 from lwlive.checkpoint import Opened, Size
 from lwlive.config import Config
 from lwlive.params import SPECS, ControlError, Params
+from lwlive.routes import Routes, from_tables
 
 log = logging.getLogger("lwlive")
 
@@ -148,8 +149,10 @@ class Settings(BaseModel):
     precision: str
     batch: int
     params: dict[str, Any]  # live parameters, complete
+    routes: list[dict[str, Any]] = Field(default_factory=list)  # as presets have them
     keys: tuple[Key, ...] = ()  # of a blend; empty for the walk of one prompt
     joints: tuple[int, ...] = ()  # frame number of each keyframe
+    per: float | None = None  # frames from keyframe to keyframe before routes move the speed
     frames: int
     render: Render
     files: dict[str, str] = Field(default_factory=dict)  # pictures, sound ... -> digest
@@ -164,6 +167,11 @@ class Settings(BaseModel):
     def live(self) -> Params:
         """The live parameters, in the ranges of a render."""
         return Params(**self.params)
+
+    @property
+    def moving(self) -> Routes:
+        """The routes that move parameters from frame to frame."""
+        return from_tables(self.routes)
 
     def opened(self) -> Opened:
         """The model, with what is added to it. Raises ModelError.

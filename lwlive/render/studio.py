@@ -18,7 +18,7 @@ from lwlive.engine.load import Modules, load
 from lwlive.engine.networks import Kind
 from lwlive.engine.sampler import Held, Sampler
 from lwlive.engine.schedule import levels
-from lwlive.render import picture
+from lwlive.render import picture, routed
 from lwlive.render.distance import distance
 from lwlive.render.placing import Placed
 from lwlive.render.plan import Levels, Plan
@@ -118,6 +118,11 @@ class Studio:
             from lwlive.render import drums
 
             shares = drums.shares(settings.render.audio, settings.joints, settings.render.fps)
+        elif any(route.name == "speed" for route in settings.moving):
+            assert settings.per is not None
+            fps, params = settings.render.fps, settings.params
+            of_walk = params["bpm"], params["seed"], fps / settings.per, fps, settings.frames
+            _, shares = routed.swung(settings.moving, *of_walk)
         return Plan(settings, self.sampler, pictures, self._levels, shares)
 
     def _encoded(self, modules: Modules, path: Path) -> Tensor:

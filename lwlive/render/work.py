@@ -112,7 +112,8 @@ def budgeted(settings: Settings, folder: Path) -> Settings:
 
 def _round(settings: Settings) -> int:
     """The first frame that equals an earlier one: where a loop is closed, or past the end."""
-    looped = settings.looped and settings.render.journal is None and not settings.render.audio
+    again = settings.render.journal is None and not settings.render.audio
+    looped = settings.looped and again and not settings.routes
     return (
         min(settings.frames, settings.joints[settings.params["loop"]])
         if looped

@@ -10,12 +10,30 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lwlive import preset
-from lwlive.controls import Controls, Fire, Go, Learn, Move, Recall, Set
-from lwlive.params import SPECS, TRIGGERS, ControlError, Params
+from lwlive.controls import (
+    Command,
+    Controls,
+    Fire,
+    Go,
+    Learn,
+    Move,
+    Nudge,
+    Offer,
+    Recall,
+    Set,
+    seconds,
+)
+from lwlive.cuelist import CueList
+from lwlive.params import SPECS, TRIGGERS, ControlError
+from lwlive.routes import Routes
+from lwlive.snapshot import Snapshot
+from lwlive.stage.cues import Cues
 from lwlive.stage.disk import Disk
+from lwlive.stage.morph import CHOICES, Look, Morph
 from lwlive.stage.notices import Notices
 from lwlive.stage.outputs.recorder import claimed, stamped
 from lwlive.stage.parts import Arrived
+from lwlive.stage.taps import Taps
 
 QUANTISED = ("prompt", "negative", "seed")  # parameters whose changes wait for a beat
 LEARNT = ("preset", "cue", "route")  # kinds of targets of Learn that have a name or number
@@ -29,15 +47,38 @@ class Refusing(Protocol):
 
 
 class Desk:
-    """Carries out the commands of one show. `folder`: where presets are looked for and saved."""
+    """Carries out the commands of one show.
 
-    def __init__(self, folder: Path, controls: Controls, disk: Disk | None = None) -> None:
-        self.controls, self._folder = controls, folder
+    folder: where presets are looked for and saved. delay_s: from a picture to the audience's eyes;
+    what waits for its moment is seen at that moment. Raises PresetError where what `morph_a` or
+    `morph_b` name at the start is no preset.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        controls: Controls,
+        disk: Disk | None = None,
+        delay_s: float = 0.0,
+        cues: CueList | None = None,
+    ) -> None:
+        self.controls, self._folder, self._delay_s = controls, folder, delay_s
         self.notices = Notices()
+        self.cues = None if cues is None else Cues(cues, controls, self.say)
+        self._morph = Morph(controls)
+        self.pictures = False  # whether there has been one
+        for which in CHOICES:
+            if name := getattr(controls.params, which):
+                look = Look(*preset.load_look(preset.named(name, folder), self.say))
+                self._morph.choose(which, name, look, "", 0.0)
+        if controls.params.morph:
+            self._morph.move(Set("morph", controls.params.morph), "", 0.0, None)
         self._disk = Disk(self.say) if disk is None else disk
         self._recalls = 0
+        self._taps = Taps()
         self.ended = False
         self.learning: str | None = None  # what the next control that moves is bound to: see Learn
+        self.preset: tuple[str | int, ...] = ()  # taken up last: its name, and as it was asked for
         self.asked_at: float | None = None  # when the first of the changes not sent yet arrived
 
     def say(self, text: str) -> None:
@@ -51,7 +92,9 @@ class Desk:
     def poll(self, now: float) -> None:
         """Take up what the disk has done since the last tick, and what is due by now."""
         self._disk.poll(now)
-        self.controls.turn(now)
+        self.controls.turn(now + self._delay_s)
+        if self.cues is not None:
+            self.cues.poll(now + self._delay_s, self.pictures)
 
     def do(self, arrived: Arrived, source: Refusing) -> None:
         """Carry out a command; its source hears what cannot be done, now or later."""
@@ -60,24 +103,40 @@ class Desk:
             if isinstance(command, Recall):
                 self._recall(command, arrived, source)
             elif command == Fire("save"):
-                self._save(self.controls.params, arrived, source)
+                self._save(self.controls.snapshot, arrived, source)
             elif command == Fire("quit"):
                 self.end()
+            elif command == Fire("tap"):
+                self._tap(arrived)
             elif isinstance(command, Learn):
                 self._learn(command.target)
+            elif isinstance(command, Go) or command in (Fire("go"), Fire("back")):
+                self._change(lambda: self._cue(command, arrived), arrived.at)
+            elif isinstance(command, Set) and command.name in CHOICES:
+                self._choose(command, arrived, source)
+            elif isinstance(command, Set | Move | Nudge) and command.name == "morph":
+                due = arrived.due
+                self._change(
+                    lambda: self._morph.move(command, arrived.by, arrived.at, due), arrived.at
+                )
+                self._left()
             else:
                 due = self._due(arrived)
                 self._change(
                     lambda: self.controls.do(command, arrived.by, arrived.at, due), arrived.at
                 )
+                if command == Fire("panic"):
+                    self.preset = ()
+                    if self.cues is not None:
+                        self.cues.panic()
         except ControlError as error:
             source.refused(arrived, str(error))
 
-    def _change(self, change: Callable[[], None], at: float) -> None:
+    def _change(self, change: Callable[[], object], at: float) -> None:
         """Change the controls, and note since when the engine has to know. Raises ControlError."""
-        before = self.controls.snapshot.sampled
+        before = self.controls.snapshot.effect
         change()
-        if self.controls.snapshot.sampled != before:
+        if self.controls.snapshot.effect != before:
             self.asked_at = at if self.asked_at is None else min(at, self.asked_at)
 
     def _due(self, arrived: Arrived) -> float | None:
@@ -85,10 +144,57 @@ class Desk:
         every, command = self.controls.params.quantise, arrived.command
         if arrived.due is not None or not every:
             return arrived.due
-        waits = isinstance(command, Recall | Go) or command == Fire("next")
-        if waits or (isinstance(command, Set | Move) and command.name in QUANTISED):
+        triggers = (Fire("next"), Fire("go"), Fire("back"))
+        waits = isinstance(command, Recall | Go) or command in triggers
+        if waits or (isinstance(command, Set | Move | Nudge) and command.name in QUANTISED):
             return self.controls.snapshot.tempo.next(every, arrived.at)
         return None
+
+    def _tap(self, arrived: Arrived) -> None:
+        """A tap, at the moment that was meant. Raises ControlError."""
+        at = arrived.at if arrived.due is None else arrived.due
+        tempo = self._taps.tapped(at, self.controls.snapshot.tempo)
+        if tempo is not None:
+            self._change(lambda: self.controls.do(Offer(tempo), arrived.by, arrived.at), arrived.at)
+
+    def _cue(self, command: Command, arrived: Arrived) -> None:
+        """Go to a cue. Raises ControlError."""
+        if self.cues is None:
+            raise ControlError("there are no cues: start the show with --cues FILE")
+        due = self._due(arrived)
+        if isinstance(command, Go):
+            self.cues.jump(command.cue, arrived.at, due)
+        elif command == Fire("go"):
+            self.cues.go(arrived.at, due)
+        else:
+            self.cues.back(arrived.at, due)
+
+    def _left(self) -> None:
+        """The look is no longer that of the cue list."""
+        if self.cues is not None:
+            self.cues.leave()
+
+    def _choose(self, command: Set, arrived: Arrived, source: Refusing) -> None:
+        """Have a preset read as A or B of `morph`. Raises ControlError."""
+        name: str = SPECS[command.name].checked(command.value)
+        folder, notes = self._folder, list[str]()
+
+        def read() -> Look:
+            return Look(*preset.load_look(preset.named(name, folder), notes.append))
+
+        def take_up(look: Look) -> None:
+            try:
+                self._morph.choose(command.name, name, look, arrived.by, arrived.at)
+            except ControlError as error:
+                refuse(str(error))
+                return
+            for text in (f"morph {CHOICES[command.name]}: {name}", *notes):
+                self.say(text)
+
+        def refuse(why: str) -> None:
+            source.refused(arrived, why)
+
+        self._disk.do(f"preset {name}", read, take_up, refuse)
 
     def _learn(self, target: str | None) -> None:
         """Let the next control that moves be bound to a target. Raises ControlError."""
@@ -105,22 +211,28 @@ class Desk:
         """Have a preset read; of several asked for, only the newest is taken up."""
         self._recalls += 1
         number, folder, due = self._recalls, self._folder, self._due(arrived)
-        given = {} if command.seconds is None else {"transition": command.seconds}
+        over = None if command.seconds is None else seconds(command.seconds)
 
-        def read() -> tuple[Path, dict[str, object], list[str]]:
+        def read() -> tuple[Path, dict[str, object], Routes, list[str]]:
             path = _found(command.preset, folder)
             notes: list[str] = []
-            return path, preset.load(path, notes.append) | given, notes
+            values, routes = preset.load_look(path, notes.append)
+            return path, values, routes, notes
 
-        def take_up(found: tuple[Path, dict[str, object], list[str]]) -> None:
+        def take_up(found: tuple[Path, dict[str, object], Routes, list[str]]) -> None:
             if number != self._recalls:
                 return
-            path, values, notes = found
+            path, values, routes, notes = found
             try:
-                self._change(lambda: self.controls.load(values, "", arrived.at, due), arrived.at)
+                self._change(
+                    lambda: self.controls.load(values, "", arrived.at, due, routes, over),
+                    arrived.at,
+                )
             except ControlError as error:
                 source.refused(arrived, f"{path.stem}: {error}")
                 return
+            self.preset = (path.stem, command.preset)
+            self._left()
             for text in (f"preset: {path.stem}", *notes):
                 self.say(text)
 
@@ -129,14 +241,14 @@ class Desk:
 
         self._disk.do(f"preset {command.preset}", read, take_up, refuse)
 
-    def _save(self, params: Params, arrived: Arrived, source: Refusing) -> None:
+    def _save(self, snapshot: Snapshot, arrived: Arrived, source: Refusing) -> None:
         """Have the present values saved under a new name, and say which."""
         wanted = self._folder / stamped(datetime.now(), ".toml")
 
         def write() -> Path:
             path = claimed(wanted)
             try:
-                preset.save(path, params)
+                preset.save(path, snapshot.params, snapshot.routes)
             except preset.PresetError:
                 path.unlink(missing_ok=True)  # what claimed the name
                 raise

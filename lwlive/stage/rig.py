@@ -6,6 +6,7 @@
 import os
 from collections.abc import Callable
 
+from lwlive import preset
 from lwlive.checkpoint import Size
 from lwlive.config import Config
 from lwlive.stage.desk import Desk
@@ -16,6 +17,8 @@ from lwlive.stage.outputs.takes import Takes
 from lwlive.stage.outputs.window.window import Screen, Window
 from lwlive.stage.parts import Output, Source
 from lwlive.stage.renewal import Renewal
+from lwlive.stage.sources.link import Link
+from lwlive.stage.sources.midi.source import Midi
 from lwlive.stage.sources.osc.server import Osc
 from lwlive.stage.starts import Starts
 from lwlive.stage.state import Keeper, State
@@ -28,6 +31,7 @@ def rigged(
     desk: Desk,
     screen: Screen | None,
     osc: Osc | None,
+    midi: Midi | None = None,
     begun: State | None = None,
     renew: Callable[[float], bool] | None = None,
     starts: Starts | None = None,
@@ -37,9 +41,10 @@ def rigged(
     begun: the state that the show continues from, where it keeps one. renew: starts another
     engine. starts: counts those of shows that keep a state.
 
-    Raises ControlError where the journal cannot be written.
+    Raises ControlError where the journal cannot be written, or an extra is not installed.
     """
-    window = Window(screen, desk.say) if screen is not None else None
+    presets = [f"preset {path.stem}" for path in preset.listed(config.folder)]
+    window = Window(screen, desk.say, presets) if screen is not None else None
     takes = Takes(config.folder, config.record, config.fps, size, desk.say)
     journal = None
     if config.journal is not None:
@@ -54,7 +59,9 @@ def rigged(
     expiry = None
     if config.keep_days is not None:
         expiry = Expiry(config.folder, config.record, config.keep_days, desk.say)
-    sources: list[Source | None] = [window, osc, takes, watchdog, renewal, expiry, Events()]
+    link = Link(desk.controls.snapshot.tempo, desk.say) if config.link else None
+    sources: list[Source | None] = [window, osc, midi, link, takes]
+    sources += [watchdog, renewal, expiry, Events()]
     outputs: list[Output | None] = [window, takes, journal, keeper, watchdog]
     return [one for one in sources if one is not None], [one for one in outputs if one is not None]
 

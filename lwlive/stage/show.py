@@ -11,6 +11,8 @@ from typing import Any
 
 from lwlive.checkpoint import Size
 from lwlive.config import Config
+from lwlive.params import SPECS
+from lwlive.routes import modulated
 from lwlive.stage import memory
 from lwlive.stage.clock import Clock
 from lwlive.stage.desk import Desk
@@ -46,9 +48,11 @@ class Show:
         self.sources, self.outputs = sources, outputs
         self.machine, self.restarts = machine, restarts
         self.figures = Figures(config.fps)
-        self._sent = desk.controls.snapshot
+        self._sent = desk.controls.snapshot  # that the engine has, or will
+        self._looked_at = self._sent
         self._told = self._sent.version  # of the controls that the sources know
-        self._master = Master(desk.controls.params)
+        self._delay_s = config.delay_ms / 1e3
+        self._master = Master(desk.controls.snapshot, clock.now() + self._delay_s)
         self._level = 1.0  # of the master on the last tick
         self._first: tuple[int, float] | None = None  # tick and time of the first picture
         self._rss_start: float | None = None
@@ -88,13 +92,15 @@ class Show:
         for source in self.sources:
             for arrived in source.poll(now):
                 self.desk.do(arrived, source)
-        self._send(now)
+        self._send()
 
     def _tick(self, n: int, now: float) -> None:
         self._poll(now)
         shown = self.supply.tick(now)
         self._hear_engine(now)
-        self._level = level = self._master.step(self.desk.controls.params, 1 / self.config.fps)
+        self._level = level = self._master.step(
+            self.desk.controls.snapshot, 1 / self.config.fps, now + self._delay_s, self.supply.bands
+        )
         begun = shown is not None and not shown.before
         status = self._status(begun, now)
         if shown is not None:
@@ -113,13 +119,15 @@ class Show:
         if self.figures.window_s is None and any(output.on_screen for output in self.outputs):
             self.figures.window_s = self.clock.now() - self.started
 
-    def _send(self, now: float) -> None:
+    def _send(self) -> None:
         """What the engine needs to know goes down to it."""
         new, asked_at = self.desk.controls.snapshot, self.desk.asked_at
-        self.desk.asked_at = None
+        if new is self._looked_at:
+            return
+        self._looked_at, self.desk.asked_at = new, None
         if new.sampled != self._sent.sampled:
             self._sent = new
-            self.supply.send(new, now if asked_at is None else asked_at)
+            self.supply.send(new, asked_at)
 
     def _hear_engine(self, now: float) -> None:
         loaded = self.supply.loaded
@@ -134,9 +142,10 @@ class Show:
     def _count(self, shown: Shown, n: int) -> None:
         """Once the picture is out: the counting, the end."""
         now = self.clock.now()
-        self.figures.showed(shown, now, now - self.started, self.config.delay_ms / 1e3)
+        self.figures.showed(shown, now, now - self.started, self._delay_s)
         if self._first is None:
             self._first = n, now
+            self.desk.pictures = True
         first, first_at = self._first
         if self._rss_start is None and now - first_at > 1.0:
             self._rss_start = memory.resident_mb(self.supply.pid)
@@ -168,11 +177,26 @@ class Show:
             notice=self.desk.notices.current(now),
             tempo=self.desk.controls.snapshot.tempo,
             routes=self.desk.controls.snapshot.routes,
+            over=self.desk.controls.snapshot.over,
+            moved=self._moved(now),
             learning=self.desk.learning,
             restarts=self.restarts,
             machine=Look() if self.machine is None else self.machine.now,
+            preset=self.desk.preset,
+            cue=self.desk.cues.standing(now) if self.desk.cues is not None else None,
             pictures=pictures,
         )
+
+    def _moved(self, now: float) -> dict[str, float]:
+        """Where the routes have each fader that they move, 0 to 1."""
+        controls = self.desk.controls.snapshot
+        if not controls.routes:
+            return {}
+        now, bands = now + self._delay_s, self.supply.bands
+        moved = modulated(controls.params, controls.routes, now, controls.tempo, bands)
+        names = {route.name for route in controls.routes}
+        values = {name: getattr(moved, name) for name in names}
+        return {n: SPECS[n].position(v) for n, v in values.items() if v is not None}
 
     def _parts(self) -> dict[str, Any]:
         """What sources and outputs say of themselves, by name."""

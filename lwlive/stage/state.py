@@ -216,5 +216,4 @@ class Keeper(Output):
 
 
 def _cue(status: Status) -> str | None:
-    cue = getattr(status, "cue", None)
-    return cue if isinstance(cue, str) else None
+    return status.cue.name if status.cue is not None else None

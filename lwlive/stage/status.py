@@ -5,6 +5,7 @@ data; this file knows nothing of who reads it.
 """
 
 import json
+import math
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -14,7 +15,8 @@ from typing import Any, Self
 from lwlive import __version__
 from lwlive.checkpoint import Size
 from lwlive.params import Params
-from lwlive.routes import Routes
+from lwlive.routes import ROUTES, Routes, table
+from lwlive.stage.cues import Standing
 from lwlive.stage.figures import Figures
 from lwlive.stage.machine import Look
 from lwlive.stage.supply import Supply
@@ -50,7 +52,13 @@ class Status:
     parts: Mapping[str, Mapping[str, Any]]  # what sources and outputs say of themselves, by name
     tempo: Tempo = UNTOLD
     routes: Routes = ()
+    over: Mapping[str, float] = field(default_factory=dict)  # see `Snapshot`
+    moved: Mapping[str, float] = field(
+        default_factory=dict
+    )  # where routes have a fader now, by name
     learning: str | None = None  # what the next control that moves is bound to: see Learn
+    preset: tuple[str | int, ...] = ()  # taken up last: its name, and as it was asked for
+    cue: Standing | None = None  # of the cue list, where there is one
     late_minute: int = 0  # of `late`, those of the last minute
     restarts: int = 0  # of the stage, since a show that ended in order
     machine: Look = field(default_factory=Look)  # memory, disk and temperature
@@ -105,6 +113,10 @@ class Status:
             "deaths": self.deaths,  # a level: however short, none goes unseen
             "phase": self.phase,
             "replaced": self.replaced,
+            "beat": math.floor(self.beat),
+            "tempo": self.tempo.by or "hand",
+            **({} if self.cue is None else _cues(self.cue)),
+            **self._routed(),
             "uptime": int(self.since_start_s),
             "restarts": self.restarts,
             "late_minute": self.late_minute,
@@ -112,6 +124,24 @@ class Status:
             "disk_free_mb": self.machine.disk_free_mb,
             "temperature_c": self.machine.temperature_c,
         }
+
+    def _routed(self) -> dict[str, object]:
+        """The routes as their addresses have them; a number without one has no parameter."""
+        found: dict[str, object] = {f"route/{n}/parameter": "" for n in range(1, ROUTES + 1)}
+        for route in self.routes:
+            found |= {f"route/{route.number}/{key}": v for key, v in table(route).items()}
+        return found
+
+
+def _cues(cue: Standing) -> dict[str, object]:
+    """What subscribers get of a cue list."""
+    until = -1 if cue.until_s is None else round(cue.until_s)
+    return {
+        "cue": cue.name or "",
+        "cue_next": cue.next_name or "",
+        "cue_note": cue.note,
+        "cue_until": until,
+    }
 
 
 def statistics(

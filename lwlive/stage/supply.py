@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 from lwlive.messages import Doing, Failed, Heard, Loaded, Note, Running
 from lwlive.ring import Frame, Pixels, Ring
+from lwlive.routes import SILENCE
 from lwlive.snapshot import Snapshot
 from lwlive.stage.standby import Standby, mixed
 
@@ -97,14 +98,18 @@ class Supply:
         fps: float,
         snapshot: Snapshot,
         now: float,
+        delay_s: float = 0.0,
         phase: float = 0.0,
         kept: Sequence[Pixels] = (),  # of the show before, to be shown until there are others
     ) -> None:
         self._start_engine, self._make_ring, self._fps = start, make_ring, fps
+        self._delay_s = delay_s  # from a picture to the audience's eyes
         self._tick_s = 1 / fps
+        self._bands = SILENCE
         self._snapshot = self._sent = snapshot
-        # controls that no picture shows yet, and when they were asked for
-        self._flight: deque[tuple[Snapshot, float]] = deque(maxlen=IN_FLIGHT)
+        # controls that no picture shows yet, and when they were asked for, if that counts
+        self._flight: deque[tuple[Snapshot, float | None]] = deque(maxlen=IN_FLIGHT)
+        self._known = snapshot.version  # the newest of them
         self._unheard = False  # the engine has not said yet that it has those sent last
         self._engine: BaseProcess | None = None
         self._state = State.WALK
@@ -186,11 +191,36 @@ class Supply:
         if self._engine is not None:
             self._ring.tick_s = seconds
 
-    def send(self, snapshot: Snapshot, asked: float) -> None:
-        """Give the engine new controls, asked for at that time; a new engine starts with them."""
+    @property
+    def bands(self) -> tuple[float, ...]:
+        """The sound coming in; it holds for pictures made from now on, by a new engine too."""
+        return self._bands
+
+    @bands.setter
+    def bands(self, values: tuple[float, ...]) -> None:
+        if values is self._bands:
+            return
+        self._bands = values
+        if self._engine is not None:
+            self._ring.bands = values
+
+    def send(self, snapshot: Snapshot, asked: float | None) -> None:
+        """Give the engine new controls, asked for at that time; a new engine starts with them.
+
+        None: no picture is awaited, as after a change of tempo. What waits for its moment is asked
+        for then.
+        """
         self._snapshot = snapshot
-        self._flight.append((snapshot, asked))
+        self._fly(snapshot, asked)
+        for later in snapshot.later:
+            self._fly(later, later.due)
         self._post()
+
+    def _fly(self, snapshot: Snapshot, asked: float | None) -> None:
+        """These controls are under way, where they were not before."""
+        if snapshot.version > self._known:
+            self._known = snapshot.version
+            self._flight.append((snapshot, asked))
 
     def renew(self, now: float) -> bool:
         """Start another engine beside this one, to take its place unseen; False where that fails.
@@ -204,7 +234,7 @@ class Supply:
         except OSError as error:
             log.debug(f"no ring for another engine: {error}")
             return False
-        ring.tick_s = self._tick_s
+        ring.tick_s, ring.bands = self._tick_s, self._bands
         try:
             engine, pipe = self._start_engine(ring, self._snapshot, self.phase, self._frame_at)
         except OSError as error:
@@ -245,7 +275,7 @@ class Supply:
         assert successor is not None
         self._engine, self._pipe, self._ring = successor.engine, successor.pipe, successor.ring
         self._replaced, self.running = self.replaced, None
-        self._ring.tick_s = self._tick_s
+        self._ring.tick_s, self._ring.bands = self._tick_s, self._bands
         self._begin(successor.snapshot, now)
         for message in successor.said:
             self._heard(message, now)
@@ -289,7 +319,7 @@ class Supply:
         if self._successor is not None and self._engine is not None:
             self._succeed(now)
         frame = self._taken(now)
-        snapshot, asked = self._answered(frame)
+        snapshot, asked = self._answered(frame, now)
         if frame is None and self._engine is not None:
             self._watch(now)
         if self._newest is None:
@@ -348,21 +378,27 @@ class Supply:
             self._still, self._settling = self._last, self._fade
         self._state = State.STANDBY
 
-    def _answered(self, frame: Frame | None) -> tuple[Snapshot | None, tuple[float, ...]]:
-        """The controls that a frame was made with, and when those it answers were asked for."""
+    def _answered(
+        self, frame: Frame | None, now: float
+    ) -> tuple[Snapshot | None, tuple[float, ...]]:
+        """The controls that a frame was made with, and when those it answers were asked for.
+
+        Of a change that waits, or was called off while it did, nothing is answered.
+        """
         if frame is None:
             return None, ()
         asked = []
         while self._flight and self._flight[0][0].version <= frame.version:
             self._shows, at = self._flight.popleft()
-            asked.append(at)
+            if at is not None and at <= now + self._delay_s:
+                asked.append(at)
         return self._shows, tuple(asked)
 
     def _start(self, now: float) -> None:
         """Start an engine. Raises OSError."""
         self._replaced, self.running = self.replaced, None
         ring = self._make_ring()
-        ring.tick_s = self._tick_s
+        ring.tick_s, ring.bands = self._tick_s, self._bands
         try:
             self._engine, self._pipe = self._start_engine(
                 ring, self._snapshot, self.phase, self._frame_at

@@ -11,7 +11,7 @@ lwlive/journalfile.py. The journal knows nothing of the walk.
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,12 @@ from typing import Any
 from lwlive import __version__
 from lwlive.checkpoint import Size
 from lwlive.config import Config
-from lwlive.journalfile import FORMAT, MASTER
+from lwlive.journalfile import FORMAT, MASTER, alike, following
 from lwlive.messages import Turn
 from lwlive.params import SAMPLED, ControlError, Params
+from lwlive.routes import tables
+from lwlive.snapshot import EASED, Snapshot
+from lwlive.stage.master import Master
 from lwlive.stage.outputs.lines import Lines
 from lwlive.stage.outputs.recorder import free
 from lwlive.stage.parts import Output, Picture
@@ -57,10 +60,17 @@ class Journal(Output):
         """The first line, and nothing told yet."""
         self._params: dict[str, Any] = {}
         self._master: dict[str, Any] = {}
+        self._over: dict[str, float] = {}  # of the walk; `_master_over`: of the stage
+        self._master_over: dict[str, float] = {}
         self._version = -1
         self._engine = -1  # number of the engine whose walk this is
         self._dtype: str | None = None
-        self._at, self._turn = 0, Turn()  # of the frame before
+        self._at, self._turn = 0, Turn()  # of the frame before, as a reader knows them
+        self._told = Turn()  # the turn told last
+        self._timed: dict[str, Any] = {}  # the tempo and the routes told last
+        self._master_alone: Master | None = None
+        self._mastered = Snapshot(0, Params())  # its controls on the tick before
+        self._level_told: float | None = None
         self._first: int | None = None
         self._last = 0
         self._second = 0
@@ -76,6 +86,8 @@ class Journal(Output):
             status.starts,
             status.dtype,
             status.fps_target,
+            picture.level,
+            status.over,
         )
         while news := self._lines.news():
             self._say(news)
@@ -85,23 +97,38 @@ class Journal(Output):
             self._begin()
 
     def tick(
-        self, n: int, shown: Shown, params: Params, engine: int, dtype: str | None, fps: float
+        self,
+        n: int,
+        shown: Shown,
+        params: Params,
+        engine: int,
+        dtype: str | None,
+        fps: float,
+        level: float,
+        over: Mapping[str, float],
     ) -> None:
-        """What was shown on tick n. `engine`: how many were started; `params`: the present ones."""
+        """What was shown on tick n.
+
+        engine: how many were started; params: the present ones; level: of the master; over: see
+        `Snapshot`.
+        """
         if self._first is None:
             self._first, self._last = n, n - 1
         now = n - self._first
         if n - self._last > 1:
             self._put(tick=self._last + 1 - self._first, repeat=n - self._last - 1)
-        self._last = n
+        missed, self._last = n - self._last - 1, n
         if shown.frame is None:
             self._put(tick=now, repeat=1)
         else:
             self._frame(now, shown, engine)
         master = {name: getattr(params, name) for name in MASTER}
-        if master != self._master:
-            self._master = master
-            self._put(tick=now, master=master)
+        seconds = {name: over[name] for name in MASTER if name in over}
+        if (master, seconds) != (self._master, self._master_over):
+            told = {"over": seconds} if seconds != self._master_over else {}
+            self._master, self._master_over = master, seconds
+            self._put(tick=now, master=master, **told)
+        self._level(now, Snapshot(0, params, over=seconds), level, missed, fps)
         if dtype is not None and dtype != self._dtype:
             self._dtype = dtype
             self._put(tick=now, dtype=dtype)
@@ -115,14 +142,17 @@ class Journal(Output):
         assert snapshot is not None
         line: dict[str, Any] = {}
         if engine != self._engine:
-            self._engine, self._params, self._at = engine, {}, -1
+            self._engine, self._params, self._at, self._over = engine, {}, -1, {}
             line["begin"] = frame.phase
-        last = self._at + 1 == self._turn.frames
-        if (frame.at, frame.turn) != (0 if last else self._at + 1, self._turn) or "begin" in line:
+        ended = self._at + 1 == self._turn.frames
+        expected = following(self._turn) if ended else self._turn
+        if frame.at != (0 if ended else self._at + 1) or not alike(frame.turn, expected):
             line["at"] = frame.at
-            old = asdict(self._turn)
+        if line:
+            old = asdict(self._told)
             line["turn"] = {n: v for n, v in asdict(frame.turn).items() if v != old[n]}
-        self._at, self._turn = frame.at, frame.turn
+            self._told = expected = frame.turn
+        self._at, self._turn = frame.at, expected
         if frame.version != self._version or "begin" in line:
             self._version = frame.version
             values = {name: getattr(snapshot.params, name) for name in SAMPLED}
@@ -133,8 +163,28 @@ class Journal(Output):
                 "params": {k: v for k, v in values.items() if k not in before or before[k] != v},
             }
             self._params = values
+            timed = {"tempo": asdict(snapshot.tempo), "routes": tables(snapshot.inner)}
+            line |= {k: v for k, v in timed.items() if v != self._timed.get(k)}
+            self._timed = timed
+            over = {name: snapshot.over[name] for name in EASED if name in snapshot.over}
+            if over != self._over:
+                self._over = line["over"] = over
         if line:
             self._put(tick=now, **line)
+
+    def _level(self, now: int, controls: Snapshot, level: float, missed: int, fps: float) -> None:
+        """Tell the master's level while it is another one than its parameters alone make."""
+        if self._master_alone is None:
+            self._master_alone, self._mastered = Master(controls), controls
+        for _ in range(missed):
+            self._master_alone.step(self._mastered, 1 / fps)
+        self._mastered = controls
+        alone = self._master_alone.step(controls, 1 / fps)
+        shown = round(256 * level)
+        told = None if shown == round(256 * alone) else shown / 256
+        if told != self._level_told:
+            self._level_told = told
+            self._put(tick=now, level=told)
 
     def close(self) -> None:
         """Write what is left, for a second at most."""

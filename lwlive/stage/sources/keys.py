@@ -14,9 +14,10 @@ import pygame
 from lwlive.controls import Command, Fire, Nudge, Recall, Toggle
 from lwlive.params import SPECS, TRIGGERS
 
-FULLSCREEN, LIST, QUIT = (
+FULLSCREEN, LIST, LEARN, QUIT = (
     Fire("fullscreen"),
     Fire("keys"),
+    Fire("learn"),
     Fire("quit"),
 )  # the window's own, but quit
 
@@ -54,12 +55,20 @@ KEYS = (
         {pygame.K_DOWN: Nudge("guidance", -1), pygame.K_UP: Nudge("guidance", 1)},
     ),
     Key("1 to 9", "bend to a preset", {one + n: Recall(n + 1) for one in ONES for n in range(9)}),
+    Key("T", _help("tap"), {pygame.K_t: Fire("tap")}),
+    Key(
+        "Enter, Page Down",
+        _help("go"),
+        {code: Fire("go") for code in (pygame.K_RETURN, pygame.K_KP_ENTER, pygame.K_PAGEDOWN)},
+    ),
+    Key("Page Up", _help("back"), {pygame.K_PAGEUP: Fire("back")}),
     Key("S", "save the present values as a preset", {pygame.K_s: Fire("save")}),
     Key("B", _help("blackout"), {pygame.K_b: Toggle("blackout")}),
     Key("R", _help("record"), {pygame.K_r: Toggle("record")}),
     Key("P", _help("panic"), {pygame.K_p: Fire("panic")}),
     Key("F", "cover the monitor, and back to a window", {pygame.K_f: FULLSCREEN}),
     Key("H", _help("hud"), {pygame.K_h: Toggle("hud")}),
+    Key("L", "learn: choose what the next control of a MIDI box moves", {pygame.K_l: LEARN}),
     Key("?, F1", "show these keys", {pygame.K_QUESTION: LIST, pygame.K_F1: LIST}),
     Key("Esc", "close this list, or end the show", {pygame.K_ESCAPE: QUIT}),
 )

@@ -1,10 +1,13 @@
 """Words and numbers over the picture: plain data -> lines -> a painted panel; the splash's glow.
 
 A line is cells parted by tabs. Two cells are a label and its text; three are a label, a number and
-its unit, which may be empty. An empty line parts two groups. `lines` and `glow` need no pygame.
+its unit, which may be empty. An empty line parts two groups. A line may end in a rail, on which a
+mark moves where routes move the value (see `rail.py`). `lines` and `glow` need no pygame.
 This file knows nothing of windows, keys or the show.
 """
 
+import math
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,7 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lwlive.params import SPECS
+from lwlive.stage.outputs.window import rail
 from lwlive.stage.status import Status
+from lwlive.tempo import BAR
 
 if TYPE_CHECKING:
     import pygame
@@ -36,6 +41,9 @@ def lines(status: Status) -> list[str]:
     stride = status.stride
     recording = status.parts.get("recording") if status.params.record else None
     rows = [
+        _line("beat", _mark(status.beat)),
+        _line("tempo by", status.tempo.by or "hand"),
+        *_cues(status),
         _line("frames/s", (status.fps, round(status.fps_target, 2))),
         _line("sampled/s", status.fps_sampled),
         _line("late", status.late),
@@ -49,14 +57,42 @@ def lines(status: Status) -> list[str]:
             "recording",
             f"{recording['frames']} frames" if recording and status.params.record else "off",
         ),
+        *_midi(status),
         "",
     ]
     for name, spec in SPECS.items():
         value = getattr(status.params, name)
         shown = f"{value:.2f}" if spec.kind is float and value is not None else _shown(value)
         own = "model's own" if value is None else shown
-        rows.append(_cells(name, own, spec.unit, short=spec.kind is not str))
+        row = _cells(name, own, spec.unit, short=spec.kind is not str)
+        moved = status.moved.get(name)
+        rows.append(row if moved is None else row + rail.told(spec.position(value), moved))
     return rows
+
+
+def _mark(beat: float) -> str:
+    """Which beat of the bar it is."""
+    of_bar = math.floor(beat) % BAR
+    return " ".join(str(n + 1) if n == of_bar else "\N{MIDDLE DOT}" for n in range(BAR))
+
+
+def _midi(status: Status) -> list[str]:
+    """What MIDI listens to, where it listens to anything."""
+    ports = status.parts.get("midi", {}).get("ports", ())
+    return [_line("MIDI", f"{len(ports)} port{'s' if len(ports) > 1 else ''}")] if ports else []
+
+
+def _cues(status: Status) -> list[str]:
+    """The cue that is on, and the one to come with its note: all of it, over several lines."""
+    cue = status.cue
+    if cue is None:
+        return []
+    on = UNKNOWN if cue.name is None else f"{cue.number} of {cue.count}: {cue.name}"
+    to = UNKNOWN if cue.next_name is None else f"{cue.next_number}: {cue.next_name}"
+    until = [] if cue.until_s is None else [_line("in", math.ceil(cue.until_s), "s")]
+    notes = textwrap.wrap(cue.note, TEXT_WIDTH)
+    told = [f"{'' if i else 'note'}\t{shortened(line)}" for i, line in enumerate(notes)]
+    return [f"cue\t{shortened(on)}", f"next\t{shortened(to)}", *until, *told, ""]
 
 
 def _line(label: str, value: object, unit: str = "") -> str:
@@ -130,6 +166,8 @@ def panel(
     import pygame
 
     em, pitch = lettering.height_px, round(LINE * lettering.height_px)
+    parted = [rail.parted(line) for line in lines]
+    lines = [line for line, _ in parted]
     rows = [
         [lettering.draw(cell, ink) for cell, ink in zip(line.split("\t"), inks, strict=False)]
         for line in lines
@@ -145,10 +183,12 @@ def panel(
     value_x = pad + wide[0] + (gap if any("\t" in line for line in lines) else 0)
     number_right = value_x + wide[1]
     width = max(number_right + (gap // 2 + wide[2] if wide[2] else 0), value_x + wide[3]) + pad
+    rails = any(marks is not None for _, marks in parted)
+    rail_x, width = width - pad + gap, width + (gap + rail.WIDE * em if rails else 0)
     height = sum(pitch if line else pitch // 2 for line in lines) - (pitch - em) + 2 * pad
     surface = _plate(width, height, 0.6 * em).copy()
     y = pad - (pitch - em) // 2
-    for line, row in zip(lines, rows, strict=True):
+    for (line, marks), row in zip(parted, rows, strict=True):
         if not line:
             rule = pygame.Rect(pad, y + pitch // 4, width - 2 * pad, max(1, em // 16))
             surface.fill(RULE, rule)
@@ -161,6 +201,8 @@ def panel(
         elif len(row) == 3:
             surface.blit(row[1], (number_right - row[1].get_width(), label_y))
             surface.blit(row[2], (number_right + gap // 2, label_y))
+        if marks is not None:
+            rail.draw(surface, marks, (rail_x, y + pitch // 2), em, (DIM, BRIGHT))
         y += pitch
     return surface
 
@@ -211,15 +253,15 @@ class Words:
         """A panel at `place`, (0, 0) top left to (1, 1) bottom right; None takes it away.
 
         Letters are the window's height over `share`. New words wait until the panel is `every_s`
-        old. A panel that is larger than the window is shown smaller.
+        old, but for those of its first line. A panel that is larger than the window is shown
+        smaller.
         """
         if not lines:
             self._painted.pop(name, None)
             return
         em, now_s = _em(window, share), self._clock()
         old = self._painted.get(name)
-        stale = old is None or (old.said != tuple(lines) and now_s - old.at_s >= every_s)
-        if old is None or stale or old.em != em:
+        if old is None or old.em != em or self._stale(old, lines, now_s - old.at_s >= every_s):
             widths = self._widths.setdefault((name, em), [0] * 4)
             surface = panel(self._lettering(em), lines, inks, widths if every_s else None)
             old = _Painted(self._texture(surface), tuple(lines), em, now_s)
@@ -231,6 +273,10 @@ class Words:
         w, h = (max(1, round(scale * side)) for side in size)
         x, y = round(margin + place[0] * (room[0] - w)), round(margin + place[1] * (room[1] - h))
         old.texture.draw(None, (x, y, w, h))
+
+    @staticmethod
+    def _stale(old: _Painted, lines: Sequence[str], rested: bool) -> bool:
+        return old.said[0] != lines[0] or (rested and old.said != tuple(lines))
 
     def title(self, lines: Sequence[str], window: tuple[int, int], level: int = 255) -> None:
         """The instrument's name, wide, in the middle of the window, with small lines below.

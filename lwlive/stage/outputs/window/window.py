@@ -10,6 +10,7 @@ from typing import Protocol
 from lwlive.controls import Command
 from lwlive.ring import Pixels
 from lwlive.stage.outputs.window import hud
+from lwlive.stage.outputs.window.choice import Choice
 from lwlive.stage.parts import Arrived, Output, Picture, Source
 from lwlive.stage.status import Status
 
@@ -42,13 +43,17 @@ class Window(Source, Output):
 
     name = "keys"
 
-    def __init__(self, screen: Screen, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, screen: Screen, say: Callable[[str], None], learnable: Sequence[str] = ()
+    ) -> None:
         self._screen, self._say = screen, say
         self._put_at = -math.inf  # when the last picture was
+        self._choice = Choice(learnable)
 
     def poll(self, now: float) -> Sequence[Arrived]:  # noqa: ARG002 - keys bring their own
         """Keys pressed since the last call."""
-        return [Arrived(command, self.name, at) for command, at in self._screen.presses()]
+        pressed = ((self._choice.press(command), at) for command, at in self._screen.presses())
+        return [Arrived(command, self.name, at) for command, at in pressed if command is not None]
 
     @property
     def on_screen(self) -> bool:  # type: ignore[override] # of others it is fixed
@@ -68,11 +73,13 @@ class Window(Source, Output):
         """Show the picture of a tick, with the words that belong over it."""
         status = picture.status
         self._put_at = status.now
-        words = hud.lines(status) if status.params.hud else None
+        words = self._choice.lines() or (hud.lines(status) if status.params.hud else None)
         self._screen.show(picture.pixels, picture.level, words, status.notice)
 
     def tell(self, status: Status, changes: Mapping[str, str], now: float) -> None:  # noqa: ARG002
         """Before the first picture, show what is being loaded."""
+        self._choice.told(status.learning)
         if not status.pictures and self._put_at != status.now:
             words = [line for line in (status.model, status.doing, status.trouble) if line]
+            words += [line.replace("\t", "  ") for line in self._choice.lines() or ()]
             self._screen.splash(words, status.since_start_s, status.level, status.notice)

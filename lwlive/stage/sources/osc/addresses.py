@@ -8,17 +8,33 @@ This file knows nothing of bytes, sockets, threads or clocks.
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lwlive.config import DEFAULT_PORT
-from lwlive.controls import Command, Fire, Move, Recall, Set
+from lwlive.controls import (
+    Alter,
+    Amount,
+    Command,
+    Fire,
+    Go,
+    Learn,
+    Move,
+    Recall,
+    Set,
+    Unpatch,
+    seconds,
+)
 from lwlive.params import SPECS, TRIGGERS, ControlError, Spec, Value
+from lwlive.routes import BANDS, LONGEST, ROUTES, SHAPES, SHORTEST, checked
 from lwlive.stage.sources.osc.packet import Argument, Foreign
 
 ROOT = "/lwlive/"
 STATUS = ROOT + "status/"
 FADER = ROOT + "fader/"
+ROUTE = ROOT + "route/"
+NUMBER = "<n>"  # of a route, where an address is told
 LEASE_S = 60.0  # how long a subscription lasts unless it is renewed
+AHEAD_S = 10.0  # so far ahead a time tag is a time
 STATUS_PERIOD_S = 1 / 30  # least time between two bursts of status to one subscriber
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -34,8 +50,9 @@ class Row:
     tags: str  # OSC type tags it accepts
     accepts: str
     help: str
-    verb: str  # set, fader, trigger, preset, subscribe or unsubscribe
-    name: str = ""  # of the parameter or trigger
+    verb: str  # set, fader, trigger, preset, learn, cue, route, subscribe or unsubscribe
+    name: str = ""  # of the parameter, the trigger or the key of a route
+    number: int = 0  # of a route
 
 
 _NUMBERS = "i h f d s"
@@ -63,11 +80,43 @@ def addresses() -> list[Row]:
     named = "the name of a preset, and seconds if you like"
     bends = "bends to that preset, over those seconds"
     rows.append(Row(ROOT + "preset", "s sf", named, bends, "preset"))
+    target = "a parameter or trigger, `preset NAME`, `cue NAME`, `route NUMBER`; nothing: ends it"
+    bound = "the next control that moves on a MIDI box is bound to it"
+    rows.append(Row(ROOT + "learn", "none s", target, bound, "learn"))
+    cue = "the name of a cue, or its number"
+    rows.append(Row(ROOT + "cue", "s i h f d", cue, "goes to that cue", "cue"))
+    rows += _of_routes()
     port = "a port from 1 to 65535, or nothing for the sender's own"
     told = f"sends {STATUS}<name> and {FADER}<name> there for {LEASE_S:g} s; again renews it"
     rows.append(Row(ROOT + "subscribe", f"none {_NUMBERS}", port, told, "subscribe"))
     rows.append(Row(ROOT + "unsubscribe", f"none {_NUMBERS}", port, "ends that", "unsubscribe"))
     return rows
+
+
+def listened() -> dict[str, Row]:
+    """Every address as it comes, with its row: that of each route for itself."""
+    found = {row.address: row for row in addresses() if row.verb != "route"}
+    for row in _of_routes():
+        for number in range(1, ROUTES + 1):
+            address = row.address.replace(NUMBER, str(number))
+            found[address] = replace(row, address=address, number=number)
+    return found
+
+
+def _of_routes() -> list[Row]:
+    """The addresses of a route, a row for each key that presets have."""
+    period = f"a number from {SHORTEST:g} to {LONGEST:g}"
+    told = {
+        "parameter": ("s", "the name of a number", "begins the route, or moves another parameter"),
+        "amount": (_NUMBERS, "-1 to 1", "how far it moves it, in travel of its fader"),
+        "lfo": ("s", ", ".join(SHAPES), "moved by an oscillator of this shape"),
+        "beats": (_NUMBERS, period, "the oscillator's period in beats"),
+        "seconds": (_NUMBERS, period, "the oscillator's period in seconds"),
+        "offset": (_NUMBERS, "-1 to 1", "the oscillator's offset, in periods"),
+        "band": ("s", ", ".join(BANDS), "moved by the sound coming in"),
+        "off": (f"none I N {_TAGS[bool]}", "1 to fire, 0 to be ignored", "takes the route away"),
+    }
+    return [Row(f"{ROUTE}{NUMBER}/{key}", *rest, "route", key) for key, rest in told.items()]
 
 
 def describe() -> str:
@@ -85,7 +134,8 @@ def describe() -> str:
             "",
             f"UDP port {DEFAULT_PORT} unless --osc-port says otherwise. Of several values to a",
             "message the first counts; a text may come word by word. Numbers and switches may be",
-            "text. Bundles are taken apart, and their time tags mean now.",
+            f"text. A bundle with a time tag up to {AHEAD_S:.0f} seconds ahead takes effect then.",
+            f"Routes have the numbers 1 to {ROUTES}; a route begins with its parameter.",
             f"Subscribers get {STATUS}<name> in native units and {FADER}<name> as a position,",
             f"when it changes, at most {1 / STATUS_PERIOD_S:.0f} times a second, but no echo of",
             "what they set themselves.",
@@ -108,8 +158,17 @@ def heard(row: Row, values: Sequence[Argument]) -> tuple[Command | None, bool]:
     None: a button was let go.
     """
     first = values[0] if values else None
+    if row.verb == "route":
+        return _route(row, values)
     if row.verb == "preset":
         return _preset(row, values)
+    if row.verb == "learn":
+        text, used = _words(values)
+        if text is None and values and values[0] is not None:
+            raise _refusal(row, values[0])
+        return Learn(text or None), used < len(values)
+    if row.verb == "cue":
+        return _cue(row, values)
     if row.verb == "set" and SPECS[row.name].kind is str:
         text, used = _words(values)
         value = SPECS[row.name].checked(first if text is None else text)
@@ -207,10 +266,43 @@ def _preset(row: Row, values: Sequence[Argument]) -> tuple[Recall, bool]:
         raise ControlError(f"over OSC, preset takes a name and never a path: {name!r:.60}")
     if count == len(values):
         return Recall(name), False
-    seconds = _number(values[count])
-    if seconds is None or isinstance(seconds, bool):
+    over = _number(values[count])
+    if over is None or isinstance(over, bool):
         return Recall(name), True
-    return Recall(name, SPECS["transition"].checked(seconds)), len(values) > count + 1
+    return Recall(name, seconds(over)), len(values) > count + 1
+
+
+def _cue(row: Row, values: Sequence[Argument]) -> tuple[Go, bool]:
+    """A name, which may come word by word, or a number."""
+    number = _number(values[0]) if len(values) == 1 else None
+    if number is not None and not isinstance(number, bool) and 0.5 <= number < 1e6:
+        return Go(_rounded(number)), False
+    name, used = _words(values)
+    if name is None or not name.isprintable() or not 0 < len(name) <= 100:
+        raise _refusal(row, values[0] if values else None)
+    return Go(name), used < len(values)
+
+
+def _route(row: Row, values: Sequence[Argument]) -> tuple[Command | None, bool]:
+    """What a message asks of a route. Raises ControlError."""
+    first = values[0] if values else None
+    more = len(values) > 1
+    if row.name == "off":
+        down = True if first is None else _number(first)
+        if down is None:
+            raise _refusal(row, first)
+        return (Unpatch(row.number) if down >= 0.5 else None), more
+    value: object = _unquoted(first.strip()) if isinstance(first, str) else first
+    if row.tags != "s":
+        value = _number(first)
+        if value is None or isinstance(value, bool):
+            raise _refusal(row, first)
+    elif not isinstance(value, str):
+        raise _refusal(row, first)
+    checked({"parameter": "speed", row.name: value}, row.number)
+    if row.name == "amount":
+        return Amount(row.number, float(value)), more
+    return Alter(row.number, row.name, value), more
 
 
 def _refusal(row: Row, value: Argument) -> ControlError:

@@ -1,8 +1,8 @@
 """What may come in over OSC: packets in, messages out.
 
 A hostile packet can hold a decoder in an endless loop, make it sleep or make it invent values, so
-`check` looks at every size, tag and payload itself (OSC 1.0 and 1.1). Bundles are flattened and
-their time tags left unread: everything is meant for now. Numbers may still be NaN or infinite.
+`check` looks at every size, tag and payload itself (OSC 1.0 and 1.1). Bundles are flattened; each
+message keeps the time tag of its bundle. Numbers may still be NaN or infinite.
 This file knows nothing of sockets, threads, clocks or parameters.
 """
 
@@ -20,6 +20,7 @@ MAX_TEXT = 4096  # bytes of one text; the longest parameter is 500 characters, 2
 
 _BUNDLE = b"#bundle\0"
 _BUNDLE_HEAD = 16  # bytes: the word above and a time tag
+_IMMEDIATELY = 1  # the time tag that means now
 _LITERAL = re.compile(rb"/[^\x00-\x20\x7f-\xff#*,?\[\]{}]*")
 _PATTERN = re.compile(rb"[*?\[\]{}]")
 _NUMBERS = {"i": struct.Struct(">i"), "h": struct.Struct(">q")}
@@ -43,6 +44,7 @@ class Message(NamedTuple):
 
     address: str
     values: tuple[Argument, ...]  # those of arrays too, one after the other
+    tag: int | None = None  # when it is meant: NTP's seconds, in 2**-32; None: now
 
 
 class Checked(NamedTuple):
@@ -63,8 +65,8 @@ def check(packet: bytes) -> Checked:
         if len(packet) > MAX_BYTES:
             raise _RefusalError(f"a packet of {len(packet)} bytes is larger than UDP carries")
         parts = []
-        for part in _flatten(packet, 0):
-            parts.append(part)
+        for part, tag in _flatten(packet):
+            parts.append((part, tag))
             if len(parts) > MAX_MESSAGES:
                 raise _RefusalError(f"a packet holds more than {MAX_MESSAGES} messages")
         if not parts:
@@ -72,34 +74,41 @@ def check(packet: bytes) -> Checked:
     except _RefusalError as refusal:
         found.refusals.append(str(refusal))
         return found
-    for part in parts:
+    for part, tag in parts:
         try:
-            found.messages.append(_message(part))
+            found.messages.append(_message(part)._replace(tag=tag))
         except _RefusalError as refusal:
             found.refusals.append(str(refusal))
     return found
 
 
-def _flatten(packet: bytes, nesting: int) -> Iterator[bytes]:
-    """The messages of a packet in order, not yet looked into."""
+def _flatten(
+    packet: bytes, nesting: int = 0, outer: int | None = None
+) -> Iterator[tuple[bytes, int | None]]:
+    """The messages of a packet in order, not yet looked into, each with its time tag.
+
+    No bundle is meant for an earlier time than the one around it.
+    """
     if not packet or len(packet) % 4:
         raise _RefusalError(
             f"a packet or bundle element of {len(packet)} bytes is not a multiple of 4"
         )
     if not packet.startswith(_BUNDLE):
-        yield packet
+        yield packet, outer
         return
     if nesting == MAX_NESTING:
         raise _RefusalError(f"bundles are nested more than {MAX_NESTING} deep")
     if len(packet) < _BUNDLE_HEAD:
         raise _RefusalError("a bundle ends before its time tag does")
+    (tag,) = struct.unpack_from(">Q", packet, len(_BUNDLE))
+    tags = [each for each in (outer, None if tag == _IMMEDIATELY else tag) if each is not None]
     at = _BUNDLE_HEAD
     while at < len(packet):
         (size,) = struct.unpack_from(">i", packet, at)
         at += 4
         if size <= 0 or size > len(packet) - at:
             raise _RefusalError(f"a bundle element claims {size} bytes of {len(packet) - at}")
-        yield from _flatten(packet[at : at + size], nesting + 1)
+        yield from _flatten(packet[at : at + size], nesting + 1, max(tags, default=None))
         at += size
 
 

@@ -6,8 +6,10 @@
 | osc | the receiving | the sockets, nothing else |
 
 The osc thread checks and reads every message and keeps the newest good one per address, with the
-time it came. Both threads use the same sockets, which systems allow: one only receives, the other
-only sends. Where the thread fails it is started again, after a pause that grows.
+time it came. A time tag is made a moment of the show's clock as it comes, since the system's clock
+may jump; each moment has a newest message of its own. Both threads use the same sockets, which
+systems allow: one only receives, the other only sends. Where the thread fails it is started again,
+after a pause that grows.
 
 OSC has no passwords: whoever reaches the socket and is on the allow-list may play. There is no
 quit, no path and no evaluation to be had. This file knows nothing of windows, frames or engines.
@@ -21,12 +23,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Self
+from typing import Self
 
-from lwlive.controls import Command, Fire, Move, Set
+from lwlive.controls import Move, Set
 from lwlive.params import SPECS, ControlError
 from lwlive.stage.parts import Arrived, Source
-from lwlive.stage.sources.osc.addresses import Row, addresses, heard, port
+from lwlive.stage.sources.osc.addresses import AHEAD_S, Row, heard, listened, port
+from lwlive.stage.sources.osc.inbox import Inbox, Kept, ahead_s
 from lwlive.stage.sources.osc.packet import MAX_BYTES, Message, check
 from lwlive.stage.sources.osc.sockets import OscError, allowed, networks, opened
 from lwlive.stage.sources.osc.subscribers import MOST, Sender, Subscribers, called
@@ -35,19 +38,11 @@ from lwlive.stage.status import Status
 
 PAUSES_S = (0.0, 1.0, 5.0, 15.0, 60.0)  # before a new start, by failures in a row
 MINUTE_S = 60.0  # one that listened for so long ends the row
+_MAX_NOTED = 1000  # sentences that are said once
 _MAX_ASKING = 64  # subscriptions asked for between two ticks; bounds the memory a flood can take
 _WAIT_S = 0.1  # how long closing may take
 
 _log = logging.getLogger(__name__)
-
-
-class _Kept(NamedTuple):
-    """A good message on its way to the show."""
-
-    command: Command
-    sender: Sender
-    at: float
-    contested: bool = False  # it took the place of another sender's value
 
 
 class Osc(Source):
@@ -55,7 +50,8 @@ class Osc(Source):
 
     host: address or name to listen on, IPv4 or IPv6. port: 0 takes a free one. allow: addresses
     and networks that may send; empty lets in everyone who reaches the socket. say: gets what the
-    person at the desk should know. clock: the show's, in seconds. Raises OscError.
+    person at the desk should know. clock: the show's, in seconds; wall_ns: the system's, in
+    nanoseconds since 1970. Raises OscError.
     """
 
     name = "osc"
@@ -67,15 +63,17 @@ class Osc(Source):
         allow: Sequence[str],
         say: Callable[[str], None] = _log.warning,
         clock: Callable[[], float] = time.perf_counter,
+        wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._allow, self._say, self._clock = networks(allow), say, clock
-        self._host = host
+        self._allow, self._say, self._host = networks(allow), say, host
+        self._clock, self._wall_ns = clock, wall_ns
         self._sockets, notes = opened(host, port)
         self.port: int = self._sockets[0].getsockname()[1]
         for note in notes:
             say(note)
-        self._rows = {row.address: row for row in addresses()}
+        self._rows = listened()
         self._subscribers = Subscribers()  # used by the show's thread alone
+        self._inbox = Inbox()  # has a lock of its own
         self._tally = Tally()
         self._row = 0  # failures in a row
         self._start_at = math.inf  # when to listen again
@@ -84,10 +82,9 @@ class Osc(Source):
         self._failure: Exception | None = None  # written once by the osc thread, before it ends
         self._thread = self._new_thread()
         self._lock = threading.Lock()  # guards everything below
-        self._newest: dict[str, _Kept] = {}  # by address, in order of arrival
         self._asking: dict[Sender, Sender | None] = {}  # target -> asked from, None to leave
-        self._more: dict[str, str] = {}  # addresses that got values too many -> from whom, unsaid
-        self._more_said: set[str] = set()
+        self._notes: list[str] = []  # sentences to say
+        self._noted: set[tuple[str, ...]] = set()  # what was said of: address or sender
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -117,17 +114,16 @@ class Osc(Source):
         """What arrived since the last call, the newest of each address."""
         self._look_after(now)
         with self._lock:
-            newest, self._newest = self._newest, {}
             asking, self._asking = self._asking, {}
-            more, self._more = self._more, {}
-        for address, sender in more.items():
-            self._say(f"OSC from {sender}: of several values to {address} the first counts")
+            notes, self._notes = self._notes, []
+        for note in notes:
+            self._say(note)
         for target, asked_from in asking.items():
             self._subscribe(target, asked_from)
-        arrived = []
-        for kept in newest.values():
+        taken = self._inbox.take()
+        for kept in (*self._inbox.reached(now), *(one for one in taken if one.due is None)):
             self._note(kept)
-            arrived.append(Arrived(kept.command, called(kept.sender), kept.at))
+        arrived = [Arrived(one.command, called(one.sender), one.at, one.due) for one in taken]
         if arrived:
             self._tally.add(0, len(arrived), [])
         return arrived
@@ -145,7 +141,7 @@ class Osc(Source):
         if len(self._subscribers):
             self._subscribers.tell(status.values(), now, self._send)
 
-    def _note(self, kept: _Kept) -> None:
+    def _note(self, kept: Kept) -> None:
         """Who sends a value believes in it from then on, whatever becomes of it in this tick."""
         command = kept.command
         if isinstance(command, Set):
@@ -235,9 +231,9 @@ class Osc(Source):
                     raise
                 self._tally.add(1, 0, ["someone: a packet is larger than UDP carries"])
                 continue
-            self._take(packet, sender, self._clock())
+            self._take(packet, sender, self._clock(), self._wall_ns())
 
-    def _take(self, packet: bytes, sender: Sender, at: float) -> None:
+    def _take(self, packet: bytes, sender: Sender, at: float, wall_ns: int) -> None:
         """Keep the good messages of one packet, count the others."""
         if not allowed(sender[0], self._allow):
             self._tally.add(1, 0, [f"{sender[0]}: this address is not on the allow-list"])
@@ -246,12 +242,34 @@ class Osc(Source):
         received = len(messages) + len(refusals)
         for message in messages:
             try:
-                self._keep(message, sender, at)
+                self._keep(message, sender, at, self._due(message, sender, at, wall_ns))
             except ControlError as error:
                 refusals.append(str(error))
         self._tally.add(received, 0, [f"{sender[0]}: {refusal}" for refusal in refusals])
 
-    def _keep(self, message: Message, sender: Sender, at: float) -> None:
+    def _due(self, message: Message, sender: Sender, at: float, wall_ns: int) -> float | None:
+        """The moment that a message is meant for; None for now, and for what is past or far."""
+        if message.tag is None:
+            return None
+        ahead = ahead_s(message.tag, wall_ns)
+        if 0 < ahead <= AHEAD_S:
+            return at + ahead
+        if ahead > AHEAD_S:
+            self._once(
+                ("tag", sender[0]),
+                f"OSC from {sender[0]}: a time tag {ahead:.0f} s ahead counts as now; "
+                f"{AHEAD_S:.0f} s is the most",
+            )
+        return None
+
+    def _once(self, what: tuple[str, ...], sentence: str) -> None:
+        """Say this at the desk, if it was not said before."""
+        with self._lock:
+            if what not in self._noted and len(self._noted) < _MAX_NOTED:
+                self._noted.add(what)
+                self._notes.append(sentence)
+
+    def _keep(self, message: Message, sender: Sender, at: float, due: float | None) -> None:
         """Keep a message until it is polled. What the controls would refuse raises ControlError
         here, and so never takes the place of an older good value."""
         row = self._rows.get(message.address)
@@ -262,19 +280,12 @@ class Osc(Source):
             self._ask(row, port(row, message.values), sender)
             return
         command, more = heard(row, message.values)
-        with self._lock:
-            if more and row.address not in self._more_said:
-                self._more_said.add(row.address)
-                self._more[row.address] = sender[0]
-            if command is None:
-                return  # a button let go must not take the place of its press
-            kept = _Kept(command, sender, at)
-            older = self._newest.pop(row.address, None)  # the order is that of the newest values
-            if older is not None and (older.contested or older.sender != sender):
-                kept = kept._replace(contested=True)
-            if older is not None and isinstance(command, Fire):
-                kept = kept._replace(at=older.at)  # the first press is the one that is felt
-            self._newest[row.address] = kept
+        if more:
+            first = f"OSC from {sender[0]}: of several values to {row.address} the first counts"
+            self._once(("values", row.address), first)
+        if command is None:
+            return  # a button let go must not take the place of its press
+        self._inbox.keep(row.address, Kept(command, sender, at, due))
 
     def _ask(self, row: Row, wanted: int | None, sender: Sender) -> None:
         target = (sender[0], wanted or sender[1], *sender[2:])

@@ -1,0 +1,306 @@
+"""The cues of a show: which one is on, what comes next, by hand, by itself or by the clock.
+
+A step (go, back, a jump) that waits for its beat or its moment is already in the controls, so that
+the frame due then is made with it; what it leads to is found again where another step comes first.
+What a cue leaves out stays as it is. Where cues are left out or gone back over, or where a look
+came from elsewhere meanwhile, what the list has set up to there is set again: the same cue looks
+the same whichever way leads to it. Used by the show's thread; time and date are given.
+"""
+
+from bisect import insort
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from lwlive.controls import Controls, Waiting
+from lwlive.cuelist import Cue, CueList
+from lwlive.params import ControlError
+from lwlive.routes import Routes
+from lwlive.tempo import Tempo
+
+AHEAD_S = 2.0  # the engine hears of the next cue so long before it comes
+NEARLY_S = 0.02  # a cue that would come so soon after a beat comes on it
+LATER_S = 0.001  # a tempo that moves a beat by less moves no cue
+ONCE_S = 12 * 3600.0  # a cue by the clock comes no sooner again, however the clock jumps
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a cue list stands, for whoever shows it."""
+
+    number: int | None  # of the cue that is on, from 1
+    name: str | None
+    next_number: int | None  # of the one that `go` leads to
+    next_name: str | None
+    note: str  # of that one
+    until_s: float | None  # seconds until it comes by itself or its beat falls
+    count: int  # of all
+
+
+@dataclass
+class _Step:
+    """Where to go, and when."""
+
+    due: float
+    by: int = 0  # places from where the list is by then
+    to: int | None = None  # a place
+    follows: bool = False  # the cue that is on asked for it
+    target: int = 0  # the place it leads to
+    waiting: Waiting | None = None  # in the controls
+
+
+@dataclass
+class _Following:
+    """Since when the cue that is on has been, as its `follow` counts it."""
+
+    at: float
+    beat: float  # in this tempo
+    tempo: Tempo
+
+    def counted(self, tempo: Tempo, now: float) -> "_Following":
+        """The same in another tempo: one that numbers its beats otherwise changes nothing."""
+        shift = round(tempo.beats(now) - self.tempo.beats(now))
+        return _Following(self.at, self.beat + shift, tempo)
+
+
+@dataclass
+class Cues:
+    """A cue list being played. `now_there`: the date and time where the show is."""
+
+    cues: CueList
+    controls: Controls
+    say: Callable[[str], object]
+    now_there: Callable[[], datetime] = datetime.now
+    _place: int | None = None  # in the list
+    _astray: bool = False  # the look is not the list's: after a panic, a recall
+    _on: bool = False  # the cue at the place is on: not after a panic
+    _following: _Following | None = None
+    _steps: list[_Step] = field(default_factory=list)
+    _begun: bool = False
+    _there: datetime | None = None  # at the last poll
+    _fired: dict[int, tuple[date, float]] = field(default_factory=dict)
+
+    def go(self, now: float, due: float | None) -> None:
+        """The next cue. Raises ControlError."""
+        self._step(_Step(now if due is None else due, by=1), now)
+
+    def back(self, now: float, due: float | None) -> None:
+        """The cue before. Raises ControlError."""
+        self._step(_Step(now if due is None else due, by=-1), now)
+
+    def jump(self, which: str | int, now: float, due: float | None) -> None:
+        """The cue of this name or number. Raises ControlError."""
+        self._step(_Step(now if due is None else due, to=self.cues.found(which)), now)
+
+    def resume(self, which: str, now: float) -> None:
+        """Be at a cue whose look is there already, as after a restart. Raises ControlError."""
+        self._place, self._on = self.cues.found(which), True
+        self._begun, self._there = True, self.now_there()
+        self._following = self._since(now)
+
+    def leave(self) -> None:
+        """The look comes from elsewhere: the next cue sets all that the list has set by then."""
+        self._astray = True
+
+    def panic(self) -> None:
+        """Stop following, and forget what waits. The controls have forgotten it already."""
+        self._steps, self._following = [], None
+        self._on, self._astray = False, True
+
+    def poll(self, now: float, pictures: bool = True) -> None:
+        """Do what is due by now. `pictures`: whether the show has begun for those who watch it."""
+        if not self._begun:
+            self._begun, self._there = True, self.now_there()
+            if self.cues.loop:
+                self._step(_Step(now, to=self._first()), now)
+        if self._following is not None and not pictures:
+            self._following = self._since(now)
+        self._follow(now)
+        while self._steps and self._steps[0].due <= now:
+            self._take(self._steps.pop(0))
+        self._look_at_the_clock(now)
+
+    def standing(self, now: float) -> Standing:
+        """How the list stands."""
+        on = self._place if self._on else None
+        step = self._steps[0] if self._steps else None
+        try:
+            to = step.target if step is not None else self._led(self._place, _Step(now, by=1))
+        except ControlError:
+            to = None
+        due = step.due if step is not None else self._follows_at()
+        rows = self.cues.cues
+        return Standing(
+            number=None if on is None else on + 1,
+            name=None if on is None else rows[on].name,
+            next_number=None if to is None else to + 1,
+            next_name=None if to is None else rows[to].name,
+            note="" if to is None else rows[to].note,
+            until_s=None if due is None or to is None else max(0.0, due - now),
+            count=len(rows),
+        )
+
+    def _step(self, step: _Step, now: float) -> None:
+        """Take a step, now or when it is due. Raises ControlError."""
+        place = self._place
+        for each in self._steps:
+            if each.due <= step.due and not each.follows:
+                place = each.target
+        self._led(place, step)
+        self._withdraw(lambda each: each.follows)
+        self._following = None
+        if step.due <= now:
+            step.target = self._led(self._place, step)
+            self._set(step, self._place, now, None)
+            self._take(step)
+        else:
+            insort(self._steps, step, key=lambda each: each.due)
+        self._stage(now)
+
+    def _led(self, place: int | None, step: _Step) -> int:
+        """Where a step leads from a place. Raises ControlError."""
+        last = len(self.cues.cues) - 1
+        if step.to is not None:
+            return step.to
+        if step.by < 0 and place == self._place and place is not None and not self._on:
+            return place  # after a panic, to what was on
+        to = (-1 if place is None else place) + step.by
+        if 0 <= to <= last:
+            return to
+        if self.cues.loop and place is not None:
+            return to % (last + 1)
+        raise ControlError(
+            f"that was the last cue, {self.cues.cues[last].name}"
+            if to > last
+            else "there is no cue before this one"
+        )
+
+    def _stage(self, now: float) -> None:
+        """What waits, into the controls, each as it leads on from the one before."""
+        self._withdraw(lambda _: False)
+        place, kept = self._place, []
+        for step in self._steps:
+            try:
+                step.target = self._led(place, step)
+                self._set(step, place, now, step.due)
+            except ControlError as error:
+                self.say(str(error))
+                continue
+            place = step.target
+            kept.append(step)
+        self._steps = kept
+
+    def _withdraw(self, gone: Callable[[_Step], bool]) -> None:
+        """Take what waits out of the controls, and some steps out of what waits."""
+        for step in self._steps:
+            if step.waiting is not None:
+                self.controls.withdraw(step.waiting)
+                step.waiting = None
+        self._steps = [step for step in self._steps if not gone(step)]
+
+    def _set(self, step: _Step, place: int | None, now: float, due: float | None) -> None:
+        """Load a step's cue into the controls. Raises ControlError."""
+        cue = self.cues.cues[step.target]
+        in_order = step.target == (0 if place is None else place + 1) and not self._astray
+        values, routes = (dict(cue.values), cue.routes) if in_order else self._whole(step.target)
+        step.waiting = self.controls.load(values, "", now, due, routes, self._seconds(cue, values))
+
+    def _whole(self, place: int) -> tuple[dict[str, Any], Routes | None]:
+        """All that the list has set at a place; what it sets later is where the show started."""
+        start = self.controls.start
+        values = {name: v for name in self.cues.names if (v := getattr(start, name)) is not None}
+        reached, routes = self.cues.reached(place)
+        if routes is None and self.cues.routed:
+            routes = self.controls.start_routes
+        return values | reached, routes
+
+    def _seconds(self, cue: Cue, values: dict[str, Any]) -> float:
+        """How long a cue's transition takes."""
+        if cue.seconds is not None:
+            return cue.seconds
+        if cue.beats is not None:
+            return cue.beats * 60 / self.controls.snapshot.tempo.bpm
+        seconds: float = values.get("transition", self.controls.params.transition)
+        return seconds
+
+    def _take(self, step: _Step) -> None:
+        """A cue is on."""
+        self._place, self._on, self._astray = step.target, True, False
+        cue = self.cues.cues[step.target]
+        follows = cue.follow is not None or cue.follow_beats is not None
+        goes_on = self.cues.loop or step.target + 1 < len(self.cues.cues)
+        self._following = self._since(step.due) if follows and goes_on else None
+        self.say(f"cue {step.target + 1}: {cue.name}")
+
+    def _follow(self, now: float) -> None:
+        """Let the next cue wait for its moment, where the one that is on is followed."""
+        if self._following is None:
+            return
+        self._following = self._following.counted(self.controls.snapshot.tempo, now)
+        at = self._follows_at()
+        if at is None:
+            return
+        if not self._steps:
+            if at - now <= AHEAD_S:
+                self._steps.append(_Step(at, by=1, follows=True))
+                self._stage(now)
+        elif self._steps[0].follows and abs(self._steps[0].due - at) > LATER_S:
+            self._steps[0].due = at  # in another tempo
+            self._stage(now)
+
+    def _since(self, at: float) -> _Following:
+        tempo = self.controls.snapshot.tempo
+        return _Following(at, tempo.beats(at), tempo)
+
+    def _follows_at(self) -> float | None:
+        """When the next cue comes by itself."""
+        if self._following is None or self._place is None:
+            return None
+        cue, tempo = self.cues.cues[self._place], self.controls.snapshot.tempo
+        if cue.follow is not None:
+            at = self._following.at + cue.follow
+        else:
+            assert cue.follow_beats is not None
+            at = tempo.when(self._following.beat + cue.follow_beats)
+        every = self.controls.params.quantise
+        return tempo.next(every, at - NEARLY_S) if every else at
+
+    def _look_at_the_clock(self, now: float) -> None:
+        """Start the cue whose time of day has passed since the last poll: the latest of several."""
+        there = self.now_there()
+        before, self._there = self._there, there
+        assert before is not None
+        passed = [
+            (when, place)
+            for place, when in self._times(there)
+            if before < when <= there and self._may(place, when, now)
+        ]
+        if passed:
+            when, place = max(passed)
+            self._fired[place] = when.date(), now
+            every = self.controls.params.quantise
+            due = self.controls.snapshot.tempo.next(every, now) if every else None
+            self.jump(place + 1, now, due)
+
+    def _times(self, there: datetime) -> list[tuple[int, datetime]]:
+        """The cues that have a time of day, and when that was last."""
+        found = []
+        for place, cue in enumerate(self.cues.cues):
+            if cue.at is not None:
+                when = datetime.combine(there.date(), cue.at.replace(tzinfo=None))
+                found.append((place, when if when <= there else when - timedelta(days=1)))
+        return found
+
+    def _may(self, place: int, when: datetime, now: float) -> bool:
+        """Whether a cue may come by the clock: once a day, though the clock is set back."""
+        if place not in self._fired:
+            return True
+        day, at = self._fired[place]
+        return when.date() > day or now - at >= ONCE_S
+
+    def _first(self) -> int:
+        """Where a playlist begins: with what the clock started last, else with its first cue."""
+        assert self._there is not None
+        times = [(when, place) for place, when in self._times(self._there)]
+        return max(times)[1] if times else 0
