@@ -36,6 +36,7 @@ from trouble import SIZES, TROUBLES, clock
 LOOK_S = 0.1  # between two looks at the screen
 DISK = "160m"
 BRIGHT = 125.0  # level of a picture's brightest parts; those of a start's words are dimmer
+SETTLED_S = 6.0  # of pictures, before the next trouble: a start has not failed
 HEARD_S = 2.5  # a show that has said nothing for so long shows nothing
 PROMPTS = ("blueberry spaghetti", "red and gold fire", "large glowing crystals in ice and purple")
 
@@ -301,6 +302,7 @@ class Soak:
             with contextlib.suppress(OSError):
                 client.send_message("/lwlive/prompt", self.random.choice(PROMPTS))
         self._until_shown(300)
+        time.sleep(SETTLED_S)
         if "cache" in name and self.pristine is not None:  # the next trouble is measured alone
             shutil.copytree(self.pristine, self.cache, dirs_exist_ok=True)
             with contextlib.suppress(psutil.Error, ValueError, IndexError):
