@@ -19,6 +19,10 @@ class Metavar(str):
     """What stands for a value in the help, where its type does not tell: NAME, FOLDER."""
 
 
+class Bare(str):
+    """What a flag means that stands there without a value."""
+
+
 class Part(BaseModel):
     """One part of Config."""
 
@@ -195,6 +199,44 @@ class MidiPart(Part):
     )
 
 
+class AudioPart(Part):
+    """The sound that is listened to."""
+
+    table = "audio"
+    title = "Sound"
+
+    audio_in: Annotated[str | None, Metavar("[DEVICE]"), Bare("default")] = Field(
+        None,
+        min_length=1,
+        description="listen to an audio input, by its name or a part of it (see `lwlive audio`); "
+        "without DEVICE: to the one that the system uses",
+    )
+    audio_tempo: bool = Field(
+        True, description="take the tempo from the sound, where no other clock gives one"
+    )
+
+
+class PagePart(Part):
+    """The page, for phones and browsers, and OSCQuery, for programs."""
+
+    table = "page"
+    title = "Page"
+
+    page: bool = Field(False, description="serve a page that steers the show, and OSCQuery")
+    page_host: Annotated[str, Metavar("ADDRESS")] = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="address to serve it on; 0.0.0.0 opens it to the network, with a secret in "
+        "its address",
+    )
+    page_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="TCP port to serve it on, 0 for a free one; default: the number of OSC's port",
+    )
+
+
 class RecordingPart(Part):
     """What a run leaves behind, and where."""
 
@@ -205,6 +247,14 @@ class RecordingPart(Part):
         Path("."), description="where recordings and saved presets go"
     )
     record: Path | None = Field(None, description="record the whole show into this MP4 file")
+    record_codec: Literal["h264", "hevc", "prores", "mjpeg"] = Field(
+        "h264",
+        description="what recordings are written in; prores and mjpeg are .mov files of key frames "
+        "only, for VJ programs",
+    )
+    record_minutes: float | None = Field(
+        None, ge=0.1, le=1440, description="begin a new file after so many minutes"
+    )
     journal: Path | None = Field(
         None, description="write the performance into this file, for lwlive render --journal"
     )
@@ -214,6 +264,55 @@ class RecordingPart(Part):
         description="write what the show says, with times, into this file; default: lwlive.log in "
         "the user's state folder, which `lwlive log` shows",
     )
+
+
+class OutputsPart(Part):
+    """Pictures for other programs, as the window shows them."""
+
+    table = "outputs"
+    title = "Into other programs"
+
+    ndi: Annotated[str | None, Metavar("[NAME]"), Bare("lwlive")] = Field(
+        None, max_length=80, description="send NDI, under the name lwlive or another"
+    )
+    ndi_group: Annotated[str, Metavar("NAME,NAME")] = Field(
+        "", max_length=240, description="groups of NDI that may receive it; default: all"
+    )
+    ndi_address: Annotated[str | None, Metavar("ADDRESS")] = Field(
+        None,
+        min_length=1,
+        description="let NDI use the network of this address of this machine alone",
+    )
+    spout: Annotated[str | None, Metavar("[NAME]"), Bare("lwlive")] = Field(
+        None, max_length=80, description="share a texture by Spout, on Windows"
+    )
+    syphon: Annotated[str | None, Metavar("[NAME]"), Bare("lwlive")] = Field(
+        None, max_length=80, description="share a texture by Syphon, on macOS"
+    )
+    camera: Annotated[str | None, Metavar("[DEVICE]"), Bare("auto")] = Field(
+        None,
+        max_length=80,
+        description="be a camera, on Linux with v4l2loopback: its first device, or /dev/videoN",
+    )
+    stream: Annotated[list[str], Metavar("URL")] = Field(
+        default_factory=list,
+        description="stream H.264 to udp://, rtp://, tcp://, rtmp:// or srt://HOST:PORT, or into "
+        "a folder, FOLDER/NAME.m3u8; may be repeated",
+    )
+    stream_quality: int = Field(
+        23, ge=1, le=51, description="of the stream: 1 is the finest, and 6 more is half the rate"
+    )
+    stream_mbit: float = Field(
+        8.0, gt=0, le=1000, description="megabits a second that a stream may take"
+    )
+    output_size: Annotated[str | None, Metavar("WIDTHxHEIGHT")] = Field(
+        None,
+        pattern=r"^[0-9]{1,3}[02468]x[0-9]{1,3}[02468]$",
+        description="pixels, 1920x1080, even numbers, for all of these; default: the picture's own",
+    )
+
+
+OUTPUTS = ("ndi", "spout", "syphon", "camera", "stream")  # of these fields: each can be switched
 
 
 class GalleryPart(Part):
@@ -248,9 +347,12 @@ class Config(
     EnginePart,
     WindowPart,
     OscPart,
+    PagePart,
     MidiPart,
     TempoPart,
+    AudioPart,
     RecordingPart,
+    OutputsPart,
     GalleryPart,
 ):
     """What is fixed for one run; not offered over OSC."""

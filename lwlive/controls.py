@@ -131,10 +131,17 @@ class Learn:
 
 @dataclass(frozen=True)
 class Switch:
-    """Turn an output on or off."""
+    """Turn an output for other programs on or off, or `all` that the show was started with."""
 
     output: str
-    on: bool
+    on: bool | None  # None: the opposite of what it is
+
+
+@dataclass(frozen=True)
+class Hear:
+    """Take note of the sound that comes in."""
+
+    bands: tuple[float, ...]  # in the order of BANDS
 
 
 Command = (
@@ -152,6 +159,7 @@ Command = (
     | Amount
     | Learn
     | Switch
+    | Hear
 )
 
 Change = Callable[[Snapshot], Snapshot]  # of the controls; raises ControlError

@@ -1,4 +1,4 @@
-"""A movie: one H.264 MP4 of constant rate, with its colours told, and with sound where there is
+"""A movie: one MP4 or MOV of constant rate, with its colours told, and with sound where there is
 some. A recording and a render are written by the same class.
 
 Used by one thread at a time, which may wait for the encoder and the disk: the recorder's in a show,
@@ -9,11 +9,9 @@ then makes it a file with its length in front. A render is written beside its na
 """
 
 import errno
-import logging
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,62 +20,21 @@ import numpy as np
 import numpy.typing as npt
 
 from lwlive import files
-from lwlive.params import ControlError
+from lwlive.checkpoint import Size
+from lwlive.encoders import Encoder, Encoding, RecordError
 from lwlive.ring import Pixels
 
 if TYPE_CHECKING:  # PyAV is loaded when a movie is opened, in its thread
-    from av import AudioStream, VideoCodecContext
-
-_log = logging.getLogger(__name__)
+    from av import AudioStream
 
 Samples = npt.NDArray[np.float32]  # [2, n], at SOUND_RATE
 SOUND_RATE = 48_000
+_PRIMING = 1024  # samples of silence that FFmpeg's AAC begins with
 
-
-@dataclass(frozen=True)
-class Encoder:
-    """An encoder of FFmpeg, and what it is told."""
-
-    name: str
-    pixels: str = "yuv420p"  # what every player decodes; some encoders take nv12, which is the same
-    options: Mapping[str, str] = field(default_factory=dict)
-    threads: int = field(default_factory=lambda: max(1, min(4, (os.cpu_count() or 1) // 2)))
-
-
-# For a show; the first that takes a frame is used. Constant quality, no B-frames and no delay: what
-# was put a moment ago is in the file when the process is killed. Threads: half the cores, the rest
-# are the engine's. Options of the hardware encoders: `ffmpeg -h encoder=NAME`.
-LIVE = (
-    Encoder("h264_nvenc", options={"preset": "p4", "rc": "constqp", "qp": "20", "delay": "0"}),
-    Encoder("h264_videotoolbox", options={"realtime": "1"}),
-    Encoder("h264_qsv", "nv12", {"preset": "veryfast", "global_quality": "20", "async_depth": "1"}),
-    Encoder("h264_amf", options={"quality": "speed", "rc": "cqp", "qp_i": "20", "qp_p": "20"}),
-    Encoder(
-        "libx264",
-        options={"preset": "veryfast", "crf": "18", "tune": "zerolatency", "profile": "high"},
-    ),
-)
-_BITS_PER_PIXEL = 0.25  # for videotoolbox, which has no constant quality on every Mac
-_BT709 = 1  # the number of BT.709 in every table of ITU-T H.273: matrix, primaries, transfer
-_LIMITED = 1  # 16..235, what players expect of video
 
 # What an ordinary file's table has for a frame, at most: its size, time, place and whether it is a
 # key frame (ISO 14496-12: stsz, stts, stsc, co64, stss); and for the rest of its head.
 _BYTES_A_FRAME, _BYTES_OF_HEAD = 48, 2**13
-
-
-def unhurried(crf: int) -> tuple[Encoder, ...]:
-    """For a render: x264 in one thread, since with more the bytes are not always the same.
-
-    x264 takes a quality of 0 as lossless, which few players decode: the finest that all of them
-    do is a quantiser of 1.
-    """
-    quality = {"crf": str(crf)} if crf else {"qp": "1"}
-    return (Encoder("libx264", options={**quality, "profile": "high"}, threads=1),)
-
-
-class RecordError(ControlError):
-    """A movie cannot be written; the message is a sentence for the person at the desk."""
 
 
 def rate_of(fps: float) -> Fraction:
@@ -109,32 +66,26 @@ class Movie:
         sound: bool = False,
     ) -> None:
         import av
-        from av.video.reformatter import VideoReformatter
 
         self.path, self.frames, self._metadata = path, 0, dict(metadata)
-        self._rate, self._width, self._height, self._intra = rate, width, height, intra
-        self._chosen = self._choose(tuple(encoders))
-        self.encoder = self._chosen.name
+        self._heard, self._fragmented = 0, fragmented  # packets of sound
+        self._encoding = Encoding(encoders, rate, Size(width, height), intra)
+        self.encoder = self._encoding.chosen.name
         flags = "frag_keyframe+empty_moov+default_base_moof" if fragmented else "faststart"
         flush = {"flush_packets": "1"} if fragmented else {}
         self._output = av.open(
             _address(path),
             "w",
-            format="mp4",
+            format=_format(path),
             container_options={"movflags": f"{flags}+use_metadata_tags", **flush},
         )
         try:
             self._output.metadata.update(metadata)
-            options = dict(self._chosen.options)
-            stream = self._output.add_stream(self.encoder, rate=rate, options=options)
-            assert isinstance(stream, av.VideoStream)
-            self._stream = stream
-            self._set_up(stream.codec_context, self._chosen)
+            self._stream = self._encoding.stream(self._output)
             self._sound: AudioStream | None = None
             if sound:
                 self._sound = self._output.add_stream("aac", rate=SOUND_RATE, layout="stereo")
-            self._new_frame, self._new_block = av.VideoFrame.from_numpy_buffer, av.AudioFrame
-            self._reformatter = VideoReformatter()
+            self._new_block = av.AudioFrame
             self._output.start_encoding()
         except BaseException:
             self._output.close()
@@ -145,28 +96,30 @@ class Movie:
 
         The pixels are free again afterwards.
         """
-        frame = self._reformatter.reformat(
-            self._new_frame(pixels, "rgb24"),
-            format=self._chosen.pixels,
-            dst_colorspace=_BT709,
-            dst_color_range=_LIMITED,
-            threads=1,
-        )
-        frame.pts, frame.time_base = pts, 1 / self._rate
+        frame = self._encoding.frame(pixels, pts)
         return self._mux(self._stream.encode(frame))
 
     def hear(self, samples: Samples, at: int) -> None:
-        """Encode sound [2, n] that begins at sample `at`."""
+        """Encode sound [2, n] that begins at sample `at`; it may be none.
+
+        A file in fragments cannot say that its sound begins with silence, and all pictures would
+        come later by it: there, the first 21 ms of the sound give way to it.
+        """
         assert self._sound is not None
+        if self._fragmented and at < _PRIMING:
+            cut = min(samples.shape[1], _PRIMING - at)
+            samples, at = samples[:, cut:], at + cut
+        if not samples.shape[1]:
+            return
         frame = self._new_block.from_ndarray(np.ascontiguousarray(samples), "fltp", "stereo")
         frame.sample_rate, frame.pts, frame.time_base = SOUND_RATE, at, Fraction(1, SOUND_RATE)
-        self._output.mux(self._sound.encode(frame))
+        self._sing(self._sound.encode(frame))
 
     def finish(self) -> int:
         """Write what the encoders still hold. Returns how many frames went to the file."""
         count = self._mux(self._stream.encode(None))
         if self._sound is not None:
-            self._output.mux(self._sound.encode(None))
+            self._sing(self._sound.encode(None))
         return count
 
     def close(self) -> None:
@@ -195,60 +148,34 @@ class Movie:
         import av
 
         told = sum(len(f"{k}{v}".encode()) + 64 for k, v in self._metadata.items())
-        head = _BYTES_OF_HEAD + told + _BYTES_A_FRAME * self.frames
+        head = _BYTES_OF_HEAD + told + _BYTES_A_FRAME * (self.frames + self._heard)
         options = {"movflags": "use_metadata_tags", "moov_size": str(head)}
         with (
             av.open(_address(path)) as source,
-            av.open(_address(to), "w", format="mp4", container_options=options) as output,
+            av.open(_address(to), "w", format=_format(path), container_options=options) as output,
         ):
             output.metadata.update(self._metadata)
-            video = source.streams.video[0]
-            stream = output.add_stream_from_template(video)
-            stream.time_base = video.time_base
-            for packet in source.demux(video):
-                if packet.dts is not None:  # the last one only says that there are no more
-                    packet.stream = stream
+            streams = {}
+            for one in (*source.streams.video, *source.streams.audio):
+                made = streams[one.index] = output.add_stream_from_template(one)
+                made.time_base = one.time_base
+                made.codec_context.codec_tag = one.codec_context.codec_tag
+            for packet in source.demux():
+                if packet.dts is not None:  # the last ones only say that there are no more
+                    packet.stream = streams[packet.stream.index]
                     output.mux(packet)
                 if not going():
                     return False
         return True
 
+    def _sing(self, packets: list["av.Packet"]) -> None:  # type: ignore[name-defined] # noqa: F821
+        self._output.mux(packets)
+        self._heard += len(packets)
+
     def _mux(self, packets: list["av.Packet"]) -> int:  # type: ignore[name-defined] # noqa: F821
         self._output.mux(packets)
         self.frames += len(packets)
         return len(packets)
-
-    def _choose(self, encoders: tuple[Encoder, ...]) -> Encoder:
-        """The first encoder that really takes a frame of this size on this machine."""
-        import av
-
-        for encoder in encoders:
-            try:
-                trial = av.CodecContext.create(encoder.name, "w")
-                assert isinstance(trial, av.VideoCodecContext)
-                self._set_up(trial, encoder)
-                trial.options = dict(encoder.options)
-                frame = av.VideoFrame(self._width, self._height, encoder.pixels)
-                frame.pts, frame.time_base = 0, 1 / self._rate
-                if trial.encode(frame) + trial.encode(None):
-                    return encoder
-            except (av.FFmpegError, ValueError) as error:  # ValueError: not in this build
-                _log.debug("encoder %s: %s", encoder.name, error)
-        raise RecordError(
-            f"no H.264 encoder takes pictures of {self._width}x{self._height}; tried "
-            f"{', '.join(one.name for one in encoders)}; choose a smaller size, of even numbers"
-        )
-
-    def _set_up(self, context: "VideoCodecContext", encoder: Encoder) -> None:
-        context.width, context.height = self._width, self._height
-        context.pix_fmt = encoder.pixels
-        context.framerate, context.time_base = self._rate, 1 / self._rate
-        context.gop_size = 1 if self._intra else max(1, int(self._rate))  # a second, never more
-        context.max_b_frames = 0  # players loop and scrub without them, and times begin at 0
-        context.bit_rate = int(self._width * self._height * self._rate * _BITS_PER_PIXEL)
-        context.thread_count = encoder.threads
-        context.colorspace = context.color_primaries = context.color_trc = _BT709
-        context.color_range = _LIMITED
 
 
 def write_movie(
@@ -322,3 +249,8 @@ class _Blocks:
 def _address(path: Path) -> str:
     """For FFmpeg: absolute, or "20:15.mp4" would be the address of a protocol named "20"."""
     return str(path.absolute())
+
+
+def _format(path: Path) -> str:
+    """FFmpeg's name of a file's format."""
+    return "mov" if path.suffix.lower() == ".mov" else "mp4"

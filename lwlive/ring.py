@@ -31,9 +31,9 @@ import numpy.typing as npt
 from lwlive import shared
 from lwlive.messages import Turn
 
-SHARED = shared.FOLDER
 BANDS = 6  # bands of the sound coming in: as many as lwlive/routes.py names
 _TAKEN_AT = 128  # byte offset of what was taken when; before it are the marks and the bands
+SHARED = shared.FOLDER
 AHEAD_S = 0.6  # seconds of frames kept ready, against whatever else the machine has to do
 
 Pixels = npt.NDArray[np.uint8]  # [H, W, 3] RGB

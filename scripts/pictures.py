@@ -8,6 +8,7 @@ blend, rendered by the commands in lwlive/render/README.md. Run it again when th
 changes.
 """
 
+import math
 import re
 import shlex
 import sys
@@ -31,6 +32,7 @@ from lwlive.engine.sampler import Sampler
 from lwlive.engine.walk import Walk, begin
 from lwlive.params import Params
 from lwlive.ring import Pixels
+from lwlive.routes import Routes
 from lwlive.snapshot import Snapshot
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,8 +60,8 @@ def main() -> None:
         elif name == BLEND.stem:
             save(BLEND, blended())
         else:
-            params = Params(**{**own, **preset.load(presets[name])})
-            row = frames(model, params, [0, 60, 120, 180])
+            values, routes = preset.load_look(presets[name])
+            row = frames(model, Params(**{**own, **values}), [0, 60, 120, 180], routes)
             save(presets[name].with_suffix(".jpg"), [row])
 
 
@@ -68,10 +70,18 @@ def encoded(model: Eager, params: Params) -> Cond:
     return Conds(model.encode)(params.prompt, params.negative)
 
 
-def frames(model: Eager, params: Params, numbers: Iterable[int]) -> list[Pixels]:
+def frames(
+    model: Eager, params: Params, numbers: Iterable[int], routes: Routes = ()
+) -> list[Pixels]:
     """Frames of a preset's walk, by their numbers."""
-    walk = begin(Snapshot(0, params), encoded(model, params), model.shape, "cpu")
-    return pictures(model, walk, numbers)
+    snapshot = Snapshot(0, params, routes=routes)
+    return pictures(model, begin(snapshot, encoded(model, params), model.shape, "cpu"), numbers)
+
+
+def heard(number: int) -> tuple[float, ...]:
+    """What presets hear that go with the sound, as bands: kicks twice a second, and hats."""
+    kick, hat = (math.exp(-(number * often / FPS % 1) / 0.3) for often in (2, 4))
+    return kick, 0.4, 0.7 * hat, kick, kick, 0.4
 
 
 def pictures(model: Eager, walk: Walk, numbers: Iterable[int]) -> list[Pixels]:
@@ -80,7 +90,7 @@ def pictures(model: Eager, walk: Walk, numbers: Iterable[int]) -> list[Pixels]:
     for number in range(last + 1):
         if number in wanted:
             found.append(walk)
-        walk = walk.after(1 / FPS)
+        walk = walk.after(1 / FPS, bands=heard(number))
     sampler = Sampler(model)
     return small(sampler.pixels(sampler.latents(found)))
 

@@ -306,8 +306,17 @@ class FakeRecorder:
     opened = True
 
     def __init__(
-        self, path: Any, fps: float, width: int, height: int, about: Any, fresh: bool = False
+        self,
+        path: Any,
+        fps: float,
+        width: int,
+        height: int,
+        about: Any,
+        fresh: bool = False,
+        codec: str = "h264",
+        tap: Any = None,
     ) -> None:
+        self.codec, self.tap = codec, tap
         self.path, self.fps, self.size, self.about = path, fps, (width, height), about
         self.fresh = fresh
         self.pictures: list[Pixels] = []
@@ -322,8 +331,9 @@ class FakeRecorder:
     def frames(self) -> int:
         return len(self.pictures)
 
-    def put(self, pixels: Pixels, number: int) -> None:
+    def put(self, pixels: Pixels, number: int, now: float = 0.0) -> None:
         assert not self.closed
+        assert now > 0
         if self.failed is None:
             self.pictures.append(pixels)
             self.numbers.append(number)

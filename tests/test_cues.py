@@ -558,3 +558,16 @@ def status(stage: Stage) -> Status:
     figures = {field.name: 0 for field in needed}
     values: dict[str, Any] = figures | {"params": stage.controls.params, "parts": {}}
     return Status(**values, cue=stage.standing)
+
+
+def test_a_show_that_continues_stands_at_its_cue_and_follows_from_there(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, listed(A, Cue("x", {"speed": 1.0}, follow=5.0), D, loop=True))
+    stage.cues._begun = False  # as before the first poll
+    stage.cues.resume("x", stage.now)
+    before = stage.controls.snapshot
+    assert (stage.wait(1).standing.name, stage.standing.next_name) == ("x", "d")
+    assert stage.controls.snapshot.params == before.params  # the state has brought the values
+    stage.wait(5)
+    assert stage.standing.name == "d"
+    stage.cues.resume("gone", stage.now)
+    assert stage.standing.name == "d"

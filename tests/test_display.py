@@ -30,7 +30,7 @@ from lwlive.stage.outputs.window import hud
 from lwlive.stage.outputs.window.display import Display, NoMonitor, NoScreen
 from lwlive.stage.outputs.window.geometry import Fit, Placement, placements, start_size
 from lwlive.stage.outputs.window.monitor import Refresh
-from lwlive.stage.sources.keys import FULLSCREEN, KEYS, LEARN, LIST, QUIT, keys_table
+from lwlive.stage.sources.keys import ADDRESS, FULLSCREEN, KEYS, LEARN, LIST, QUIT, keys_table
 from lwlive.stage.status import Status
 from lwlive.tempo import Tempo
 
@@ -193,7 +193,7 @@ def test_any_prompt_is_one_short_printable_line(prompt: str) -> None:
     assert text.isprintable()
 
 
-WINDOWS_OWN = (FULLSCREEN, LIST, LEARN, QUIT)
+WINDOWS_OWN = (ADDRESS, FULLSCREEN, LIST, LEARN, QUIT)
 
 
 def test_every_key_has_one_action_and_stands_in_the_table() -> None:

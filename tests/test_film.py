@@ -23,8 +23,9 @@ from PIL import Image
 from lwlive import hub
 from lwlive.checkpoint import ModelError, Size
 from lwlive.cli import render
+from lwlive.encoders import unhurried
 from lwlive.engine.keyframe import Cond, Keyframe, noise_of
-from lwlive.movie import SOUND_RATE, unhurried, write_movie
+from lwlive.movie import SOUND_RATE, write_movie
 from lwlive.render import sound
 from lwlive.render.plan import Plan
 from lwlive.render.studio import Studio

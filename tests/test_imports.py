@@ -21,6 +21,7 @@ STAGE = (
     "lwlive.logs",
     "lwlive.openmp",
     "lwlive.mix",
+    "lwlive.encoders",
     "lwlive.movie",
     "lwlive.journalfile",
     "lwlive.files",
@@ -37,12 +38,33 @@ ONLY_IN: dict[str, tuple[str, ...]] = {  # library: the modules, or packages, th
         "lwlive.stage.outputs.window.rail",
         "lwlive.stage.sources.keys",
     ),
-    "av": ("lwlive.movie", "lwlive.render.sound"),
     "link": ("lwlive.stage.sources.link",),
     "pylibremidi": ("lwlive.stage.sources.midi.libremidi",),
     "supriya_midi": ("lwlive.stage.sources.midi.rtmidi",),
+    "av": (
+        "lwlive.encoders",
+        "lwlive.movie",
+        "lwlive.render.sound",
+        "lwlive.stage.outputs.scaling",
+        "lwlive.stage.outputs.streamer",
+    ),
+    "NDIlib": ("lwlive.stage.outputs.ndi",),
+    "SpoutGL": ("lwlive.stage.outputs.spout",),
+    "syphon": ("lwlive.stage.outputs.syphon",),
+    "miniaudio": ("lwlive.stage.sources.audio.capture",),
     "pythonosc": ("lwlive.stage.sources.osc.subscribers",),
-    "PIL": ("lwlive.render",),
+    "PIL": (
+        "lwlive.render",
+        "lwlive.stage.outputs.snapshots",
+        "lwlive.stage.sources.page.preview",
+    ),
+    "aiohttp": (
+        "lwlive.stage.sources.page.clients",
+        "lwlive.stage.sources.page.process",
+        "lwlive.stage.sources.page.server",
+    ),
+    "zeroconf": ("lwlive.stage.sources.page.announce",),
+    "segno": ("lwlive.stage.qrcode",),
     "scipy": ("lwlive.render.drums",),
     "ray": ("lwlive.render.cluster",),
     "xformers": ("lwlive.engine.attention",),
@@ -54,7 +76,9 @@ ONLY_IN: dict[str, tuple[str, ...]] = {  # library: the modules, or packages, th
     "lwlive.stage": ("lwlive.stage", "lwlive.render", "lwlive.cli"),
     "lwlive.engine": ("lwlive.engine", "lwlive.render", "lwlive.cli"),
 }
-WITHOUT_TORCH = "settings timing routed frames picture sound performance distance drums"
+WITHOUT_TORCH = (
+    "settings timing routed frames picture sound performance distance drums hearing"  # of render
+)
 ARITHMETIC = ("lwlive.engine.walk", "lwlive.engine.sampler")
 WORLDLY = "threading _thread time datetime socket multiprocessing concurrent asyncio queue"
 WORLDLY += " subprocess pathlib io tempfile shutil"
@@ -203,6 +227,13 @@ def test_importing_the_stage_and_the_command_line_loads_no_torch(package: Packag
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "set()"  # pygame greets on the lines before
+
+
+def test_a_show_without_a_page_loads_no_web_server() -> None:
+    code = "import sys, lwlive.stage.rig, lwlive.stage.show, lwlive.cli.perform; "
+    code += "print({'aiohttp', 'asyncio', 'zeroconf', 'segno', 'PIL'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "set()", done.stderr
 
 
 def test_the_command_line_waits_for_no_library_that_it_does_not_need() -> None:

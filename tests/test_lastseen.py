@@ -67,7 +67,13 @@ class Restarted(Stage):
             return Ring.create(SPAWN, 12, 8, 8)
 
         self.supply = Supply(
-            self.engines, make_ring, FPS, self.controls.snapshot, self.time, 0.0, 3.5, PICTURES
+            self.engines,
+            make_ring,
+            FPS,
+            self.controls.snapshot,
+            self.time,
+            phase=3.5,
+            kept=PICTURES,
         )
 
 

@@ -53,7 +53,7 @@ class Performance:
             [*command, *flags], env=env, stdout=self.log, stderr=subprocess.STDOUT
         )
 
-    def send(self, address: str, value: object) -> None:
+    def send(self, address: str, value: float | str) -> None:
         self._socket.sendto(build_msg(f"/lwlive/{address}", value).dgram, self._to)
 
     def flash(self, ahead_s: float) -> float:

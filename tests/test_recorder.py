@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lwlive.movie import Encoder, Movie, RecordError, rate_of
+from lwlive.encoders import CODECS, Encoder, RecordError
+from lwlive.movie import Movie, rate_of
 from lwlive.ring import Pixels
 from lwlive.stage.outputs import recorder as module
 from lwlive.stage.outputs.recorder import Recorder, claimed, free, stamped
@@ -296,7 +298,8 @@ def test_an_encoder_error_ends_the_recording_not_the_show(
 
 
 def test_no_encoder_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lwlive.stage.outputs.recorder.LIVE", (Encoder("no_such_encoder"),))
+    none = replace(CODECS["h264"], encoders=(Encoder("no_such_encoder"),))
+    monkeypatch.setitem(CODECS, "h264", none)
     with (
         Recorder(tmp_path / "a.mp4", 30, 96, 64, {}) as recorder,
         pytest.raises(RecordError, match=r"no H\.264 encoder .*96x64.*no_such_encoder"),
@@ -309,7 +312,7 @@ def test_an_encoder_that_does_not_open_is_passed_over(
 ) -> None:
     last = Encoder("libx264", options={"preset": "veryfast", "tune": "zerolatency"})
     first = Encoder("libx264", options={"preset": "no such preset"})
-    monkeypatch.setattr("lwlive.stage.outputs.recorder.LIVE", (first, last))
+    monkeypatch.setitem(CODECS, "h264", replace(CODECS["h264"], encoders=(first, last)))
     recorder = record(tmp_path / "a.mp4", 3)
     assert (recorder.encoder, recorder.frames) == ("libx264", 3)
 
@@ -355,7 +358,7 @@ def test_no_memory_for_a_recording_is_a_sentence_and_the_show_goes_on(
     def none(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("lwlive.stage.outputs.outbox.np.empty", none)
+    monkeypatch.setattr(Movie, "__init__", none)
     with Recorder(tmp_path / "a.mp4", 30, 96, 64, {}) as recorder:
         with pytest.raises(RecordError, match="memory"):
             recorder.wait_open(60)

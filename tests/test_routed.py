@@ -1,17 +1,20 @@
 """Renders of presets with routes and sync: time is the frame's number over the frame rate."""
 
+import wave
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny
+from music import RATE, music
 from PIL import Image
 
 from lwlive.cli import render
-from lwlive.render import routed
+from lwlive.render import hearing, routed
 from lwlive.render.settings import RenderError
 from lwlive.routes import Band, Lfo, Route
+from lwlive.stage.sources.audio.features import Features
 from lwlive.tempo import Tempo
 
 
@@ -116,3 +119,77 @@ def test_a_budget_and_routes_are_refused(tmp_path: Path) -> None:
     file = write(tmp_path, '[[routes]]\nparameter = "pace"\namount = 0.5\n')
     with pytest.raises(RenderError, match="--budget does not go together with routes"):
         render.parse(["--preset", file, "--budget", "4"])
+
+
+SOUND = """
+speed = 0.1
+
+[[routes]]
+parameter = "speed"
+amount = 0.6
+band = "low"
+
+[[routes]]
+parameter = "guidance"
+amount = 0.5
+band = "onset"
+"""
+
+
+def tune(folder: Path, seconds: float = 12.0) -> str:
+    """A sound file with a kick on each beat of 120."""
+    path = folder / "tune.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes((np.clip(music(seconds, 120), -1, 1) * 32767).astype("<i2").tobytes())
+    return str(path)
+
+
+def test_a_render_with_sound_goes_with_the_kick_as_a_show_does(tmp_path: Path) -> None:
+    file, sound = write(tmp_path, SOUND), tune(tmp_path)
+    settings, _ = render.parse(["--preset", file, "--audio", sound, "--fps", "60"])
+    assert settings.frames == 720  # the length of the sound
+    assert [route.name for route in settings.moving] == ["speed", "guidance"]
+    assert settings.per is not None
+    heard = hearing.bands(Path(sound), 60.0, 720)
+    of_walk = 120.0, 1, 60 / settings.per, 60.0, 720
+    joints, shares = routed.swung(settings.moving, *of_walk, heard)
+    assert joints == settings.joints
+    steps = np.diff([place(joints, shares, n) for n in range(720)])
+    near = (np.arange(719) / 30) % 1  # in beats
+    late = np.arange(719) > 300
+    assert steps[late & (near < 0.3)].mean() > 2 * steps[late & (near > 0.7)].mean()
+
+
+def test_what_a_render_hears_is_what_a_show_hears(tmp_path: Path) -> None:
+    sound = tune(tmp_path, 4.0)
+    found = hearing.bands(Path(sound), 100.0, 450)
+    features = Features(RATE)
+    with wave.open(sound) as file:
+        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2") / np.float32(32768)
+    live = [one.bands for one in features.heard(samples.astype(np.float32))]
+    assert np.abs(np.array(found[:390]) - np.array(live[:390])).max() < 0.02
+    assert set(found[401:]) == {found[-1]}  # the sound is over
+    assert max(found[-1][:5]) == 0
+
+
+def test_without_sound_a_band_has_no_meaning_in_a_render(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        settings, _ = render.parse(["--preset", write(tmp_path, SOUND), "--max-frames", "9"])
+    assert settings.moving == ()
+    assert "routes without a meaning in this render: speed, guidance" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_hit_in_the_sound_is_a_hit_in_the_frames(model: Path, tmp_path: Path) -> None:
+    only = SOUND.replace("0.6", "0.0").replace("speed = 0.1", "speed = 0.01")
+    words = ["--audio", tune(tmp_path, 3.0), "--max-frames", "30", "--guidance", "4"]
+    found = frames(model, tmp_path, write(tmp_path, only), *words).astype(int)
+    jumps = np.abs(np.diff(found, axis=0)).mean((1, 2, 3))
+    hits = [n for n in range(4, 29) if jumps[n] > 2 * np.median(jumps[4:])]
+    assert hits
+    assert {n % 5 for n in hits} <= {4, 0}  # at 10 frames a second, a beat is five

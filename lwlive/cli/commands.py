@@ -25,6 +25,7 @@ COMMANDS = {
     "keys": "list the keys of the window",
     "osc": "list the OSC addresses",
     "midi": "list the MIDI ports, and show what arrives",
+    "audio": "list the audio inputs, with a live meter",
     "ember": "list the words that the built-in model knows",
     "config": "print a file for --config, with every default and its help",
     "log": "show the last hundred lines of a show's log",
@@ -92,6 +93,10 @@ def _do(args: list[str]) -> int:
         from lwlive.cli.cues import main as cues
 
         cues(rest)
+    elif word == "audio":
+        from lwlive.cli.audio import main as audio
+
+        return audio(rest)
     elif word == "guard":
         from lwlive.cli import guard
 

@@ -16,6 +16,7 @@ from lwlive.params import ControlError
 
 log = logging.getLogger("lwlive")
 
+MOVS = ("prores", "mjpeg")  # codecs whose files are QuickTime's
 FILES = ("record", "journal", "stats", "log", "state")  # that a show writes, of Config
 
 
@@ -35,6 +36,12 @@ def check(config: Config) -> None:
                 raise ControlError(_no_folder(name, path.parent))
             if name in ("stats", "log") and not _writable(path):
                 raise ControlError(f"--{name}: {short(str(path))} cannot be written to")
+    path, codec = config.record, config.record_codec
+    if path is not None and codec in MOVS and path.suffix.lower() != ".mov":
+        raise ControlError(
+            f"--record-codec {codec} is kept in .mov files: give --record a name that ends so, "
+            f"such as {short(path.with_suffix('.mov').name)}"
+        )
     for i, (name, path) in enumerate(wanted):
         for other, place in wanted[i + 1 :]:
             if _same(path, place):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_or
 from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from lwlive.config import Metavar
+from lwlive.config import Bare, Metavar
 from lwlive.params import SPECS, ControlError
 
 if TYPE_CHECKING:
@@ -182,6 +182,11 @@ def metavar(row: tuple[Any, FieldInfo]) -> str:
     return own or {int: "NUMBER", float: "NUMBER", Path: "FILE"}.get(kind_of, "TEXT")
 
 
+def bare(field: FieldInfo) -> str | None:
+    """What the flag of a field means without a value; None where it needs one."""
+    return next((str(one) for one in field.metadata if isinstance(one, Bare)), None)
+
+
 def _range(field: FieldInfo) -> str:
     ends: dict[str, float] = {}
     for rule in field.metadata:
@@ -202,7 +207,11 @@ def _wants(name: str, row: tuple[Any, FieldInfo]) -> str:
 
 def _check_followed(args: Sequence[str], rows: Rows) -> None:
     """Refuse a flag in the place of another one's value: the value was forgotten."""
-    taking = {flag(name): row for name, row in rows.items() if plain(row[0]) is not bool}
+    taking = {
+        flag(name): row
+        for name, row in rows.items()
+        if plain(row[0]) is not bool and bare(row[1]) is None
+    }
     known = {flag(name) for name in rows} | {"--help"}
     waiting = list(args)
     while waiting and (word := waiting.pop(0)) != "--":
@@ -235,13 +244,17 @@ def _command(
                     formatter.write_dl([_help_row(name, row) for name, row in rows.items()])
 
     options: list[click.Parameter] = []
-    for name, (annotation, _) in ((n, r) for rows in groups.values() for n, r in rows.items()):
+    for name, (annotation, field) in ((n, r) for rows in groups.values() for n, r in rows.items()):
         if plain(annotation) is bool:
             names = switch(name, "/")
             options.append(click.Option([names, name], default=None, is_flag=True))
         else:
             many = get_origin(plain(annotation)) is list
-            options.append(click.Option([flag(name), name], multiple=many))
+            alone = bare(field)  # what the flag means without a value
+            more: dict[str, Any] = {}
+            if alone is not None:
+                more = {"is_flag": False, "flag_value": alone}
+            options.append(click.Option([flag(name), name], multiple=many, **more))
     settings = {"max_content_width": WIDTH, "help_option_names": ["--help", "-h"]}
     return Command(None, params=options, context_settings=settings)
 

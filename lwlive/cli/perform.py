@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from lwlive.params import Params
     from lwlive.ring import Pixels
     from lwlive.routes import Routes
-    from lwlive.stage.cues import Cues
     from lwlive.stage.outputs.window.host import Host
+    from lwlive.stage.qrcode import Code
     from lwlive.stage.sources.midi.source import Midi
     from lwlive.stage.sources.osc.server import Osc
+    from lwlive.stage.sources.page.page import Page
     from lwlive.stage.starts import Starts
     from lwlive.stage.state import State
     from lwlive.stage.supply import Supply
@@ -59,6 +60,7 @@ def _perform(config: "Config", params: "Params", starts: "Starts | None" = None)
     from lwlive.params import ControlError
     from lwlive.stage.clock import WallClock
     from lwlive.stage.sources.osc.sockets import OscError
+    from lwlive.stage.sources.page.address import PageError
     from lwlive.stage.supply import EngineFailure
 
     clock = WallClock()
@@ -81,14 +83,24 @@ def _perform(config: "Config", params: "Params", starts: "Starts | None" = None)
             from lwlive.stage.show import Show
 
             desk = Desk(config.folder, controls, delay_s=config.delay_ms / 1e3, cues=cues)
-            if begun is not None and begun.cue is not None and desk.cues is not None:
-                _resume(desk.cues, begun.cue, clock.now() + config.delay_ms / 1e3)
-            screen = _screen(config, opened.size, stack, desk.say)
-            config = _alone(config) if lone(config, screen) else config
+            if desk.cues is not None and begun is not None and begun.cue is not None:
+                desk.cues.resume(begun.cue, clock.now())
             osc = _osc(config, stack, desk.say)
+            page, code = _page(config, opened.size, osc, stack, desk.say)
+            screen = _screen(config, opened.size, stack, desk.say, code)
+            config = _alone(config) if lone(config, screen) else config
             midi = _midi(config, desk.say)
             sources, outputs = rigged(
-                config, opened.size, desk, screen, osc, midi, begun, supply.renew, starts
+                config,
+                opened.size,
+                desk,
+                screen,
+                osc,
+                midi,
+                page,
+                begun,
+                supply.renew,
+                starts,
             )
             machine = stack.enter_context(contextlib.closing(Machine(config.folder)))
             restarts = begun.restarts if begun is not None else 0
@@ -105,7 +117,7 @@ def _perform(config: "Config", params: "Params", starts: "Starts | None" = None)
                         logs.event("the show ends, by a key, a control or its duration")
                     if config.stats is not None:
                         destinations.write_statistics(config.stats, show.statistics())
-    except (ControlError, ModelError, EngineFailure, OscError) as error:
+    except (ControlError, ModelError, EngineFailure, OscError, PageError) as error:
         return _failed(str(error), error, starts)
     except OSError as error:
         return _failed(of_system(error, "the show"), error, starts)
@@ -129,16 +141,6 @@ def _begun(config: "Config", params: "Params") -> "State | None":
     from lwlive.stage.state import taken_up
 
     return taken_up(config.state, params, log.info)
-
-
-def _resume(cues: "Cues", cue: str, now: float) -> None:
-    """Take up the cue list where the show before was in it."""
-    from lwlive.params import ControlError
-
-    try:
-        cues.resume(cue, now)
-    except ControlError as error:
-        log.info(f"the show does not continue in its cue: {error}")
 
 
 def _failed(sentence: str, error: Exception, starts: "Starts | None") -> int:
@@ -213,16 +215,21 @@ def _supply(
         controls.snapshot,
         now,
         config.delay_ms / 1e3,
-        begun.phase if begun is not None else 0.0,
-        kept,
+        phase=begun.phase if begun is not None else 0.0,
+        kept=kept,
     )
 
 
 def _screen(
-    config: "Config", size: "Size", stack: contextlib.ExitStack, say: Callable[[str], None]
+    config: "Config",
+    size: "Size",
+    stack: contextlib.ExitStack,
+    say: Callable[[str], None],
+    code: "Code | None",
 ) -> "Host | None":
     """The window, or None where there is no screen or none is wanted. Raises ControlError.
 
+    code: the page's address, for phones.
     A show that covers a monitor, as an installation's, plays without one until there is a screen.
     """
     if config.headless:
@@ -240,6 +247,7 @@ def _screen(
             size,
             waits=config.fullscreen,
             say=say,
+            code=code,
         )
     except NoWindow as error:
         if error.monitor:
@@ -253,9 +261,10 @@ def _alone(config: "Config") -> "Config":
     """A headless show whose pictures nothing takes: half a minute into a recording."""
     from datetime import datetime
 
+    from lwlive.encoders import CODECS
     from lwlive.stage.outputs.recorder import free, stamped
 
-    path = free(config.folder / stamped(datetime.now()))
+    path = free(config.folder / stamped(datetime.now(), CODECS[config.record_codec].suffix))
     log.info(f"recording {LONE_S:.0f} seconds into {path.absolute()}")
     return config.model_copy(update={"duration": LONE_S, "record": path})
 
@@ -293,6 +302,27 @@ def _midi(config: "Config", say: Callable[[str], None]) -> "Midi | None":
 
     link = Link(Order(tuple(config.midi), config.midi_system), say)
     return Midi(link, config.midi_folder or box.folder(), say, config.midi)
+
+
+def _page(
+    config: "Config",
+    size: "Size",
+    osc: "Osc | None",
+    stack: contextlib.ExitStack,
+    say: Callable[[str], None],
+) -> "tuple[Page | None, Code | None]":
+    """The page, where it is wanted, and its address as the window shows it."""
+    if not config.page:
+        return None, None
+    from lwlive.stage.qrcode import Code
+    from lwlive.stage.sources.page.opening import opened, printed
+
+    page, where = opened(config, size, osc.port if osc is not None else None, stack, say)
+    log.info(f"the page is at {where.url}")
+    code = Code.of(where.url)
+    if where.secret is not None:
+        printed(code)
+    return page, code
 
 
 @contextlib.contextmanager

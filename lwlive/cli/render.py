@@ -16,7 +16,7 @@ from lwlive.cli import flags
 from lwlive.config import PARTS, Config
 from lwlive.openmp import spin_briefly
 from lwlive.params import SPECS, ControlError, Params
-from lwlive.render import performance, routed, timing
+from lwlive.render import hearing, performance, routed, timing
 from lwlive.render.distance import preferred
 from lwlive.render.frames import open_folder, place_of
 from lwlive.render.identity import weights
@@ -180,7 +180,8 @@ def _settings(
     per = float(joints[1]) if any(route.name == "speed" for route in routes) else None
     if per is not None:
         of_walk = params["bpm"], params["seed"], render.fps / per, render.fps, frames
-        joints, _ = routed.swung(routes, *of_walk)
+        bands = () if render.audio is None else hearing.bands(render.audio, render.fps, frames)
+        joints, _ = routed.swung(routes, *of_walk, bands)
     pictures = [p for p in (render.mask, render.picture, *(k.picture for k in keys)) if p]
     for path in pictures:
         check(path)
@@ -288,8 +289,10 @@ def _routed(
     render: Render, keys: tuple[Key, ...], params: dict[str, Any], routes: Routes
 ) -> Routes:
     """The routes that have a meaning here. Says which have none. Raises RenderError."""
-    timed = bool(keys or params["loop"] or params["sync"] or render.audio is not None)
-    left, without = routed.kept(routes, any(key.picture for key in keys), timed)
+    heard = render.audio is not None
+    drums = heard and not routed.leads(routes)
+    timed = bool(keys or params["loop"] or params["sync"] or drums)
+    left, without = routed.kept(routes, any(key.picture for key in keys), timed, heard)
     if without:
         log.info(f"routes without a meaning in this render: {', '.join(without)}")
     if left and (render.budget is not None or render.budget_seconds is not None):

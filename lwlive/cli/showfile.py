@@ -161,7 +161,7 @@ def _line(name: str, row: tuple[Any, Any]) -> str:
     about = f"# {field.description}{': ' + accepts(row) if told else ''}\n"
     default = field.get_default(call_default_factory=True)
     if default is None:
-        return f"{about}# {key} = {metavar(row)}"
+        return f"{about}# {key} = {metavar(row).strip('[]')}"
     return about + _said(key, str(default) if isinstance(default, Path) else default)
 
 

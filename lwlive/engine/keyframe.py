@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from lwlive.seeds import seed_of
+
 Cond = tuple[Tensor, ...]  # each [2, ...]: row 0 from the prompt, row 1 from the negative prompt
 
 NOISES = 9  # noise tensors of a keyframe: the initial one, and one for each of up to 8 steps
@@ -50,19 +52,9 @@ def noise_of(
     Keyframe 0 is what torch draws first from this very seed, as stock pipelines do. Drawn on the
     CPU, so that a seed looks the same on every device.
     """
-    generator = torch.Generator().manual_seed(_mixed(seed, index))
+    generator = torch.Generator().manual_seed(seed_of(seed, index))
     noise = torch.stack([torch.randn(shape, generator=generator) for _ in range(count)])
     return noise.to(device)
-
-
-def _mixed(seed: int, index: int) -> int:
-    """A seed of its own for each keyframe; keyframe 0 has the seed itself (SplitMix64)."""
-    if index == 0:
-        return seed
-    z = (seed + index * 0x9E3779B97F4A7C15) & (2**64 - 1)
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & (2**64 - 1)
-    return (z ^ (z >> 31)) & (2**63 - 1)
 
 
 @dataclass(frozen=True, eq=False)

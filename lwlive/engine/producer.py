@@ -25,6 +25,7 @@ from lwlive.engine.keyframe import Cond
 from lwlive.engine.model import Model
 from lwlive.engine.prompt import Conds
 from lwlive.engine.sampler import Sampler
+from lwlive.engine.sound import Sound
 from lwlive.engine.spare import Spare
 from lwlive.engine.turn import Made, cut, made, onward, places, sampled, steered
 from lwlive.engine.walk import Walk, begin
@@ -72,6 +73,7 @@ class Producer:
         self.ahead = Ahead(ring, since)
         self._moved_at = -math.inf  # when a control changed last
         self._prompted_at = -math.inf  # when a prompt changed last
+        self._sound = Sound()
         self._free_at: float | None = None  # since when frames do without trajectories
         self._lately: deque[int] = deque(maxlen=LATELY)  # evaluations of the newest turns
         self._conds = Conds(lambda texts: self.model.encode(texts))
@@ -125,6 +127,7 @@ class Producer:
     def _advance(self) -> bool:
         self.ahead.sync()
         self._steer()
+        self._listen()
         decision = self._decided()
         if decision.ticks != self.ticks:
             self.ticks = decision.ticks
@@ -159,7 +162,7 @@ class Producer:
                 ready_s=self.ahead.ready_s(now),
                 room=self.ring.room,
                 slots=self.ring.handle.slots,
-                moving=now - self._moved_at < MOTION_S,
+                moving=now - max(self._moved_at, self._sound.moved_at) < MOTION_S,
                 prompting=now - self._prompted_at < PROMPTS_S,
                 load=self.load,
             )
@@ -187,6 +190,16 @@ class Producer:
             soonest = now + SLACK_S + self.costs.first_s(self._evaluations())
             self.ahead.take_back(max(soonest, since - STEADY * self.ring.tick_s), now)
         self._aim()
+
+    def _listen(self) -> None:
+        """Where routes follow the sound, and it begins after a rest, what was made ahead is old."""
+        now = self.clock()
+        rested = now - self._sound.moved_at > MOTION_S
+        if not self._sound.moves(self._snapshot.at(now).inner, self.ring.bands, now):
+            return
+        if rested and self.ahead:
+            self.ahead.take_back(now + SLACK_S + self.costs.first_s(self._evaluations()), now)
+            self._aim()
 
     def _parting(self, snapshot: Snapshot, old: Snapshot) -> float:
         """From which second on other controls make other pictures, as these are seen."""

@@ -268,9 +268,9 @@ class Walk:
             later = later._entered()
         return later
 
-    def moved_at(self, at: float) -> "Walk":
+    def moved_at(self, at: float, bands: Sequence[float] = SILENCE) -> "Walk":
         """The same place as routes have it at a moment, as if they had been there for long."""
-        moved = begun(self.snapshot, self.snapshot.inner, at)
+        moved = begun(self.snapshot, self.snapshot.inner, at, bands)
         walk = replace(self, moved=moved)
         return replace(walk, look=walk._look())
 

@@ -21,6 +21,7 @@ from lwlive.modulation import begun
 from lwlive.params import SPECS
 from lwlive.render import routed, timing
 from lwlive.render.settings import Settings
+from lwlive.routes import SILENCE
 from lwlive.snapshot import Snapshot
 
 POINTS, FRAMES_A_POINT = 24, 3  # measured for the pace: finer than in a show, there is time
@@ -44,10 +45,15 @@ class Plan:
         pictures: dict[Path, Tensor],
         levels: Levels,
         shares: Sequence[float] = (),
+        bands: routed.Bands = (),
     ) -> None:
-        """`pictures`: clean latents [C, H, W] by file. `shares`: of a way, for each frame."""
+        """`pictures`: clean latents [C, H, W] by file. `shares`: of a way, for each frame.
+
+        `bands`: what is heard, for each frame; empty where there is no sound.
+        """
         self.settings, self.sampler, self.params = settings, sampler, settings.live()
         self.pictures, self.levels, self.shares = pictures, levels, shares
+        self._bands = bands
         assert self.params.steps is not None
         self.steps = self.params.steps
         tempo = routed.tempo(self.params.bpm)
@@ -101,7 +107,12 @@ class Plan:
     def _walk(self, number: int) -> Walk:
         i, fraction = self.segment(number)
         walk = replace(self.along(i), fraction=fraction)
-        return walk.moved_at(number / self.settings.render.fps) if self.settings.moving else walk
+        if not self.settings.moving:
+            return walk
+        return walk.moved_at(number / self.settings.render.fps, self._heard(number))
+
+    def _heard(self, number: int) -> tuple[float, ...]:
+        return self._bands[min(number, len(self._bands) - 1)] if self._bands else SILENCE
 
     def _begun(self, i: int) -> Walk:
         a, b = self._keyframe(i), self._keyframe(i + 1)
@@ -123,8 +134,9 @@ class Plan:
 
     def _seed(self, i: int) -> int:
         """The seed that keyframe i is of: as routes have it where the way there begins."""
-        at = self.settings.joints[max(0, i - 1)] / self.settings.render.fps
-        moved = begun(self._snapshot, self.settings.moving, at)
+        number = self.settings.joints[max(0, i - 1)]
+        at, heard = number / self.settings.render.fps, self._heard(number)
+        moved = begun(self._snapshot, self.settings.moving, at, heard)
         return int(moved.value("seed", self.params.seed))
 
     def _made(self, i: int) -> Keyframe:

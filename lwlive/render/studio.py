@@ -18,7 +18,7 @@ from lwlive.engine.load import Modules, load
 from lwlive.engine.networks import Kind
 from lwlive.engine.sampler import Held, Sampler
 from lwlive.engine.schedule import levels
-from lwlive.render import picture, routed
+from lwlive.render import hearing, picture, routed
 from lwlive.render.distance import distance
 from lwlive.render.placing import Placed
 from lwlive.render.plan import Levels, Plan
@@ -114,16 +114,19 @@ class Studio:
         files = {key.picture for key in settings.keys if key.picture is not None}
         pictures = {path: self._encoded(modules, path) for path in sorted(files)}
         shares: Sequence[float] = ()
-        if settings.render.audio is not None:
+        audio, fps = settings.render.audio, settings.render.fps
+        bands: routed.Bands = ()
+        if audio is not None and settings.moving:
+            bands = hearing.bands(audio, fps, settings.frames)
+        if settings.per is not None:
+            params = settings.params
+            of_walk = params["bpm"], params["seed"], fps / settings.per, fps, settings.frames
+            _, shares = routed.swung(settings.moving, *of_walk, bands)
+        elif audio is not None:
             from lwlive.render import drums
 
-            shares = drums.shares(settings.render.audio, settings.joints, settings.render.fps)
-        elif any(route.name == "speed" for route in settings.moving):
-            assert settings.per is not None
-            fps, params = settings.render.fps, settings.params
-            of_walk = params["bpm"], params["seed"], fps / settings.per, fps, settings.frames
-            _, shares = routed.swung(settings.moving, *of_walk)
-        return Plan(settings, self.sampler, pictures, self._levels, shares)
+            shares = drums.shares(audio, settings.joints, fps)
+        return Plan(settings, self.sampler, pictures, self._levels, shares, bands)
 
     def _encoded(self, modules: Modules, path: Path) -> Tensor:
         return encoded(modules, picture.read(path, self.settings.size))

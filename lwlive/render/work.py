@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from lwlive.movie import SOUND_RATE, unhurried, write_movie
+from lwlive.encoders import unhurried
+from lwlive.movie import SOUND_RATE, write_movie
 from lwlive.render.cluster import made_by_many
 from lwlive.render.frames import Frames, SpoiltError, check_room, stored_budget
 from lwlive.render.settings import Settings, told

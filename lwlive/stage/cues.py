@@ -93,10 +93,17 @@ class Cues:
         """The cue of this name or number. Raises ControlError."""
         self._step(_Step(now if due is None else due, to=self.cues.found(which)), now)
 
-    def resume(self, which: str, now: float) -> None:
-        """Be at a cue whose look is there already, as after a restart. Raises ControlError."""
-        self._place, self._on = self.cues.found(which), True
-        self._begun, self._there = True, self.now_there()
+    def resume(self, name: str, now: float) -> None:
+        """Stand at a cue whose values are there already, as a show before this one did.
+
+        It follows from now on. A cue that the list does not have begins the list.
+        """
+        try:
+            self._place = self.cues.found(name)
+        except ControlError as error:
+            self.say(f"the cue list begins from its start: {error}")
+            return
+        self._on, self._begun, self._there = True, True, self.now_there()
         self._following = self._since(now)
 
     def leave(self) -> None:

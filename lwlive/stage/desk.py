@@ -15,12 +15,14 @@ from lwlive.controls import (
     Controls,
     Fire,
     Go,
+    Hear,
     Learn,
     Move,
     Nudge,
     Offer,
     Recall,
     Set,
+    Switch,
     seconds,
 )
 from lwlive.cuelist import CueList
@@ -33,6 +35,7 @@ from lwlive.stage.morph import CHOICES, Look, Morph
 from lwlive.stage.notices import Notices
 from lwlive.stage.outputs.recorder import claimed, stamped
 from lwlive.stage.parts import Arrived
+from lwlive.stage.switches import Switches
 from lwlive.stage.taps import Taps
 
 QUANTISED = ("prompt", "negative", "seed")  # parameters whose changes wait for a beat
@@ -74,12 +77,20 @@ class Desk:
         if controls.params.morph:
             self._morph.move(Set("morph", controls.params.morph), "", 0.0, None)
         self._disk = Disk(self.say) if disk is None else disk
+        self.switches = Switches()
+        self.snapshots = 0  # how often one was asked for
         self._recalls = 0
         self._taps = Taps()
         self.ended = False
         self.learning: str | None = None  # what the next control that moves is bound to: see Learn
         self.preset: tuple[str | int, ...] = ()  # taken up last: its name, and as it was asked for
+        self.bands: tuple[float, ...] | None = None  # of the sound coming in, None where none does
         self.asked_at: float | None = None  # when the first of the changes not sent yet arrived
+
+    @property
+    def disk(self) -> Disk:
+        """What reads and writes small files for the show."""
+        return self._disk
 
     def say(self, text: str) -> None:
         """Show a sentence, and log it."""
@@ -108,6 +119,12 @@ class Desk:
                 self.end()
             elif command == Fire("tap"):
                 self._tap(arrived)
+            elif command == Fire("snapshot"):
+                self.snapshots += 1
+            elif isinstance(command, Switch):
+                self.switches.do(command)
+            elif isinstance(command, Hear):
+                self.bands = command.bands
             elif isinstance(command, Learn):
                 self._learn(command.target)
             elif isinstance(command, Go) or command in (Fire("go"), Fire("back")):

@@ -4,25 +4,38 @@
 """
 
 import os
+import sys
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 from lwlive import preset
 from lwlive.checkpoint import Size
-from lwlive.config import Config
+from lwlive.config import OUTPUTS, Config
+from lwlive.movie import rate_of
 from lwlive.stage.desk import Desk
 from lwlive.stage.events import Events
+from lwlive.stage.outputs import camera, ndi, spout, stream, syphon
 from lwlive.stage.outputs.expiry import Expiry
+from lwlive.stage.outputs.feed import Feed, Sink
 from lwlive.stage.outputs.journal import Journal
+from lwlive.stage.outputs.scaling import Scaling
+from lwlive.stage.outputs.snapshots import Snapshots
 from lwlive.stage.outputs.takes import Takes
 from lwlive.stage.outputs.window.window import Screen, Window
 from lwlive.stage.parts import Output, Source
 from lwlive.stage.renewal import Renewal
+from lwlive.stage.sources.audio.source import Audio
 from lwlive.stage.sources.link import Link
 from lwlive.stage.sources.midi.source import Midi
 from lwlive.stage.sources.osc.server import Osc
+from lwlive.stage.sources.page.page import Page
 from lwlive.stage.starts import Starts
 from lwlive.stage.state import Keeper, State
 from lwlive.stage.watchdog import Watchdog
+
+NAME = "lwlive"  # of what other programs list, unless another is given
+AUTO = "auto"  # the camera: the first that there is
 
 
 def rigged(
@@ -32,6 +45,7 @@ def rigged(
     screen: Screen | None,
     osc: Osc | None,
     midi: Midi | None = None,
+    page: Page | None = None,
     begun: State | None = None,
     renew: Callable[[float], bool] | None = None,
     starts: Starts | None = None,
@@ -41,14 +55,29 @@ def rigged(
     begun: the state that the show continues from, where it keeps one. renew: starts another
     engine. starts: counts those of shows that keep a state.
 
-    Raises ControlError where the journal cannot be written, or an extra is not installed.
+    Raises ControlError where the journal cannot be written, or what a part needs is not there.
     """
     presets = [f"preset {path.stem}" for path in preset.listed(config.folder)]
     window = Window(screen, desk.say, presets) if screen is not None else None
-    takes = Takes(config.folder, config.record, config.fps, size, desk.say)
+    link = Link(desk.controls.snapshot.tempo, desk.say) if config.link else None
+    audio = None
+    if config.audio_in is not None:
+        audio = Audio(config.audio_in, desk.say, config.audio_tempo)
+    takes = Takes(
+        config.folder,
+        config.record,
+        config.fps,
+        size,
+        desk.say,
+        config.record_codec,
+        config.record_minutes,
+        audio,
+    )
     journal = None
     if config.journal is not None:
         journal = Journal(config.journal, config, size, desk.say)
+    snapshots = Snapshots(config.folder, desk.disk, desk.say)
+    feeds = into_other_programs(config, size, desk)
     watchdog = Watchdog(os.environ)
     keeper = None
     if config.state is not None and begun is not None:
@@ -59,10 +88,10 @@ def rigged(
     expiry = None
     if config.keep_days is not None:
         expiry = Expiry(config.folder, config.record, config.keep_days, desk.say)
-    link = Link(desk.controls.snapshot.tempo, desk.say) if config.link else None
-    sources: list[Source | None] = [window, osc, midi, link, takes]
-    sources += [watchdog, renewal, expiry, Events()]
-    outputs: list[Output | None] = [window, takes, journal, keeper, watchdog]
+    steering: list[Source | None] = [window, osc, midi, link, audio, page, takes]
+    sources = [*steering, watchdog, renewal, expiry, Events()]
+    showing: list[Output | None] = [window, *feeds, takes, journal, snapshots, page]
+    outputs = [*showing, keeper, watchdog]
     return [one for one in sources if one is not None], [one for one in outputs if one is not None]
 
 
@@ -71,5 +100,50 @@ def lone(config: Config, screen: Screen | None) -> bool:
 
     The journal takes none. A new output that does adds itself here.
     """
-    taken = screen is not None or config.record is not None
+    feeds = any(getattr(config, name) not in (None, []) for name in OUTPUTS)
+    taken = screen is not None or config.record is not None or feeds
+    taken = screen is not None or config.record is not None or config.page
     return not taken and config.duration is None
+
+
+def into_other_programs(config: Config, size: Size, desk: Desk) -> list[Feed]:
+    """A feed for each way into other programs that this system has, on where it was asked for.
+
+    Raises ControlError where what was asked for is not installed, or an address is none.
+    """
+    rate, of = rate_of(config.fps), None
+    if config.output_size is not None:
+        of = Size(*map(int, config.output_size.split("x")))
+    scaling = Scaling(of, config.fit)
+    made: dict[str, tuple[str, Callable[[], Sink]]] = {
+        "ndi": (
+            "ndi",
+            lambda: ndi.Ndi(config.ndi or NAME, config.ndi_group, config.ndi_address, rate),
+        )
+    }
+    if config.ndi is not None:
+        ndi.check()
+    if sys.platform == "win32" or config.spout is not None:
+        made["spout"] = "spout", lambda: spout.Spout(config.spout or NAME)
+    if config.spout is not None:
+        spout.check()
+    if sys.platform == "darwin" or config.syphon is not None:
+        made["syphon"] = "syphon", lambda: syphon.Syphon(config.syphon or NAME)
+    if config.syphon is not None:
+        syphon.check()
+    if config.camera is not None:
+        camera.check()
+    if sys.platform == "linux":
+        path = None if config.camera in (None, AUTO) else Path(str(config.camera))
+        made["camera"] = "camera", lambda: camera.Camera(path, rate)
+    for number, url in enumerate(config.stream, start=1):
+        told = stream.settings(
+            url, scaling.size(size), rate, config.stream_quality, config.stream_mbit
+        )
+        name = "stream" if number == 1 else f"stream {number}"
+        made[name] = "stream", partial(stream.Stream, told)
+    feeds = []
+    for name, (switch, make) in made.items():
+        desk.switches.know(switch, getattr(config, switch) not in (None, []))
+        feeds.append(Feed(name, switch, make, scaling, config.fps, desk.say))
+    return feeds

@@ -92,6 +92,8 @@ class Show:
         for source in self.sources:
             for arrived in source.poll(now):
                 self.desk.do(arrived, source)
+        if self.desk.bands is not None:
+            self.supply.bands = self.desk.bands
         self._send()
 
     def _tick(self, n: int, now: float) -> None:
@@ -177,13 +179,16 @@ class Show:
             notice=self.desk.notices.current(now),
             tempo=self.desk.controls.snapshot.tempo,
             routes=self.desk.controls.snapshot.routes,
+            outputs=self.desk.switches.levels,
+            snapshots=self.desk.snapshots,
             over=self.desk.controls.snapshot.over,
             moved=self._moved(now),
             learning=self.desk.learning,
-            restarts=self.restarts,
-            machine=Look() if self.machine is None else self.machine.now,
             preset=self.desk.preset,
             cue=self.desk.cues.standing(now) if self.desk.cues is not None else None,
+            bands=self.desk.bands,
+            restarts=self.restarts,
+            machine=Look() if self.machine is None else self.machine.now,
             pictures=pictures,
         )
 

@@ -216,4 +216,5 @@ class Keeper(Output):
 
 
 def _cue(status: Status) -> str | None:
+    """The name of the cue that is on."""
     return status.cue.name if status.cue is not None else None

@@ -52,6 +52,10 @@ class Status:
     parts: Mapping[str, Mapping[str, Any]]  # what sources and outputs say of themselves, by name
     tempo: Tempo = UNTOLD
     routes: Routes = ()
+    # for other programs, and which of them are on
+    outputs: Mapping[str, bool] = field(default_factory=dict)
+    snapshots: int = 0  # how often one was asked for
+    bands: tuple[float, ...] | None = None  # of the sound coming in, None where none does
     over: Mapping[str, float] = field(default_factory=dict)  # see `Snapshot`
     moved: Mapping[str, float] = field(
         default_factory=dict
@@ -116,6 +120,7 @@ class Status:
             "beat": math.floor(self.beat),
             "tempo": self.tempo.by or "hand",
             **({} if self.cue is None else _cues(self.cue)),
+            **{f"output/{name}": on for name, on in self.outputs.items()},
             **self._routed(),
             "uptime": int(self.since_start_s),
             "restarts": self.restarts,

@@ -6,9 +6,9 @@
 | one that may wait | `close`; `join` | as long as it is given; until the work is over |
 | the outbox's | `work`, which draws pictures from an iterator | the queue, and whatever it likes |
 
-Pictures are copied into slots, which the outbox's thread allocates before it works; what is put
-earlier is copied beside them. Numbers of slots travel through two lists, `_free` and `_queue`, and
-a slot belongs to whoever took its number. Where no slot is free a picture is counted as dropped.
+What is put is the picture itself and no copy of it, since nobody writes into a picture of a show;
+where a queue is full a picture is counted as dropped. `queue` is the one thing both threads touch,
+beside counters with one writing thread each.
 The outbox knows nothing of files, encoders or networks.
 """
 
@@ -28,14 +28,13 @@ QUEUE_S = 1.5  # how long the work may stall before pictures are dropped
 QUEUE_BYTES = 256 * 2**20  # and how much memory that may take
 
 Pictures = Iterator[tuple[Pixels, int]]  # each with the number it was put with
-_Item = tuple[int | None, Pixels, int]  # its slot; None: a copy of its own
 
 
 class Outbox:
     """Runs `work(pictures)` in a thread of its own from `start` on, until the pictures end.
 
-    What it raises goes to `failed`, in that thread. A picture is `work`'s until it asks for the
-    next one. size: width and height. fps: from it follows how many slots there are.
+    What it raises goes to `failed`, in that thread. size: width and height. Up to `queue_s` seconds
+    of pictures at `fps` wait for the work.
     """
 
     def __init__(
@@ -45,17 +44,17 @@ class Outbox:
         failed: Callable[[Exception], None],
         size: Size,
         fps: float,
+        queue_s: float = QUEUE_S,
     ) -> None:
         width, height = size
         self._work, self._failed, self._shape = work, failed, (height, width, 3)
-        picture_bytes = height * width * 3
-        self._count = max(4, min(math.ceil(fps * QUEUE_S), QUEUE_BYTES // picture_bytes))
-        self._slots: Pixels | None = None  # [N, H, W, 3]; set once, after `_free`
-        self._free: list[int] = []  # last in, first out: an idle queue touches one slot
-        self._early = self._count  # how many may still be put before there are slots
-        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
-        self._missed = 0  # no free slot; counted by the show's thread
-        self._left = 0  # queued and never drawn; counted by the outbox's thread
+        most = QUEUE_BYTES // (height * width * 3)
+        self._count = max(4, min(math.ceil(fps * queue_s), most))
+        self._queue: queue.SimpleQueue[tuple[Pixels, int] | None] = queue.SimpleQueue()
+        self._taken = 0  # into the queue; counted by the show's thread, and so is `_missed`
+        self._missed = 0  # the queue was full
+        self._done = 0  # with; counted by the outbox's thread, and so is `_left`
+        self._left = 0  # queued and never drawn
         self._closed = self._over = False
         self._deadline = math.inf  # written once by `close`, a float is read whole
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -69,6 +68,11 @@ class Outbox:
             self._failed(error)
 
     @property
+    def over(self) -> bool:
+        """Whether the work is over, or was never begun."""
+        return not self._thread.is_alive()
+
+    @property
     def dropped(self) -> int:
         """Pictures put and never drawn, because the work was too slow."""
         return self._missed + self._left
@@ -78,19 +82,14 @@ class Outbox:
         return pixels.shape == self._shape and pixels.dtype == np.uint8
 
     def put(self, pixels: Pixels, number: int) -> bool:
-        """Queue a copy of one picture; False where it is dropped. Never waits, never raises."""
+        """Queue one picture; False where it is dropped. Never waits, never raises."""
         if self._closed or self._over:
             return False
-        if self._slots is not None and self._free:
-            slot = self._free.pop()
-            np.copyto(self._slots[slot], pixels)
-            self._queue.put((slot, self._slots[slot], number))
-        elif self._slots is None and self._early:
-            self._early -= 1
-            self._queue.put((None, pixels.copy(), number))
-        else:
+        if self._taken - self._done >= self._count:
             self._missed += 1
             return False
+        self._taken += 1
+        self._queue.put((pixels, number))
         return True
 
     def miss(self) -> None:
@@ -120,9 +119,6 @@ class Outbox:
 
     def _run(self) -> None:
         try:
-            slots = np.empty((self._count, *self._shape), np.uint8)
-            self._free = list(range(self._count))
-            self._slots = slots
             self._work(self._pictures())
         except Exception as error:  # whatever it meets, the show continues
             self._over = True
@@ -135,10 +131,8 @@ class Outbox:
 
     def _pictures(self) -> Pictures:
         while (item := self._queue.get()) is not None:
-            slot, pixels, number = item
             if time.monotonic() > self._deadline:
                 self._left += 1
-                continue
-            yield pixels, number
-            if slot is not None:
-                self._free.append(slot)
+            else:
+                yield item
+            self._done += 1

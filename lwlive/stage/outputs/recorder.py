@@ -1,4 +1,4 @@
-"""The recorder: the frames that were shown, into an H.264 MP4 of constant rate.
+"""The recorder: the frames that were shown, and the sound of the time, into a movie.
 
 | thread | runs | may wait for |
 |---|---|---|
@@ -26,9 +26,11 @@ from types import TracebackType
 from typing import Self
 
 from lwlive.checkpoint import Size
-from lwlive.movie import LIVE, Movie, RecordError, rate_of
+from lwlive.encoders import CODECS, RecordError
+from lwlive.movie import Movie, rate_of
 from lwlive.ring import Pixels
 from lwlive.stage.outputs.outbox import Outbox, Pictures
+from lwlive.stage.outputs.soundtrack import Soundtrack, Tap
 
 _log = logging.getLogger(__name__)
 
@@ -63,8 +65,9 @@ def claimed(path: Path) -> Path:
 class Recorder:
     """Records what is put into it until `close`. An existing file is overwritten.
 
-    fresh: the file gets another name where its own is taken. What goes wrong (no folder, no
-    memory, no encoder, disk full) is in `failed`, and `put` then does nothing. The other
+    fresh: the file gets another name where its own is taken. codec: a name of CODECS. tap: sound
+    to record beside the pictures, whose moments `put` then has to be told. What goes wrong (no
+    folder, no memory, no encoder, disk full) is in `failed`, and `put` then does nothing. The other
     attributes are for reading: each has one writing thread, and a reader sees the value of a
     moment ago.
     """
@@ -77,13 +80,16 @@ class Recorder:
         height: int,
         metadata: Mapping[str, str],
         fresh: bool = False,
+        codec: str = "h264",
+        tap: Tap | None = None,
     ) -> None:
         self.path = path
         self.encoder = ""  # empty until it is chosen, a moment after the start
         self.frames = 0  # encoded so far; after `close`, frames in the file
         self.failed: str | None = None  # why the recording ended early, as a sentence
         self._rate, self._size, self._fresh = rate_of(fps), Size(width, height), fresh
-        self._metadata = dict(metadata)
+        self._metadata, self._codec = dict(metadata), CODECS[codec]
+        self._sound = None if tap is None else Soundtrack(tap, self._rate)
         self._first: int | None = None
         self._last = -1
         self._closed = False
@@ -124,11 +130,11 @@ class Recorder:
         if self.failed is not None:
             raise RecordError(self.failed)
 
-    def put(self, pixels: Pixels, number: int) -> None:
-        """Queue a copy of one shown frame, [H, W, 3]. Never waits, never raises.
+    def put(self, pixels: Pixels, number: int, now: float = 0.0) -> None:
+        """Queue one shown frame, [H, W, 3]. Never waits, never raises.
 
         `number` is its display tick; the first one put is time 0. A tick that was put before is
-        counted as dropped.
+        counted as dropped. now: when it was shown, in seconds of the clock that stamps sound.
         """
         if self._closed or self.failed is not None:
             return
@@ -142,6 +148,8 @@ class Recorder:
         if self._first is None:
             self._first = number
         pts = number - self._first
+        if self._sound is not None:
+            self._sound.shown(pts, now)
         if pts <= self._last:
             self._outbox.miss()
         elif self._outbox.put(pixels, pts):
@@ -184,18 +192,31 @@ class Recorder:
             raise
 
     def _record(self, pictures: Pictures) -> None:
-        movie = Movie(self.path, self._rate, *self._size, self._metadata, LIVE)
+        encoders, sound = self._codec.encoders, self._sound
+        movie = Movie(
+            self.path,
+            self._rate,
+            *self._size,
+            self._metadata,
+            encoders,
+            sound=sound is not None,
+        )
         try:
             self.encoder = movie.encoder
             _log.debug("recording %s with %s", self.path, movie.encoder)
             self._opened.set()
-            look = round(_LOOK_S * float(self._rate))
+            end, look = 0, round(_LOOK_S * float(self._rate))
             for pixels, pts in pictures:
                 self.frames += movie.write(pixels, pts)
+                end = pts + 1
+                if sound is not None:
+                    movie.hear(*sound.until(float(end / self._rate)))
                 if pts >= look:
                     look = pts + round(_LOOK_S * float(self._rate))
                     if not self.path.exists():
                         raise RecordError(_gone(self.path))
+            if sound is not None:
+                movie.hear(*sound.until(float(end / self._rate), last=True))
             self.frames += movie.finish()
         except BaseException:
             with suppress(Exception):  # the first error is the one to tell

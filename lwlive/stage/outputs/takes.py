@@ -1,5 +1,7 @@
 """Takes: the recordings of one show, the one going on and those whose files are being closed.
 
+A long one is a row of files: after so many minutes the next one begins, with the very next picture.
+
 All of it runs in the stage's main thread; each take is opened in its recorder's thread and closed
 in a thread of its own, since a slow disk takes its time. A control that flickers is followed once
 it stands, so that a stuck button does not fill the folder with files. An output, and a source
@@ -14,12 +16,14 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from lwlive import __version__
 from lwlive.checkpoint import Size
 from lwlive.controls import Set
+from lwlive.encoders import CODECS
 from lwlive.stage.outputs.recorder import Recorder, stamped
+from lwlive.stage.outputs.soundtrack import Tap
 from lwlive.stage.parts import Arrived, Output, Picture, Source
 
 ORDINARY_S = 60.0  # at the end of a show, for files to become ordinary; systemd kills after 90
@@ -28,8 +32,21 @@ AGAIN_S = 5.0  # between two attempts to record on after a take has failed
 SLOW_S = 3.0  # a take that has not begun for so long is told of
 
 
+class Ear(Protocol):
+    """Where sound comes in."""
+
+    def tap(self) -> Any:
+        """A tap of its own for a recording."""
+
+    def untap(self, tap: Any) -> None:
+        """That tap is not needed any more."""
+
+
 class Takes(Source, Output):
-    """Starts and ends recordings as `record` says, `given` the file for the first one."""
+    """Starts and ends recordings as `record` says, `given` the file for the first one.
+
+    codec: a name of CODECS. minutes: how long a file is at most. ear: whose sound they have.
+    """
 
     name = "recording"
 
@@ -40,7 +57,15 @@ class Takes(Source, Output):
         fps: float,
         size: Size,
         say: Callable[[str], None],
+        codec: str = "h264",
+        minutes: float | None = None,
+        ear: Ear | None = None,
     ) -> None:
+        self._codec, self._ear = codec, ear
+        self._ticks = math.inf if minutes is None else max(1, round(minutes * 60 * fps))
+        self._start = 0  # tick with which the present file begins
+        self._name = given  # that the files of this take are named after
+        self._tap: Tap | None = None
         self._folder, self._given, self._fps, self._size = folder, given, fps, size
         self._whole = given  # the file of a show that is recorded whole, for those after it
         self._failing, self._again_at = False, -math.inf  # since a take failed, until one goes on
@@ -77,11 +102,11 @@ class Takes(Source, Output):
         """Record the picture of a tick, where that is wanted."""
         params = picture.status.params
         title = {"title": params.prompt, "encoder": f"lwlive {__version__}"}
-        self._follow(params.record, picture.status.now, title)
+        self._follow(params.record, picture.status.now, title, picture.tick)
         if self._recorder is not None:
-            self._recorder.put(picture.pixels, picture.tick)
+            self._recorder.put(picture.pixels, picture.tick, picture.status.now)
 
-    def _follow(self, level: bool, now: float, about: dict[str, str]) -> None:
+    def _follow(self, level: bool, now: float, about: dict[str, str], tick: int = 0) -> None:
         """Record or not, as the level says."""
         if self._closing and not self._closing[0][1].is_alive():
             self._finish()
@@ -90,6 +115,10 @@ class Takes(Source, Output):
             self._level, self._since = level, now
             if not level:  # somebody has turned it off
                 self._whole, self._failing, self._again_at = None, False, -math.inf
+        if self._recorder is not None and tick - self._start >= self._ticks:
+            self._say(f"recorded: {self._recorder.path}; the next file begins")
+            self._end()
+            self._begin(self._name, now, tick, about, fresh=True)
         if level == self.going or not (self._calm or now - self._since >= STANDS_S):
             return
         if level and now < self._again_at:
@@ -99,10 +128,19 @@ class Takes(Source, Output):
             self._end()
             return
         given, self._given = self._given, None
-        named = given or (self._whole if self._failing else None)
-        path = named or self._folder / stamped(datetime.now())
-        self._recorder = Recorder(path, self._fps, *self._size, about, fresh=given is None)
-        self._begun, self._said = now, ""
+        self._name = given or (self._whole if self._failing else None)
+        self._begin(self._name, now, tick, about, fresh=given is None)
+
+    def _begin(
+        self, given: Path | None, now: float, tick: int, about: dict[str, str], fresh: bool
+    ) -> None:
+        """Begin a file with the picture of this tick."""
+        path = given or self._folder / stamped(datetime.now(), CODECS[self._codec].suffix)
+        self._tap = None if self._ear is None else self._ear.tap()
+        self._recorder = Recorder(
+            path, self._fps, *self._size, about, fresh=fresh, codec=self._codec, tap=self._tap
+        )
+        self._begun, self._said, self._start = now, "", tick
 
     @property
     def going(self) -> bool:
@@ -130,6 +168,8 @@ class Takes(Source, Output):
     def _end(self, told: bool = False) -> None:
         """End the recording that is going on, and let its file be closed."""
         if self._recorder is not None:
+            if self._ear is not None and self._tap is not None:
+                self._ear.untap(self._tap)
             thread = threading.Thread(target=self._recorder.close, name="closing")
             self._closing.append((self._recorder, thread, told))
             self._recorder = None

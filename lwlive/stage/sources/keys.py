@@ -11,11 +11,12 @@ os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # read when pygame is 
 
 import pygame
 
-from lwlive.controls import Command, Fire, Nudge, Recall, Toggle
+from lwlive.controls import Command, Fire, Nudge, Recall, Switch, Toggle
 from lwlive.params import SPECS, TRIGGERS
 
-FULLSCREEN, LIST, LEARN, QUIT = (
+FULLSCREEN, ADDRESS, LIST, LEARN, QUIT = (
     Fire("fullscreen"),
+    Fire("address"),
     Fire("keys"),
     Fire("learn"),
     Fire("quit"),
@@ -65,10 +66,17 @@ KEYS = (
     Key("S", "save the present values as a preset", {pygame.K_s: Fire("save")}),
     Key("B", _help("blackout"), {pygame.K_b: Toggle("blackout")}),
     Key("R", _help("record"), {pygame.K_r: Toggle("record")}),
+    Key("C", _help("snapshot"), {pygame.K_c: Fire("snapshot")}),
+    Key(
+        "O",
+        "what goes to other programs off, and on again",
+        {pygame.K_o: Switch("all", None)},
+    ),
     Key("P", _help("panic"), {pygame.K_p: Fire("panic")}),
     Key("F", "cover the monitor, and back to a window", {pygame.K_f: FULLSCREEN}),
     Key("H", _help("hud"), {pygame.K_h: Toggle("hud")}),
     Key("L", "learn: choose what the next control of a MIDI box moves", {pygame.K_l: LEARN}),
+    Key("Q", "show the page's address, as a code for phones", {pygame.K_q: ADDRESS}),
     Key("?, F1", "show these keys", {pygame.K_QUESTION: LIST, pygame.K_F1: LIST}),
     Key("Esc", "close this list, or end the show", {pygame.K_ESCAPE: QUIT}),
 )

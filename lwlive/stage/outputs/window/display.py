@@ -34,7 +34,8 @@ from lwlive.controls import Command
 from lwlive.stage.outputs.window import hud as paint
 from lwlive.stage.outputs.window.geometry import Fit, Place, placements, start_size
 from lwlive.stage.outputs.window.monitor import Area, Bare, Refresh, named
-from lwlive.stage.sources.keys import BY_CODE, FULLSCREEN, KEYS, LIST, QUIT, code, fine
+from lwlive.stage.qrcode import Code
+from lwlive.stage.sources.keys import ADDRESS, BY_CODE, FULLSCREEN, KEYS, LIST, QUIT, code, fine
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,10 @@ QUESTION = {  # keys whose letter with shift is a question mark on some keyboard
 }
 
 
+NO_PAGE = "there is no page; lwlive --page serves one"
+CODE_SHARE = 0.62  # of the window's shorter side, that the page's code takes
+
+
 class NoScreen(RuntimeError):  # noqa: N818 - not a fault: many machines have no screen
     """No window can be opened here; the show can still run headless."""
 
@@ -77,6 +82,7 @@ class Display:
         vsync: bool,
         picture: tuple[int, int],
         clock: Callable[[], float] = time.perf_counter,  # the show's
+        code: Code | None = None,  # the page's address
         place: Place | None = None,  # where it was before
     ) -> None:
         for hint, value in HINTS.items():
@@ -109,7 +115,8 @@ class Display:
         self._window.set_icon(_icon())
         pygame.display.set_allow_screensaver(False)
         pygame.key.set_repeat(350, 50)
-        self._minimised = self._keys_shown = False
+        self._minimised = self._keys_shown = self._address_shown = False
+        self._code = code
         self._held: set[int] = set()  # keys that are down, to tell a press from its repeats
         self._cursor, self._moved_s = True, clock()
         self._splash_s: float | None = None  # when the last splash was shown
@@ -204,6 +211,8 @@ class Display:
         command = found[1]
         if command == FULLSCREEN:
             self._toggle_fullscreen()
+        elif command == ADDRESS or (command == QUIT and self._address_shown):
+            self._address_shown = not self._address_shown
         elif command == LIST or (command == QUIT and self._keys_shown):
             self._keys_shown = not self._keys_shown
         else:
@@ -327,7 +336,21 @@ class Display:
         keys_said = keys if self._keys_shown else None
         inks = (paint.BRIGHT, paint.DIM)
         self._words.panel("keys", keys_said, self._size, 42, (0.5, 0.5), inks)
+        self._draw_address()
         self._renderer.present()
+
+    def _draw_address(self) -> None:
+        """The page's address, where Q asked for it: in words, and as a code for phones."""
+        said = None
+        if self._address_shown:
+            said = [self._code.text if self._code else NO_PAGE]
+        self._words.panel("address", said, self._size, 42, (0.5, 0.0), inks=(paint.BRIGHT,))
+        if said is None or self._code is None:
+            return
+        pixels = self._code.pixels(int(CODE_SHARE * min(self._size)))
+        side, (width, height) = len(pixels), self._size
+        texture = self._upload("code", pixels)
+        texture.draw(None, ((width - side) // 2, (height - side) // 2, side, side))
 
     def _arrival(self, level: int) -> int:
         """How opaque the picture is, 0..255: it fades in over the splash, drawn beneath it."""

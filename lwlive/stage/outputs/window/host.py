@@ -35,6 +35,7 @@ from lwlive.stage.outputs.window.process import (
     Wanted,
     run,
 )
+from lwlive.stage.qrcode import Code
 
 log = logging.getLogger(__name__)
 
@@ -73,12 +74,13 @@ class Host:
         vsync: bool,
         picture: Size,
         waits: bool = False,
+        code: Code | None = None,  # the page's address, for phones
         say: Callable[[str], None] = log.info,
         spawn: "Spawn | None" = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._say, self._clock, self._spawn = say, clock, spawn or _spawn
-        self._wanted = Wanted(title, fullscreen, monitor, fit, vsync, picture, "")
+        self._wanted = Wanted(title, fullscreen, monitor, fit, vsync, picture, "", code)
         self._memory: SharedMemory | None = None  # that the present process gets its pictures in
         self._process: BaseProcess | None = None
         self._missing: Missing | None = None

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lwlive.params import SPECS
+from lwlive.routes import BANDS
 from lwlive.stage.outputs.window import rail
 from lwlive.stage.status import Status
 from lwlive.tempo import BAR
@@ -33,6 +34,7 @@ PANEL = (9, 11, 16, 208)  # dark enough for DIM on a white picture
 RULE = (58, 62, 72, 232)
 LINE = 1.5  # line pitch, in letter heights
 UNKNOWN = "\N{EN DASH}"
+METER = 24  # strokes of a full bar
 TEXT_WIDTH = 46  # characters of a prompt before it is cut
 
 
@@ -58,6 +60,8 @@ def lines(status: Status) -> list[str]:
             f"{recording['frames']} frames" if recording and status.params.record else "off",
         ),
         *_midi(status),
+        *(_line(name, _sent(status, name)) for name, on in status.outputs.items() if on),
+        *_meter(status.bands),
         "",
     ]
     for name, spec in SPECS.items():
@@ -93,6 +97,22 @@ def _cues(status: Status) -> list[str]:
     notes = textwrap.wrap(cue.note, TEXT_WIDTH)
     told = [f"{'' if i else 'note'}\t{shortened(line)}" for i, line in enumerate(notes)]
     return [f"cue\t{shortened(on)}", f"next\t{shortened(to)}", *until, *told, ""]
+
+
+def _sent(status: Status, name: str) -> str:
+    """How an output for other programs is doing."""
+    told = status.parts.get(name)
+    return f"{told['sent']} sent" if told is not None and told["connected"] else "waiting"
+
+
+def _meter(bands: Sequence[float] | None) -> list[str]:
+    """The bands of the sound coming in as bars; no lines where nothing is listened to."""
+    if bands is None:
+        return []
+    bars = ("|" * round(METER * value) or UNKNOWN for value in bands)
+    return [
+        _cells(f"sound {name}", bar, "", short=False) for name, bar in zip(BANDS, bars, strict=True)
+    ]
 
 
 def _line(label: str, value: object, unit: str = "") -> str:

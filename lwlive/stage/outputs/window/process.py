@@ -20,6 +20,7 @@ import numpy as np
 from lwlive.checkpoint import Size
 from lwlive.controls import Command
 from lwlive.stage.outputs.window.geometry import Fit, Place
+from lwlive.stage.qrcode import Code
 
 if TYPE_CHECKING:
     from lwlive.stage.outputs.window.display import Display
@@ -39,6 +40,7 @@ class Wanted:
     vsync: bool
     picture: Size
     memory: str  # name of the shared memory that pictures come in
+    code: Code | None = None  # the page's address, for phones
     place: Place | None = None  # where the window was before
 
 
@@ -159,6 +161,7 @@ def _opened(wanted: Wanted, pipe: "Connection[Any, Any]") -> "Display":
                 wanted.fit,
                 wanted.vsync,
                 wanted.picture,
+                code=wanted.code,
                 place=wanted.place,
             )
         except (NoMonitor, NoScreen) as error:

@@ -47,8 +47,8 @@ class Window(Source, Output):
         self, screen: Screen, say: Callable[[str], None], learnable: Sequence[str] = ()
     ) -> None:
         self._screen, self._say = screen, say
-        self._put_at = -math.inf  # when the last picture was
         self._choice = Choice(learnable)
+        self._put_at = -math.inf  # when the last picture was
 
     def poll(self, now: float) -> Sequence[Arrived]:  # noqa: ARG002 - keys bring their own
         """Keys pressed since the last call."""
@@ -72,8 +72,8 @@ class Window(Source, Output):
     def put(self, picture: Picture) -> None:
         """Show the picture of a tick, with the words that belong over it."""
         status = picture.status
-        self._put_at = status.now
         words = self._choice.lines() or (hud.lines(status) if status.params.hud else None)
+        self._put_at = status.now
         self._screen.show(picture.pixels, picture.level, words, status.notice)
 
     def tell(self, status: Status, changes: Mapping[str, str], now: float) -> None:  # noqa: ARG002

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from lwlive.config import DEFAULT_PORT
+from lwlive.config import DEFAULT_PORT, OUTPUTS, Config
 from lwlive.controls import (
     Alter,
     Amount,
@@ -21,6 +21,7 @@ from lwlive.controls import (
     Move,
     Recall,
     Set,
+    Switch,
     Unpatch,
     seconds,
 )
@@ -31,6 +32,8 @@ from lwlive.stage.sources.osc.packet import Argument, Foreign
 ROOT = "/lwlive/"
 STATUS = ROOT + "status/"
 FADER = ROOT + "fader/"
+OUTPUT = ROOT + "output/"
+HEARING = "bands"  # what a subscription to the sound is called; "" is one to everything else
 ROUTE = ROOT + "route/"
 NUMBER = "<n>"  # of a route, where an address is told
 LEASE_S = 60.0  # how long a subscription lasts unless it is renewed
@@ -50,8 +53,9 @@ class Row:
     tags: str  # OSC type tags it accepts
     accepts: str
     help: str
-    verb: str  # set, fader, trigger, preset, learn, cue, route, subscribe or unsubscribe
-    name: str = ""  # of the parameter, the trigger or the key of a route
+    # set, fader, trigger, output, preset, learn, cue, route, subscribe or unsubscribe
+    verb: str
+    name: str = ""  # of the parameter, trigger, output, key of a route, or what is subscribed to
     number: int = 0  # of a route
 
 
@@ -77,6 +81,10 @@ def addresses() -> list[Row]:
     for name, text in TRIGGERS.items():
         tags = f"none I N {_TAGS[bool]}"
         rows.append(Row(ROOT + name, tags, "1 to fire, 0 to be ignored", text, "trigger", name))
+    for name in OUTPUTS:
+        does = (Config.model_fields[name].description or "").split(";")[0]
+        on = SPECS["hold"].expected()
+        rows.append(Row(OUTPUT + name, _TAGS[bool], on, does, "output", name))
     named = "the name of a preset, and seconds if you like"
     bends = "bends to that preset, over those seconds"
     rows.append(Row(ROOT + "preset", "s sf", named, bends, "preset"))
@@ -89,7 +97,12 @@ def addresses() -> list[Row]:
     port = "a port from 1 to 65535, or nothing for the sender's own"
     told = f"sends {STATUS}<name> and {FADER}<name> there for {LEASE_S:g} s; again renews it"
     rows.append(Row(ROOT + "subscribe", f"none {_NUMBERS}", port, told, "subscribe"))
-    rows.append(Row(ROOT + "unsubscribe", f"none {_NUMBERS}", port, "ends that", "unsubscribe"))
+    bands = (
+        f"sends the bands of the sound there, {1 / STATUS_PERIOD_S:.0f} times a second: {STATUS}"
+    )
+    bands += ", ".join(BANDS)
+    rows.append(Row(ROOT + "hear", f"none {_NUMBERS}", port, bands, "subscribe", HEARING))
+    rows.append(Row(ROOT + "unsubscribe", f"none {_NUMBERS}", port, "ends both", "unsubscribe"))
     return rows
 
 
@@ -176,6 +189,11 @@ def heard(row: Row, values: Sequence[Argument]) -> tuple[Command | None, bool]:
     more = len(values) > 1
     if row.verb == "set":
         return Set(row.name, _native(SPECS[row.name], first)), more
+    if row.verb == "output":
+        on = _number(first)
+        if on is None:
+            raise _refusal(row, first)
+        return Switch(row.name, on >= 0.5), more
     if row.verb == "fader":
         number = _number(first)
         if isinstance(number, bool) or number is None:

@@ -25,10 +25,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
-from lwlive.controls import Move, Set
+from lwlive.controls import Move, Set, Switch
 from lwlive.params import SPECS, ControlError
+from lwlive.routes import BANDS
 from lwlive.stage.parts import Arrived, Source
-from lwlive.stage.sources.osc.addresses import AHEAD_S, Row, heard, listened, port
+from lwlive.stage.sources.osc.addresses import AHEAD_S, HEARING, Row, heard, listened, port
 from lwlive.stage.sources.osc.inbox import Inbox, Kept, ahead_s
 from lwlive.stage.sources.osc.packet import MAX_BYTES, Message, check
 from lwlive.stage.sources.osc.sockets import OscError, allowed, networks, opened
@@ -72,8 +73,9 @@ class Osc(Source):
         for note in notes:
             say(note)
         self._rows = listened()
-        self._subscribers = Subscribers()  # used by the show's thread alone
         self._inbox = Inbox()  # has a lock of its own
+        self._subscribers = Subscribers()  # used by the show's thread alone,
+        self._hearers = Subscribers()  # as those are who are told of the sound
         self._tally = Tally()
         self._row = 0  # failures in a row
         self._start_at = math.inf  # when to listen again
@@ -82,7 +84,8 @@ class Osc(Source):
         self._failure: Exception | None = None  # written once by the osc thread, before it ends
         self._thread = self._new_thread()
         self._lock = threading.Lock()  # guards everything below
-        self._asking: dict[Sender, Sender | None] = {}  # target -> asked from, None to leave
+        # target and what it asks for -> asked from, None to leave
+        self._asking: dict[tuple[Sender, str], Sender | None] = {}
         self._notes: list[str] = []  # sentences to say
         self._noted: set[tuple[str, ...]] = set()  # what was said of: address or sender
 
@@ -118,8 +121,8 @@ class Osc(Source):
             notes, self._notes = self._notes, []
         for note in notes:
             self._say(note)
-        for target, asked_from in asking.items():
-            self._subscribe(target, asked_from)
+        for (target, what), asked_from in asking.items():
+            self._subscribe(target, what, asked_from)
         taken = self._inbox.take()
         for kept in (*self._inbox.reached(now), *(one for one in taken if one.due is None)):
             self._note(kept)
@@ -140,10 +143,24 @@ class Osc(Source):
         self._tally.log("OSC", now)
         if len(self._subscribers):
             self._subscribers.tell(status.values(), now, self._send)
+        if len(self._hearers):
+            self._tell_sound(status.bands, now)
+
+    def _tell_sound(self, bands: tuple[float, ...] | None, now: float) -> None:
+        """Tell the bands to those who asked for them, or why there are none."""
+        if bands is None:
+            self._hearers = Subscribers()
+            why = "this show listens to no sound; it does with --audio-in"
+            self._tally.add(0, 0, [f"a subscriber: {why}"])
+        else:
+            self._hearers.tell(dict(zip(BANDS, bands, strict=True)), now, self._send)
 
     def _note(self, kept: Kept) -> None:
         """Who sends a value believes in it from then on, whatever becomes of it in this tick."""
         command = kept.command
+        if isinstance(command, Switch):
+            self._subscribers.knows(kept.sender, f"output/{command.output}", command.on)
+            return
         if isinstance(command, Set):
             value = command.value
         elif isinstance(command, Move):
@@ -154,10 +171,11 @@ class Osc(Source):
             self._subscribers.contested(command.name)
         self._subscribers.knows(kept.sender, command.name, value)
 
-    def _subscribe(self, target: Sender, asked_from: Sender | None) -> None:
+    def _subscribe(self, target: Sender, what: str, asked_from: Sender | None) -> None:
+        subscribers = self._hearers if what == HEARING else self._subscribers
         if asked_from is None:
-            self._subscribers.remove(target)
-        elif not self._subscribers.add(target, asked_from):
+            subscribers.remove(target)
+        elif not subscribers.add(target, asked_from):
             self._tally.add(0, 0, [f"{target[0]}: {MOST} have subscribed already"])
             return
         self._tally.add(0, 1, [])
@@ -290,6 +308,9 @@ class Osc(Source):
     def _ask(self, row: Row, wanted: int | None, sender: Sender) -> None:
         target = (sender[0], wanted or sender[1], *sender[2:])
         with self._lock:
-            if target not in self._asking and len(self._asking) >= _MAX_ASKING:
+            if len(self._asking) >= _MAX_ASKING and (target, row.name) not in self._asking:
                 raise ControlError("too many subscriptions are asked for together")
-            self._asking[target] = sender if row.verb == "subscribe" else None
+            if row.verb == "subscribe":
+                self._asking[target, row.name] = sender
+            else:
+                self._asking |= dict.fromkeys([(target, ""), (target, HEARING)])

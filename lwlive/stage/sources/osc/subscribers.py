@@ -98,12 +98,17 @@ def _can_be_told(value: object) -> bool:
     return value is not None and not (isinstance(value, float) and not math.isfinite(value))
 
 
+def packed(address: str, value: Any) -> bytes | None:
+    """A message that tells a value; None where OSC has no way to say it."""
+    try:
+        return build_msg(address, [value]).dgram
+    except (BuildError, ValueError, OverflowError):
+        return None
+
+
 def _messages(name: str, value: Any) -> list[bytes]:
     """The messages that tell a value: in its own unit, and where its fader stands."""
-    told = [(STATUS + name, value)]
+    told = [packed(STATUS + name, value)]
     if name in SPECS and SPECS[name].kind is not str:
-        told.append((FADER + name, SPECS[name].position(value)))
-    try:
-        return [build_msg(address, [one]).dgram for address, one in told]
-    except (BuildError, ValueError, OverflowError):  # OSC has no way to say it
-        return []
+        told.append(packed(FADER + name, SPECS[name].position(value)))
+    return [one for one in told if one is not None] if None not in told else []

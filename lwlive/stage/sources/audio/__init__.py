@@ -1,0 +1,1 @@
+"""Sound coming in: captured, turned into bands and a tempo."""

@@ -1,0 +1,72 @@
+"""Music made for tests: a kick on every beat, hats between them, a chord. Plain numpy, seeded."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+RATE = 48_000
+
+Sound = npt.NDArray[np.float32]  # [n], mono
+
+
+def _sound(samples: Any) -> Sound:
+    return np.asarray(samples, np.float32)
+
+
+def kick(rate: int = RATE) -> Sound:
+    """A bass drum: a sine that falls from 160 to 48 Hz."""
+    t = np.arange(round(0.28 * rate)) / rate
+    phase = 2 * np.pi * (48 * t + 112 / 30 * (1 - np.exp(-30 * t)))
+    return (np.sin(phase) * np.exp(-t / 0.09)).astype(np.float32)
+
+
+def hat(rate: int = RATE, seed: int = 1) -> Sound:
+    """A closed hi-hat: noise without its lows."""
+    noise = np.random.default_rng(seed).standard_normal(round(0.06 * rate))
+    t = np.arange(len(noise)) / rate
+    return _sound(np.diff(noise, 2, prepend=[0, 0]) / 3 * np.exp(-t / 0.018))
+
+
+def chord(seconds: float, notes: Sequence[float] = (220, 277.2, 329.6), rate: int = RATE) -> Sound:
+    """A chord of sines with two overtones, faded in and out within a tenth of a second."""
+    t = np.arange(round(seconds * rate)) / rate
+    edge = np.minimum(1, np.minimum(t, seconds - t) / 0.1) / (2 * len(notes))
+    waves = [edge * np.sin(2 * np.pi * note * k * t) / k for note in notes for k in (1, 2, 3)]
+    return _sound(np.sum(waves, axis=0))
+
+
+def click(rate: int = RATE, seed: int = 7) -> Sound:
+    """A short burst over the whole spectrum."""
+    noise = np.random.default_rng(seed).standard_normal(round(0.02 * rate))
+    return _sound(0.8 * noise / np.abs(noise).max())
+
+
+def at(seconds: float, length: int, what: Sound, into: Sound, rate: int = RATE) -> None:
+    """Add a sound to another one at a time, cut at its end."""
+    first = round(seconds * rate)
+    part = what[: max(0, length - first)]
+    into[first : first + len(part)] += part
+
+
+def music(
+    seconds: float,
+    bpm: float,
+    first: float = 0.0,
+    kicks: float = 0.7,
+    hats: float = 0.25,
+    pads: float = 0.15,
+    rate: int = RATE,
+) -> Sound:
+    """A kick on each beat from `first` on, hats on the eighths, a chord a bar."""
+    out = np.zeros(round(seconds * rate), np.float32)
+    beat_s = 60 / bpm
+    for n in range(int((seconds - first) / beat_s * 2) + 1):
+        if n % 2 == 0:
+            at(first + n / 2 * beat_s, len(out), kicks * kick(rate), out, rate)
+        at(first + n / 2 * beat_s, len(out), hats * hat(rate, n % 5), out, rate)
+        if n % 8 == 0:
+            notes = [f * 2 ** ((0, -4, 3, -2)[n // 8 % 4] / 12) for f in (220, 277.2, 329.6)]
+            at(first + n / 2 * beat_s, len(out), pads * chord(4 * beat_s, notes, rate), out, rate)
+    return out

@@ -1,0 +1,121 @@
+"""A show that plays by the real clock, with the real page and no model: for tests of the page.
+
+Its pictures are of one colour, which the prompt decides, so that what a browser sees tells whether
+the show heard it.
+"""
+
+import threading
+import time
+import zlib
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from fakes import FakeSupply
+
+from lwlive.checkpoint import Size
+from lwlive.config import Config
+from lwlive.controls import Controls
+from lwlive.params import Params
+from lwlive.ring import Pixels
+from lwlive.stage.clock import WallClock
+from lwlive.stage.desk import Desk
+from lwlive.stage.rig import rigged
+from lwlive.stage.show import Show
+from lwlive.stage.sources.osc.server import Osc
+from lwlive.stage.sources.page.opening import opened
+from lwlive.stage.supply import Shown
+
+SIDE = 64
+
+
+def colour(prompt: str) -> tuple[int, int, int]:
+    """The colour of a prompt's pictures: strong, so that a JPEG leaves it what it is."""
+    crc = zlib.crc32(prompt.encode())
+    return crc & 0xFF | 0x40, crc >> 8 & 0xFF | 0x40, crc >> 16 & 0xFF | 0x40
+
+
+def painted(prompt: str) -> Pixels:
+    """A picture of that colour."""
+    pixels = np.empty((SIDE, SIDE, 3), np.uint8)
+    pixels[:] = colour(prompt)
+    return pixels
+
+
+class Painter(FakeSupply):
+    """Pictures in the colour of the newest prompt. `standing` makes them end."""
+
+    def __init__(self, prompt: str) -> None:
+        super().__init__()
+        self.pixels, self.standing = painted(prompt), False
+
+    def send(self, snapshot: Any, asked: float | None) -> None:
+        super().send(snapshot, asked)
+        self.pixels = painted(snapshot.params.prompt)
+
+    def tick(self, now: float) -> Shown | None:
+        return None if self.standing else super().tick(now)
+
+
+class Playing:
+    """A show with a page, in a thread of its own. A context manager."""
+
+    def __init__(self, folder: Path, fps: float = 30.0, **config: Any) -> None:
+        settings: dict[str, Any] = {"osc_port": 0, "page_port": 0, **config}
+        self.config = Config(folder=folder, page=True, fps=fps, **settings)
+        self.controls = Controls(Params(steps=1, guidance=1.0))
+        self.desk = Desk(folder, self.controls)
+        self.supply = Painter(self.controls.params.prompt)
+        self.said: list[str] = []
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        size, clock, config = Size(SIDE, SIDE), WallClock(), self.config
+        osc = None
+        if config.osc:
+            osc = self._stack.enter_context(
+                Osc(config.osc_host, config.osc_port, config.osc_allow, self.said.append)
+            )
+        self.osc_port = osc.port if osc is not None else None
+        self.page, self.address = opened(config, size, self.osc_port, self._stack, self._say)
+        sources, outputs = rigged(config, size, self.desk, None, osc, page=self.page)
+        supply: Any = self.supply
+        self.show = Show(config, self.desk, supply, size, clock, clock.now(), sources, outputs)
+        self._thread = threading.Thread(target=self.show.run, name="show", daemon=True)
+        self._thread.start()
+        until(self._served)
+        return self
+
+    def _served(self) -> bool:
+        """Whether the page's process is there, and knows of a picture."""
+        board = self.page._board
+        return board is not None and board.times[1] > 0
+
+    def _say(self, text: str) -> None:
+        self.said.append(text)
+        self.desk.say(text)
+
+    def __exit__(self, *_: object) -> None:
+        self.desk.end()
+        self._thread.join(10)
+        self._stack.close()
+        assert not self._thread.is_alive(), "the show stands still"
+
+    @property
+    def params(self) -> Params:
+        """The present values."""
+        return self.controls.params
+
+    @property
+    def playing(self) -> bool:
+        """Whether the show is still going."""
+        return self._thread.is_alive()
+
+
+def until(true: Any, seconds: float = 40.0) -> None:
+    """Wait until something is true. Fails where it does not come true."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come true"
+        time.sleep(0.01)
