@@ -21,7 +21,7 @@ log = logging.getLogger("lwlive")
 
 AGAIN = 75  # the exit code of a show that is to be started again, as EX_TEMPFAIL
 KEPT = ("--fullscreen", "--headless")  # flags that a start without its configuration still has
-NOT_OUTPUTS = ("show", "model", "engine", "window", "gallery")  # parts of Config
+NOT_OUTPUTS = ("show", "cues", "model", "engine", "window", "tempo", "gallery")  # parts of Config
 MODEL: Mapping[str, Any] = {
     "model": "ember",
     "lora": [],
