@@ -99,6 +99,8 @@ def without(config: "Config", left_out: Sequence[str]) -> "Config":
     update: dict[str, Any] = {}
     if "compiled package" in left_out:
         update["compile"] = False
+    if "preset" in left_out:
+        update["preset"] = None
     if "model" in left_out:
         update |= MODEL
     if "output" in left_out:
