@@ -131,8 +131,9 @@ class Soak:
         self.troubles: list[float] = []  # when each was
         self.pristine: Path | None = None  # a cache without damage
         self.mounted = False
-        self.starts, self.begun_at = 0, time.time()
+        self.starts = 0
         self.code, self.left = 0, list[psutil.Process]()
+        self.pids: set[int] = set()  # of all that belonged to the show
         self._screen = Screen(folder, display)
         self._guard: subprocess.Popen[bytes] | None = None
         self._ended = threading.Event()
@@ -215,6 +216,8 @@ class Soak:
 
     def _watch_files(self, now: float) -> None:
         files = list(self.disk.glob("show*.mp4"))
+        with contextlib.suppress(psutil.Error, AssertionError):
+            self.pids.update(each.pid for each in self.everything())
         for path in files:
             if path.name not in self.recordings and path.stat().st_size > 0:
                 self.recordings[path.name] = Recording(now)
@@ -450,7 +453,9 @@ def report(soak: Soak, minutes: float, patience: float) -> Report:
 
 
 def _ours(path: Path, soak: Soak) -> bool:
-    return path.stat().st_mtime > soak.begun_at
+    """Whether one of the show's processes has made it; see lwlive/shared.py."""
+    pid = path.name.split("-")[2]
+    return pid.isdecimal() and int(pid) in soak.pids
 
 
 def main() -> int:
