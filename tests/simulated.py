@@ -32,6 +32,7 @@ class Machine:
         since: float | None = None,
         model: Any = None,
         size: tuple[int, int] = (16, 16),
+        threads: int = 1,
         **values: Any,
     ) -> None:
         self.now, self.ticks, self.fps = 0.0, 0, fps
@@ -54,6 +55,7 @@ class Machine:
         self._asked: list[tuple[int, float]] = []
         self._version = 0
         self._stands = 0
+        self._threads = threads
         self.start(0.0, since)
 
     def start(self, phase: float, since: float | None) -> None:
@@ -66,6 +68,7 @@ class Machine:
             self.clock,
             phase,
             since,
+            threads=self._threads,
         )
 
     def clock(self) -> float:

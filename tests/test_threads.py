@@ -2,8 +2,11 @@
 
 import random
 from collections.abc import Callable
+from functools import partial
 
 import pytest
+import torch
+from simulated import Machine
 
 from lwlive.engine.threads import LONGEST_PAUSE_S, Threads
 
@@ -57,3 +60,41 @@ def test_one_core_has_nothing_to_choose() -> None:
         assert threads.choose(0.5, turn) == 1
         threads.learned(0.1 * (1 + turn % 7), 0.1, turn)
     assert threads.costs.known
+
+
+def test_a_show_beside_busy_programs_samples_with_one_thread_and_later_with_all() -> None:
+    before, fixed = torch.get_num_threads(), Machine(0.0060, 0.0025)
+    fixed.slower = partial(_slower, 2)
+    with_two = _sampled(fixed.play(40), 14)
+    fixed.close()
+    show = Machine(0.0060, 0.0025, threads=2)
+
+    def slower(now: float) -> float:
+        costs = BUSY if 10 < now < 40 else QUIET
+        return costs[min(2, torch.get_num_threads())] / QUIET[2]
+
+    show.slower = slower
+    try:
+        torch.set_num_threads(2)
+        show.play(40)
+        assert torch.get_num_threads() == 1
+        assert _sampled(show, 14) > 2 * with_two
+        late = show.late
+        show.play(40)
+        assert torch.get_num_threads() == 2
+        assert show.late - late < 10
+        assert all(frame.sampled for frame in show.frames[-60:])
+    finally:
+        torch.set_num_threads(before)
+        show.close()
+
+
+def _slower(count: int, now: float) -> float:
+    """The factor of a call with so many threads; others are busy from the tenth second on."""
+    return (BUSY if now > 10 else QUIET)[count] / QUIET[2]
+
+
+def _sampled(show: Machine, since: float) -> int:
+    """Frames that went through the model after that second."""
+    pairs = zip(show.shown_at, show.frames, strict=True)
+    return sum(frame.sampled for at, frame in pairs if at > since)

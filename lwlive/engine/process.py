@@ -109,6 +109,8 @@ class Engine:
     def _work(self) -> None:
         with Alive(lambda text: self.tell(Doing(text))) as alive:
             alive("starting torch")
+            import torch
+
             from lwlive.engine.producer import Producer
 
             model, build = self._open(alive)
@@ -125,6 +127,7 @@ class Engine:
             phase=order.phase,
             since=order.since,
             delay_s=order.config.delay_ms / 1e3,
+            threads=torch.get_num_threads() if model.device == "cpu" else 1,
         )
         del model  # the producer goes over to another one, and this one's memory is given back
         told: object = None

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from lwlive.engine.ahead import Ahead, Put
@@ -27,6 +28,7 @@ from lwlive.engine.prompt import Conds
 from lwlive.engine.sampler import Sampler
 from lwlive.engine.sound import Sound
 from lwlive.engine.spare import Spare
+from lwlive.engine.threads import Threads
 from lwlive.engine.turn import Made, cut, made, onward, places, sampled, steered
 from lwlive.engine.walk import Walk, begin
 from lwlive.messages import Running, Turn
@@ -50,7 +52,8 @@ class Producer:
 
     phase: where on the walk to begin. since: when that place was due, by the ring's reader, where
     the walk has begun before. timer: the reader's clock, in seconds. delay_s: from there to the
-    audience's eyes; what depends on the tempo is on the beat there.
+    audience's eyes; what depends on the tempo is on the beat there. threads: that suit the model on
+    a quiet machine; with 1, it is left to torch how many there are.
     """
 
     def __init__(
@@ -63,13 +66,14 @@ class Producer:
         phase: float,
         since: float | None = None,
         delay_s: float = 0.0,
+        threads: int = 1,
     ) -> None:
         self.ring, self.inbox = ring, inbox
         self.clock, self.timer = timer, waited(timer, model.device)
         self.delay_s = delay_s
         self.stride = self.ticks = 1
         self.load = FULL_LOAD
-        self.costs = Costs()
+        self._most = threads
         self.ahead = Ahead(ring, since)
         self._moved_at = -math.inf  # when a control changed last
         self._prompted_at = -math.inf  # when a prompt changed last
@@ -90,7 +94,7 @@ class Producer:
         self._replaced += self._used.replaced if self._used is not None else 0
         self._used = self.model = model
         self.sampler = Sampler(model)
-        self.costs = Costs()
+        self.threads = Threads(self._most)
         self._turn_s = 0.0
         self._spare.use()
 
@@ -100,6 +104,11 @@ class Producer:
         if self.ahead:
             with suppress(_Superseded):  # the next turn aims again
                 self._aim()
+
+    @property
+    def costs(self) -> Costs:
+        """What calls of the model take at present."""
+        return self.threads.costs
 
     @property
     def running(self) -> Running:
@@ -283,6 +292,7 @@ class Producer:
         self._seen_until = turn.due + turn.frames * turn.every_s
         walks = places(self._next, turn, self._settled)
         which, before = sampled(walks, turn), self.sampler.evaluated
+        self._thread()
         start = self.timer()
         clean = self.sampler.latents(which, lambda: self._check(len(which)))
         sampling_s = self.timer() - start
@@ -291,8 +301,15 @@ class Producer:
         decoding_s, decoded = self._put(self._placed(turn), walks, clean)
         self._turn_s = sampling_s + decoding_s
         if len(which) == self.model.batch and decoded:  # a smaller one may cost as much
-            self.costs = self.costs.learned(sampling_s / evaluated, decoding_s / decoded)
+            self.threads.learned(sampling_s / evaluated, decoding_s / decoded, self.clock())
         self._aim()
+
+    def _thread(self) -> None:
+        """Let torch use as many threads as suit the machine now."""
+        now = self.clock()
+        count = self.threads.choose(self.ahead.ready_s(now) if self.ahead else 0.0, now)
+        if self._most > 1 and count != torch.get_num_threads():
+            torch.set_num_threads(count)
 
     def _check(self, frames: int) -> None:
         """Break off a turn where new controls have come and it can be begun again in time."""

@@ -12,8 +12,9 @@ import math
 from lwlive.engine.governor import Costs
 
 SLOWER = 1.5  # times its best: something else wants the cores
+GONE = 0.7  # times what it was, alone: the others may have gone
 FASTER = 0.85  # of the other's costs: worth a change
-TURNS = 3  # of a trial, the first of which does not count: its caches are another core's
+TURNS = 3  # of a trial; the first only counts against it, since its caches are another core's
 PAUSE_S, LONGEST_PAUSE_S = 2.0, 32.0  # from trial to trial; doubled where nothing came of it
 ROOM_S = 0.25  # of frames ready, so that a trial that goes badly is not seen
 
@@ -27,18 +28,26 @@ class Threads:
         self._best: dict[int, float] = {}
         self._trial = 0  # turns left
         self._next_at, self._pause = -math.inf, PAUSE_S
+        self._since_s = 0.0  # what a call took when the number in use was chosen
 
     @property
     def costs(self) -> Costs:
-        """What calls take with the number in use."""
-        return self._costs[self.now]
+        """What calls take with the number in use; until that is known, with the other one."""
+        own = self._costs[self.now]
+        return own if own.known else self._costs[self._other]
 
     def learned(self, evaluation_s: float, decode_s: float, now: float) -> None:
         """Note what a call took in the last turn, and end a trial that has had its turns."""
+        other_s = self._call_s(self._other)
+        if self._trial and evaluation_s + decode_s > SLOWER * other_s:
+            self._trial = 0
+            self._costs[self.now] = Costs().learned(evaluation_s, decode_s)
+            self._judge(now)
+            return
         if self._trial == TURNS:
             self._trial -= 1
             return
-        self._costs[self.now] = self.costs.learned(evaluation_s, decode_s)
+        self._costs[self.now] = self._costs[self.now].learned(evaluation_s, decode_s)
         call_s = self._call_s(self.now)
         self._best[self.now] = min(call_s, self._best.get(self.now, math.inf))
         if self._trial:
@@ -50,9 +59,13 @@ class Threads:
         """The number for the next turn. ready_s: of frames made and not shown yet."""
         if self.most == 1 or self._trial or now < self._next_at or not self.costs.known:
             return self.now
-        slow = self._call_s(self.now) > SLOWER * self._best[self.now]
-        alone = self.now != self.most  # the others may have gone
-        if (slow or alone) and (ready_s >= ROOM_S or slow):
+        call_s = self._call_s(self.now)
+        slow = call_s > SLOWER * self._best[self.now]
+        # Alone it is no slower for the others; but it is faster when they have gone.
+        gone = self.now != self.most and (
+            call_s < GONE * self._since_s or now >= self._next_at + LONGEST_PAUSE_S
+        )
+        if (slow and self.now == self.most) or (gone and ready_s >= ROOM_S):
             self.now = self._other
             self._costs[self.now] = Costs()
             self._trial = TURNS
@@ -65,7 +78,7 @@ class Threads:
     def _judge(self, now: float) -> None:
         """Keep the faster number."""
         if self._call_s(self.now) <= FASTER * self._call_s(self._other):
-            self._pause = PAUSE_S
+            self._pause, self._since_s = PAUSE_S, self._call_s(self.now)
         else:
             self.now = self._other
             self._pause = min(LONGEST_PAUSE_S, 2 * self._pause)
