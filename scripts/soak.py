@@ -435,7 +435,8 @@ def report(soak: Soak, minutes: float, patience: float) -> Report:
     memory = [mb for _, mb in soak.memory]
     first = np.median(memory[6:12]) if len(memory) > 12 else float("nan")
     last = np.median(memory[-6:]) if memory else float("nan")
-    left = [str(path) for path in Path("/dev/shm").glob("*lwlive-*") if _ours(path, soak)]
+    names = [*Path("/dev/shm").glob("lwlive-*"), *Path("/dev/shm").glob("sem.lwlive-*")]
+    left = [str(path) for path in names if _ours(path, soak)]
     said = (soak.folder / "said.txt").read_text("utf-8", "replace")
     found.lines.append(
         f"\n{minutes:g} minutes, {sum(row.times for row in soak.rows.values())} times trouble, "
@@ -454,8 +455,8 @@ def report(soak: Soak, minutes: float, patience: float) -> Report:
 
 def _ours(path: Path, soak: Soak) -> bool:
     """Whether one of the show's processes has made it; see lwlive/shared.py."""
-    pid = path.name.split("-")[2]
-    return pid.isdecimal() and int(pid) in soak.pids
+    pid = path.name.split("-")[2:3]
+    return bool(pid) and pid[0].isdecimal() and int(pid[0]) in soak.pids
 
 
 def main() -> int:
