@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 import numpy as np
 import pytest
+from test_display import status
 from test_midi_jack import PROGRAMS, RATE, Server
 
 from lwlive.controls import Controls, Fire, Offer
@@ -25,7 +24,6 @@ from lwlive.stage.parts import Arrived, Source
 from lwlive.stage.sources.midi.child import Heard, Order, Ports
 from lwlive.stage.sources.midi.link import Link
 from lwlive.stage.sources.midi.source import Midi
-from lwlive.stage.status import Status
 from lwlive.tempo import Tempo
 
 
@@ -103,10 +101,7 @@ class Show:
                 self.desk.do(arrived, self.midi)
                 if isinstance(arrived.command, Offer):
                     self.offers.append(arrived.command)
-            status = SimpleNamespace(
-                tempo=self.tempo, params=self.controls.params, routes=(), learning=None, preset=()
-            )
-            self.midi.tell(cast(Status, status), {}, now)
+            self.midi.tell(status(tempo=self.tempo, params=self.controls.params), {}, now)
             self.beats.append((now, self.tempo.beats(now)))
             time.sleep(0.005)
 

@@ -195,7 +195,10 @@ def test_where_memory_runs_short_fewer_frames_are_made_at_once_and_none_is_lost(
     ring = Ring.create(context, slots(30), 64, 64)
     ours, theirs = context.Pipe()
     snapshot = Snapshot(0, Params(pace=0.0, steps=1, guidance=1.0))
-    order: Any = SimpleNamespace(config=SimpleNamespace(compile=False), snapshot=snapshot)
+    order: Any = SimpleNamespace(
+        config=SimpleNamespace(compile=False), snapshot=snapshot, ring=ring.handle
+    )
+    monkeypatch.setattr(Ring, "attach", lambda _: ring)
     engine = Engine(order, theirs)
     modules = load(folder, Size(64, 64), "cpu", Kind("float32", True))
     producer = Producer(Narrow(modules, 4), ring, 30, lambda: snapshot, lambda: 0.0, phase=0.0)
@@ -224,9 +227,12 @@ def test_where_memory_runs_short_fewer_frames_are_made_at_once_and_none_is_lost(
     assert max(steps) <= min(steps) * (1 + 2 * CATCH_UP)  # they are shown sooner than they are due
 
 
-def test_memory_that_does_not_hold_one_frame_ends_the_engine(folder: Path) -> None:
+def test_memory_that_does_not_hold_one_frame_ends_the_engine(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Ring, "attach", lambda _: None)
     error = torch.OutOfMemoryError("CUDA out of memory")
-    order: Any = SimpleNamespace(config=SimpleNamespace(compile=False), snapshot=None)
+    order: Any = SimpleNamespace(config=SimpleNamespace(compile=False), snapshot=None, ring=None)
     pipe: Any = None  # nothing is said
     producer: Any = SimpleNamespace(
         model=Eager(load(folder, Size(64, 64), "cpu", Kind("float32", True)), 1)

@@ -322,6 +322,17 @@ def test_after_a_recall_or_a_panic_the_next_cue_sets_all_that_the_list_has_set(
         assert {n: getattr(stage.controls.params, n) for n in values} == values
 
 
+def test_a_recall_shortly_before_a_cue_that_waits_leaves_nothing_of_its_own(tmp_path: Path) -> None:
+    cues = listed(Cue("a", {"depth": 0.2, "speed": 1.0}, follow=3.0), Cue("b", {"speed": 2.0}))
+    stage = Stage(tmp_path, cues).do(Fire("go")).wait(2)
+    assert stage.controls.snapshot.later  # b is known already
+    stage.do(Recall("nebula")).do(Set("depth", 0.7)).wait(2)
+    assert (stage.controls.params.depth, stage.controls.params.speed) == (0.2, 2.0)
+    stage = Stage(tmp_path, FOUR, quantise=4.0).do(Fire("go")).do(Recall("nebula")).wait(3)
+    assert stage.standing.name == "a"
+    assert stage.controls.params.speed == 0.08  # nebula's, asked for last
+
+
 def test_after_a_panic_back_is_what_was_on_and_go_what_would_have_come(tmp_path: Path) -> None:
     stage = Stage(tmp_path, FOUR).do(Go(2)).wait(1).do(Fire("panic")).wait(1)
     assert (stage.standing.name, stage.standing.next_name) == (None, "c")
@@ -348,6 +359,21 @@ def test_without_a_list_a_cue_is_refused_with_what_to_do(tmp_path: Path) -> None
     for command in (Fire("go"), Fire("back"), Go("x")):
         desk.do(Arrived(command, "hand", 1.0), hand)
     assert hand.refusals == ["there are no cues: start the show with --cues FILE"] * 3
+
+
+@pytest.mark.parametrize("name", ["a", "b", "d"])
+def test_a_show_that_continues_stands_at_its_cue_and_goes_on_from_there(
+    tmp_path: Path, name: str
+) -> None:
+    cues = (Cue("a", A.values), Cue("b", B.values, follow=2.0), C, Cue("d", D.values, follow=2.0))
+    stage = Stage(tmp_path, CueList(cues))
+    stage.cues.resume(name, stage.now)
+    assert stage.standing.name == name
+    stage.wait(3)
+    assert stage.names == (["c"] if name == "b" else [])
+    if name == "a":
+        assert stage.do(Fire("go")).wait(1).standing.name == "b"
+    stage.cues.resume("gone", stage.now)  # of a list that has another one by now
 
 
 # Time
@@ -448,7 +474,7 @@ def test_beats_are_counted_through_any_tempo(
         if len(stage.taken) > 1:
             break
         counted += 0.5 * before.bpm / 60 + phase
-        beat = before.beats(stage.now) + renumbered + phase
+        beat = before.line(stage.now) + renumbered + phase
         stage.do(Offer(Tempo(bpm, beat, stage.now)))
     bpm = stage.controls.snapshot.tempo.bpm
     stage.wait(20)
@@ -550,7 +576,9 @@ def test_hud_and_status_tell_the_next_cue_and_its_note(tmp_path: Path) -> None:
 
 
 def told(stage: Stage) -> list[str]:
-    return hud.lines(status(stage))
+    """The HUD's lines from that of the cue on."""
+    lines = hud.lines(status(stage))
+    return lines[next(i for i, line in enumerate(lines) if line.startswith("cue\t")) :]
 
 
 def status(stage: Stage) -> Status:

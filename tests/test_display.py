@@ -22,7 +22,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
-from lwlive.controls import Command, Controls, Fire, Nudge, Recall, Toggle
+from lwlive.controls import Command, Controls, Fire, Nudge, Recall, Switch, Toggle
 from lwlive.params import SPECS, TRIGGERS, Params
 from lwlive.ring import Pixels
 from lwlive.stage.master import dimmed
@@ -161,7 +161,7 @@ def test_the_hud_lists_every_live_value_with_its_unit() -> None:
 def test_the_hud_lists_the_figures_and_what_is_not_known_yet() -> None:
     lines = hud.lines(status())
     assert lines[: lines.index("")] == [
-        "beat\t1 \N{MIDDLE DOT} \N{MIDDLE DOT} \N{MIDDLE DOT}",
+        "beat\t1 \N{EN DASH} \N{EN DASH} \N{EN DASH}",
         "tempo by\thand",
         "frames/s\t29 / 30.0",
         "sampled/s\t15\t",
@@ -175,13 +175,22 @@ def test_the_hud_lists_the_figures_and_what_is_not_known_yet() -> None:
         "recording\toff",
     ]
     third = hud.lines(status(tempo=Tempo(120, 5.9, 0.0, "tap"), now=0.1))
-    assert third[:2] == ["beat\t\N{MIDDLE DOT} \N{MIDDLE DOT} 3 \N{MIDDLE DOT}", "tempo by\ttap"]
+    assert third[:2] == ["beat\t\N{EN DASH} \N{EN DASH} 3 \N{EN DASH}", "tempo by\ttap"]
     early = hud.lines(status(latency_ms=None, stride=None))
     assert f"latency\t{hud.UNKNOWN}\tms" in early
     recording = {"recording": {"frames": 12}}
     on = status(params=Params(record=True), parts=recording)
     assert "recording\t12 frames" in hud.lines(on)
     assert "recording\toff" in hud.lines(status(parts=recording))  # the last take's
+
+
+def test_the_hud_says_how_many_midi_ports_are_listened_to_where_there_are_any() -> None:
+    def said(*ports: str) -> list[str]:
+        return [x for x in hud.lines(status(parts={"midi": {"ports": ports}})) if "MIDI" in x]
+
+    assert said() == []
+    assert said("one") == ["MIDI\t1 port"]
+    assert said("one", "two") == ["MIDI\t2 ports"]
 
 
 @given(st.text(max_size=120))
@@ -204,7 +213,7 @@ def test_every_key_has_one_action_and_stands_in_the_table() -> None:
     for command in (command for key in KEYS for command in key.codes.values()):
         if isinstance(command, Fire):
             assert command.name in {*TRIGGERS, "save"} or command in WINDOWS_OWN
-        elif not isinstance(command, Recall):
+        elif not isinstance(command, Recall | Switch):
             Controls(Params(guidance=1.0)).do(command)
 
 
@@ -611,7 +620,8 @@ def test_another_pygame_is_a_sentence_that_says_how_to_mend_it(tmp_path: Path, p
     (tmp_path / "pygame").mkdir()
     (tmp_path / "pygame" / "__init__.py").write_text(pygame)
     root = Path(__file__).resolve().parent.parent
-    code = "import sys; from lwlive.cli import commands; commands._told(['--duration', '1'])"
+    words = ["--duration", "1", "--osc-port", "0"]
+    code = f"import sys; from lwlive.cli import commands; commands._told({words})"
     child = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"},

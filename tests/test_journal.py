@@ -380,7 +380,6 @@ FIRSTS: list[dict[str, Any]] = [
     {"tempo": []},
     {"routes": 3},
     {"routes": [3]},
-    {"routes": [{"parameter": "speed"}]},
     {"routes": [{"number": 1, "parameter": "prompt"}]},
     {"routes": [{"number": 99, "parameter": "speed"}]},
     {"routes": [{"number": 1, "parameter": "speed", "beats": 0}]},

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import tiny
@@ -26,6 +27,7 @@ from lwlive.engine.tuning.measure import Measured, guess, measure, recall, remem
 from lwlive.engine.tuning.pieces import MOST_TRIES, Cost, Pieces
 from lwlive.messages import Note
 from lwlive.params import Params
+from lwlive.ring import Ring
 from lwlive.snapshot import Snapshot
 
 KIND = Kind("float32", True)
@@ -278,9 +280,10 @@ class Choosy(FakeModel):
 def engine(params: Params, waiting: bool = False) -> tuple[Engine, Any]:
     ours, theirs = multiprocessing.Pipe()
     config = Config(compile=False)
-    order: Any = type("Order", (), {"config": config, "waiting": waiting})
+    order: Any = type("Order", (), {"config": config, "waiting": waiting, "ring": None})
     order.snapshot = Snapshot(3, params)
-    return Engine(order, theirs), ours
+    with mock.patch.object(Ring, "attach"):
+        return Engine(order, theirs), ours
 
 
 def test_steps_without_numbers_are_refused_before_a_show_and_avoided_in_it() -> None:

@@ -148,9 +148,11 @@ def listening(monkeypatch: pytest.MonkeyPatch, server: Server) -> Iterator[Liste
         the_listener.link.close()
 
 
-def exact(errors: list[float]) -> bool:
-    """Whether a quarter is right within half a millisecond; by block, one in forty would be."""
-    return sorted(map(abs, errors))[len(errors) // 4] < 0.0005
+def exact(seconds: list[float], wanted: float) -> bool:
+    """Whether a quarter is right, to half of what the nearest number of blocks is wrong by."""
+    block = BLOCK / RATE
+    coarse = abs(wanted - block * round(wanted / block))
+    return sorted(abs(one - wanted) for one in seconds)[len(seconds) // 4] < coarse / 2
 
 
 @pytest.mark.slow
@@ -171,7 +173,7 @@ def test_a_foreign_sequencer_and_a_foreign_clock_are_heard_with_exact_stamps(
     assert {one.number for one in notes} == {60, 64}
     gaps = [after.at - before.at for before, after in pairwise(notes)]
     assert len(gaps) > 8
-    assert exact([gap - STEP / RATE for gap in gaps])
+    assert exact(gaps, STEP / RATE)
     ticks = [one for one in listening.found("jack_midi_clock") if isinstance(one, Ticked)]
     kinds = bytes(one.data[0] for one in ticks)
     assert 0xFA in kinds or 0xFB in kinds
@@ -179,7 +181,7 @@ def test_a_foreign_sequencer_and_a_foreign_clock_are_heard_with_exact_stamps(
     beats = [one.at for one in ticks if one.data == b"\xf8"]
     gaps = [after - before for before, after in pairwise(beats)]
     assert len(gaps) > 100
-    assert exact([gap - 60 / 126 / 24 for gap in gaps])
+    assert exact(gaps, 60 / 126 / 24)
     assert all(at <= time.perf_counter() for at in beats)
 
 
@@ -338,7 +340,7 @@ def test_a_show_is_played_by_a_foreign_sequencer(server: Server, tmp_path: Path)
         "10",
     ]
     command += ["--stats", str(stats), "--log", str(log), "--folder", str(tmp_path)]
-    done = subprocess.run(command, env=server.env, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=server.env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     midi, told = json.loads(stats.read_text())["midi"], log.read_text()
     assert midi["ports"] == ["Sequencer:out"]
@@ -347,6 +349,22 @@ def test_a_show_is_played_by_a_foreign_sequencer(server: Server, tmp_path: Path)
     assert "there is no preset 'there is none'" in told
     assert "MIDI on JACK" in told
     assert "jack server is not running" not in done.stderr
+
+
+def _focus(env: dict[str, str]) -> None:
+    """Give the show's window the keys, once it is there to stay: it is made twice at the start."""
+    find = ["xdotool", "search", "--sync", "--onlyvisible", "--class", "lwlive"]
+    end, before = time.monotonic() + 120, ""
+    while time.monotonic() < end:
+        done = subprocess.run(find, env=env, capture_output=True, text=True, timeout=120)
+        window = done.stdout.strip()
+        if window and window == before:
+            focus = ["xdotool", "windowfocus", window]
+            if subprocess.run(focus, env=env, stderr=subprocess.DEVNULL).returncode == 0:
+                return
+        before = window
+        time.sleep(0.5)
+    pytest.fail("the show has no window")
 
 
 @pytest.mark.slow
@@ -362,9 +380,10 @@ def test_a_performer_learns_in_the_window_with_two_keys_and_a_foreign_note(
     command += ["--midi", "Sequencer", "--midi-folder", str(folder), "--log", str(log)]
     show = subprocess.Popen(command, env=env, cwd=tmp_path, stderr=subprocess.DEVNULL)
     try:
-        find = ["search", "--sync", "--onlyvisible", "--class", "lwlive", "windowfocus", "--sync"]
-        keys = ["key", "--delay", "200", "l", "b"]
-        subprocess.run(["xdotool", *find, *keys], env=env, check=True, timeout=120)
+        _focus(env)
+        for key in "lb":
+            subprocess.run(["xdotool", "key", key], env=env, check=True, timeout=60)
+            time.sleep(0.3)
         server.notes()
         path = folder / "sequencer.toml"
         end = time.monotonic() + 60

@@ -19,8 +19,10 @@ from hypothesis import strategies as st
 
 from lwlive.cli.midi import Screen
 from lwlive.controls import Controls, Fire, Learn, Patch, Set
+from lwlive.cuelist import Cue, CueList
 from lwlive.params import SPECS, Params
 from lwlive.routes import Lfo, Route
+from lwlive.stage.cues import Cues
 from lwlive.stage.desk import Desk
 from lwlive.stage.disk import Disk
 from lwlive.stage.figures import Figures
@@ -71,11 +73,14 @@ class Hand(Source):
 class Stage:
     """A show with MIDI and nothing else; its files are read at once, its time is the test's."""
 
-    def __init__(self, folder: Path, names: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, folder: Path, names: tuple[str, ...] = (), cues: CueList | None = None
+    ) -> None:
         self.ears, self.folder, self.now = FakeEars(), folder, 100.0
         self.controls = Controls(Params(guidance=1.0, steps=2))
         self.said: list[str] = []
-        self.desk = Desk(folder, self.controls, Disk(self.said.append, lambda run: run()))
+        disk = Disk(self.said.append, lambda run: run())
+        self.desk = Desk(folder, self.controls, disk, cues=cues)
         self.desk.notices.say = self.said.append  # type: ignore[assignment] # without its time
         disk = Disk(self.said.append, lambda run: run())
         self.midi = Midi(self.ears, folder, self.said.append, names, disk)
@@ -130,6 +135,7 @@ class Stage:
             routes=self.controls.snapshot.routes,
             learning=self.desk.learning,
             preset=self.desk.preset,
+            cue=None if self.desk.cues is None else self.desk.cues.standing(self.now),
         )
 
     @property
@@ -155,6 +161,36 @@ def test_a_box_steers_the_show_as_its_mapping_says(stage: Stage) -> None:
     assert stage.params.brightness == pytest.approx(64 / 127)
     assert stage.params.hold
     assert {one.by for one in stage.arrived} == {"midi Box"}
+
+
+def test_a_note_goes_to_a_cue_whose_lamp_is_lit_while_it_is_on(tmp_path: Path) -> None:
+    (tmp_path / "box.toml").write_text(
+        'device = "Box"\n'
+        '[[bindings]]\ncontrol = "note 1"\ncue = "drop"\n'
+        '[[bindings]]\ncontrol = "note 2"\ntrigger = "back"\n'
+        '[[bindings]]\ncontrol = "note 3"\npreset = "tunnel"\n'
+    )
+    stage = Stage(tmp_path)
+    cues = CueList((Cue("first", {"speed": 1.0}), Cue("drop", {"speed": 2.0})))
+    stage.desk.cues = Cues(cues, stage.controls, stage.said.append)
+    stage.plug("Box:out", outputs=("Box:out",))
+    stage.send("Box:out", [NOTE, 3, 9], [NOTE, 3, 0])
+    assert stage.desk.preset
+    stage.send("Box:out", [NOTE, 1, 9], [NOTE, 1, 0])
+    stage.wait(1)
+    assert stage.params.speed == 2.0
+    assert lamp(stage, 1)
+    assert not lamp(stage, 3)
+    stage.send("Box:out", [NOTE, 2, 9], [NOTE, 2, 0])
+    stage.wait(1)
+    assert stage.params.speed == 1.0
+    assert not lamp(stage, 1)
+
+
+def lamp(stage: Stage, note: int) -> int:
+    """What a lamp was sent last."""
+    sent = [data for _, data in stage.ears.sent if data[:2] == bytes([NOTE, note])]
+    return sent[-1][2] if sent else 0
 
 
 def test_boxes_come_and_go_in_mid_show_each_with_a_sentence_and_nothing_is_lost(
@@ -269,6 +305,36 @@ def test_the_lamps_of_a_box_follow_the_show(stage: Stage) -> None:
         ("Box:in", bytes([NOTE, 6, 0])),
     ]
     assert stage.ears.closed
+
+
+def test_cues_are_called_by_name_and_number_and_the_one_that_is_on_is_lit(tmp_path: Path) -> None:
+    (tmp_path / "box.toml").write_text(
+        'device = "Box"\n'
+        '[[bindings]]\ncontrol = "note 1"\ncue = 1\n'
+        '[[bindings]]\ncontrol = "note 2"\ncue = "dusk"\n'
+        '[[bindings]]\ncontrol = "note 3"\npreset = "tunnel"\n'
+    )
+    cues = CueList((Cue("dawn", {"speed": 1.0}), Cue("dusk", {"speed": 2.0})))
+    stage = Stage(tmp_path, cues=cues)
+    stage.plug("Box:out", outputs=("Box:in",))
+    lit: dict[int, int] = {}
+
+    def look() -> dict[int, int]:
+        stage.wait(0.2)
+        lit.update({data[1]: data[2] for _, data in stage.ears.sent})
+        return lit
+
+    assert look() == {1: 0, 2: 0, 3: 0}
+    stage.send("Box:out", [NOTE, 1, 9])
+    assert look() == {1: 127, 2: 0, 3: 0}
+    assert stage.params.speed == 1.0
+    stage.send("Box:out", [NOTE, 2, 9])
+    assert look() == {1: 0, 2: 127, 3: 0}
+    assert stage.params.speed == 2.0
+    stage.send("Box:out", [NOTE, 3, 9])
+    assert look()[3] == 127
+    stage.send("Box:out", [NOTE, 2, 9])
+    assert look() == {1: 0, 2: 127, 3: 0}
 
 
 def test_no_echo_goes_to_the_finger_that_moves(stage: Stage) -> None:

@@ -219,8 +219,13 @@ def test_a_recording_that_cannot_be_made_ordinary_stays_and_is_told(
 def test_without_room_for_a_copy_a_recording_stays_in_fragments(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    usage = shutil.disk_usage(tmp_path)._replace(free=100)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    usage, real = shutil.disk_usage(tmp_path)._replace(free=100), Movie.made_ordinary
+
+    def crowded(self: Movie, going: Any) -> None:
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+        real(self, going)
+
+    monkeypatch.setattr(Movie, "made_ordinary", crowded)
     recorder = recorded(tmp_path / "a.mp4", list(range(10)), {})
     assert recorder.failed is None
     assert len(packets(tmp_path / "a.mp4")) == 10
@@ -329,7 +334,7 @@ def test_a_link_stays_a_link_and_a_pipe_is_told(tmp_path: Path) -> None:
 def test_a_recording_without_memory_is_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise MemoryError if "Movie" in where else RuntimeError("can't start new thread")
 
     picture = moving(0)

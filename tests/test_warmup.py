@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lwlive.checkpoint import Size
 from lwlive.engine import eager as module
-from lwlive.engine import producer
+from lwlive.engine import spare
 from lwlive.engine.eager import Eager
 from lwlive.engine.keyframe import Cond
 from lwlive.engine.load import load
@@ -112,7 +112,7 @@ def test_after_some_idle_time_no_control_stalls_the_show(
 def test_without_idle_time_they_would(
     show: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(producer, "first_uses", lambda *_: iter(()))
+    monkeypatch.setattr(spare, "first_uses", lambda *_: iter(()))
     bench = show()
     bench.run(round(IDLE_S * FPS))
     assert perform(bench) > 0

@@ -208,7 +208,8 @@ class Engine:
             routes = tuple(route for route in snapshot.routes if route.name != "steps")
             if routes != snapshot.routes:
                 say_once("this model does not have every number of steps, so no route moves them")
-            return replace(snapshot, routes=routes, later=tuple(map(allowed, snapshot.later)))
+            found = replace(snapshot, routes=routes, later=tuple(map(allowed, snapshot.later)))
+            return snapshot if found == snapshot else found
 
         last: list[Snapshot] = [self.newest, allowed(self.newest)] if refused else []
 

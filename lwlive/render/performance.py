@@ -243,7 +243,7 @@ def _tempo(told: dict[str, Any]) -> Tempo:
     """Raises ValueError, TypeError."""
     tempo = Tempo(**told)
     spec("bpm").checked(tempo.bpm)
-    for what in (tempo.beat, tempo.at):
+    for what in (tempo.beat, tempo.at, tempo.floor or 0.0):
         _number(abs(what), FAR, "a beat or its second")
     if not isinstance(tempo.by, str):
         raise ValueError(f"who keeps the tempo is a text, not {_short(tempo.by)}")

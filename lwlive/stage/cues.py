@@ -10,19 +10,19 @@ the same whichever way leads to it. Used by the show's thread; time and date are
 from bisect import insort
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from lwlive.controls import Controls, Waiting
 from lwlive.cuelist import Cue, CueList
 from lwlive.params import ControlError
 from lwlive.routes import Routes
+from lwlive.stage.daily import Daily
 from lwlive.tempo import Tempo
 
 AHEAD_S = 2.0  # the engine hears of the next cue so long before it comes
 NEARLY_S = 0.02  # a cue that would come so soon after a beat comes on it
 LATER_S = 0.001  # a tempo that moves a beat by less moves no cue
-ONCE_S = 12 * 3600.0  # a cue by the clock comes no sooner again, however the clock jumps
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class _Following:
 
     def counted(self, tempo: Tempo, now: float) -> "_Following":
         """The same in another tempo: one that numbers its beats otherwise changes nothing."""
-        shift = round(tempo.beats(now) - self.tempo.beats(now))
+        shift = round(tempo.line(now) - self.tempo.line(now))
         return _Following(self.at, self.beat + shift, tempo)
 
 
@@ -72,14 +72,17 @@ class Cues:
     controls: Controls
     say: Callable[[str], object]
     now_there: Callable[[], datetime] = datetime.now
+    taken: int = 0  # how many cues have come
     _place: int | None = None  # in the list
     _astray: bool = False  # the look is not the list's: after a panic, a recall
     _on: bool = False  # the cue at the place is on: not after a panic
     _following: _Following | None = None
     _steps: list[_Step] = field(default_factory=list)
     _begun: bool = False
-    _there: datetime | None = None  # at the last poll
-    _fired: dict[int, tuple[date, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        times = {n: cue.at for n, cue in enumerate(self.cues.cues) if cue.at is not None}
+        self._daily = Daily(times, lambda: self.now_there())
 
     def go(self, now: float, due: float | None) -> None:
         """The next cue. Raises ControlError."""
@@ -103,12 +106,14 @@ class Cues:
         except ControlError as error:
             self.say(f"the cue list begins from its start: {error}")
             return
-        self._on, self._begun, self._there = True, True, self.now_there()
-        self._following = self._since(now)
+        self._on, self._begun = True, True
+        self._following = self._followed(self._place, now)
 
-    def leave(self) -> None:
+    def leave(self, now: float) -> None:
         """The look comes from elsewhere: the next cue sets all that the list has set by then."""
-        self._astray = True
+        if not self._astray:
+            self._astray = True
+            self._stage(now)  # one that waits for its moment is the next
 
     def panic(self) -> None:
         """Stop following, and forget what waits. The controls have forgotten it already."""
@@ -118,9 +123,9 @@ class Cues:
     def poll(self, now: float, pictures: bool = True) -> None:
         """Do what is due by now. `pictures`: whether the show has begun for those who watch it."""
         if not self._begun:
-            self._begun, self._there = True, self.now_there()
-            if self.cues.loop:
-                self._step(_Step(now, to=self._first()), now)
+            self._begun = True
+            if self.cues.loop:  # a playlist begins with what the clock started last
+                self._step(_Step(now, to=self._daily.newest() or 0), now)
         if self._following is not None and not pictures:
             self._following = self._since(now)
         self._follow(now)
@@ -234,11 +239,16 @@ class Cues:
     def _take(self, step: _Step) -> None:
         """A cue is on."""
         self._place, self._on, self._astray = step.target, True, False
-        cue = self.cues.cues[step.target]
+        self.taken += 1
+        self._following = self._followed(step.target, step.due)
+        self.say(f"cue {step.target + 1}: {self.cues.cues[step.target].name}")
+
+    def _followed(self, place: int, at: float) -> _Following | None:
+        """Since when a cue is on, where another one is to follow it."""
+        cue = self.cues.cues[place]
         follows = cue.follow is not None or cue.follow_beats is not None
-        goes_on = self.cues.loop or step.target + 1 < len(self.cues.cues)
-        self._following = self._since(step.due) if follows and goes_on else None
-        self.say(f"cue {step.target + 1}: {cue.name}")
+        goes_on = self.cues.loop or place + 1 < len(self.cues.cues)
+        return self._since(at) if follows and goes_on else None
 
     def _follow(self, now: float) -> None:
         """Let the next cue wait for its moment, where the one that is on is followed."""
@@ -258,7 +268,7 @@ class Cues:
 
     def _since(self, at: float) -> _Following:
         tempo = self.controls.snapshot.tempo
-        return _Following(at, tempo.beats(at), tempo)
+        return _Following(at, tempo.line(at), tempo)
 
     def _follows_at(self) -> float | None:
         """When the next cue comes by itself."""
@@ -274,40 +284,9 @@ class Cues:
         return tempo.next(every, at - NEARLY_S) if every else at
 
     def _look_at_the_clock(self, now: float) -> None:
-        """Start the cue whose time of day has passed since the last poll: the latest of several."""
-        there = self.now_there()
-        before, self._there = self._there, there
-        assert before is not None
-        passed = [
-            (when, place)
-            for place, when in self._times(there)
-            if before < when <= there and self._may(place, when, now)
-        ]
-        if passed:
-            when, place = max(passed)
-            self._fired[place] = when.date(), now
+        """Start the cue whose time of day has passed since the last poll."""
+        place = self._daily.passed(now)
+        if place is not None:
             every = self.controls.params.quantise
             due = self.controls.snapshot.tempo.next(every, now) if every else None
             self.jump(place + 1, now, due)
-
-    def _times(self, there: datetime) -> list[tuple[int, datetime]]:
-        """The cues that have a time of day, and when that was last."""
-        found = []
-        for place, cue in enumerate(self.cues.cues):
-            if cue.at is not None:
-                when = datetime.combine(there.date(), cue.at.replace(tzinfo=None))
-                found.append((place, when if when <= there else when - timedelta(days=1)))
-        return found
-
-    def _may(self, place: int, when: datetime, now: float) -> bool:
-        """Whether a cue may come by the clock: once a day, though the clock is set back."""
-        if place not in self._fired:
-            return True
-        day, at = self._fired[place]
-        return when.date() > day or now - at >= ONCE_S
-
-    def _first(self) -> int:
-        """Where a playlist begins: with what the clock started last, else with its first cue."""
-        assert self._there is not None
-        times = [(when, place) for place, when in self._times(self._there)]
-        return max(times)[1] if times else 0

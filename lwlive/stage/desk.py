@@ -80,6 +80,7 @@ class Desk:
         self.switches = Switches()
         self.snapshots = 0  # how often one was asked for
         self._recalls = 0
+        self._taken = 0  # cues
         self._taps = Taps()
         self.ended = False
         self.learning: str | None = None  # what the next control that moves is bound to: see Learn
@@ -106,6 +107,7 @@ class Desk:
         self.controls.turn(now + self._delay_s)
         if self.cues is not None:
             self.cues.poll(now + self._delay_s, self.pictures)
+            self._follow_cues(self.cues)
 
     def do(self, arrived: Arrived, source: Refusing) -> None:
         """Carry out a command; its source hears what cannot be done, now or later."""
@@ -129,6 +131,7 @@ class Desk:
                 self._learn(command.target)
             elif isinstance(command, Go) or command in (Fire("go"), Fire("back")):
                 self._change(lambda: self._cue(command, arrived), arrived.at)
+                self.preset = ()
             elif isinstance(command, Set) and command.name in CHOICES:
                 self._choose(command, arrived, source)
             elif isinstance(command, Set | Move | Nudge) and command.name == "morph":
@@ -136,7 +139,7 @@ class Desk:
                 self._change(
                     lambda: self._morph.move(command, arrived.by, arrived.at, due), arrived.at
                 )
-                self._left()
+                self._left(arrived.at)
             else:
                 due = self._due(arrived)
                 self._change(
@@ -185,11 +188,17 @@ class Desk:
             self.cues.go(arrived.at, due)
         else:
             self.cues.back(arrived.at, due)
+        self._follow_cues(self.cues)
 
-    def _left(self) -> None:
+    def _follow_cues(self, cues: Cues) -> None:
+        """After a cue has come, no preset is the one that runs."""
+        if cues.taken != self._taken:
+            self._taken, self.preset = cues.taken, ()
+
+    def _left(self, now: float) -> None:
         """The look is no longer that of the cue list."""
         if self.cues is not None:
-            self.cues.leave()
+            self.cues.leave(now)
 
     def _choose(self, command: Set, arrived: Arrived, source: Refusing) -> None:
         """Have a preset read as A or B of `morph`. Raises ControlError."""
@@ -240,6 +249,7 @@ class Desk:
             if number != self._recalls:
                 return
             path, values, routes, notes = found
+            self._left(arrived.at)  # first, so that of two on one beat the newer counts
             try:
                 self._change(
                     lambda: self.controls.load(values, "", arrived.at, due, routes, over),
@@ -249,7 +259,6 @@ class Desk:
                 source.refused(arrived, f"{path.stem}: {error}")
                 return
             self.preset = (path.stem, command.preset)
-            self._left()
             for text in (f"preset: {path.stem}", *notes):
                 self.say(text)
 

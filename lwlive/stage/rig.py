@@ -57,8 +57,10 @@ def rigged(
 
     Raises ControlError where the journal cannot be written, or what a part needs is not there.
     """
-    presets = [f"preset {path.stem}" for path in preset.listed(config.folder)]
-    window = Window(screen, desk.say, presets) if screen is not None else None
+    learnable = [f"preset {path.stem}" for path in preset.listed(config.folder)]
+    if desk.cues is not None:
+        learnable += [f"cue {cue.name}" for cue in desk.cues.cues.cues]
+    window = Window(screen, desk.say, learnable) if screen is not None else None
     link = Link(desk.controls.snapshot.tempo, desk.say) if config.link else None
     audio = None
     if config.audio_in is not None:
@@ -101,8 +103,7 @@ def lone(config: Config, screen: Screen | None) -> bool:
     The journal takes none. A new output that does adds itself here.
     """
     feeds = any(getattr(config, name) not in (None, []) for name in OUTPUTS)
-    taken = screen is not None or config.record is not None or feeds
-    taken = screen is not None or config.record is not None or config.page
+    taken = screen is not None or config.record is not None or config.page or feeds
     return not taken and config.duration is None
 
 

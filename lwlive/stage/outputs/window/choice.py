@@ -80,7 +80,10 @@ def target_of(command: Command) -> str | None:
 
 def _about(target: str) -> str:
     """What it does, in words."""
-    return SPECS[target].help if target in SPECS else TRIGGERS.get(target, "bend to this preset")
+    if target in SPECS:
+        return SPECS[target].help
+    going = "go to this cue" if target.startswith("cue ") else "bend to this preset"
+    return TRIGGERS.get(target, going)
 
 
 def _whole(rows: float) -> int:

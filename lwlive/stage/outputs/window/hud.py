@@ -75,9 +75,9 @@ def lines(status: Status) -> list[str]:
 
 
 def _mark(beat: float) -> str:
-    """Which beat of the bar it is."""
+    """Which beat of the bar it is: a dash is as wide as a digit, so that it moves evenly."""
     of_bar = math.floor(beat) % BAR
-    return " ".join(str(n + 1) if n == of_bar else "\N{MIDDLE DOT}" for n in range(BAR))
+    return " ".join(str(n + 1) if n == of_bar else "\N{EN DASH}" for n in range(BAR))
 
 
 def _midi(status: Status) -> list[str]:

@@ -156,6 +156,8 @@ class Midi(Source):
                 plugged.hands.changed(name, known.get(name))
         self._amounts, self._values = amounts, known
         self._running = frozenset(f"preset {one}" for one in status.preset)
+        if status.cue is not None and status.cue.number is not None:
+            self._running |= {f"cue {status.cue.name}", f"cue {status.cue.number}"}
 
     def _read(self, name: str, port: _Port, data: bytes, at: float, arrived: list[Arrived]) -> None:
         for found in port.parser.read(data, at):
