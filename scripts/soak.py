@@ -36,6 +36,7 @@ from trouble import SIZES, TROUBLES, clock
 LOOK_S = 0.1  # between two looks at the screen
 DISK = "160m"
 BRIGHT = 125.0  # level of a picture's brightest parts; those of a start's words are dimmer
+SETTLED_S = 6.0  # of pictures, before the next trouble: a start has not failed
 HEARD_S = 2.5  # a show that has said nothing for so long shows nothing
 PROMPTS = ("blueberry spaghetti", "red and gold fire", "large glowing crystals in ice and purple")
 
@@ -130,8 +131,9 @@ class Soak:
         self.troubles: list[float] = []  # when each was
         self.pristine: Path | None = None  # a cache without damage
         self.mounted = False
-        self.starts, self.begun_at = 0, time.time()
+        self.starts = 0
         self.code, self.left = 0, list[psutil.Process]()
+        self.pids: set[int] = set()  # of all that belonged to the show
         self._screen = Screen(folder, display)
         self._guard: subprocess.Popen[bytes] | None = None
         self._ended = threading.Event()
@@ -214,6 +216,8 @@ class Soak:
 
     def _watch_files(self, now: float) -> None:
         files = list(self.disk.glob("show*.mp4"))
+        with contextlib.suppress(psutil.Error, AssertionError):
+            self.pids.update(each.pid for each in self.everything())
         for path in files:
             if path.name not in self.recordings and path.stat().st_size > 0:
                 self.recordings[path.name] = Recording(now)
@@ -301,6 +305,7 @@ class Soak:
             with contextlib.suppress(OSError):
                 client.send_message("/lwlive/prompt", self.random.choice(PROMPTS))
         self._until_shown(300)
+        time.sleep(SETTLED_S)
         if "cache" in name and self.pristine is not None:  # the next trouble is measured alone
             shutil.copytree(self.pristine, self.cache, dirs_exist_ok=True)
             with contextlib.suppress(psutil.Error, ValueError, IndexError):
@@ -430,7 +435,8 @@ def report(soak: Soak, minutes: float, patience: float) -> Report:
     memory = [mb for _, mb in soak.memory]
     first = np.median(memory[6:12]) if len(memory) > 12 else float("nan")
     last = np.median(memory[-6:]) if memory else float("nan")
-    left = [str(path) for path in Path("/dev/shm").glob("*lwlive-*") if _ours(path, soak)]
+    names = [*Path("/dev/shm").glob("lwlive-*"), *Path("/dev/shm").glob("sem.lwlive-*")]
+    left = [str(path) for path in names if _ours(path, soak)]
     said = (soak.folder / "said.txt").read_text("utf-8", "replace")
     found.lines.append(
         f"\n{minutes:g} minutes, {sum(row.times for row in soak.rows.values())} times trouble, "
@@ -448,7 +454,9 @@ def report(soak: Soak, minutes: float, patience: float) -> Report:
 
 
 def _ours(path: Path, soak: Soak) -> bool:
-    return path.stat().st_mtime > soak.begun_at
+    """Whether one of the show's processes has made it; see lwlive/shared.py."""
+    pid = path.name.split("-")[2:3]
+    return bool(pid) and pid[0].isdecimal() and int(pid[0]) in soak.pids
 
 
 def main() -> int:

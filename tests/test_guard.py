@@ -77,7 +77,7 @@ class Room:
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "HANG_S", 0.6)
+    monkeypatch.setattr(guard, "HANG_S", 3.0)
     monkeypatch.setattr(guard, "PAUSES_S", (0.0, 0.1))
 
 
@@ -91,7 +91,7 @@ def test_what_dies_or_hangs_is_started_again_and_is_told_why(tmp_path: Path) -> 
     room.close()
     assert room.lives()[0] == ""
     assert "ended with code 3" in room.lives()[1]
-    assert "hangs (no picture for 1 s)" in room.lives()[2]
+    assert "hangs (no picture for 3 s)" in room.lives()[2]
     assert len(room.said) == 2
 
 

@@ -12,8 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lwlive import files
+from lwlive.controls import Controls
+from lwlive.cuelist import Cue, CueList
 from lwlive.params import Params
 from lwlive.routes import Lfo, Route
+from lwlive.stage.cues import Cues, Standing
 from lwlive.stage.disk import Disk
 from lwlive.stage.figures import Figures
 from lwlive.stage.parts import Picture
@@ -175,3 +178,43 @@ def test_a_disk_that_takes_nothing_is_told_once_and_again_when_it_does(tmp_path:
         room.show(90 + tick / 30)
     assert room.said[1:] == [f"the state of the show is written again, into {path}"]
     assert read(path) is not None
+
+
+def test_a_show_continues_in_its_cue_with_what_hands_have_changed_since() -> None:
+    cues = CueList(
+        (
+            Cue("one", {"prompt": "smoke"}, ()),
+            Cue("two", {"prompt": "gold"}, ()),
+            Cue("three", {"prompt": "sea"}, (), follow=30),
+        ),
+        loop=True,
+    )
+    controls = Controls(replace(PARAMS, prompt="changed by hand"))
+    said: list[object] = []
+    playing = Cues(cues, controls, said.append)
+    playing.resume("three", 100.0)
+    playing.poll(100.1)
+    standing = playing.standing(100.1)
+    assert (standing.name, standing.number) == ("three", 3)
+    assert controls.params.prompt == "changed by hand", "the list does not begin again"
+    assert standing.until_s == pytest.approx(29.9)
+    for tick in range(310):
+        playing.poll(100.1 + tick / 10)
+        controls.turn(100.1 + tick / 10)
+    assert playing.standing(132.0).name == "one"
+    assert controls.params.prompt == "smoke"
+    playing.resume("gone", 0.0)
+    assert "there is no cue 'gone'" in str(said[-1])
+
+
+def test_the_cue_is_written_when_it_changes(tmp_path: Path) -> None:
+    path = tmp_path / "s.json"
+    room = Room(path)
+    room.show(0.0)
+    pixels = flat(1)
+    standing = Standing(2, "drop", 3, "end", "", None, 3)
+    now = replace(status(20.0), cue=standing)
+    room.keeper.put(Picture(pixels, 0, 1.0, Shown(pixels, None, False), now))
+    found = read(path)
+    assert found is not None
+    assert found.cue == "drop"

@@ -8,7 +8,9 @@ looks themselves raise is what is told, so a row is a function.
 import os
 import shutil
 import socket
+import time
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from lwlive.checkpoint import Opened
     from lwlive.config import Config
 
+MIDI_S = 10.0  # so long the MIDI system may take to name its ports
 ROOM_MB = 2000.0  # that a disk should have left, for an evening's recording or a month's logs
 
 
@@ -75,7 +78,12 @@ def _looks(config: "Config") -> list[tuple[str, Callable[[], str | None]]]:
         ("compiled package", lambda: _package(config)),
         ("shared memory", lambda: _shared(config)),
         ("window", lambda: _window(config)),
+        ("cues", lambda: _cues(config)),
         ("OSC port", lambda: _port(config)),
+        ("page", lambda: _page(config)),
+        ("MIDI", lambda: _midi(config)),
+        ("sound", lambda: _sound(config)),
+        ("other programs", lambda: _other_programs(config)),
         ("recording", lambda: _recording(config)),
         ("log", lambda: _log(config)),
         ("start at boot", lambda: _boot()),
@@ -187,6 +195,88 @@ def _port(config: "Config") -> str:
             f"{error.strerror or error}; another show may run already"
         ) from None
     return f"UDP port {config.osc_port} of {config.osc_host} is free"
+
+
+def _cues(config: "Config") -> str | None:
+    if config.cues is None:
+        return None
+    from lwlive import cuelist
+
+    found = cuelist.load(config.cues, config.folder, lambda _: None)
+    return f"{len(found.cues)} in {config.cues}"
+
+
+def _page(config: "Config") -> str | None:
+    if not config.page:
+        return None
+    from lwlive import extras
+    from lwlive.stage.sources.page.opening import NEEDED
+
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise Trouble(f"{', '.join(missing)} is not installed: run `{extras.command('page')}`")
+    port = config.osc_port if config.page_port is None else config.page_port
+    try:
+        family = socket.getaddrinfo(config.page_host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family[0], socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(family[4])
+    except OSError as error:
+        why = error.strerror or error
+        raise Trouble(f"TCP port {port} of {config.page_host!r} cannot be had: {why}") from None
+    return f"TCP port {port} of {config.page_host} is free"
+
+
+def _midi(config: "Config") -> str | None:
+    """The ports that were named; where none was, any or none will do."""
+    if config.no_midi or not config.midi:
+        return None
+    from lwlive.stage.sources.midi.child import Order, Ports
+    from lwlive.stage.sources.midi.link import Link
+
+    trouble: list[str] = []
+    link = Link(Order((), config.midi_system), trouble.append)
+    try:
+        until = time.monotonic() + MIDI_S
+        ports: Ports | None = None
+        while ports is None and time.monotonic() < until:
+            ports = next((s for s in link.poll(time.perf_counter()) if isinstance(s, Ports)), None)
+            time.sleep(0.05)
+    finally:
+        link.close()
+    if ports is None:
+        raise Trouble("; ".join(trouble) or "the MIDI system does not answer")
+    there = ", ".join(ports.inputs) or "none"
+    for name in config.midi:
+        if not any(name.casefold() in one.casefold() for one in ports.inputs):
+            raise Trouble(f"there is no MIDI port with {name!r} in its name; there are {there}")
+    return f"{', '.join(config.midi)} is there, by {ports.system}"
+
+
+def _sound(config: "Config") -> str | None:
+    if config.audio_in is None:
+        return None
+    from lwlive.stage.sources.audio.capture import USUAL, inputs, matching
+
+    known = inputs()
+    if config.audio_in == USUAL:
+        if not known:
+            raise Trouble("there is no audio input; see `lwlive audio`")
+        return f"the usual one of {len(known)} inputs"
+    return f"{matching(config.audio_in, known).name} is there"
+
+
+def _other_programs(config: "Config") -> str | None:
+    from lwlive.config import OUTPUTS
+    from lwlive.stage.outputs import camera, ndi, spout, stream, syphon
+
+    wanted = [name for name in OUTPUTS if getattr(config, name) not in (None, [])]
+    looks = {"ndi": ndi.check, "spout": spout.check, "syphon": syphon.check, "camera": camera.check}
+    for name in wanted:
+        looks.get(name, lambda: None)()
+    for url in config.stream:
+        stream.checked(url)
+    return f"{', '.join(wanted)}: what they need is installed" if wanted else None
 
 
 def _recording(config: "Config") -> str:

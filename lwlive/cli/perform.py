@@ -68,8 +68,8 @@ def _perform(config: "Config", params: "Params", starts: "Starts | None" = None)
     try:
         begun = _begun(config, params)
         controls = Controls(params, _routes(config))
-        if begun is not None:
-            controls.load(begun.values, routes=begun.routes or None)
+        if begun is not None and begun.values:
+            controls.load(begun.values, routes=begun.routes)
         config = destinations.sparing(config)
         cues = _cues(config)
         opened = hub.opened(config, log.info)

@@ -21,7 +21,7 @@ log = logging.getLogger("lwlive")
 
 AGAIN = 75  # the exit code of a show that is to be started again, as EX_TEMPFAIL
 KEPT = ("--fullscreen", "--headless")  # flags that a start without its configuration still has
-NOT_OUTPUTS = ("show", "model", "engine", "window", "gallery")  # parts of Config
+NOT_OUTPUTS = ("show", "cues", "model", "engine", "window", "tempo", "gallery")  # parts of Config
 MODEL: Mapping[str, Any] = {
     "model": "ember",
     "lora": [],
@@ -99,6 +99,8 @@ def without(config: "Config", left_out: Sequence[str]) -> "Config":
     update: dict[str, Any] = {}
     if "compiled package" in left_out:
         update["compile"] = False
+    if "preset" in left_out:
+        update["preset"] = None
     if "model" in left_out:
         update |= MODEL
     if "preset" in left_out:

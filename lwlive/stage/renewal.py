@@ -34,6 +34,8 @@ class Renewal(Source):
         """Look at the memory, where it is time."""
         if changes or not status.pictures:
             self._touched = now
+        if not status.pictures:
+            return
         if self._next is None:
             self._next = now + SETTLED_S
         used = status.machine.memory_mb

@@ -20,7 +20,7 @@ PARTS = ("compiled package", "output", "model", "preset", "configuration")  # le
 UNKNOWN = "start"  # where a process was gone before its first picture
 IN_A_ROW = 3
 AGAIN_S = 3600.0  # after so long in safe mode the whole is tried again
-WELL_S = 10.0  # of pictures: a start that has not failed
+WELL_S = 5.0  # of pictures: a start that has not failed
 
 
 @dataclass(frozen=True)

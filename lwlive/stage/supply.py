@@ -234,7 +234,7 @@ class Supply:
         except OSError as error:
             log.debug(f"no ring for another engine: {error}")
             return False
-        ring.tick_s = self._tick_s
+        ring.tick_s, ring.bands = self._tick_s, self._bands
         try:
             engine, pipe = self._start_engine(ring, self._snapshot, self.phase, self._frame_at)
         except OSError as error:
@@ -275,7 +275,7 @@ class Supply:
         assert successor is not None
         self._engine, self._pipe, self._ring = successor.engine, successor.pipe, successor.ring
         self._replaced, self.running = self.replaced, None
-        self._ring.tick_s = self._tick_s
+        self._ring.tick_s, self._ring.bands = self._tick_s, self._bands
         self._begin(successor.snapshot, now)
         for message in successor.said:
             self._heard(message, now)
