@@ -256,7 +256,7 @@ def _midi(config: "Config") -> str | None:
 def _sound(config: "Config") -> str | None:
     if config.audio_in is None:
         return None
-    from lwlive.stage.sources.audio.capture import USUAL, inputs, matching
+    from lwlive.stage.sources.audio.devices import USUAL, inputs, matching
 
     known = inputs()
     if config.audio_in == USUAL:
