@@ -160,7 +160,7 @@ def test_two_hours_leave_memory_queues_threads_and_files_as_they_were(
             "files": len(process.open_files()) + len(process.net_connections("all")),
             "handles": process.num_fds() if hasattr(process, "num_fds") else 0,
             "queued": supply.queued,
-            "late": show.figures.late,
+            "late": show.report.figures.late,
         }
 
     storm = Storm(engines, look)
@@ -183,5 +183,5 @@ def test_two_hours_leave_memory_queues_threads_and_files_as_they_were(
         assert last[same] == early[same], same
     assert max(found["queued"] for found in storm.looks.values()) <= slots(FPS)
     assert last["late"] == early["late"] <= 2
-    assert show.figures.ticks == 2 * HOUR_S * FPS
-    assert len(show.figures.latencies_ms) > 500
+    assert show.report.figures.ticks == 2 * HOUR_S * FPS
+    assert len(show.report.figures.latencies_ms) > 500

@@ -492,10 +492,10 @@ def test_a_process_that_dies_is_started_again_at_the_same_address(show: Playing)
 def test_a_process_that_hangs_costs_the_show_nothing(show: Playing) -> None:
     page = served_by(show)
     page.suspend()
-    before = show.show.figures.ticks
+    before = show.show.report.figures.ticks
     time.sleep(1.0)
     page.resume()
-    assert show.show.figures.ticks - before >= 10  # were it waited for, there would be none
+    assert show.show.report.figures.ticks - before >= 10  # were it waited for, there would be none
 
 
 def test_health_says_503_as_soon_as_there_are_no_pictures(show: Playing) -> None:
@@ -667,14 +667,14 @@ def test_a_storm_of_strangers_leaves_the_show_as_it_was(show: Playing) -> None:
     measured: list[int] = []
     for one in mute:
         one.sendall(b"GET /page/ HTT" + bytes(chance.choices(range(256), k=40)))
-    before = show.show.figures.ticks
+    before = show.show.report.figures.ticks
     start = time.monotonic()
     asyncio.run(storm())
     seconds = time.monotonic() - start
     for one in mute:
         one.close()
     assert show.playing
-    assert show.show.figures.ticks - before > 0.8 * 30 * seconds
+    assert show.show.report.figures.ticks - before > 0.8 * 30 * seconds
     assert page.is_running()
     assert page.memory_info().rss - measured[0] < 12 * 2**20
     for name, spec in SPECS.items():  # whatever they have set, the checks have let in

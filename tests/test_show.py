@@ -123,8 +123,8 @@ def test_until_the_first_picture_the_window_says_what_is_loaded(run: Run) -> Non
     run.supply.plan.extend([None] * 3)
     run.play(1, model="some/model")
     assert run.screen.splashes == [["some/model", "loading"]] * 3
-    assert run.show.figures.window_s == pytest.approx(0.5)
-    assert run.show.figures.first_picture_s == pytest.approx(0.5 + 3 * PERIOD)
+    assert run.show.report.figures.window_s == pytest.approx(0.5)
+    assert run.show.report.figures.first_picture_s == pytest.approx(0.5 + 3 * PERIOD)
 
 
 @pytest.mark.parametrize("periods", [1.5, 2.2, 5, 5.5, 60])
@@ -132,7 +132,7 @@ def test_a_slow_tick_is_counted_and_the_ones_after_it_are_on_time(run: Run, peri
     run.screen.costs[20] = periods * PERIOD + 1e-9
     run.play(4)
     skipped = int(periods) - 1
-    assert run.show.figures.skipped == run.show.figures.late == skipped
+    assert run.show.report.figures.skipped == run.show.report.figures.late == skipped
     assert len(run.screen.shown_at) == 120 - skipped
     late = run.screen.shown_at[21] - 100 - (21 + skipped) * PERIOD
     assert 0 <= late < PERIOD
@@ -142,7 +142,7 @@ def test_a_slow_tick_is_counted_and_the_ones_after_it_are_on_time(run: Run, peri
 def test_ticks_that_are_always_a_little_slow_are_counted_for_what_they_cost(run: Run) -> None:
     run.screen.costs = dict.fromkeys(range(1000), 1.25 * PERIOD)
     run.play(20)
-    figures = run.show.figures
+    figures = run.show.report.figures
     assert figures.ticks + figures.skipped == pytest.approx(600, abs=2)
     assert figures.ticks == pytest.approx(600 / 1.25, abs=3)
 
@@ -155,15 +155,15 @@ def test_slow_ticks_before_the_first_picture_are_not_late(run: Run) -> None:
 
     run.screen.splash = splash  # type: ignore[method-assign,assignment] # one that takes long
     run.play(1)
-    assert run.show.figures.late == 0
+    assert run.show.report.figures.late == 0
 
 
 def test_late_frames_are_counted_and_repeats_without_an_engine_are_not(run: Run) -> None:
     run.supply.plan.extend(["new", "late", "late", "new", "repeat", "repeat", "late"])
     run.play(1)
-    assert run.show.figures.late == 3
-    assert run.show.figures.ticks == 30
-    assert run.show.figures.new == 25
+    assert run.show.report.figures.late == 3
+    assert run.show.report.figures.ticks == 30
+    assert run.show.report.figures.new == 25
 
 
 def test_a_signal_ends_the_show_within_a_tick(run: Run) -> None:
@@ -312,7 +312,9 @@ def test_latency_is_from_the_arrival_of_a_control_to_the_first_frame_made_with_i
     run.osc.waited_s = 0.025
     run.message(30, speed=1)
     run.play(3)
-    assert run.show.figures.latencies_ms == pytest.approx([7000 / 30 + 25])  # it came after a tick
+    assert run.show.report.figures.latencies_ms == pytest.approx(
+        [7000 / 30 + 25]
+    )  # it came after a tick
 
 
 def test_latency_is_counted_for_what_the_engine_needs_alone(run: Run) -> None:
@@ -321,7 +323,7 @@ def test_latency_is_counted_for_what_the_engine_needs_alone(run: Run) -> None:
     run.message(60, hud=True)  # no picture is made with it
     run.key(90, Fire("next"))
     run.play(5)
-    assert run.show.figures.latencies_ms == pytest.approx([7000 / 30] * 2)
+    assert run.show.report.figures.latencies_ms == pytest.approx([7000 / 30] * 2)
     assert run.show.statistics()["latency_ms"] == {"p50": 233.3, "p95": 233.3, "n": 2}
 
 
@@ -656,7 +658,7 @@ def test_a_preset_with_seconds_takes_as_long(run: Run) -> None:
     assert (run.controls.params.speed, run.controls.params.transition) == (1, 9)
     assert run.controls.snapshot.transition == 9  # of a prompt that a hand sets next
     assert run.controls.snapshot.over == {"speed": 2.5, "transition": 2.5}
-    assert run.show.figures.latencies_ms[0] > 500  # it counts from when it was asked for
+    assert run.show.report.figures.latencies_ms[0] > 500  # it counts from when it was asked for
 
 
 def test_several_sentences_are_all_seen_one_after_the_other(run: Run) -> None:
@@ -764,8 +766,8 @@ def test_a_new_source_steers_the_show_and_hears_how_it_stands(run: Run) -> None:
     assert len(wheel.whys) == 10
     assert "speed takes a number from 0 to 4" in wheel.whys[0]
     assert run.show.statistics()["wheel"] == {"ticks": 60}
-    assert len(run.show.figures.latencies_ms) == 9
-    assert min(run.show.figures.latencies_ms) >= 10
+    assert len(run.show.report.figures.latencies_ms) == 9
+    assert min(run.show.report.figures.latencies_ms) >= 10
     assert wheel.closed == 1
 
 
@@ -834,7 +836,7 @@ def test_no_sequence_of_commands_ends_the_show_or_leaves_a_value_invalid(
         run.params = Params(steps=4, guidance=1.0)
         run.osc.arrives = dict(enumerate(asked))
         run.play(1)
-    assert run.show.figures.ticks == 30
+    assert run.show.report.figures.ticks == 30
     for name, spec in SPECS.items():
         value = getattr(run.controls.params, name)
         assert repr(spec.checked(value)) == repr(value)
@@ -922,7 +924,7 @@ def test_twenty_minutes_of_storm_leave_no_more_memory_behind_than_two(run: Run) 
     run.play(1200, fps=2)
     assert len(kept) == 2
     assert kept[1] <= kept[0] + 8
-    assert run.show.figures.latencies_ms.maxlen == LATENCIES
+    assert run.show.report.figures.latencies_ms.maxlen == LATENCIES
 
 
 def size(thing: object, seen: set[int] | None = None) -> int:
@@ -953,7 +955,7 @@ def test_a_projectors_delay_is_part_of_the_latency(run: Run) -> None:
     run.supply = FakeSupply(lag=6)
     run.message(30, speed=1)
     run.play(3, delay_ms=80.0)
-    assert run.show.figures.latencies_ms == pytest.approx([7000 / 30 + 80])
+    assert run.show.report.figures.latencies_ms == pytest.approx([7000 / 30 + 80])
 
 
 def test_learning_is_begun_and_left_with_keys_over_the_picture_and_moves_nothing(run: Run) -> None:
