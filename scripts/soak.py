@@ -5,14 +5,17 @@
 It watches from outside: what is on the screen, what the status says, recordings, processes, memory.
 Prints a table, a row for each kind of trouble. Linux only; a disk that fills is a small one in
 memory, mounted inside the folder, for which it has to be root; the clock is moved for the show
-alone, for which a C compiler is needed.
+alone, for which a C compiler is needed; what it hears comes from a PipeWire of its own.
 """
 
 import argparse
 import contextlib
+import http.client
+import itertools
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -22,6 +25,8 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.error
+import urllib.request
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +36,7 @@ import numpy as np
 import psutil
 from pythonosc.osc_packet import OscPacket
 from pythonosc.udp_client import SimpleUDPClient
+from soakplayed import Played
 from trouble import SIZES, TROUBLES, clock
 
 LOOK_S = 0.1  # between two looks at the screen
@@ -38,6 +44,13 @@ DISK = "160m"
 BRIGHT = 125.0  # level of a picture's brightest parts; those of a start's words are dimmer
 SETTLED_S = 6.0  # of pictures, before the next trouble: a start has not failed
 HEARD_S = 2.5  # a show that has said nothing for so long shows nothing
+PAGE_S = 0.5  # between two questions to the page
+CUES = """
+[[cues]]
+name = "{0:02d} o'clock"
+at = {0:02d}:00:00
+speed = 0.{1}
+"""
 PROMPTS = ("blueberry spaghetti", "red and gold fire", "large glowing crystals in ice and purple")
 
 
@@ -51,6 +64,9 @@ class Row:
     lost_s: float = 0.0  # most seconds of recording that are missing
     engine: int = 0  # restarts
     stage: int = 0
+    deaf_s: float = 0.0  # longest time that the show heard nothing
+    page_s: float = 0.0  # longest time that the page did not answer
+    cues: int = 0  # most that came by the clock
 
 
 @dataclass
@@ -110,7 +126,8 @@ class Screen:
             size, height, line, colours = head[0], head[5], head[12], head[19]
             begin = size + 12 * colours
             whole = np.frombuffer(data, np.uint8, height * line, begin)
-            return whole.reshape(height, line // 4, 4)[::4, ::4, :3].copy()
+            seen = whole.reshape(height, line // 4, 4)[::4, ::4, :3].copy()
+            return seen if seen.size else None  # the server is only just beginning
         except (OSError, ValueError, struct.error):
             return None
 
@@ -123,7 +140,7 @@ class Soak:
         self.folder, self.fps, self.flags = folder, fps, flags
         self.disk, self.cache = folder / "disk", folder / "cache"
         self.clock_file = folder / "clock"
-        self.port = _free_port()
+        self.port, self.page, self.nobody = _free_port(), _free_port(), _free_port()
         self.rows = {name: Row() for name in TROUBLES}
         self.looks: list[Look] = []
         self.recordings: dict[str, Recording] = {}
@@ -131,10 +148,13 @@ class Soak:
         self.troubles: list[float] = []  # when each was
         self.pristine: Path | None = None  # a cache without damage
         self.mounted = False
+        self.heard: list[tuple[float, bool]] = []  # when something was said of the sound, and what
+        self.answers: list[float] = []  # when the page gave one
         self.starts = 0
         self.code, self.left = 0, list[psutil.Process]()
         self.pids: set[int] = set()  # of all that belonged to the show
         self._screen = Screen(folder, display)
+        self._played = Played(folder)
         self._guard: subprocess.Popen[bytes] | None = None
         self._ended = threading.Event()
         self._said: dict[str, tuple[float, Any]] = {}  # by the show: when, and what
@@ -148,13 +168,16 @@ class Soak:
         """Start the show, as a machine does at boot."""
         environment = {**os.environ, "DISPLAY": self._screen.name, "SDL_VIDEODRIVER": "x11"}
         environment |= {"XDG_STATE_HOME": str(self.folder / "log"), "OMP_NUM_THREADS": "2"}
+        environment |= self._played.environment
         root = str(Path(__file__).resolve().parent.parent)
         environment["PYTHONPATH"] = root
         environment |= self.clock
         show = ["--fullscreen", "--fps", str(self.fps), "--state", str(self.folder / "state.json")]
         show += ["--record", str(self.disk / "show.mp4"), "--folder", str(self.disk)]
         show += ["--journal", str(self.disk / "show.jsonl"), "--cache", str(self.cache)]
-        show += ["--osc-port", str(self.port), *self.flags]
+        show += ["--osc-port", str(self.port), "--page", "--page-port", str(self.page)]
+        show += ["--audio-in", self._played.name, "--cues", str(self.folder / "cues.toml")]
+        show += ["--stream", f"udp://127.0.0.1:{self.nobody}", "--keep-days", "7", *self.flags]
         self.starts += 1
         with (self.folder / "said.txt").open("ab") as said:
             self._guard = subprocess.Popen(
@@ -186,6 +209,13 @@ class Soak:
         self._screen.end()
         if size is not None:
             self._screen.begin(size)
+
+    def sound(self, on: bool) -> None:
+        """Kill the sound system, or begin it and play again."""
+        if on:
+            self._played.start()
+        else:
+            self._played.kill()
 
     def wait(self, seconds: float) -> None:
         """Let so much time pass."""
@@ -233,13 +263,24 @@ class Soak:
         while not self._ended.is_set():
             if time.monotonic() - asked > 1.0:
                 asked = time.monotonic()
-                with contextlib.suppress(OSError):
-                    client.send_message("/lwlive/subscribe", self._ear.getsockname()[1])
+                for name in ("subscribe", "hear"):
+                    with contextlib.suppress(OSError):
+                        client.send_message(f"/lwlive/{name}", self._ear.getsockname()[1])
             with contextlib.suppress(TimeoutError, OSError, ValueError):
                 for timed in OscPacket(self._ear.recv(65536)).messages:
                     name = timed.message.address.rpartition("/")[2]
                     if timed.message.params and "/status/" in timed.message.address:
                         self._said[name] = time.monotonic(), timed.message.params[0]
+                        if name == "level":
+                            self.heard.append((time.monotonic(), timed.message.params[0] > 0.01))
+
+    def _ask(self) -> None:
+        """In a thread: whether the page answers, well or not."""
+        while not self._ended.wait(PAGE_S):
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                with contextlib.suppress(urllib.error.HTTPError):  # 503 is an answer, too
+                    urllib.request.urlopen(f"http://127.0.0.1:{self.page}/health", timeout=5)
+                self.answers.append(time.monotonic())
 
     # The run
 
@@ -248,14 +289,18 @@ class Soak:
         self.disk.mkdir(parents=True)
         self.cache.mkdir(exist_ok=True)
         self.clock = clock(self.folder)
+        cues = [CUES.format(hour, 2 + hour // 3 % 5) for hour in range(0, 24, 3)]
+        (self.folder / "cues.toml").write_text("".join(cues))
         mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "lwlive-soak", str(self.disk)]
         self.mounted = subprocess.run(mount, capture_output=True).returncode == 0
         if not self.mounted:
             print("no disk can be mounted here, so none is filled", flush=True)
         try:
             self.screen(SIZES[0])
+            self.sound(True)
             self.start()
-            threads = [threading.Thread(target=each) for each in (self._watch, self._listen)]
+            work = (self._watch, self._listen, self._ask)
+            threads = [threading.Thread(target=each) for each in work]
             for thread in threads:
                 thread.start()
             try:
@@ -267,6 +312,7 @@ class Soak:
                 self._finish()
         finally:
             self._screen.end()
+            self._played.kill()
             if self.mounted:
                 subprocess.run(["umount", "-l", str(self.disk)], check=True)
 
@@ -291,6 +337,7 @@ class Soak:
         do, rest_s = TROUBLES[name]
         row, begun = self.rows[name], time.monotonic()
         starts, deaths = self._lives()
+        cues = self._cues()
         self.troubles.append(begun)
         print(f"{time.strftime('%H:%M:%S')} {name}", flush=True)
         try:
@@ -313,6 +360,10 @@ class Soak:
         row.times += 1
         looks = [look for look in self.looks if begun - 1 <= look.at <= time.monotonic()]
         row.gap_s = max(row.gap_s, longest_gap(looks))
+        row.deaf_s = max(row.deaf_s, apart(begun - 1, [at for at, heard in self.heard if heard]))
+        row.page_s = max(row.page_s, apart(begun - 1, self.answers))
+        row.cues = max(row.cues, self._cues() - cues)
+        self.heard, self.answers = self.heard[-300:], self.answers[-20:]
         lit = [look.level for look in looks if look.picture]
         row.level = min([row.level, *lit])
         now_starts, now_deaths = self._lives()
@@ -329,6 +380,11 @@ class Soak:
         said = (self.folder / "said.txt").read_text("utf-8", "replace")
         lost = self._said.get("deaths", (0.0, 0))[1]
         return self.starts + said.count("it is started again"), int(lost)
+
+    def _cues(self) -> int:
+        """How many cues have come."""
+        said = (self.folder / "said.txt").read_text("utf-8", "replace")
+        return len(re.findall(r"\bcue \d+: \d+ o'clock$", said, re.MULTILINE))
 
     def _measure(self) -> float:
         """Seconds missing at the end of recordings that trouble has ended; they are removed.
@@ -368,6 +424,12 @@ def longest_gap(looks: list[Look]) -> float:
             last = look.at
         longest = max(longest, look.at - last)
     return longest
+
+
+def apart(begin: float, times: list[float]) -> float:
+    """The longest time from `begin` to now without one of these moments."""
+    since = [begin, *(at for at in times if at >= begin), time.monotonic()]
+    return max(after - before for before, after in itertools.pairwise(since))
 
 
 def played(path: Path) -> float:
@@ -413,25 +475,34 @@ class Report:
 
 LIMITS = {"stage": 10.0, "everything": 10.0, "state": 10.0, "machine": 14.0}  # by first word
 ENGINE_S = 6.0
+AGAIN_S = 30.0  # without sound, without the page
 
 
 def report(soak: Soak, minutes: float, patience: float) -> Report:
     """What came of it. patience: by how much a new stage may take longer than it should."""
     found = Report()
     head = "| trouble | times | longest without a new picture | darkest picture | lost at the end "
-    head += "of a recording | engine, stage started again |"
-    found.lines += [head, "|---|---|---|---|---|---|"]
+    head += "of a recording | engine, stage started again | longest without sound | "
+    head += "longest without the page |"
+    found.lines += [head, "|---|---|---|---|---|---|---|---|"]
     for name, row in soak.rows.items():
         if not row.times:
             continue
         found.lines.append(
             f"| {name} | {row.times} | {row.gap_s:.1f} s | {row.level:.0f} of 255 | "
-            f"{max(0.0, row.lost_s):.1f} s | {row.engine}, {row.stage} |"
+            f"{max(0.0, row.lost_s):.1f} s | {row.engine}, {row.stage} | "
+            f"{row.deaf_s:.1f} s | {row.page_s:.1f} s |"
         )
         stage_s = LIMITS.get(name.split()[0])
         limit = ENGINE_S if stage_s is None else patience * stage_s
         if row.gap_s > limit:
             found.broken.append(f"{name}: {row.gap_s:.1f} s without a new picture")
+        if row.cues > 1:
+            found.broken.append(f"{name}: {row.cues} cues came by the clock")
+        lost = (("sound", row.deaf_s), ("the page", row.page_s))
+        for thing, seconds in lost:
+            if seconds > patience * AGAIN_S:
+                found.broken.append(f"{name}: {seconds:.1f} s without {thing}")
     memory = [mb for _, mb in soak.memory]
     first = np.median(memory[6:12]) if len(memory) > 12 else float("nan")
     last = np.median(memory[-6:]) if memory else float("nan")
