@@ -161,8 +161,8 @@ def test_keys_arrive_with_their_times(server: Server) -> None:
 @pytest.mark.slow
 def test_without_a_screen_an_installation_waits_for_one(server: Server) -> None:
     server.end()
-    with pytest.raises(NoWindow, match=r"no window can be opened here|has ended"):
-        host()
+    with pytest.raises(NoWindow, match=r"no window can be opened here|has ended"), host():
+        pass
     said: list[str] = []
     with host(said=said, waits=True) as window:
         assert "opens as soon as there is one" in said[0]
@@ -172,8 +172,9 @@ def test_without_a_screen_an_installation_waits_for_one(server: Server) -> None:
 
 @pytest.mark.slow
 def test_a_monitor_is_known_by_its_name(server: Server) -> None:
-    with pytest.raises(NoWindow, match="no monitor HDMI-7: the only monitor is 0, by name screen"):
-        host("HDMI-7")
+    why = "no monitor HDMI-7: the only monitor is 0, by name screen"
+    with pytest.raises(NoWindow, match=why), host("HDMI-7"):
+        pass
     with host("screen") as window:
         shown(window, RED, lambda: covered(server, RED, (640, 400)))
 

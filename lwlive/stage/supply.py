@@ -117,9 +117,6 @@ class Supply:
         self._last: Pixels  # of the last tick, once there are pictures
         self._kept = Standby(fps)
         self._begun = False  # an engine has given a picture
-        if kept:
-            self._kept.fill(kept)
-            self._newest, self._state = kept[-1], State.STANDBY
         self._coming = Standby(fps)  # a new engine's, kept once they are faded in
         self._fade = math.ceil(FADE_S * fps)  # ticks
         self._fading = 0  # ticks left of fading back into the walk
@@ -141,8 +138,12 @@ class Supply:
         self.running: Running | None = None
         self._replaced = 0  # by engines that are gone
         self.notes: deque[str] = deque(maxlen=16)  # sentences not shown yet, for the show
-        self._ticked_at = now  # when the last tick was
-        self._start(now)
+        self._ticked_at = self._signs_at = now  # when the last tick was, and the last sign of life
+        if kept:  # an audience sees these first: the engine is started after they are shown
+            self._kept.fill(kept)
+            self._newest, self._state, self.doing = kept[-1], State.STANDBY, "waiting"
+        else:
+            self._start(now)
 
     def __enter__(self) -> "Supply":
         return self
@@ -327,6 +328,8 @@ class Supply:
         if self._moving and now - self._signs_at > FREEZE_S:
             self._stand_by()
         self._last = self._picture()
+        if self._engine is None and self._start_at == math.inf:
+            self._start_at = now  # with the next tick
         late = frame is None and self._moving
         return Shown(self._last, frame, late, snapshot, asked, before=not self._begun)
 
