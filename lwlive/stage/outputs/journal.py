@@ -177,6 +177,8 @@ class Journal(Output):
         if self._master_alone is None:
             self._master_alone, self._mastered = Master(controls), controls
         for _ in range(missed):
+            if self._master_alone.stands(self._mastered):  # a machine may have slept for days
+                break
             self._master_alone.step(self._mastered, 1 / fps)
         self._mastered = controls
         alone = self._master_alone.step(controls, 1 / fps)
