@@ -59,7 +59,8 @@ class Row:
     """What one kind of trouble did."""
 
     times: int = 0
-    gap_s: float = 0.0  # longest time without a new picture
+    gap_s: float = 0.0  # longest time without a new picture,
+    load: float = 0.0  # and how many programs wanted the machine's processors then
     level: float = 255.0  # darkest picture while there was one
     lost_s: float = 0.0  # most seconds of recording that are missing
     engine: int = 0  # restarts
@@ -157,6 +158,7 @@ class Soak:
         self._played = Played(folder)
         self._guard: subprocess.Popen[bytes] | None = None
         self._ended = threading.Event()
+        self._watching: list[threading.Thread] = []
         self._said: dict[str, tuple[float, Any]] = {}  # by the show: when, and what
         self._ear = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._ear.bind(("127.0.0.1", 0))
@@ -249,8 +251,9 @@ class Soak:
         with contextlib.suppress(psutil.Error, AssertionError):
             self.pids.update(each.pid for each in self.everything())
         for path in files:
-            if path.name not in self.recordings and path.stat().st_size > 0:
-                self.recordings[path.name] = Recording(now)
+            with contextlib.suppress(FileNotFoundError):  # it was measured and removed just now
+                if path.name not in self.recordings and path.stat().st_size > 0:
+                    self.recordings[path.name] = Recording(now)
         if not self.memory or now - self.memory[-1][0] > 10:
             with contextlib.suppress(psutil.Error, IndexError, AssertionError):
                 self.memory.append(
@@ -300,7 +303,7 @@ class Soak:
             self.sound(True)
             self.start()
             work = (self._watch, self._listen, self._ask)
-            threads = [threading.Thread(target=each) for each in work]
+            self._watching = threads = [threading.Thread(target=each) for each in work]
             for thread in threads:
                 thread.start()
             try:
@@ -357,9 +360,12 @@ class Soak:
             shutil.copytree(self.pristine, self.cache, dirs_exist_ok=True)
             with contextlib.suppress(psutil.Error, ValueError, IndexError):
                 self.engine().kill()
+        if not all(thread.is_alive() for thread in self._watching):
+            raise RuntimeError("what watches the show has ended, so nothing more can be measured")
         row.times += 1
         looks = [look for look in self.looks if begun - 1 <= look.at <= time.monotonic()]
-        row.gap_s = max(row.gap_s, longest_gap(looks))
+        if (gap_s := longest_gap(looks)) >= row.gap_s:
+            row.gap_s, row.load = gap_s, os.getloadavg()[0]
         row.deaf_s = max(row.deaf_s, apart(begun - 1, [at for at, heard in self.heard if heard]))
         row.page_s = max(row.page_s, apart(begun - 1, self.answers))
         row.cues = max(row.cues, self._cues() - cues)
@@ -481,16 +487,18 @@ AGAIN_S = 30.0  # without sound, without the page
 def report(soak: Soak, minutes: float, patience: float) -> Report:
     """What came of it. patience: by how much a new stage may take longer than it should."""
     found = Report()
-    head = "| trouble | times | longest without a new picture | darkest picture | lost at the end "
-    head += "of a recording | engine, stage started again | longest without sound | "
+    head = "| trouble | times | longest without a new picture, at a load of | darkest picture | "
+    head += (
+        "lost at the end of a recording | engine, stage started again | longest without sound | "
+    )
     head += "longest without the page |"
     found.lines += [head, "|---|---|---|---|---|---|---|---|"]
     for name, row in soak.rows.items():
         if not row.times:
             continue
         found.lines.append(
-            f"| {name} | {row.times} | {row.gap_s:.1f} s | {row.level:.0f} of 255 | "
-            f"{max(0.0, row.lost_s):.1f} s | {row.engine}, {row.stage} | "
+            f"| {name} | {row.times} | {row.gap_s:.1f} s, {row.load:.0f} | "
+            f"{row.level:.0f} of 255 | {max(0.0, row.lost_s):.1f} s | {row.engine}, {row.stage} | "
             f"{row.deaf_s:.1f} s | {row.page_s:.1f} s |"
         )
         stage_s = LIMITS.get(name.split()[0])
