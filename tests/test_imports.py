@@ -36,6 +36,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {  # library: the modules, or packages, th
         "lwlive.stage.outputs.window.monitor",
         "lwlive.stage.outputs.window.hud",
         "lwlive.stage.outputs.window.rail",
+        "lwlive.stage.outputs.window.screens",
         "lwlive.stage.sources.keys",
     ),
     "link": ("lwlive.stage.sources.link",),
