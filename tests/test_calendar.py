@@ -152,7 +152,7 @@ def test_a_month_has_each_cue_once_a_day_and_leaves_memory_and_files_as_they_wer
     assert last["megabytes"] < early["megabytes"] + 32
     for same in ("threads", "files", "handles"):
         assert last[same] == early[same], same
-    assert supply.deaths == 2
+    assert supply.host.deaths == 2
     state = (tmp_path / "state").read_text()
     assert re.search(r'"ended": true', state)
     assert '"cue": "closed"' in state

@@ -14,8 +14,9 @@ from lwlive.checkpoint import Size
 from lwlive.messages import Failed
 from lwlive.ring import Ring
 from lwlive.stage import lastseen
+from lwlive.stage.host import EngineFailure
 from lwlive.stage.lastseen import APART_S, COUNT, Recent
-from lwlive.stage.supply import EngineFailure, Supply
+from lwlive.stage.supply import Supply
 
 PICTURES = [flat(40 + 5 * number) for number in range(COUNT)]
 
@@ -113,7 +114,7 @@ def test_an_engine_that_cannot_be_started_yet_leaves_them_there() -> None:
     stage.engines.refuse = True
     stage.wait(12)
     assert len(stage.shown) == 12 * FPS
-    assert 2 <= stage.supply.deaths <= 5, "it is tried again, and more and more rarely"
+    assert 2 <= stage.supply.host.deaths <= 5, "it is tried again, and more and more rarely"
     stage.engines.refuse = False
     stage.wait(16)
     stage.play(4)
