@@ -84,7 +84,7 @@ def _perform(config: "Config", params: "Params", starts: "Starts | None" = None)
 
             desk = Desk(config.folder, controls, delay_s=config.delay_ms / 1e3, cues=cues)
             if desk.cues is not None and begun is not None and begun.cue is not None:
-                desk.cues.resume(begun.cue, clock.now())
+                desk.cues.resume(begun.cue, clock.now(), begun.at)
             osc = _osc(config, stack, desk.say)
             page, code = _page(config, opened.size, osc, stack, desk.say)
             screen = _screen(config, opened.size, stack, desk.say, code)
