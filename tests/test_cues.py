@@ -373,7 +373,8 @@ def test_a_show_that_continues_stands_at_its_cue_and_goes_on_from_there(
     assert stage.names == (["c"] if name == "b" else [])
     if name == "a":
         assert stage.do(Fire("go")).wait(1).standing.name == "b"
-    stage.cues.resume("gone", stage.now, stage.there.timestamp())  # of a list that has another one by now
+    since = stage.there.timestamp()
+    stage.cues.resume("gone", stage.now, since)  # of a list that has another one by now
 
 
 # Time

@@ -240,7 +240,7 @@ class Cues:
         return seconds
 
     def _take(self, step: _Step, now: float) -> None:
-        """A cue is on. After a stall it counts from now: what it has missed does not come in a row."""
+        """A cue is on. After a stall it counts from now, so that no row of cues follows."""
         self._place, self._on, self._astray = step.target, True, False
         self.taken += 1
         began = step.due if now - step.due <= AHEAD_S else now

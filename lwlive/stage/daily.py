@@ -20,7 +20,7 @@ class Daily:
         self._came: dict[int, tuple[date, float]] = {}  # on which date, at which second of the show
 
     def since(self, when: datetime) -> None:
-        """Count from a date and time on, as if it had been asked then: a show before this one was."""
+        """Count from a date and time on, when a show before this one asked last."""
         self._asked = when
 
     def passed(self, now: float) -> int | None:
