@@ -157,7 +157,7 @@ def told_host(*first: object) -> tuple[Host, list[Process], list[str]]:
         return begun[-1], begun[-1]
 
     def clock() -> float:
-        now[0] += 0.5
+        now[0] += 0.01
         return now[0]
 
     more: Any = {"say": said.append, "spawn": spawn, "clock": clock}
@@ -168,7 +168,7 @@ def test_a_window_that_comes_back_broken_is_a_lost_one_and_is_tried_again() -> N
     broken = Broken("libSDL2: cannot allocate memory in static TLS block", "pygame")
     window, begun, said = told_host(Open("0"), broken, Open("1"))
     begun[0].alive = False
-    for _ in range(20):
+    for _ in range(400):
         window.presses()
     assert window.open
     assert "cannot allocate memory" in said[1]
@@ -180,7 +180,7 @@ def test_a_window_that_comes_back_broken_is_a_lost_one_and_is_tried_again() -> N
 
 def test_a_pipe_that_cannot_be_asked_is_a_lost_window() -> None:
     window, begun, said = told_host(Open("0"), Open("1"))
-    begun[0].says.append(Told([], window._wanted.place, 60.0, False, []))
+    begun[0].says.append(Told([], 60.0, window._wanted.place, False, []))
     window.presses()
     assert window.refresh_hz == 60
 
