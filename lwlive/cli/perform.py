@@ -262,7 +262,7 @@ def _alone(config: "Config") -> "Config":
     from datetime import datetime
 
     from lwlive.encoders import CODECS
-    from lwlive.stage.outputs.recorder import free, stamped
+    from lwlive.files import free, stamped
 
     path = free(config.folder / stamped(datetime.now(), CODECS[config.record_codec].suffix))
     log.info(f"recording {LONE_S:.0f} seconds into {path.absolute()}")

@@ -20,13 +20,13 @@ import shutil
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from lwlive.checkpoint import Size
 from lwlive.encoders import CODECS, RecordError
+from lwlive.files import claimed
 from lwlive.movie import Movie, rate_of
 from lwlive.ring import Pixels
 from lwlive.stage.outputs.outbox import Outbox, Pictures
@@ -38,28 +38,6 @@ _CLOSE_S = 1.4  # after so long in `close`, frames that are still queued are dro
 _JOIN_S = 0.4  # and so long the file then has to close
 _LOOK_S = 2.0  # between two looks whether the file is still there
 _ROOM = 16 * 2**20  # bytes that a disk has left, or a recording is not begun
-
-
-def stamped(when: datetime, suffix: str = ".mp4") -> str:
-    """`lwlive-YYYYMMDD-HHMMSS.mp4`."""
-    return f"lwlive-{when:%Y%m%d-%H%M%S}{suffix}"
-
-
-def free(path: Path) -> Path:
-    """The path itself, or the first of `name-2`, `name-3` ... that nothing has yet."""
-    found, n = path, 1
-    while found.exists():
-        n += 1
-        found = path.with_stem(f"{path.stem}-{n}")
-    return found
-
-
-def claimed(path: Path) -> Path:
-    """The same, and an empty file is there now, so that nobody else takes it. Raises OSError."""
-    while True:
-        found = free(path)
-        with suppress(FileExistsError), found.open("xb"):
-            return found
 
 
 class Recorder:
