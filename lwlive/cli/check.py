@@ -2,7 +2,7 @@
 
 One line each: what was looked at, and what was found. The exit code is 1 where something is wrong.
 It takes a show's flags, starts no show and changes nothing; a window opens for a moment. What the
-looks themselves raise is what is told, so a row is a function.
+looks themselves raise is what is printed, so a row is a function.
 """
 
 import os
@@ -119,7 +119,7 @@ def _opened(config: "Config") -> "Opened":
 
 
 def _known(config: "Config") -> "Opened | None":
-    """The model for a look at something else; None where it is told already what is wrong."""
+    """The model for a look at something else; None where another row says already what is wrong."""
     from lwlive.checkpoint import ModelError
 
     try:

@@ -5,8 +5,8 @@
 | the show's | `Journal(...)`, `put`, `tick`, `close` | `close`: a second at most, nothing else |
 
 The file has a thread of its own (lines.py). A journal that is lost begins again in another file,
-as its lines tell only what changes; each one can be rendered. Its lines are told in
-lwlive/journalfile.py. The journal knows nothing of the walk.
+as its lines tell only what changes; each one can be rendered. Its lines are described
+in lwlive/journalfile.py. The journal knows nothing of the walk.
 """
 
 import json

@@ -44,7 +44,7 @@ class Recorder:
     """Records what is put into it until `close`. An existing file is overwritten.
 
     fresh: the file gets another name where its own is taken. codec: a name of CODECS. tap: sound
-    to record beside the pictures, whose moments `put` then has to be told. What goes wrong (no
+    to record beside the pictures, whose moments `put` then has to be given. What goes wrong (no
     folder, no memory, no encoder, disk full) is in `failed`, and `put` then does nothing. The other
     attributes are for reading: each has one writing thread, and a reader sees the value of a
     moment ago.
@@ -120,7 +120,7 @@ class Recorder:
             width, height = self._size
             self._end(
                 f"the recording {self.path} takes pictures of {width}x{height}, got "
-                f"{pixels.dtype} {list(pixels.shape)}; it ends here, the show goes on"
+                f"{pixels.dtype} {list(pixels.shape)}; it ends here, the show continues"
             )
             return
         if self._first is None:
@@ -222,7 +222,7 @@ class Recorder:
             _log.warning("%s stays in fragments, which most players play", self.path)
 
     def _fail(self, error: Exception) -> None:
-        """Mostly in the outbox's thread: whatever an encoder or a disk does, the show goes on."""
+        """Mostly in the outbox's thread: whatever an encoder or a disk does, the show continues."""
         self._end(_sentence(self.path, error, self.frames, self._size))
         self._opened.set()
         self._whole.set()
@@ -259,7 +259,7 @@ def _opened(path: Path, fresh: bool) -> Path:
 def _sentence(path: Path, error: Exception, frames: int, size: Size) -> str:
     if isinstance(error, RecordError):
         return str(error)
-    end = f"the recording ends after {frames} frames, the show goes on"
+    end = f"the recording ends after {frames} frames, the show continues"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", -1)):
         return f"the disk is full: cannot write {path}; {end}; make room and record again"
     if isinstance(error, MemoryError):

@@ -30,7 +30,7 @@ from lwlive.stage.parts import Arrived, Output, Picture, Source
 ORDINARY_S = 60.0  # at the end of a show, for files to become ordinary; systemd kills after 90
 STANDS_S = 0.3  # a level that changed before it stood so long is not followed until it does
 AGAIN_S = 5.0  # between two attempts to record on after a take has failed
-SLOW_S = 3.0  # a take that has not begun for so long is told of
+SLOW_S = 3.0  # after so long a take that has not begun is named at the desk
 
 
 class Ear(Protocol):
@@ -69,12 +69,15 @@ class Takes(Source, Output):
         self._tap: Tap | None = None
         self._folder, self._given, self._fps, self._size = folder, given, fps, size
         self._whole = given  # the file of a show that is recorded whole, for those after it
-        self._failing, self._again_at = False, -math.inf  # since a take failed, until one goes on
+        self._failing, self._again_at = (
+            False,
+            -math.inf,
+        )  # since a take failed, until the next one
         self._say = say
         self._asks: list[bool] = [] if given is None else [True]  # for the switch
         self._recorder: Recorder | None = None
         self._begun, self._said = 0.0, ""  # when the present one did, and what was said of it
-        self._closing: list[tuple[Recorder, threading.Thread, bool]] = []  # and if failure is told
+        self._closing: list[tuple[Recorder, threading.Thread, bool]] = []  # and if failure is known
         self._closed: dict[str, Any] | None = None  # the last take whose file is closed
         self._level, self._since, self._calm = False, -math.inf, True
 

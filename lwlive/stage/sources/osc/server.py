@@ -77,7 +77,7 @@ class Osc(Source):
         self._rows = listened()
         self._inbox = Inbox()  # has a lock of its own
         self._subscribers = Subscribers()  # used by the show's thread alone,
-        self._hearers = Subscribers()  # as those are who are told of the sound
+        self._hearers = Subscribers()  # as those are who get the sound
         self._tally = Tally()
         self._row = 0  # failures in a row
         self._start_at = math.inf  # when to listen again
