@@ -148,6 +148,8 @@ def test_a_damaged_state_is_one_sentence_and_a_fresh_start(
         {"cue": 5},
         {"restarts": -3},
         {"settings": None},
+        {"at": -1},
+        {"at": 1e300},
     ],
 )
 def test_a_state_with_what_cannot_be_is_damaged(tmp_path: Path, change: dict[str, Any]) -> None:

@@ -180,7 +180,8 @@ def test_a_window_that_comes_back_broken_is_a_lost_one_and_is_tried_again() -> N
 
 def test_a_pipe_that_cannot_be_asked_is_a_lost_window() -> None:
     window, begun, said = told_host(Open("0"), Open("1"))
-    begun[0].says.append(Told([], 60.0, window._wanted.place, False, []))
+    place: Any = window._wanted.place
+    begun[0].says.append(Told([], 60.0, place, False, []))
     window.presses()
     assert window.refresh_hz == 60
 
