@@ -16,13 +16,12 @@ import random
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,9 @@ import numpy as np
 import psutil
 from pythonosc.osc_packet import OscPacket
 from pythonosc.udp_client import SimpleUDPClient
+from screen import Look, Screen, longest_gap
 from trouble import SIZES, TROUBLES, clock
+from verdict import Row, report
 
 LOOK_S = 0.1  # between two looks at the screen
 DISK = "160m"
@@ -42,77 +43,11 @@ PROMPTS = ("blueberry spaghetti", "red and gold fire", "large glowing crystals i
 
 
 @dataclass
-class Row:
-    """What one kind of trouble did."""
-
-    times: int = 0
-    gap_s: float = 0.0  # longest time without a new picture
-    level: float = 255.0  # darkest picture while there was one
-    lost_s: float = 0.0  # most seconds of recording that are missing
-    engine: int = 0  # restarts
-    stage: int = 0
-
-
-@dataclass
-class Look:
-    """The screen at one moment."""
-
-    at: float
-    new: bool  # it differs from the look before
-    level: float  # mean, 0 to 255
-    picture: bool  # it is one, and neither black nor the dim words of a start
-    shown: bool  # the show says that its engine gives pictures
-    dark: bool  # there is no screen at all
-
-
-@dataclass
 class Recording:
     """One file of the show's recordings."""
 
     begun: float
     seconds: float | None = None  # that it plays
-
-
-class Screen:
-    """An X server whose pixels lie in a file."""
-
-    def __init__(self, folder: Path, display: int) -> None:
-        self._folder, self.name = folder, f":{display}"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def begin(self, size: str) -> None:
-        command = ["Xvfb", self.name, "-screen", "0", f"{size}x24", "-nolisten", "tcp"]
-        command += ["-noreset", "-fbdir", str(self._folder)]
-        self._process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        time.sleep(0.5)
-        if self._process.poll() is not None:
-            raise RuntimeError(f"Xvfb {self.name} does not begin; is there one already?")
-
-    def end(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-            with contextlib.suppress(OSError):
-                Path(f"/tmp/.X{self.name[1:]}-lock").unlink()
-            with contextlib.suppress(OSError):
-                (self._folder / "Xvfb_screen0").unlink()
-
-    def pixels(self) -> np.ndarray | None:
-        """Every fourth pixel of the screen, None where there is none. See XWDFile.h."""
-        if self._process is None:
-            return None
-        try:
-            data = (self._folder / "Xvfb_screen0").read_bytes()
-            head = struct.unpack(">25I", data[:100])
-            size, height, line, colours = head[0], head[5], head[12], head[19]
-            begin = size + 12 * colours
-            whole = np.frombuffer(data, np.uint8, height * line, begin)
-            return whole.reshape(height, line // 4, 4)[::4, ::4, :3].copy()
-        except (OSError, ValueError, struct.error):
-            return None
 
 
 class Soak:
@@ -360,16 +295,6 @@ class Soak:
         _, self.left = psutil.wait_procs(processes, timeout=5)
 
 
-def longest_gap(looks: list[Look]) -> float:
-    """The longest time without a new picture, where there was a screen to show it."""
-    longest, last = 0.0, looks[0].at if looks else 0.0
-    for look in looks:
-        if look.dark or (look.new and look.picture):
-            last = look.at
-        longest = max(longest, look.at - last)
-    return longest
-
-
 def played(path: Path) -> float:
     """Seconds that a recording plays, as far as it can be decoded."""
     last = 0.0
@@ -401,62 +326,6 @@ def _free_port() -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-@dataclass
-class Report:
-    """The table, and what does not hold."""
-
-    lines: list[str] = field(default_factory=list)
-    broken: list[str] = field(default_factory=list)
-
-
-LIMITS = {"stage": 10.0, "everything": 10.0, "state": 10.0, "machine": 14.0}  # by first word
-ENGINE_S = 6.0
-
-
-def report(soak: Soak, minutes: float, patience: float) -> Report:
-    """What came of it. patience: by how much a new stage may take longer than it should."""
-    found = Report()
-    head = "| trouble | times | longest without a new picture | darkest picture | lost at the end "
-    head += "of a recording | engine, stage started again |"
-    found.lines += [head, "|---|---|---|---|---|---|"]
-    for name, row in soak.rows.items():
-        if not row.times:
-            continue
-        found.lines.append(
-            f"| {name} | {row.times} | {row.gap_s:.1f} s | {row.level:.0f} of 255 | "
-            f"{max(0.0, row.lost_s):.1f} s | {row.engine}, {row.stage} |"
-        )
-        stage_s = LIMITS.get(name.split()[0])
-        limit = ENGINE_S if stage_s is None else patience * stage_s
-        if row.gap_s > limit:
-            found.broken.append(f"{name}: {row.gap_s:.1f} s without a new picture")
-    memory = [mb for _, mb in soak.memory]
-    first = np.median(memory[6:12]) if len(memory) > 12 else float("nan")
-    last = np.median(memory[-6:]) if memory else float("nan")
-    names = [*Path("/dev/shm").glob("lwlive-*"), *Path("/dev/shm").glob("sem.lwlive-*")]
-    left = [str(path) for path in names if _ours(path, soak)]
-    said = (soak.folder / "said.txt").read_text("utf-8", "replace")
-    found.lines.append(
-        f"\n{minutes:g} minutes, {sum(row.times for row in soak.rows.values())} times trouble, "
-        f"{soak.starts + said.count('it is started again')} starts of the stage; memory "
-        f"{first:.0f} MB after a minute, {last:.0f} MB at the end; {len(soak.left)} processes and "
-        f"{len(left)} pieces of shared memory left; the end took the exit code {soak.code}"
-    )
-    if soak.left or left:
-        found.broken.append(f"left behind: {[each.pid for each in soak.left]} {left}")
-    if "Traceback" in said:
-        found.broken.append("a traceback, see said.txt")
-    if soak.code:
-        found.broken.append(f"the show ended with code {soak.code}")
-    return found
-
-
-def _ours(path: Path, soak: Soak) -> bool:
-    """Whether one of the show's processes has made it; see lwlive/shared.py."""
-    pid = path.name.split("-")[2:3]
-    return bool(pid) and pid[0].isdecimal() and int(pid[0]) in soak.pids
 
 
 def main() -> int:

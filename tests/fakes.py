@@ -153,15 +153,12 @@ class FakeEngines:
         return self.all[-1]
 
 
-class FakeSupply:
-    """A supply that shows grey frames, `lag` ticks after the controls they are made with.
+class FakeHost:
+    """What a show asks and tells of its engine."""
 
-    `plan` may hold what the next ticks give: "new", "late", "repeat" or None (no picture yet).
-    """
-
-    def __init__(self, lag: int = 3) -> None:
-        self.plan: deque[str | None] = deque()
+    def __init__(self) -> None:
         self.sent: list[Snapshot] = []
+        self.asked: deque[tuple[Snapshot, float | None]] = deque()
         self.notes: deque[str] = deque()
         self.loaded: Any = None
         self.running: Any = None
@@ -170,11 +167,25 @@ class FakeSupply:
         self.replaced = 0
         self.tick_s = 1 / 30
         self.bands = SILENCE
+
+    def send(self, snapshot: Snapshot, asked: float | None) -> None:
+        self.sent.append(snapshot)
+        self.asked.append((snapshot, asked))
+
+
+class FakeSupply:
+    """A supply that shows grey frames, `lag` ticks after the controls they are made with.
+
+    `plan` may hold what the next ticks give: "new", "late", "repeat" or None (no picture yet).
+    """
+
+    def __init__(self, lag: int = 3) -> None:
+        self.plan: deque[str | None] = deque()
+        self.host = FakeHost()
         self.ticks = 0
         self.closed = False
         self.pixels = flat(200)
         self._lag = deque([0] * lag)  # versions that the next pictures show
-        self._asked: deque[tuple[Snapshot, float | None]] = deque()
         self._shows: Snapshot | None = None
 
     def __enter__(self) -> "FakeSupply":
@@ -187,10 +198,6 @@ class FakeSupply:
         assert now > 0
         return False
 
-    def send(self, snapshot: Snapshot, asked: float | None) -> None:
-        self.sent.append(snapshot)
-        self._asked.append((snapshot, asked))
-
     def tick(self, now: float) -> Shown | None:
         assert now > 0
         what = self.plan.popleft() if self.plan else "new"
@@ -199,11 +206,12 @@ class FakeSupply:
         if what != "new":
             return Shown(self.pixels, None, late=what == "late")
         self.ticks += 1
-        self._lag.append(self.sent[-1].version if self.sent else 0)
+        sent, waiting = self.host.sent, self.host.asked
+        self._lag.append(sent[-1].version if sent else 0)
         frame = Frame(self.pixels, self.ticks, self._lag.popleft(), self.ticks / 30, True)
         asked = []
-        while self._asked and self._asked[0][0].version <= frame.version:
-            self._shows, at = self._asked.popleft()
+        while waiting and waiting[0][0].version <= frame.version:
+            self._shows, at = waiting.popleft()
             asked += [] if at is None else [at]
         shows = self._shows or Snapshot(0, Params())
         return Shown(self.pixels, frame, False, shows, tuple(asked))

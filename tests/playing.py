@@ -50,11 +50,9 @@ class Painter(FakeSupply):
         super().__init__()
         self.pixels, self.standing = painted(prompt), False
 
-    def send(self, snapshot: Any, asked: float | None) -> None:
-        super().send(snapshot, asked)
-        self.pixels = painted(snapshot.params.prompt)
-
     def tick(self, now: float) -> Shown | None:
+        if self.host.sent:
+            self.pixels = painted(self.host.sent[-1].params.prompt)
         return None if self.standing else super().tick(now)
 
 

@@ -453,7 +453,7 @@ def test_what_is_heard_goes_to_the_engine_and_into_the_hud_and_to_those_who_aske
     run.params = Params(steps=1, guidance=1, hud=True)
     run.sources.append(Sounding([LOUD]))
     run.play(0.5)
-    assert run.supply.bands == LOUD
+    assert run.supply.host.bands == LOUD
     hud = run.screen.huds[-1]
     assert hud is not None
     assert f"sound low\t{'|' * round(0.9 * METER)}" in hud
@@ -471,7 +471,7 @@ def test_a_new_engine_hears_what_the_last_one_heard() -> None:
     context = multiprocessing.get_context("spawn")
     snapshot = Snapshot(0, Params(steps=1, guidance=1))
     with Supply(engines, lambda: Ring.create(context, 16, 8, 8), 30.0, snapshot, 0.0) as supply:
-        supply.bands = LOUD
+        supply.host.bands = LOUD
         assert Ring.attach(engines.last.handle).bands == LOUD
         engines.last.make(1)
         supply.tick(0.1)

@@ -26,9 +26,10 @@ from lwlive.checkpoint import ModelError, folder_of, own_values, size_of
 from lwlive.cli import arguments, commands, flags, perform, showfile
 from lwlive.config import PARTS, Bare, Config
 from lwlive.params import SPECS, ControlError, Params
+from lwlive.stage.host import EngineFailure
 from lwlive.stage.outputs import takes
 from lwlive.stage.rig import lone
-from lwlive.stage.supply import EngineFailure, Shown
+from lwlive.stage.supply import Shown
 
 OTHER = {str: "gold rings", float: 0.5, int: 3, bool: True}  # allowed for all, default for none
 FLAGS = [name for name in SPECS if SPECS[name].flag]

@@ -27,9 +27,10 @@ from lwlive.params import SPECS, TRIGGERS, Params
 from lwlive.ring import Pixels
 from lwlive.stage.master import dimmed
 from lwlive.stage.outputs.window import hud
-from lwlive.stage.outputs.window.display import Display, NoMonitor, NoScreen
+from lwlive.stage.outputs.window.display import Display
 from lwlive.stage.outputs.window.geometry import Fit, Placement, placements, start_size
 from lwlive.stage.outputs.window.monitor import Refresh
+from lwlive.stage.outputs.window.screens import NoMonitor, NoScreen
 from lwlive.stage.sources.keys import ADDRESS, FULLSCREEN, KEYS, LEARN, LIST, QUIT, keys_table
 from lwlive.stage.status import Status
 from lwlive.tempo import Tempo

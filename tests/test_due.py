@@ -53,7 +53,7 @@ def test_a_prompt_sent_anywhere_in_a_bar_changes_on_the_frame_due_on_the_next(
     machine: Make, denoise_s: float, batch: int, fps: float, delay_s: float
 ) -> None:
     show = machine(denoise_s, 0.002, batch, fps)
-    show.producer.delay_s = delay_s
+    show.producer.aim.delay_s = delay_s
     rng = np.random.default_rng(5)
     sent: list[tuple[float, str]] = []
     bar_s = BAR * 60 / TEMPO.bpm

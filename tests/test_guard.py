@@ -125,8 +125,8 @@ def test_the_guard_knows_neither_torch_nor_pygame() -> None:
 def status(now: float, pictures: bool = True, since_start_s: float | None = None) -> Status:
     figures, supply = Figures(30.0), FakeSupply()
     figures.late = 4
-    supply.deaths = 2
-    supply.doing = "loading ember"
+    supply.host.deaths = 2
+    supply.host.doing = "loading ember"
     return Status.taken(
         Params(),
         "ember",

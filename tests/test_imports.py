@@ -36,6 +36,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {  # library: the modules, or packages, th
         "lwlive.stage.outputs.window.monitor",
         "lwlive.stage.outputs.window.hud",
         "lwlive.stage.outputs.window.rail",
+        "lwlive.stage.outputs.window.screens",
         "lwlive.stage.sources.keys",
     ),
     "link": ("lwlive.stage.sources.link",),
@@ -79,7 +80,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {  # library: the modules, or packages, th
 WITHOUT_TORCH = (
     "settings timing routed frames picture sound performance distance drums hearing"  # of render
 )
-ARITHMETIC = ("lwlive.engine.walk", "lwlive.engine.sampler")
+ARITHMETIC = tuple(f"lwlive.engine.{n}" for n in ("walk", "place", "glide", "look", "sampler"))
 WORLDLY = "threading _thread time datetime socket multiprocessing concurrent asyncio queue"
 WORLDLY += " subprocess pathlib io tempfile shutil"
 

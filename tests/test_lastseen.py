@@ -14,8 +14,9 @@ from lwlive.checkpoint import Size
 from lwlive.messages import Failed
 from lwlive.ring import Ring
 from lwlive.stage import lastseen
+from lwlive.stage.host import EngineFailure
 from lwlive.stage.lastseen import APART_S, COUNT, Recent
-from lwlive.stage.supply import EngineFailure, Supply
+from lwlive.stage.supply import Supply
 
 PICTURES = [flat(40 + 5 * number) for number in range(COUNT)]
 

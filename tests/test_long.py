@@ -159,7 +159,7 @@ def test_two_hours_leave_memory_queues_threads_and_files_as_they_were(
             "threads": threading.active_count(),
             "files": len(process.open_files()) + len(process.net_connections("all")),
             "handles": process.num_fds() if hasattr(process, "num_fds") else 0,
-            "queued": supply.queued,
+            "queued": supply.host.queued,
             "late": show.report.figures.late,
         }
 
@@ -176,7 +176,7 @@ def test_two_hours_leave_memory_queues_threads_and_files_as_they_were(
     assert minutes == list(range(15, 120, 10))
     early, last = storm.looks[minutes[3]], storm.looks[minutes[-1]]
     print(early, last)
-    assert supply.deaths == 2 * HOUR_S // LIVES_S
+    assert supply.host.deaths == 2 * HOUR_S // LIVES_S
     assert last["objects"] < 1.02 * early["objects"]
     assert last["megabytes"] < early["megabytes"] + 32
     for same in ("threads", "files", "handles"):

@@ -57,12 +57,12 @@ from lwlive.cli import perform
 from lwlive.config import Config
 from lwlive.controls import Controls
 from lwlive.params import Params
-from lwlive.stage import supply
+from lwlive.stage import engine
 
 def said(order, run):
     print(os.environ.get("GOMP_SPINCOUNT"), os.environ.get("KMP_BLOCKTIME"))
     sys.exit()
-supply.starter = said
+engine.starter = said
 perform._supply(Config(), None, Controls(Params()), 0.0)
 """
 

@@ -13,8 +13,10 @@ from test_walk import FPS, SHAPE, cond
 
 from lwlive.controls import Controls, Fire, Set, Toggle
 from lwlive.cuelist import Cue, CueList
+from lwlive.engine.glide import EASE_S
+from lwlive.engine.place import LOOK_S
 from lwlive.engine.slew import most
-from lwlive.engine.walk import EASE_S, LOOK_S, Walk, begin
+from lwlive.engine.walk import Walk, begin
 from lwlive.params import SPECS, Params
 from lwlive.stage.desk import Desk
 from lwlive.stage.master import Master

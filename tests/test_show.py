@@ -29,6 +29,7 @@ from lwlive.stage.clock import WallClock
 from lwlive.stage.desk import Desk
 from lwlive.stage.disk import Disk
 from lwlive.stage.figures import LATENCIES, Figures
+from lwlive.stage.host import EngineFailure
 from lwlive.stage.master import Master, dimmed
 from lwlive.stage.notices import WAITING, Notices
 from lwlive.stage.outputs import takes
@@ -39,7 +40,7 @@ from lwlive.stage.rig import rigged
 from lwlive.stage.show import Show
 from lwlive.stage.sources.keys import ADDRESS, FULLSCREEN, KEYS, LEARN, LIST, QUIT
 from lwlive.stage.status import Status, write_statistics
-from lwlive.stage.supply import EngineFailure, Shown
+from lwlive.stage.supply import Shown
 
 PERIOD = 1 / 30
 
@@ -191,8 +192,8 @@ def test_esc_ends_the_show(run: Run, how: str) -> None:
 
 def test_a_duration_ends_a_show_whose_engines_die_before_the_first_picture(run: Run) -> None:
     run.supply.plan.extend([None] * 1000)
-    run.supply.trouble = "engine lost (ended by SIGSEGV), 3 times in a row"
-    run.osc.happens[20] = lambda: setattr(run.supply, "deaths", 3)
+    run.supply.host.trouble = "engine lost (ended by SIGSEGV), 3 times in a row"
+    run.osc.happens[20] = lambda: setattr(run.supply.host, "deaths", 3)
     with pytest.raises(EngineFailure, match=r"no picture in 4 seconds; engine lost"):
         run.play(4)
     assert run.clock.now() - 99.5 == pytest.approx(4, abs=PERIOD)
@@ -278,14 +279,14 @@ def test_only_what_the_engine_needs_is_sent_to_it(run: Run) -> None:
     for tick, (name, value) in enumerate(own.items(), 3):
         run.message(tick, **{name: value})
     run.play(1)
-    assert run.supply.sent == []
+    assert run.supply.host.sent == []
     assert {*own, "bpm"} == set(SPECS) - set(SAMPLED)  # which is sent as a tempo
     for tick, name in enumerate(SAMPLED, 60):
         values = {"prompt": "x", "negative": "y", "hold": True, "seed": 5, "loop": 3, "steps": 2}
         run.message(tick, **{name: values.get(name, 0.7)})
     run.osc.tick = 60
     run.play(1)
-    assert len(run.supply.sent) == len(SAMPLED)
+    assert len(run.supply.host.sent) == len(SAMPLED)
 
 
 def test_several_changes_in_one_tick_are_sent_as_one_snapshot(run: Run) -> None:
@@ -293,18 +294,18 @@ def test_several_changes_in_one_tick_are_sent_as_one_snapshot(run: Run) -> None:
     run.key(5, Fire("next"))
     run.message(5, prompt="rings")
     run.play(1)
-    assert len(run.supply.sent) == 1
-    assert run.supply.sent[0] == run.controls.snapshot
+    assert len(run.supply.host.sent) == 1
+    assert run.supply.host.sent[0] == run.controls.snapshot
 
 
 def test_the_models_own_values_are_adopted_and_sent_once_since_the_engine_waits_for_them(
     run: Run,
 ) -> None:
     run.params = Params()
-    run.supply.loaded = Loaded("ember", {"steps": 4, "guidance": 1.0})
+    run.supply.host.loaded = Loaded("ember", {"steps": 4, "guidance": 1.0})
     run.play(1)
     assert (run.controls.params.steps, run.controls.params.guidance) == (4, 1.0)
-    assert run.supply.sent == [run.controls.snapshot]
+    assert run.supply.host.sent == [run.controls.snapshot]
 
 
 def test_latency_is_from_the_arrival_of_a_control_to_the_first_frame_made_with_it(run: Run) -> None:
@@ -333,13 +334,13 @@ def test_every_parameter_is_told_to_those_who_subscribed(run: Run) -> None:
 
 
 def test_an_engine_that_died_and_came_back_between_two_bursts_of_status_is_told(run: Run) -> None:
-    run.osc.happens[20] = lambda: setattr(run.supply, "deaths", 1)
+    run.osc.happens[20] = lambda: setattr(run.supply.host, "deaths", 1)
     run.play(1)
     assert run.osc.told[0]["deaths"] == 1
 
 
 def test_what_the_engine_has_to_say_is_on_screen_for_a_while(run: Run) -> None:
-    run.supply.notes.append("engine lost (ended by SIGKILL); starting again")
+    run.supply.host.notes.append("engine lost (ended by SIGKILL); starting again")
     run.play(10)
     said = [bool(notice) for notice in run.screen.notices]
     assert sum(said) == pytest.approx(150, abs=1)
@@ -604,7 +605,7 @@ def test_a_wrong_preset_is_said_and_changes_nothing(
     run.key(5, Recall(1))
     run.play(1)
     assert run.controls.params == run.params
-    assert run.supply.sent == []
+    assert run.supply.host.sent == []
     assert "wrong.toml" in run.screen.said[0]
     assert "speed takes a number from 0 to 4" in run.screen.said[0]
 
@@ -840,7 +841,7 @@ def test_no_sequence_of_commands_ends_the_show_or_leaves_a_value_invalid(
     for name, spec in SPECS.items():
         value = getattr(run.controls.params, name)
         assert repr(spec.checked(value)) == repr(value)
-    versions = [snapshot.version for snapshot in run.supply.sent]
+    versions = [snapshot.version for snapshot in run.supply.host.sent]
     assert versions == sorted(set(versions))
 
 
@@ -855,8 +856,8 @@ KEYS_OF_STATISTICS = {
 
 @pytest.mark.parametrize("seconds", [0.02, 3.0])
 def test_the_statistics_have_every_figure_and_are_json(run: Run, seconds: float) -> None:
-    run.supply.running = Running("cpu", "bfloat16", 4, True, 9.0, 2.0, 1, 0.04)
-    run.supply.loaded = Loaded("ember", {})
+    run.supply.host.running = Running("cpu", "bfloat16", 4, True, 9.0, 2.0, 1, 0.04)
+    run.supply.host.loaded = Loaded("ember", {})
     run.play(seconds, record=run.folder / "a.mp4")
     path = run.folder / "s.json"
     write_statistics(path, run.show.statistics())
@@ -915,7 +916,7 @@ def test_twenty_minutes_of_storm_leave_no_more_memory_behind_than_two(run: Run) 
             if self.tick % 10 == 0:
                 commands.append(Toggle("record"))
                 run.recorders.clear()
-            run.supply.sent.clear()
+            run.supply.host.sent.clear()
             if self.tick in (240, 2_399):
                 kept.append(size(run.show) + size(run.desk) + size(run.desk.notices))
             return [Arrived(command, "storm", now) for command in commands]

@@ -11,7 +11,7 @@ import pytest
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from soak import Look, longest_gap  # noqa: E402 - the scripts are no package
+from screen import Look, longest_gap  # noqa: E402 - the scripts are no package
 
 E = 0.1
 

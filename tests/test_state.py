@@ -32,7 +32,7 @@ ROUTES = (Route("speed", 0.5, Lfo("saw", 3.0, "seconds"), 2),)
 
 def status(now: float, params: Params = PARAMS, phase: float = 7.25) -> Status:
     supply = FakeSupply()
-    supply.phase = phase
+    supply.host.phase = phase
     return Status.taken(
         params,
         "ember",

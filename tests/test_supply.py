@@ -16,17 +16,10 @@ from lwlive.controls import Controls, Fire, Set
 from lwlive.messages import Doing, Failed, Loaded, Note
 from lwlive.params import Params
 from lwlive.ring import Pixels, Ring
+from lwlive.stage.engine import LOADING_S
+from lwlive.stage.host import MINUTE_S, STALL_S, STALL_TURNS, EngineFailure
 from lwlive.stage.standby import KEPT_S
-from lwlive.stage.supply import (
-    FREEZE_S,
-    LOADING_S,
-    MINUTE_S,
-    STALL_S,
-    STALL_TURNS,
-    EngineFailure,
-    Shown,
-    Supply,
-)
+from lwlive.stage.supply import FREEZE_S, Shown, Supply
 
 FPS = 30
 STEP = 2  # how much a pixel of the fake pictures changes from frame to frame
@@ -75,8 +68,8 @@ class Stage:
             self.engine.make(frames)
         shown = self.supply.tick(self.time)
         self.time += 1 / self.fps
-        self.said += self.supply.notes
-        self.supply.notes.clear()
+        self.said += self.supply.host.notes
+        self.supply.host.notes.clear()
         if shown is not None:
             self.shown.append(shown)
         return shown
@@ -136,7 +129,7 @@ def test_a_frame_is_shown_once_and_what_is_missing_repeats_the_last_and_is_late(
     assert not back.late
     assert back.frame is not None
     assert back.frame.number == 2
-    assert stage.supply.phase == pytest.approx(3 / FPS)
+    assert stage.supply.host.phase == pytest.approx(3 / FPS)
 
 
 def test_what_was_shown_is_not_written_over_later(stage: Stage) -> None:
@@ -164,19 +157,19 @@ def test_a_killed_engine_costs_no_late_frame_and_the_pictures_go_on_moving(stage
 
 def test_the_new_engine_starts_at_once_with_the_present_controls_and_phase(stage: Stage) -> None:
     stage.play(1)
-    phase = stage.supply.phase
+    phase = stage.supply.host.phase
     stage.controls.do(Set("speed", 3))
-    stage.supply.send(stage.controls.snapshot, stage.time)
+    stage.supply.host.send(stage.controls.snapshot, stage.time)
     stage.engine.die()
     stage.tick()
     stage.controls.do(Set("prompt", "rings"))  # after its death was noticed, before the next start
-    stage.supply.send(stage.controls.snapshot, stage.time)
+    stage.supply.host.send(stage.controls.snapshot, stage.time)
     stage.tick()
     assert len(stage.engines.all) == 2
     assert stage.engine.first == stage.controls.snapshot
     assert stage.engine.phase == phase
     stage.controls.do(Set("prompt", "gold rings"))  # while it is loading
-    stage.supply.send(stage.controls.snapshot, stage.time)
+    stage.supply.host.send(stage.controls.snapshot, stage.time)
     stage.engine.make(1)
     assert stage.engine.newest == stage.controls.snapshot
 
@@ -187,7 +180,7 @@ def test_the_walk_fades_back_without_a_jump(stage: Stage) -> None:
     stage.wait(3)
     stage.play(5)
     assert stage.largest_jump() <= ORDINARY
-    assert np.array_equal(stage.shown[-1].pixels, look(1)(stage.supply.phase))
+    assert np.array_equal(stage.shown[-1].pixels, look(1)(stage.supply.host.phase))
 
 
 def test_a_late_frame_in_the_midst_of_the_fade_does_not_jump(stage: Stage) -> None:
@@ -236,7 +229,7 @@ def test_deaths_in_a_row_make_the_pauses_grow_and_the_notes_say_what_and_how_oft
     for count, note in enumerate(stage.said[2:], 3):
         assert f"{count} times in a row" in note
         assert "starting again in " in note
-    assert stage.supply.deaths == 8
+    assert stage.supply.host.deaths == 8
 
 
 def test_an_engine_that_gave_pictures_for_more_than_a_minute_ends_the_row(stage: Stage) -> None:
@@ -359,7 +352,7 @@ def test_an_engine_that_does_not_read_never_makes_the_stage_wait(stage: Stage) -
     stage.play(1)
     for i in range(3000):  # several times what the pipe holds
         stage.controls.load({"prompt": f"{i} " + "x" * 400, "negative": "\N{SNOWMAN}" * 500})
-        stage.supply.send(stage.controls.snapshot, stage.time)
+        stage.supply.host.send(stage.controls.snapshot, stage.time)
     stage.play(1)
     assert stage.engine.newest == stage.controls.snapshot
 
@@ -368,7 +361,7 @@ def test_the_newest_controls_arrive_within_a_frame_of_being_sent(stage: Stage) -
     stage.play(1)
     for i in range(200):
         stage.controls.do(Set("seed", i))
-        stage.supply.send(stage.controls.snapshot, stage.time)
+        stage.supply.host.send(stage.controls.snapshot, stage.time)
         stage.tick(frames=1)
         assert stage.engine.newest == stage.controls.snapshot
 
@@ -376,14 +369,14 @@ def test_the_newest_controls_arrive_within_a_frame_of_being_sent(stage: Stage) -
 def test_what_the_engine_says_is_known(stage: Stage) -> None:
     stage.engine.say(Doing("loading ember"))
     stage.tick()
-    assert stage.supply.doing == stage.supply.state == "loading ember"
+    assert stage.supply.host.doing == stage.supply.host.state == "loading ember"
     stage.engine.say(Loaded("ember", {"steps": 4}))
     stage.engine.say(Note("no compiler here"))
     stage.engine.say(RUNNING)
     stage.tick(frames=1)
-    assert stage.supply.loaded == Loaded("ember", {"steps": 4})
-    assert stage.supply.running == RUNNING
-    assert stage.supply.state == "not compiled"
+    assert stage.supply.host.loaded == Loaded("ember", {"steps": 4})
+    assert stage.supply.host.running == RUNNING
+    assert stage.supply.host.state == "not compiled"
     assert stage.said == ["no compiler here"]
 
 
@@ -391,17 +384,17 @@ def test_a_lost_engine_is_told_until_the_next_one_gives_pictures(stage: Stage) -
     stage.play(1)
     stage.engine.die()
     stage.tick()
-    assert stage.supply.state == "lost (1 so far), starting again"
-    assert stage.supply.queued == 0
-    assert stage.supply.pid is None
+    assert stage.supply.host.state == "lost (1 so far), starting again"
+    assert stage.supply.host.queued == 0
+    assert stage.supply.host.pid is None
     stage.tick()
-    assert stage.supply.state == "lost (1 so far), starting"
+    assert stage.supply.host.state == "lost (1 so far), starting"
     stage.engine.say(Doing("loading ember"))
     stage.engine.say(RUNNING)
     stage.wait(5)
-    assert stage.supply.state == "lost (1 so far), loading ember"
+    assert stage.supply.host.state == "lost (1 so far), loading ember"
     stage.tick(frames=1)
-    assert stage.supply.state == "not compiled"
+    assert stage.supply.host.state == "not compiled"
 
 
 def test_the_pictures_kept_are_a_few_seconds_and_never_more() -> None:
@@ -445,21 +438,21 @@ def test_a_storm_of_deaths_stalls_and_late_frames_never_blacks_out_and_never_jum
     draw = random.Random(11)
     stage.play(2)
     for _ in range(20_000):
-        alive = stage.supply.pid is not None and stage.engine.is_alive()
+        alive = stage.supply.host.pid is not None and stage.engine.is_alive()
         chance = draw.random()
         if chance < 0.01 and alive:
             stage.engine.die(draw.choice([-9, -11, 1, 3]))
         elif chance < 0.012 and alive:
             stage.wait(7)  # it stands still
-        elif chance < 0.7 and alive and stage.supply.queued < 4:
+        elif chance < 0.7 and alive and stage.supply.host.queued < 4:
             stage.engine.make(draw.randint(1, 4))
         if draw.random() < 0.1:
             stage.controls.do(Set("seed", draw.randint(0, 99)))
-            stage.supply.send(stage.controls.snapshot, stage.time)
+            stage.supply.host.send(stage.controls.snapshot, stage.time)
         before = len(stage.shown)
         stage.tick()
         assert len(stage.shown) == before + 1
-    assert stage.supply.deaths > 10
+    assert stage.supply.host.deaths > 10
     assert stage.largest_jump() <= ORDINARY + STEP
 
 
@@ -467,11 +460,11 @@ def test_an_engine_that_pauses_leaves_no_picture_standing_still(stage: Stage) ->
     stage.play(2)
     for _ in range(round(3 * FPS)):  # shorter than what ends an engine
         stage.tick()
-    assert stage.supply.deaths == 0
+    assert stage.supply.host.deaths == 0
     waited = [shown.pixels.tobytes() for shown in stage.shown[-round(2 * FPS) :]]
     assert len(set(waited)) > len(waited) / 4, "the picture froze"
     stage.play(2)
-    assert stage.supply.deaths == 0
+    assert stage.supply.host.deaths == 0
     assert stage.largest_jump() <= ORDINARY + STEP
 
 
@@ -484,7 +477,7 @@ def test_an_engine_that_reads_slowly_gets_the_newest_controls_whenever_it_reads(
     for turn in range(20):
         for i in range(45):
             stage.controls.do(Set("seed", turn * 100 + i))
-            stage.supply.send(stage.controls.snapshot, stage.time)
+            stage.supply.host.send(stage.controls.snapshot, stage.time)
             stage.tick()
         stage.engine.hear()
         heard.append(stage.engine.newest.params.seed)
@@ -501,7 +494,7 @@ def test_every_sign_of_life_counts_while_an_engine_loads(stage: Stage) -> None:
         stage.wait(5)
     assert len(stage.engines.all) == 1
     stage.play(1)
-    assert stage.supply.deaths == 0
+    assert stage.supply.host.deaths == 0
 
 
 def test_no_picture_stands_still_for_long_while_the_walk_fades_back(stage: Stage) -> None:
@@ -540,7 +533,7 @@ def test_a_picture_tells_what_it_was_made_with_and_when_that_was_asked_for(stage
     for seed in (1, 2):
         stage.controls.do(Set("seed", seed))
         asked.append(stage.time - 0.004)
-        stage.supply.send(stage.controls.snapshot, asked[-1])
+        stage.supply.host.send(stage.controls.snapshot, asked[-1])
     stage.engine.hear()  # the first: only one message is under way
     stage.tick()
     stage.tick(frames=2)  # the second
@@ -562,7 +555,7 @@ def test_a_new_engine_is_told_since_when_the_walk_waits(stage: Stage) -> None:
 
 def test_a_slower_monitor_is_told_to_this_engine_and_the_next(stage: Stage) -> None:
     stage.play(0.5)
-    stage.supply.tick_s = 1 / 50
+    stage.supply.host.tick_s = 1 / 50
     assert stage.rings[-1].tick_s == 1 / 50
     stage.engine.die()
     stage.wait(1)
@@ -576,9 +569,9 @@ def test_a_renewed_engine_costs_no_late_frame_and_no_jump(stage: Stage) -> None:
     assert stage.supply.renew(stage.time)
     assert not stage.supply.renew(stage.time), "one at a time"
     new = stage.engine
-    assert (new.phase, new.first) == (stage.supply.phase, stage.controls.snapshot)
+    assert (new.phase, new.first) == (stage.supply.host.phase, stage.controls.snapshot)
     stage.controls.do(Set("speed", 1.0))
-    stage.supply.send(stage.controls.snapshot, stage.time)
+    stage.supply.host.send(stage.controls.snapshot, stage.time)
     for tick in range(240):
         if not old.killed:
             old.make(1)
@@ -589,12 +582,12 @@ def test_a_renewed_engine_costs_no_late_frame_and_no_jump(stage: Stage) -> None:
         assert old.killed == (tick > 100) or tick == 100
         stage.tick()
     assert old.killed
-    assert not stage.supply.renewing
+    assert not stage.supply.host.renewing
     assert [shown.late for shown in stage.shown] == [False] * len(stage.shown)
     assert stage.largest_jump() <= ORDINARY
     assert new.newest == stage.controls.snapshot, "what was changed meanwhile"
-    assert (stage.supply.deaths, stage.supply.starts) == (0, 2)
-    assert np.array_equal(stage.shown[-1].pixels, look(1)(stage.supply.phase))
+    assert (stage.supply.host.deaths, stage.supply.host.starts) == (0, 2)
+    assert np.array_equal(stage.shown[-1].pixels, look(1)(stage.supply.host.phase))
     assert stage.said == []
 
 
@@ -628,12 +621,12 @@ def test_an_engine_that_dies_while_another_loads_is_followed_by_that_one(stage: 
     old.die()
     stage.wait(1)
     assert len(stage.engines.all) == 2
-    assert stage.supply.deaths == 1
+    assert stage.supply.host.deaths == 1
     for _ in range(90):
         new.make(1)
         stage.tick()
     assert stage.largest_jump() <= ORDINARY
-    assert stage.supply.state != "lost"
+    assert stage.supply.host.state != "lost"
 
 
 def test_without_memory_or_pictures_nothing_is_renewed(stage: Stage) -> None:
@@ -684,7 +677,7 @@ def test_a_change_that_waits_is_asked_for_at_its_moment_and_one_called_off_never
     stage.play(0.5)
     due = stage.time + 0.2
     stage.controls.do(Set("prompt", "smoke"), at=stage.time, due=due)
-    stage.supply.send(stage.controls.snapshot, None)
+    stage.supply.host.send(stage.controls.snapshot, None)
     stage.play(0.1)
     assert stage.shown[-1].asked == ()  # nothing is answered before it is due
     (waiting,) = stage.controls.snapshot.later
@@ -696,15 +689,15 @@ def test_a_change_that_waits_is_asked_for_at_its_moment_and_one_called_off_never
     assert shown.asked == (due,)
     assert shown.snapshot == waiting
     stage.controls.turn(due)  # the stage takes it up, and nothing is asked for again
-    stage.supply.send(stage.controls.snapshot, None)
+    stage.supply.host.send(stage.controls.snapshot, None)
     stage.play(0.1)
     assert stage.shown[-1].asked == ()
 
     stage.controls.do(Set("prompt", "lava"), at=stage.time, due=stage.time + 9)
     stage.controls.turn(stage.time + 8)
-    stage.supply.send(stage.controls.snapshot, None)
+    stage.supply.host.send(stage.controls.snapshot, None)
     stage.controls.do(Fire("panic"), at=stage.time)
-    stage.supply.send(stage.controls.snapshot, stage.time)
+    stage.supply.host.send(stage.controls.snapshot, stage.time)
     asked = stage.time
     stage.play(0.2)
     assert [at for shown in stage.shown[-6:] for at in shown.asked] == [asked]

@@ -174,7 +174,8 @@ def test_the_evaluations_of_a_turn_are_known_before_it_is_made(machine: Make) ->
     make = show.producer._make
 
     def counted(frames: int) -> None:
-        expected, before = show.producer.sampler.evaluations(show.producer._next), show.model.calls
+        expected = show.producer.sampler.evaluations(show.producer.aim.next)
+        before = show.model.calls
         make(frames)
         told.append((expected, show.model.calls - before))
 

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lwlive.controls import Controls, Fire, Set
+from lwlive.engine.glide import Glide
 from lwlive.engine.keyframe import NOISES, Cond, mix, noise_of, slerp
-from lwlive.engine.walk import LOOK_S, PINNED, Glide, Walk, begin
+from lwlive.engine.place import LOOK_S, PINNED
+from lwlive.engine.walk import Walk, begin
 from lwlive.params import Params
 from lwlive.snapshot import Snapshot
 

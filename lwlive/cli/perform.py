@@ -59,9 +59,9 @@ def _perform(config: "Config", params: "Params", starts: "Starts | None" = None)
     from lwlive.controls import Controls
     from lwlive.params import ControlError
     from lwlive.stage.clock import WallClock
+    from lwlive.stage.host import EngineFailure
     from lwlive.stage.sources.osc.sockets import OscError
     from lwlive.stage.sources.page.address import PageError
-    from lwlive.stage.supply import EngineFailure
 
     clock = WallClock()
     started = clock.now() - _age_s()
@@ -200,7 +200,8 @@ def _supply(
     from lwlive.openmp import spin_briefly
     from lwlive.ring import Ring, slots
     from lwlive.snapshot import Snapshot
-    from lwlive.stage.supply import Supply, starter
+    from lwlive.stage.engine import starter
+    from lwlive.stage.supply import Supply
 
     shared.sweep()
     kept: list[Pixels] = []

@@ -118,7 +118,7 @@ def _part(error: Exception) -> str:
     """What a start has failed at, by its error."""
     from lwlive.checkpoint import ModelError
     from lwlive.preset import PresetError
-    from lwlive.stage.supply import EngineFailure
+    from lwlive.stage.host import EngineFailure
 
     if isinstance(error, PresetError):
         return "preset"

@@ -9,8 +9,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from lwlive.engine.look import look_of
+from lwlive.engine.place import Warp
 from lwlive.engine.sampler import Check, Sampler, along, evened, unchecked
-from lwlive.engine.walk import Walk, Warp, look_of
+from lwlive.engine.walk import Walk
 
 REMEMBERED = 128  # segments
 

@@ -1,13 +1,9 @@
 """The producer: walk -> sampler -> ring, ahead of the show and never far ahead of the hands.
 
-Its loop runs in one thread of the engine, and nothing in it waits. Controls come as whole
-snapshots: `inbox()` gives the newest one.
-
-A frame not yet shown can be taken back. When a control changes, the walk continues from the first
-frame that can still be replaced in time: what the next turn takes is known, since its evaluations
-are counted. A change that waits for its moment begins with the frame that is due then. Where a turn
-comes too late all the same, its first frames are left out, and the others follow from what is on
-screen at a limited rate. The producer knows nothing of checkpoints or processes.
+Its loop runs in one thread of the engine, and nothing in it waits. It decides how many frames are
+made next, makes them and puts them into the ring; which ones these are is for `Aim` to say. Where a
+turn comes too late, its first frames are left out, and the others follow from what is on screen at
+a limited rate. The producer knows nothing of checkpoints or processes.
 """
 
 import math
@@ -20,27 +16,21 @@ import torch
 from torch import Tensor
 
 from lwlive.engine.ahead import Ahead, Put
+from lwlive.engine.aim import MOTION_S, Aim
 from lwlive.engine.cuda import Timer, waited
-from lwlive.engine.governor import FULL_LOAD, SLACK_S, Costs, Decision, Situation, decide, hurry
-from lwlive.engine.keyframe import Cond
+from lwlive.engine.governor import FULL_LOAD, SLACK_S, Costs, Decision, Situation, decide
 from lwlive.engine.model import Model
-from lwlive.engine.prompt import Conds
 from lwlive.engine.sampler import Sampler
-from lwlive.engine.sound import Sound
 from lwlive.engine.spare import Spare
 from lwlive.engine.threads import Threads
-from lwlive.engine.turn import Made, cut, made, onward, places, sampled, steered
-from lwlive.engine.walk import Walk, begin
+from lwlive.engine.turn import Made, cut, made, places, sampled
+from lwlive.engine.walk import Walk
 from lwlive.messages import Running, Turn
 from lwlive.ring import Frame, Pixels, Ring
-from lwlive.routes import SILENCE, Band
 from lwlive.snapshot import Snapshot
 
-MOTION_S = 1.0  # after a control, another one is expected for so long
 PROMPTS_S = 0.3  # after a prompt, another one may come for so long: a fader on its weights
-FREE_S = 1.0  # frames do without their keyframes' trajectories for no longer than that
 LATELY = 100  # turns whose evaluations are remembered
-STEADY = 0.25  # of a tick: a frame is due as many ticks after another as it is, give or take that
 
 
 class _Superseded(Exception):  # noqa: N818 - not a fault
@@ -68,25 +58,19 @@ class Producer:
         delay_s: float = 0.0,
         threads: int = 1,
     ) -> None:
-        self.ring, self.inbox = ring, inbox
+        self.ring = ring
         self.clock, self.timer = timer, waited(timer, model.device)
-        self.delay_s = delay_s
-        self.stride = self.ticks = 1
+        self.stride = 1
         self.load = FULL_LOAD
         self._most = threads
         self.ahead = Ahead(ring, since)
-        self._moved_at = -math.inf  # when a control changed last
-        self._prompted_at = -math.inf  # when a prompt changed last
-        self._sound = Sound()
-        self._free_at: float | None = None  # since when frames do without trajectories
+        self.aim = Aim(ring, self.ahead, inbox, timer, delay_s, self._settled)
         self._lately: deque[int] = deque(maxlen=LATELY)  # evaluations of the newest turns
-        self._conds = Conds(lambda texts: self.model.encode(texts))
         self._replaced = 0  # pictures that were not good, by models used before
         self._used: Model | None = None
         self._spare = Spare(fps)
         self.use(model)
-        self._snapshot = inbox()
-        self._turn, self._next = self._begun(phase)  # the walk of the first frame not made yet
+        self.aim.begin(phase)
         self._seen_until = math.inf  # when the last frame of the turn being made has been seen
 
     def use(self, model: Model) -> None:
@@ -95,6 +79,7 @@ class Producer:
         self._used = self.model = model
         self.sampler = Sampler(model)
         self.threads = Threads(self._most)
+        self.aim.use(model, self.sampler, self.threads)
         self._turn_s = 0.0
         self._spare.use()
 
@@ -103,7 +88,7 @@ class Producer:
         self.use(model)
         if self.ahead:
             with suppress(_Superseded):  # the next turn aims again
-                self._aim()
+                self.aim.follow()
 
     @property
     def costs(self) -> Costs:
@@ -119,7 +104,7 @@ class Producer:
             dtype=self.model.dtype,
             batch=batch,
             compiled=self.model.compiled,
-            sample_ms=self.costs.evaluation * self.sampler.evaluations(self._next) / batch * 1e3,
+            sample_ms=self.costs.evaluation * self.sampler.evaluations(self.aim.next) / batch * 1e3,
             decode_ms=self.costs.decode / batch * 1e3,
             stride=self.stride,
             turn_s=self._turn_s,
@@ -135,18 +120,18 @@ class Producer:
 
     def _advance(self) -> bool:
         self.ahead.sync()
-        self._steer()
-        self._listen()
+        self.aim.steer()
+        self.aim.listen()
         decision = self._decided()
-        if decision.ticks != self.ticks:
-            self.ticks = decision.ticks
+        if decision.ticks != self.aim.ticks:
+            self.aim.ticks = decision.ticks
             if self.ahead:
-                self._aim()
+                self.aim.follow()
         self.stride = decision.stride
         if self._traced():
             return True
         spare = self._spare
-        if decision.measure and spare.measure_coming(self.sampler, self._next, self._give_way):
+        if decision.measure and spare.measure_coming(self.sampler, self.aim.next, self._give_way):
             return True
         if decision.make:
             self._make(decision.frames)
@@ -155,15 +140,15 @@ class Producer:
 
     def _decided(self) -> Decision:
         """What is to be done now."""
-        now, evaluations = self.clock(), self.sampler.evaluations(self._next)
-        tracing = self.sampler.tracing(self._next) if self._next.free else 0
-        coming = self._spare.coming(self._next)
+        now, evaluations = self.clock(), self.sampler.evaluations(self.aim.next)
+        tracing = self.sampler.tracing(self.aim.next) if self.aim.next.free else 0
+        coming = self._spare.coming(self.aim.next)
         return decide(
             Situation(
                 tick_s=self.ring.tick_s,
                 batch=self.model.batch,
                 stride=self.stride,
-                ticks=self.ticks,
+                ticks=self.aim.ticks,
                 costs=self.costs,
                 evaluations=evaluations,
                 most_evaluations=max([evaluations + tracing, *self._lately]),
@@ -171,112 +156,25 @@ class Producer:
                 ready_s=self.ahead.ready_s(now),
                 room=self.ring.room,
                 slots=self.ring.handle.slots,
-                moving=now - self._moved_at < MOTION_S,
-                sounding=now - self._sound.moved_at < MOTION_S,
-                prompting=now - self._prompted_at < PROMPTS_S,
+                moving=now - self.aim.moved_at < MOTION_S,
+                sounding=now - self.aim.sound.moved_at < MOTION_S,
+                prompting=now - self.aim.prompted_at < PROMPTS_S,
                 load=self.load,
             )
         )
 
-    def _steer(self) -> None:
-        """Take up new controls, from the first frame that can still be replaced in time.
-
-        Frames due before they take effect stay.
-        """
-        snapshot, old = self.inbox(), self._snapshot
-        if snapshot is old:
-            return
-        self._snapshot = snapshot
-        if not self.ahead:
-            self._turn, self._next = self._begun(self._next.phase)
-            return
-        now = self.clock()
-        if snapshot.prompts != old.prompts:
-            self._prompted_at = now
-        since = self._parting(snapshot, old) - self.delay_s
-        if since < self.ahead.due(self.ahead.next_number, now):
-            if since <= now:
-                self._moved_at = now
-            soonest = now + SLACK_S + self.costs.first_s(self._evaluations())
-            self.ahead.take_back(max(soonest, since - STEADY * self.ring.tick_s), now)
-        self._aim()
-
-    def _listen(self) -> None:
-        """Where routes follow the sound, and it begins after a rest, what was made ahead is old."""
-        now = self.clock()
-        rested = now - self._sound.moved_at > MOTION_S
-        if not self._sound.moves(self._snapshot.at(now).inner, self.ring.bands, now):
-            return
-        if rested and self.ahead:
-            self.ahead.take_back(now + SLACK_S + self.costs.first_s(self._evaluations()), now)
-            self._aim()
-
-    def _parting(self, snapshot: Snapshot, old: Snapshot) -> float:
-        """From which second on other controls make other pictures, as these are seen."""
-        return snapshot.parts(old, self.clock() + self.delay_s, self.ring.tick_s)
-
-    def _evaluations(self) -> int:
-        """Evaluations of the first batch under the newest controls."""
-        newest = self._snapshot.at(self._turn.due)
-        return self.sampler.evaluations(self._next.aimed(newest).freed(True))
-
-    def _aim(self) -> None:
-        """The next frame follows the last one made, under the controls that it is due under."""
-        self._turn = self._planned()
-        first = onward(self.ahead.last.made.walk, self._turn, 0, self._settled)
-        newest = self._snapshot.at(self._turn.due)
-        self._next = steered(first, newest, self._cond, self.sampler)
-        self._next = self._next.freed(self._free())
-
-    def _planned(self) -> Turn:
-        """The next turn, as far as that is known before it is decided upon.
-
-        It goes a step of the show on, and a bit more or less where the walk is late or early; on
-        the beat it is in time by itself.
-        """
-        now, last = self.clock(), self.ahead.last
-        every_s = self.ring.tick_s * self.ticks
-        due = self.ahead.due(self.ahead.next_number, now) + self.delay_s
-        steady = last.made.walk.at + last.ticks * self.ring.tick_s
-        if abs(due - steady) < STEADY * self.ring.tick_s:
-            due = steady
-        due = max(due, last.made.walk.at)
-        newest = self._snapshot.at(due)
-        if newest.params.sync:
-            self.ahead.forgive(now)
-        heard = any(isinstance(route.source, Band) for route in newest.inner)
-        return Turn(
-            step_s=every_s * hurry(self.ahead.late_s(now)),
-            due=due,
-            every_s=every_s,
-            bands=self.ring.bands if heard else SILENCE,
-        )
-
-    def _free(self) -> bool:
-        """Whether the next frame does without its keyframes' trajectories: some are missing.
-
-        They are made beside the frames, where there is time, so that hands need not wait for them.
-        """
-        if not self.sampler.untraced(self._next.freed(False)):
-            self._free_at = None
-            return False
-        now = self.clock()
-        if self._free_at is None:
-            self._free_at = now
-        return now - self._free_at < FREE_S
-
     def _traced(self) -> bool:
         """Trace a keyframe that the next frame does without, where there is time for it."""
-        if not self._next.free:
+        if not self.aim.next.free:
             return False
-        first_s = self.costs.first_s(self.sampler.evaluations(self._next))
-        tracing_s = self.costs.first_s(self.sampler.tracing(self._next))
+        first_s = self.costs.first_s(self.sampler.evaluations(self.aim.next))
+        tracing_s = self.costs.first_s(self.sampler.tracing(self.aim.next))
         if self.ahead.ready_s(self.clock()) < first_s + tracing_s + SLACK_S:
             return False
-        missing = self.sampler.untraced(self._next.freed(False))
-        self.sampler.trace_one(missing[0], self._next, self._give_way)
+        missing = self.sampler.untraced(self.aim.next.freed(False))
+        self.sampler.trace_one(missing[0], self.aim.next, self._give_way)
         if len(missing) == 1:
-            self._aim()
+            self.aim.follow()
         return True
 
     def _make(self, frames: int) -> None:
@@ -284,14 +182,14 @@ class Producer:
 
         The first frame of all is made alone: nothing comes before it.
         """
-        turn = self._turn
+        turn = self.aim.turn
         if self.ahead:
-            if self._planned() != turn:
-                self._aim()
-            turn = cut(replace(self._turn, frames=frames, stride=self.stride), self._snapshot)
-        turn = replace(turn, free=self._next.free)
+            if self.aim.planned() != turn:
+                self.aim.follow()
+            turn = cut(replace(self.aim.turn, frames=frames, stride=self.stride), self.aim.snapshot)
+        turn = replace(turn, free=self.aim.next.free)
         self._seen_until = turn.due + turn.frames * turn.every_s
-        walks = places(self._next, turn, self._settled)
+        walks = places(self.aim.next, turn, self._settled)
         which, before = sampled(walks, turn), self.sampler.evaluated
         self._thread()
         start = self.timer()
@@ -303,7 +201,7 @@ class Producer:
         self._turn_s = sampling_s + decoding_s
         if len(which) == self.model.batch and decoded:  # a smaller one may cost as much
             self.threads.learned(sampling_s / evaluated, decoding_s / decoded, self.clock())
-        self._aim()
+        self.aim.follow()
 
     def _thread(self) -> None:
         """Let torch use as many threads as suit the machine now."""
@@ -314,20 +212,15 @@ class Producer:
 
     def _check(self, frames: int) -> None:
         """Break off a turn where new controls have come and it can be begun again in time."""
-        if not self.ahead or not self._superseded(self._seen_until):
+        if not self.ahead or not self.aim.superseded(self._seen_until):
             return
-        first_s = self.costs.first_s(self._evaluations())
+        first_s = self.costs.first_s(self.aim.evaluations())
         if self.ahead.ready_s(self.clock()) > first_s + SLACK_S and self.ahead.waste(frames):
             raise _Superseded
 
-    def _superseded(self, until: float) -> bool:
-        """Whether newer controls make other pictures of what is seen until then."""
-        newest = self.inbox()
-        return newest is not self._snapshot and self._parting(newest, self._snapshot) < until
-
     def _give_way(self) -> None:
         """Break off what was begun in spare time where new controls have come."""
-        if self._superseded(math.inf):
+        if self.aim.superseded(math.inf):
             raise _Superseded
 
     def _placed(self, turn: Turn) -> Turn:
@@ -369,35 +262,15 @@ class Producer:
             phase=frame.walk.phase,
             sampled=drawn,
             epoch=epoch,
-            ticks=self.ticks,
+            ticks=self.aim.ticks,
             at=at,
             turn=turn,
         )
         if not self.ring.put(put, wait=False):
             return False
         walked_s = self.ahead.last.walked_s + turn.step_s if self.ahead else 0.0
-        self.ahead.put(Put(number, epoch, self.ticks, walked_s, drawn, frame))
+        self.ahead.put(Put(number, epoch, self.aim.ticks, walked_s, drawn, frame))
         return True
-
-    def _begun(self, phase: float) -> tuple[Turn, Walk]:
-        """The first turn and the beginning of the walk, under the newest controls."""
-        model, tick_s = self.model, self.ring.tick_s
-        due = self.clock() + self.delay_s
-        snapshot = self._snapshot.at(due)
-        turn = Turn(step_s=tick_s, due=due, every_s=tick_s, bands=self.ring.bands)
-        walk = begin(
-            snapshot,
-            self._cond(snapshot),
-            model.shape,
-            model.device,
-            phase,
-            at=turn.due,
-            bands=turn.bands,
-        )
-        return turn, walk
-
-    def _cond(self, snapshot: Snapshot) -> Cond:
-        return self._conds(snapshot.params.prompt, snapshot.params.negative)
 
     def _settled(self, walk: Walk) -> Walk:
         """The walk with its pace, where a segment has just begun and that could be measured."""

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from lwlive.engine.keyframe import Cond, Keyframe
+from lwlive.engine.look import Look, look_of
 from lwlive.engine.model import Model
+from lwlive.engine.place import Warp
 from lwlive.engine.schedule import Schedule, Terms
-from lwlive.engine.walk import Look, Walk, Warp, look_of
+from lwlive.engine.walk import Walk
 from lwlive.modulation import Modulation
 from lwlive.ring import Pixels
 

@@ -10,7 +10,9 @@ file holds no state: the frame before is passed in.
 import torch
 from torch import Tensor
 
-from lwlive.engine.walk import EASE_S, LOOK_S, Walk
+from lwlive.engine.glide import EASE_S
+from lwlive.engine.place import LOOK_S
+from lwlive.engine.walk import Walk
 
 APART = 1.4  # distance of two pictures that have nothing in common, in deviations of the latents
 WINDING = 1.5  # how much longer the way from keyframe to keyframe is

@@ -5,246 +5,31 @@ taken back by keeping the Walk it came from. The walk holds no threads, clocks o
 tensors, but neither models nor schedulers, and asks for nothing while it moves.
 """
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
 
 from lwlive.engine import sync
-from lwlive.engine.keyframe import NOISES, Cond, Keyframe, mix, noise_of, slerp
-from lwlive.modulation import Modulation, begun
-from lwlive.params import SPECS, Params
+from lwlive.engine.glide import EASE_S, Glide, asked_for, glide_s
+from lwlive.engine.keyframe import NOISES, Cond, Keyframe, noise_of
+from lwlive.engine.look import Look, look_of
+from lwlive.engine.place import LOOK_S, Place
+from lwlive.modulation import begun
+from lwlive.params import Params
 from lwlive.routes import SILENCE
 from lwlive.snapshot import Snapshot
 
-PINNED = 0.5  # share of a segment over which the walk lets go of a pinned keyframe
-LOOK_S = 0.5  # after a change of look, pictures follow at a limited rate for so long at least
-HALFWAY = 0.4  # share by which a prompt slows down halfway, where pictures change twice as much
-EASE_S = 0.25  # nothing arrives faster than this
 KNOWN = 4  # keyframes remembered beside those of the segment
-SEEN = 0.02  # of a fader's travel: less than that is not seen to be on its way
-UNSEEN = ("speed", "synced", "cruise", "sync", "seed", "loop", "transition")  # nor are these
-
-
-@dataclass(frozen=True)
-class Look:
-    """What cannot glide: pictures follow a new look at a limited rate, as a cross-fade does."""
-
-    steps: int
-    inherited: int  # steps taken over from the keyframes' trajectories
-
-
-@dataclass(frozen=True)
-class Glide:
-    """A number on its way to a target, at a steady rate per second."""
-
-    value: float
-    target: float
-    rate: float = 0.0
-
-    def towards(self, target: float, seconds: float, sooner: bool = False) -> "Glide":
-        """The same number, to be at `target` in so many seconds.
-
-        One that is on its way there keeps its rate, unless it is to be there sooner.
-        """
-        if target == self.target and not sooner:
-            return self
-        return Glide(self.value, target, abs(target - self.value) / max(seconds, 1e-6))
-
-    def arrived(self) -> "Glide":
-        """The number at its target."""
-        return Glide(self.target, self.target)
-
-    def after(self, seconds: float) -> "Glide":
-        """The number so many seconds later."""
-        step, gap = self.rate * seconds, self.target - self.value
-        if abs(gap) <= step:
-            return replace(self, value=self.target)
-        return replace(self, value=self.value + (step if gap > 0 else -step))
-
-
-# Phase at `index + i / (len - 1)` -> fraction with even visual speed; () where not measured.
-Warp = tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Walk:
-    """One frame's place on the walk, and all that is needed to continue from there."""
-
-    snapshot: Snapshot
-    shape: tuple[int, int, int]  # latents [C, H, W]
-    device: str
-    seed: int
-    index: int  # of keyframe `a`; a bend towards a new seed starts at -1
-    a: Keyframe
-    b: Keyframe
-    fraction: float  # of the way from a to b, 0 to 1
-    cond_a: Cond
-    cond_b: Cond
-    arrived: float  # of the way from cond_a to cond_b, 0 to 1
-    glides: dict[str, Glide]
-    look: Look
-    looked_s: float = LOOK_S  # time of the walk since the look changed, `look_s` at most
-    look_s: float = (
-        LOOK_S  # for so long pictures follow the newest look at a limited rate, at least
-    )
-    warp: Warp = ()
-    fresh: bool = False  # the segment has begun and its warp may still be measured
-    tied: bool = False  # one track: conditioning and guidance go with the noise
-    free: bool = False  # nothing is inherited, since the keyframes' trajectories are not there yet
-    moved: Modulation = field(default_factory=Modulation)  # by routes, when this frame is due
-    beats: float = 0.0  # from keyframe to keyframe, 0 where speed tells
-    drift: float = 0.0  # share of its rate by which the walk is faster, to be on the beat
-    # the newest keyframes by their index, each with the guidance that its trajectory is made with:
-    # whoever asks again gets the same one, so that it is traced once
-    known: dict[int, tuple[Keyframe, float]] = field(default_factory=dict)
-
-    @property
-    def params(self) -> Params:
-        """The controls this frame is made with."""
-        return self.snapshot.params
-
-    @property
-    def phase(self) -> float:
-        """Position along the walk, in keyframes."""
-        return self.index + self.fraction
-
-    @property
-    def way(self) -> float:
-        """How far between the two keyframes the picture is: the fraction, paced."""
-        if not self.warp:
-            return self.fraction
-        x = self.fraction * (len(self.warp) - 1)
-        i = min(int(x), len(self.warp) - 2)
-        even = self.warp[i] + (x - i) * (self.warp[i + 1] - self.warp[i])
-        return self.fraction + self.number("pace") * (even - self.fraction)
-
-    @property
-    def at(self) -> float:
-        """When this frame is due, in seconds of the show's clock."""
-        return self.moved.at
-
-    def number(self, name: str) -> float:
-        """A number of this frame, as routes move it."""
-        gliding = self.glides.get(name)
-        value = getattr(self.params, name) if gliding is None else gliding.value
-        return float(self.moved.value(name, value))
-
-    @property
-    def transition(self) -> float:
-        """Seconds that the newest bend of the prompts takes."""
-        return float(self.moved.value("transition", self.snapshot.transition))
-
-    def top(self, name: str) -> float:
-        """The largest value that a gliding number has from here on, unless hands move."""
-        glide = self.glides[name]
-        return self.moved.top(name, max(glide.value, glide.target))
-
-    @property
-    def rate(self) -> float:
-        """Keyframes a second, of this frame."""
-        synced = self.glides["synced"].value
-        if not synced:
-            return self.number("speed")
-        locked = self.glides["cruise"].value * (1 + self.drift)
-        return (1 - synced) * self.number("speed") + synced * locked
-
-    @property
-    def steady(self) -> float:
-        """Keyframes a second that hands ask for, holding and routes aside."""
-        if not self.params.sync:
-            return self.params.speed
-        tempo = self.snapshot.tempo
-        return sync.rate(tempo, sync.beats(tempo, self.params.sync))
-
-    @property
-    def bending(self) -> bool:
-        """Whether anything but the speed is on its way to what the controls ask for."""
-        moving = (g.value != g.target for name, g in self.glides.items() if name not in UNSEEN)
-        easing = self.moved.easing.items()
-        eased = (abs(left) > SEEN for name, left in easing if name not in UNSEEN)
-        looking = self.looked_s < self.look_s
-        on_its_way = self.arrived < 1 or looking or any(moving) or any(eased)
-        return not self.tied and on_its_way
-
-    @property
-    def blended(self) -> float:
-        """How far between the two conditionings the picture is, 0 to 1: slower halfway."""
-        if self.tied:
-            return self.way
-        return self.arrived + HALFWAY * math.sin(math.tau * self.arrived) / math.tau
-
-    @property
-    def guidance(self) -> float:
-        """Classifier-free guidance of this frame, damped between two conditionings."""
-        value = self.glides["guidance"].value
-        if self.tied:
-            one, other = (value if k.guidance is None else k.guidance for k in (self.a, self.b))
-            value = one + (other - one) * self.blended
-        value = float(self.moved.value("guidance", value))
-        middle = 1 - abs(2 * self.blended - 1)
-        return value - max(0.0, value - 1) * self.number("damping") * middle
-
-    def guidance_of(self, keyframe: Keyframe) -> float:
-        """Guidance of a keyframe's own trajectory: its own, or the one the walk is heading for."""
-        own = keyframe.guidance
-        return self.glides["guidance"].target if own is None else own
-
-    @property
-    def crossfeed(self) -> float:
-        """Pull towards the mixed trajectories, of this frame."""
-        return self.number("crossfeed")
-
-    def pull(self, i: int, look: "Look") -> float:
-        """The pull before step i: full after the first step run, decaying over its range."""
-        first, end = look.inherited + 1, round(self.number("crossfeed_range") * look.steps)
-        if self.free or not first <= i < end:
-            return 0.0
-        along = (i - first) / max(1, end - 1 - first)
-        return self.crossfeed * (1 + along * (self.number("crossfeed_decay") - 1))
-
-    def pin(self) -> tuple[Keyframe, float] | None:
-        """The pinned keyframe that is near, and how firmly it holds: 1 at the keyframe itself."""
-        for keyframe, gap in ((self.a, self.way), (self.b, 1 - self.way)):
-            if keyframe.pinned and gap < PINNED:
-                return keyframe, 1 - gap / PINNED
-        return None
-
-    @property
-    def inherits(self) -> bool:
-        """Whether the keyframes' trajectories have a part in this frame."""
-        return not self.free and (self.crossfeed > 0 or self.look.inherited > 0)
-
-    @property
-    def inheriting(self) -> bool:
-        """Whether they have, or may have in frames to come."""
-        if self.free:
-            return False
-        deepest = int(self.moved.top("depth", self.params.depth) * self.look.steps)
-        return max(self.look.inherited, deepest) > 0 or self.top("crossfeed") > 0
-
-    @property
-    def drawn(self) -> Look:
-        """The look that this frame is sampled in."""
-        return Look(self.look.steps, 0) if self.free else self.look
+class Walk(Place):
+    """A place that moves: on to the next frame, and towards what new controls ask for."""
 
     def freed(self, free: bool) -> "Walk":
         """The same place, inheriting or not. Pictures follow such a change at a limited rate."""
         return self if free == self.free else replace(self, free=free, looked_s=0.0, look_s=LOOK_S)
-
-    def noise(self, i: int) -> Tensor:
-        """This frame's noise [C, H, W]: the initial one for 0, else that of step i - 1."""
-        return slerp(self.a.noise[i], self.b.noise[i], self.way)
-
-    def inherited(self, steps: int, i: int) -> Tensor:
-        """The mix of both keyframes' latents before step i of so many, [C, H, W]."""
-        return slerp(self.a.trajectories[steps][i], self.b.trajectories[steps][i], self.way)
-
-    def cond(self) -> Cond:
-        """This frame's conditioning."""
-        return mix(self.cond_a, self.cond_b, self.blended)
 
     def after(
         self, seconds: float, at: float | None = None, bands: Sequence[float] = SILENCE
@@ -383,10 +168,10 @@ class Walk:
 
     def aimed(self, snapshot: Snapshot) -> "Walk":
         """The same place in the look that new controls ask for, with the numbers on their way."""
-        targets = {"cruise": self.glides["cruise"].target, **_targets(snapshot.params)}
+        targets = {"cruise": self.glides["cruise"].target, **asked_for(snapshot.params)}
         glides = {}
         for name, glide in self.glides.items():
-            over, before = _over(snapshot, name), _over(self.snapshot, name)
+            over, before = glide_s(snapshot, name), glide_s(self.snapshot, name)
             glides[name] = glide.towards(targets[name], over, sooner=over < before)
         moved = self.moved.steered(snapshot, snapshot.inner)
         said = [snapshot.over[n] for n in ("steps", "depth") if n in snapshot.over]
@@ -404,33 +189,6 @@ class Walk:
 
     def _prompted(self, new: Params) -> bool:
         return self.snapshot.prompts != (new.prompt, new.negative)
-
-
-def look_of(params: Params) -> Look:
-    """The look that the controls ask for. `steps` must be known by now."""
-    assert params.steps is not None
-    return Look(params.steps, int(params.depth * params.steps))
-
-
-def _over(snapshot: Snapshot, name: str) -> float:
-    """Seconds that a number's newest glide takes: a cue may give it more than its own."""
-    own = SPECS[name].glide if name in SPECS else EASE_S
-    return max(own, snapshot.over.get(name, 0.0))
-
-
-def _targets(params: Params) -> dict[str, float]:
-    """The gliding numbers the controls ask for. `guidance` must be known by now."""
-    assert params.guidance is not None
-    return {
-        "speed": 0.0 if params.hold else params.speed,
-        "guidance": params.guidance,
-        "crossfeed": params.crossfeed,
-        "crossfeed_range": params.crossfeed_range,
-        "crossfeed_decay": params.crossfeed_decay,
-        "damping": params.damping,
-        "pace": params.pace,
-        "synced": 1.0 if params.sync else 0.0,
-    }
 
 
 def begin(
@@ -454,7 +212,7 @@ def begin(
         Keyframe(noise_of(*origin, shape, device, noises), cond, origin=origin)
         for origin in ((params.seed, i % loop if loop else i) for i in (index, index + 1))
     )
-    targets = {"cruise": 0.0, **_targets(params)}
+    targets = {"cruise": 0.0, **asked_for(params)}
     walk = Walk(
         snapshot=snapshot,
         shape=shape,

@@ -1,6 +1,6 @@
 """The length of a show: counted from its first picture, however long that takes to come."""
 
-from lwlive.stage.supply import EngineFailure
+from lwlive.stage.host import EngineFailure
 
 
 class Length:

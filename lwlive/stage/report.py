@@ -50,7 +50,7 @@ class Report:
         if self._first_at is None:
             self._first_at = now
         if self._rss_start is None and now - self._first_at > SETTLED_S:
-            self._rss_start = memory.resident_mb(self._supply.pid)
+            self._rss_start = memory.resident_mb(self._supply.host.pid)
 
     def window_opened(self, now: float) -> None:
         """There is a window; only the first time counts."""
@@ -88,7 +88,7 @@ class Report:
 
     def statistics(self, now: float) -> dict[str, Any]:
         """The figures of the whole run, as the statistics file has them."""
-        rss = self._rss_start, memory.resident_mb(self._supply.pid)
+        rss = self._rss_start, memory.resident_mb(self._supply.host.pid)
         status = self.status(self._first_at is not None, now)
         return statistics(status, self._size, self.figures, self._supply, rss)
 
@@ -97,7 +97,7 @@ class Report:
         snapshot = self._desk.controls.snapshot
         if not snapshot.routes:
             return {}
-        seen, bands = now + self._config.delay_ms / 1e3, self._supply.bands
+        seen, bands = now + self._config.delay_ms / 1e3, self._supply.host.bands
         moved = modulated(snapshot.params, snapshot.routes, seen, snapshot.tempo, bands)
         values = {route.name: getattr(moved, route.name) for route in snapshot.routes}
         return {n: SPECS[n].position(v) for n, v in values.items() if v is not None}

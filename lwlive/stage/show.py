@@ -81,8 +81,8 @@ class Show:
         """Keep the monitor's time, where an output knows it, and let the engine know."""
         rates = (output.refresh_hz for output in self.outputs)
         ticks.follow(next((hz for hz in rates if hz is not None), None))
-        if ticks.seconds != self.supply.tick_s:
-            self.supply.tick_s = ticks.seconds
+        if ticks.seconds != self.supply.host.tick_s:
+            self.supply.host.tick_s = ticks.seconds
 
     def _poll(self, now: float) -> None:
         """Do what sources ask for, and let the engine know."""
@@ -91,21 +91,24 @@ class Show:
             for arrived in source.poll(now):
                 self.desk.do(arrived, source)
         if self.desk.bands is not None:
-            self.supply.bands = self.desk.bands
+            self.supply.host.bands = self.desk.bands
         new, asked_at = self.desk.controls.snapshot, self.desk.asked_at
         if new is self._looked_at:
             return
         self._looked_at, self.desk.asked_at = new, None
         if new.sampled != self._sent.sampled:
             self._sent = new
-            self.supply.send(new, asked_at)
+            self.supply.host.send(new, asked_at)
 
     def _tick(self, n: int, now: float) -> None:
         self._poll(now)
         shown = self.supply.tick(now)
         self._hear_engine(now)
         self.report.level = level = self._master.step(
-            self.desk.controls.snapshot, 1 / self.config.fps, now + self._delay_s, self.supply.bands
+            self.desk.controls.snapshot,
+            1 / self.config.fps,
+            now + self._delay_s,
+            self.supply.host.bands,
         )
         begun = shown is not None and not shown.before
         status = self.report.status(begun, now)
@@ -120,7 +123,7 @@ class Show:
             if self.length.over(n):
                 self.desk.end()
         else:
-            self.length.check(self.supply.deaths, self.supply.trouble, now)
+            self.length.check(self.supply.host.deaths, self.supply.host.trouble, now)
         changes = self.desk.controls.changed(self._told)
         self._told = self.desk.controls.snapshot.version
         for source in self.sources:
@@ -130,11 +133,11 @@ class Show:
 
     def _hear_engine(self, now: float) -> None:
         """Take up what a new engine says of itself, and pass on what it has to say."""
-        loaded = self.supply.loaded
+        loaded = self.supply.host.loaded
         if loaded is not None and loaded is not self._engine_own:
             self._engine_own = loaded
             self.desk.controls.adopt(loaded.own)
             self._sent = self.desk.controls.snapshot  # which the engine waits for
-            self.supply.send(self._sent, now)
-        while self.supply.notes:
-            self.desk.say(self.supply.notes.popleft())
+            self.supply.host.send(self._sent, now)
+        while self.supply.host.notes:
+            self.desk.say(self.supply.host.notes.popleft())

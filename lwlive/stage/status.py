@@ -83,7 +83,7 @@ class Status:
         **now: Any,
     ) -> Self:
         """From those who keep the figures. `now`: the fields that the show itself knows."""
-        running = supply.running
+        running = supply.host.running
         return cls(
             params=params,
             model=model,
@@ -93,15 +93,15 @@ class Status:
             late=figures.late,
             late_minute=figures.late_minute,
             latency_ms=figures.latency_ms,
-            replaced=supply.replaced,
-            queued=supply.queued,
+            replaced=supply.host.replaced,
+            queued=supply.host.queued,
             stride=running.stride if running else None,
-            engine=supply.state,
-            doing=supply.doing,
-            trouble=supply.trouble,
-            starts=supply.starts,
-            deaths=supply.deaths,
-            phase=supply.phase,
+            engine=supply.host.state,
+            doing=supply.host.doing,
+            trouble=supply.host.trouble,
+            starts=supply.host.starts,
+            deaths=supply.host.deaths,
+            phase=supply.host.phase,
             dtype=running.dtype if running else None,
             parts=parts,
             **now,
@@ -161,7 +161,7 @@ def statistics(
     status: at the end; figures and supply tell what only this file has. rss_mb: memory after a
     second, and at the end.
     """
-    running, loaded = supply.running, supply.loaded
+    running, loaded = supply.host.running, supply.host.loaded
     return {
         "version": __version__,
         "machine": f"{platform.system()} {platform.machine()}",

@@ -32,7 +32,8 @@ from pygame._sdl2 import video
 
 from lwlive.controls import Command
 from lwlive.stage.outputs.window import hud as paint
-from lwlive.stage.outputs.window.geometry import Fit, Place, placements, start_size
+from lwlive.stage.outputs.window import screens
+from lwlive.stage.outputs.window.geometry import Fit, Place, placements
 from lwlive.stage.outputs.window.monitor import Area, Bare, Refresh, named
 from lwlive.stage.qrcode import Code
 from lwlive.stage.sources.keys import ADDRESS, BY_CODE, FULLSCREEN, KEYS, LIST, QUIT, code, fine
@@ -62,14 +63,6 @@ NO_PAGE = "there is no page; lwlive --page serves one"
 CODE_SHARE = 0.62  # of the window's shorter side, that the page's code takes
 
 
-class NoScreen(RuntimeError):  # noqa: N818 - not a fault: many machines have no screen
-    """No window can be opened here; the show can still run headless."""
-
-
-class NoMonitor(ValueError):  # noqa: N818 - named like NoScreen
-    """There is no monitor of that number."""
-
-
 class Display:
     """The one window of a show. Raises NoScreen or NoMonitor; `close` gives the screen back."""
 
@@ -90,10 +83,10 @@ class Display:
         self._fit, self._clock = fit, clock
         self._bare: Bare | None = None
         try:
-            sizes = _monitors()
-            number, self._name = _found(monitor, sizes)
+            sizes = screens.monitors()
+            number, self._name = screens.found(monitor, sizes)
             self.monitor = self._name or str(number)
-            at, size = _beginning(sizes[number], picture, number, self._name, place)
+            at, size = screens.beginning(sizes[number], picture, number, self._name, place)
             self._window = pygame.Window(title, size, at, resizable=True, allow_high_dpi=True)
             pygame.key.stop_text_input()  # else an input method takes the keys for itself
             self._bare = Bare.found()
@@ -105,7 +98,7 @@ class Display:
             rates = pygame.display.get_desktop_refresh_rates()
         except pygame.error as error:
             self._let_go()
-            raise NoScreen(f"no window can be opened here: {error}") from error
+            raise screens.NoScreen(f"no window can be opened here: {error}") from error
         except BaseException:
             self._let_go()
             raise
@@ -389,51 +382,6 @@ class Display:
 
 def _level(master: float) -> int:
     return round(255 * min(1.0, max(0.0, master)))
-
-
-def _monitors() -> list[tuple[int, int]]:
-    """Sizes of the monitors. Raises NoScreen where SDL has none, or only an imagined one."""
-    pygame.display.init()
-    driver = pygame.display.get_driver()
-    if driver in ("dummy", "offscreen"):
-        raise NoScreen(
-            f"there is no screen here (SDL found only its {driver!r} driver); "
-            "on Linux, is DISPLAY or WAYLAND_DISPLAY set?"
-        )
-    return pygame.display.get_desktop_sizes()
-
-
-def _found(monitor: str, sizes: list[tuple[int, int]]) -> tuple[int, str | None]:
-    """The number of a monitor, and its name where that was given. Raises NoMonitor."""
-    if monitor.isdecimal() and int(monitor) < len(sizes):
-        return int(monitor), None
-    areas = named()
-    if monitor in areas:  # SDL tells no names: its number is that of one as large
-        size = areas[monitor].width, areas[monitor].height
-        return (sizes.index(size) if size in sizes else 0), monitor
-    count = len(sizes)
-    known = "the only monitor is 0" if count == 1 else f"there are {count}, 0 to {count - 1}"
-    by_name = f", by name {', '.join(areas)}" if areas else ""
-    raise NoMonitor(f"there is no monitor {monitor}: {known}{by_name}")
-
-
-def _beginning(
-    monitor: tuple[int, int],
-    picture: tuple[int, int],
-    number: int,
-    name: str | None,
-    place: Place | None,
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Place and size of a window at its start."""
-    if place is not None and not place.fullscreen:
-        return (place.x, place.y), (place.width, place.height)
-    size = start_size(monitor, picture)
-    area = named().get(name) if name is not None else None
-    if area is not None:
-        at = area.x + (area.width - size[0]) // 2, area.y + (area.height - size[1]) // 2
-        return at, size
-    centre = pygame.WINDOWPOS_CENTERED | number  # SDL's notation: low bits, the monitor
-    return (centre, centre), size
 
 
 def _icon() -> pygame.Surface:

@@ -149,7 +149,8 @@ class _Said(logging.Handler):
 
 def _opened(wanted: Wanted, pipe: "Connection[Any, Any]") -> "Display":
     """The window, however long it takes until there is a screen for it."""
-    from lwlive.stage.outputs.window.display import Display, NoMonitor, NoScreen
+    from lwlive.stage.outputs.window.display import Display
+    from lwlive.stage.outputs.window.screens import NoMonitor, NoScreen
 
     told = None
     while True:

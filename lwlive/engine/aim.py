@@ -1,0 +1,182 @@
+"""The aim of a producer: which frame comes next, under which controls, and when it is due.
+
+Controls come as whole snapshots: `inbox()` gives the newest one. When one changes, the walk
+continues from the first frame that can still be replaced in time: what the next turn takes is
+known, since its evaluations are counted. A change that waits for its moment begins with the frame
+that is due then. It runs in the producer's thread, and makes no frames itself.
+"""
+
+import math
+from collections.abc import Callable
+
+from lwlive.engine.ahead import Ahead
+from lwlive.engine.governor import SLACK_S, hurry
+from lwlive.engine.keyframe import Cond
+from lwlive.engine.model import Model
+from lwlive.engine.prompt import Conds
+from lwlive.engine.sampler import Sampler
+from lwlive.engine.sound import Sound
+from lwlive.engine.threads import Threads
+from lwlive.engine.turn import Settle, onward, steered
+from lwlive.engine.walk import Walk, begin
+from lwlive.messages import Turn
+from lwlive.ring import Ring
+from lwlive.routes import SILENCE, Band
+from lwlive.snapshot import Snapshot
+
+MOTION_S = 1.0  # after a control, another one is expected for so long
+FREE_S = 1.0  # frames do without their keyframes' trajectories for no longer than that
+STEADY = 0.25  # of a tick: a frame is due as many ticks after another as it is, give or take that
+
+
+class Aim:
+    """The next turn and the walk of its first frame.
+
+    clock: the ring's reader's, in seconds. settle: gives a segment that has just begun its pace;
+    it may raise where newer controls have come.
+    """
+
+    snapshot: Snapshot  # the controls taken up last
+    turn: Turn  # as far as it is known
+    next: Walk  # of the first frame not made yet
+
+    def __init__(
+        self,
+        ring: Ring,
+        ahead: Ahead,
+        inbox: Callable[[], Snapshot],
+        clock: Callable[[], float],
+        delay_s: float,
+        settle: Settle,
+    ) -> None:
+        self._ring, self._ahead, self._inbox = ring, ahead, inbox
+        self._clock, self._settle = clock, settle
+        self.delay_s = delay_s  # from the ring's reader to the audience's eyes
+        self.ticks = 1  # of the display that a frame stands for
+        self.moved_at = -math.inf  # when a control changed last
+        self.prompted_at = -math.inf  # when a prompt changed last
+        self.sound = Sound()
+        self._free_at: float | None = None  # since when frames do without trajectories
+        self._conds = Conds(lambda texts: self._model.encode(texts))
+
+    def use(self, model: Model, sampler: Sampler, threads: Threads) -> None:
+        """Frames are made with these from now on."""
+        self._model, self._sampler, self._threads = model, sampler, threads
+
+    def begin(self, phase: float) -> None:
+        """Take up the newest controls, for a first frame at this place."""
+        self.snapshot = self._inbox()
+        self.turn, self.next = self._begun(phase)
+
+    def steer(self) -> None:
+        """Take up new controls, from the first frame that can still be replaced in time.
+
+        Frames due before they take effect stay.
+        """
+        snapshot, old = self._inbox(), self.snapshot
+        if snapshot is old:
+            return
+        self.snapshot = snapshot
+        if not self._ahead:
+            self.turn, self.next = self._begun(self.next.phase)
+            return
+        now = self._clock()
+        if snapshot.prompts != old.prompts:
+            self.prompted_at = now
+        since = self._parting(snapshot, old) - self.delay_s
+        if since < self._ahead.due(self._ahead.next_number, now):
+            if since <= now:
+                self.moved_at = now
+            soonest = now + SLACK_S + self._threads.costs.first_s(self.evaluations())
+            self._ahead.take_back(max(soonest, since - STEADY * self._ring.tick_s), now)
+        self.follow()
+
+    def listen(self) -> None:
+        """Where routes follow the sound, and it begins after a rest, what was made ahead is old."""
+        now = self._clock()
+        rested = now - self.sound.moved_at > MOTION_S
+        if not self.sound.moves(self.snapshot.at(now).inner, self._ring.bands, now):
+            return
+        if rested and self._ahead:
+            soonest = now + SLACK_S + self._threads.costs.first_s(self.evaluations())
+            self._ahead.take_back(soonest, now)
+            self.follow()
+
+    def _parting(self, snapshot: Snapshot, old: Snapshot) -> float:
+        """From which second on other controls make other pictures, as these are seen."""
+        return snapshot.parts(old, self._clock() + self.delay_s, self._ring.tick_s)
+
+    def evaluations(self) -> int:
+        """Evaluations of the first batch under the newest controls."""
+        newest = self.snapshot.at(self.turn.due)
+        return self._sampler.evaluations(self.next.aimed(newest).freed(True))
+
+    def follow(self) -> None:
+        """The next frame follows the last one made, under the controls that it is due under."""
+        self.turn = self.planned()
+        first = onward(self._ahead.last.made.walk, self.turn, 0, self._settle)
+        newest = self.snapshot.at(self.turn.due)
+        self.next = steered(first, newest, self._cond, self._sampler)
+        self.next = self.next.freed(self._free())
+
+    def planned(self) -> Turn:
+        """The next turn, as far as that is known before it is decided upon.
+
+        It goes a step of the show on, and a bit more or less where the walk is late or early; on
+        the beat it is in time by itself.
+        """
+        now, last = self._clock(), self._ahead.last
+        every_s = self._ring.tick_s * self.ticks
+        due = self._ahead.due(self._ahead.next_number, now) + self.delay_s
+        steady = last.made.walk.at + last.ticks * self._ring.tick_s
+        if abs(due - steady) < STEADY * self._ring.tick_s:
+            due = steady
+        due = max(due, last.made.walk.at)
+        newest = self.snapshot.at(due)
+        if newest.params.sync:
+            self._ahead.forgive(now)
+        heard = any(isinstance(route.source, Band) for route in newest.inner)
+        return Turn(
+            step_s=every_s * hurry(self._ahead.late_s(now)),
+            due=due,
+            every_s=every_s,
+            bands=self._ring.bands if heard else SILENCE,
+        )
+
+    def _free(self) -> bool:
+        """Whether the next frame does without its keyframes' trajectories: some are missing.
+
+        They are made beside the frames, where there is time, so that hands need not wait for them.
+        """
+        if not self._sampler.untraced(self.next.freed(False)):
+            self._free_at = None
+            return False
+        now = self._clock()
+        if self._free_at is None:
+            self._free_at = now
+        return now - self._free_at < FREE_S
+
+    def superseded(self, until: float) -> bool:
+        """Whether newer controls make other pictures of what is seen until then."""
+        newest = self._inbox()
+        return newest is not self.snapshot and self._parting(newest, self.snapshot) < until
+
+    def _begun(self, phase: float) -> tuple[Turn, Walk]:
+        """The first turn and the beginning of the walk, under the newest controls."""
+        model, tick_s = self._model, self._ring.tick_s
+        due = self._clock() + self.delay_s
+        snapshot = self.snapshot.at(due)
+        turn = Turn(step_s=tick_s, due=due, every_s=tick_s, bands=self._ring.bands)
+        walk = begin(
+            snapshot,
+            self._cond(snapshot),
+            model.shape,
+            model.device,
+            phase,
+            at=turn.due,
+            bands=turn.bands,
+        )
+        return turn, walk
+
+    def _cond(self, snapshot: Snapshot) -> Cond:
+        return self._conds(snapshot.params.prompt, snapshot.params.negative)

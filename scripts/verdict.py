@@ -1,0 +1,78 @@
+"""What came of a soak: its table, a row for each kind of trouble, and what does not hold."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from soak import Soak
+
+
+@dataclass
+class Row:
+    """What one kind of trouble did."""
+
+    times: int = 0
+    gap_s: float = 0.0  # longest time without a new picture
+    level: float = 255.0  # darkest picture while there was one
+    lost_s: float = 0.0  # most seconds of recording that are missing
+    engine: int = 0  # restarts
+    stage: int = 0
+
+
+@dataclass
+class Report:
+    """The table, and what does not hold."""
+
+    lines: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+
+
+LIMITS = {"stage": 10.0, "everything": 10.0, "state": 10.0, "machine": 14.0}  # by first word
+ENGINE_S = 6.0
+
+
+def report(soak: "Soak", minutes: float, patience: float) -> Report:
+    """What came of it. patience: by how much a new stage may take longer than it should."""
+    found = Report()
+    head = "| trouble | times | longest without a new picture | darkest picture | lost at the end "
+    head += "of a recording | engine, stage started again |"
+    found.lines += [head, "|---|---|---|---|---|---|"]
+    for name, row in soak.rows.items():
+        if not row.times:
+            continue
+        found.lines.append(
+            f"| {name} | {row.times} | {row.gap_s:.1f} s | {row.level:.0f} of 255 | "
+            f"{max(0.0, row.lost_s):.1f} s | {row.engine}, {row.stage} |"
+        )
+        stage_s = LIMITS.get(name.split()[0])
+        limit = ENGINE_S if stage_s is None else patience * stage_s
+        if row.gap_s > limit:
+            found.broken.append(f"{name}: {row.gap_s:.1f} s without a new picture")
+    memory = [mb for _, mb in soak.memory]
+    first = np.median(memory[6:12]) if len(memory) > 12 else float("nan")
+    last = np.median(memory[-6:]) if memory else float("nan")
+    names = [*Path("/dev/shm").glob("lwlive-*"), *Path("/dev/shm").glob("sem.lwlive-*")]
+    left = [str(path) for path in names if _ours(path, soak)]
+    said = (soak.folder / "said.txt").read_text("utf-8", "replace")
+    found.lines.append(
+        f"\n{minutes:g} minutes, {sum(row.times for row in soak.rows.values())} times trouble, "
+        f"{soak.starts + said.count('it is started again')} starts of the stage; memory "
+        f"{first:.0f} MB after a minute, {last:.0f} MB at the end; {len(soak.left)} processes and "
+        f"{len(left)} pieces of shared memory left; the end took the exit code {soak.code}"
+    )
+    if soak.left or left:
+        found.broken.append(f"left behind: {[each.pid for each in soak.left]} {left}")
+    if "Traceback" in said:
+        found.broken.append("a traceback, see said.txt")
+    if soak.code:
+        found.broken.append(f"the show ended with code {soak.code}")
+    return found
+
+
+def _ours(path: Path, soak: "Soak") -> bool:
+    """Whether one of the show's processes has made it; see lwlive/shared.py."""
+    pid = path.name.split("-")[2:3]
+    return bool(pid) and pid[0].isdecimal() and int(pid[0]) in soak.pids
