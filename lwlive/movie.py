@@ -133,7 +133,7 @@ class Movie:
         goes wrong, and `going` turning false, leaves the old one as it is. Raises OSError, or
         PyAV's errors; what is no regular file (a device, a pipe) stays what it is.
         """
-        path = Path(os.path.realpath(self.path))  # a link goes on pointing there
+        path = Path(os.path.realpath(self.path))  # a link still points there
         if path.exists() and not path.is_file():
             return
         size = path.stat().st_size

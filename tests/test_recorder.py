@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from lwlive.encoders import CODECS, Encoder, RecordError
+from lwlive.files import claimed, free, stamped
 from lwlive.movie import Movie, rate_of
 from lwlive.ring import Pixels
 from lwlive.stage.outputs import recorder as module
-from lwlive.stage.outputs.recorder import Recorder, claimed, free, stamped
+from lwlive.stage.outputs.recorder import Recorder
 
 CLOSE_S, JOIN_S = module._CLOSE_S, module._JOIN_S
 COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (200, 30, 120)]

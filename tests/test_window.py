@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from lwlive.checkpoint import Size
 from lwlive.controls import Command, Fire
 from lwlive.ring import Pixels
 from lwlive.stage.outputs.window.host import HANG_S, Host, NoWindow
+from lwlive.stage.outputs.window.process import Broken, Open, Told, Wanted
 
 RED, BLUE = (220, 30, 40), (30, 60, 210)
 
@@ -115,6 +117,81 @@ def test_the_show_survives_its_x_server_and_the_window_comes_back_covering_anoth
         shown(window, BLUE, lambda: covered(server, BLUE, (800, 600)))
         assert said[1:] == ["the window is back, on monitor 0"]
         assert (window.opened, window.lost) == (2, 1)
+
+
+class Process:
+    """A window's process, and what it says."""
+
+    pid = 1
+
+    def __init__(self, says: object) -> None:
+        self.says, self.alive, self.polls_raise = [says], True, False
+
+    def poll(self, _seconds: float = 0.0) -> bool:
+        if self.polls_raise:
+            raise BrokenPipeError
+        return bool(self.says)
+
+    def recv(self) -> object:
+        return self.says.pop(0)
+
+    def send(self, _message: object) -> None: ...
+
+    def close(self) -> None: ...
+
+    def is_alive(self) -> bool:
+        return self.alive
+
+    def kill(self) -> None:
+        self.alive = False
+
+    def join(self, _seconds: float) -> None: ...
+
+
+def told_host(*first: object) -> tuple[Host, list[Process], list[str]]:
+    """A window whose processes say this, one after the other; with what the show says."""
+    said, begun, now = list[str](), list[Process](), [0.0]
+
+    def spawn(_wanted: Wanted) -> Any:
+        begun.append(Process(first[len(begun)]))
+        return begun[-1], begun[-1]
+
+    def clock() -> float:
+        now[0] += 0.01
+        return now[0]
+
+    more: Any = {"say": said.append, "spawn": spawn, "clock": clock}
+    return Host("lwlive", True, "0", "fit", True, Size(80, 80), **more), begun, said
+
+
+def test_a_window_that_comes_back_broken_is_a_lost_one_and_is_tried_again() -> None:
+    broken = Broken("libSDL2: cannot allocate memory in static TLS block", "pygame")
+    window, begun, said = told_host(Open("0"), broken, Open("1"))
+    begun[0].alive = False
+    for _ in range(400):
+        window.presses()
+    assert window.open
+    assert "cannot allocate memory" in said[1]
+    assert said[2] == "the window is back, on monitor 1"
+    window.close()
+    with pytest.raises(ImportError, match="cannot allocate memory"):
+        told_host(broken)
+
+
+def test_a_pipe_that_cannot_be_asked_is_a_lost_window() -> None:
+    window, begun, said = told_host(Open("0"), Open("1"))
+    place: Any = window._wanted.place
+    begun[0].says.append(Told([], 60.0, place, False, []))
+    window.presses()
+    assert window.refresh_hz == 60
+
+    def die(_message: object) -> None:
+        begun[0].polls_raise = True
+
+    begun[0].send = die  # type: ignore[method-assign]
+    window.show(flat(RED), 1.0, None, None)  # which waits for the monitor
+    assert (window.open, window.lost, len(said)) == (False, 1, 1)
+    window.close()
 
 
 @pytest.mark.slow

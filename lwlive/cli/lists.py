@@ -48,7 +48,7 @@ def log(path: Path | None) -> str:
     from lwlive import logfile
 
     if path is not None:
-        path.stat()  # a name that is wrong is told
+        path.stat()  # a name that is wrong raises
     lines = logfile.tail(LINES, path)
     if not lines:
         return f"There is no log in {logfile.folder()} yet; every show writes one."

@@ -90,7 +90,7 @@ def _perform(config: "Config", params: "Params", starts: "Starts | None" = None)
                 continued=begun is not None and bool(begun.values),
             )
             if desk.cues is not None and begun is not None and begun.cue is not None:
-                desk.cues.resume(begun.cue, clock.now())
+                desk.cues.resume(begun.cue, clock.now(), begun.at)
             osc = _osc(config, stack, desk.say)
             page, code = _page(config, opened.size, osc, stack, desk.say)
             screen = _screen(config, opened.size, stack, desk.say, code)
@@ -270,7 +270,7 @@ def _alone(config: "Config") -> "Config":
     from datetime import datetime
 
     from lwlive.encoders import CODECS
-    from lwlive.stage.outputs.recorder import free, stamped
+    from lwlive.files import free, stamped
 
     path = free(config.folder / stamped(datetime.now(), CODECS[config.record_codec].suffix))
     log.info(f"recording {LONE_S:.0f} seconds into {path.absolute()}")

@@ -1,7 +1,7 @@
 """The clients: who has the page open or listens by OSCQuery, what each wants and knows.
 
-Runs in the page's process, in its one loop. A client is told the newest of everything when it can
-take it, and what it missed meanwhile is never queued: one that is slow is told less, and one that
+Runs in the page's process, in its one loop. A client gets the newest of everything when it can
+take it, and what it missed meanwhile is never queued: one that is slow gets less, and one that
 takes nothing is dropped. This file knows nothing of paths, secrets or what a message means.
 """
 

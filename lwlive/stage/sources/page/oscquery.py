@@ -61,7 +61,7 @@ def host_info(host: Host) -> Node:
 
 
 def tree(values: Mapping[str, Any], presets: Sequence[str]) -> Node:
-    """The whole tree. values: what subscribers to OSC are told, by name."""
+    """The whole tree. values: what subscribers to OSC get, by name."""
     root = _container("/")
     for row in _ROWS.values():
         _plant(root, _leaf(row, values, presets))

@@ -154,7 +154,7 @@ class Page(Source, Output):
         state = written(status, list(self._answers), self._lines.newest())
         if not board.put_state(state) and not self._too_long:
             self._too_long = True
-            self._say(f"the page cannot be told how things stand: {len(state)} bytes are too many")
+            self._say(f"the page cannot be sent how things stand: {len(state)} bytes are too many")
 
     def _tidy(self) -> None:
         """Let go of boards that nobody writes any more; only the show's thread writes."""
