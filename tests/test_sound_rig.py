@@ -131,7 +131,7 @@ def test_music_is_followed_and_devices_and_servers_may_come_and_go(
 
     grey = greys(movie)
     assert len(grey) == len(at)
-    beats = np.array([tempo.beats(moment) for moment in at])
+    beats = np.array([tick.tempo.beats(tick.at) for tick in show.ticks])
     for values in (low, grey):  # what is recorded pulses with the kick
         while_on = (at > began) & (at < pulled)
         near = np.abs(beats[while_on] % 1 - 0.2) < 0.15
