@@ -12,6 +12,7 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +44,15 @@ def rate_of(fps: float) -> Fraction:
         if abs(fps - whole * 1000 / 1001) < 0.0005:
             return Fraction(whole * 1000, 1001)
     return Fraction(fps).limit_denominator(1001)
+
+
+def load() -> None:
+    """Load what movies are written with.
+
+    That takes a tenth of a second, for most of which no other thread of the process runs.
+    """
+    with suppress(ImportError):  # whoever opens a movie then hears of it
+        import av  # noqa: F401 - here for that alone
 
 
 class Movie:

@@ -4,21 +4,24 @@ A long one is a row of files: after so many minutes the next one begins, with th
 
 All of it runs in the stage's main thread; each take is opened in its recorder's thread and closed
 in a thread of its own, since a slow disk takes its time. A control that flickers is followed once
-it stands, so that a stuck button does not fill the folder with files. An output, and a source
-where it asks for its switch: on where the whole show is recorded, off where a take has failed that
-somebody began by hand. A show that is to be recorded whole is recorded on, in another file, as soon
-as that can be done. This file knows nothing of windows or the walk.
+it stands, so that a stuck button does not fill the folder with files. What movies are written with
+is loaded from the first poll on, while there are no pictures yet: it would hold up those of a show.
+
+An output, and a source where it asks for its switch: on where the whole show is recorded, off where
+a take has failed that somebody began by hand. A show that is to be recorded whole is recorded on,
+in another file, as soon as that can be done. This file knows nothing of windows or the walk.
 """
 
 import math
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from lwlive import __version__
+from lwlive import __version__, movie
 from lwlive.checkpoint import Size
 from lwlive.controls import Set
 from lwlive.encoders import CODECS
@@ -76,6 +79,7 @@ class Takes(Source, Output):
         self._say = say
         self._asks: list[bool] = [] if given is None else [True]  # for the switch
         self._recorder: Recorder | None = None
+        self._loading = False  # whether what movies need is loaded, or being so
         self._begun, self._said = 0.0, ""  # when the present one did, and what was said of it
         self._closing: list[tuple[Recorder, threading.Thread, bool]] = []  # and if failure is known
         self._closed: dict[str, Any] | None = None  # the last take whose file is closed
@@ -83,6 +87,10 @@ class Takes(Source, Output):
 
     def poll(self, now: float) -> Sequence[Arrived]:
         """The switch, where it has to be turned."""
+        if not self._loading:
+            self._loading = True
+            with suppress(RuntimeError):  # no memory for a thread: a recording loads it itself
+                threading.Thread(target=movie.load, name="loading", daemon=True).start()
         recorder = self._recorder
         if recorder is not None and recorder.failed is not None:
             if not self._failing:
