@@ -18,6 +18,7 @@ const PLACES = {
 const ALWAYS = ["hold", "next", "tap", "blackout", "panic"];
 const ELSEWHERE = ["tap", "beat", "go", "back", "next", "panic"]; // triggers with a place of their own
 const SAID_MS = 6000;
+const LOG_LINES = 100;
 const EVENTS = ["surface", "presets", "no", "t", "you"];
 const isSection = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 
@@ -65,7 +66,11 @@ function build({ controls: specs, triggers, version }) {
 }
 
 function news(message) {
-  if (message.surface) build(message.surface);
+  if (message.surface) {
+    build(message.surface);
+    log.day = "";
+    find("log").replaceChildren(); // it comes whole to whoever has just come
+  }
   if (message.presets) {
     presets(message.presets, link);
     for (const each of controls.values()) each.presets?.(message.presets.map(({ name }) => name));
@@ -177,9 +182,18 @@ function age(seconds) {
   return parts.map((each) => String(each).padStart(2, "0")).join(":");
 }
 
+// Lines that are new; a day is written where it begins.
 function log(lines) {
   const place = find("log"), below = place.scrollHeight - place.scrollTop - place.clientHeight < 40;
-  place.replaceChildren(...lines.map(([, at, text]) => make("li", {}, make("time", {}, at), text)));
+  for (const [, when, level, text] of lines) {
+    const [day, at] = when.split(" ");
+    if (day && day !== log.day) place.append(make("li", { class: "day" }, day));
+    if (day) log.day = day;
+    place.append(make("li", { class: level.toLowerCase() }, ...(at ? [make("time", { datetime: when }, at)] : []), text));
+  }
+  const old = place.querySelectorAll("li:not(.day)");
+  for (let i = 0; i < old.length - LOG_LINES; i++) old[i].remove();
+  while (place.children[1]?.classList.contains("day")) place.firstElementChild.remove(); // a day that is gone
   if (below) place.scrollTop = place.scrollHeight;
 }
 
