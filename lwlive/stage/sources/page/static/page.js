@@ -3,7 +3,7 @@
 import { control, trigger, learn } from "./controls.js";
 import { find, flash, make, shown, words } from "./dom.js";
 import { Link } from "./link.js";
-import { Cues, Outputs, presets, Routes, Tempo } from "./panels.js";
+import { Bands, Cues, Outputs, presets, Routes, Tempo } from "./panels.js";
 
 const TABS = { play: "Play", looks: "Looks", time: "Time", room: "Room", state: "State" };
 // Where controls stand; one that is not named here stands with its kind, so that none is missing.
@@ -24,7 +24,7 @@ const isSection = (value) => typeof value === "object" && value !== null && !Arr
 
 const state = { values: {}, parts: {} };
 const controls = new Map();
-let tempo, routes, cues, outputs, built = "";
+let tempo, routes, bands, cues, outputs, built = "";
 
 const link = new Link({ news, picture, changed });
 
@@ -60,6 +60,7 @@ function build({ controls: specs, triggers, version }) {
     .map((each) => make("div", { class: "row" }, trigger(each, link), learn(link, each.name))));
   tempo = new Tempo(triggers, link);
   routes = new Routes(specs, link);
+  bands = new Bands();
   cues = new Cues(triggers, link);
   outputs = new Outputs(link);
   state.version = version;
@@ -91,6 +92,7 @@ function news(message) {
   }
   for (const [name, at] of Object.entries(message.moved ?? {})) controls.get(name)?.bar?.ghost(at);
   if (message.preset || message.presets) current(state.preset?.[0]);
+  if ("bands" in message) bands.tell(message.bands);
   if ("cue" in message) cues.tell(state.cue);
   if (message.outputs) outputs.tell(state.outputs);
   if ("learning" in message) learning(message.learning);
@@ -204,6 +206,7 @@ function open(tab) {
     each.setAttribute("aria-selected", String(yes));
     each.tabIndex = yes ? 0 : -1;
   }
+  find("log").scrollTop = find("log").scrollHeight;
   try { sessionStorage.setItem("lwlive tab", tab); } catch { /* a private window */ }
   figures();
 }
