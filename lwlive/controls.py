@@ -21,7 +21,7 @@ from lwlive.tempo import BAR, Tempo
 
 HORIZON_S = 2.0  # what waits for longer than that, the engine need not know yet
 LONGEST_S = 3600.0  # that a recall or a cue takes
-WAITING = 1000  # changes at most that wait for their moment
+WAITING = 256  # changes at most that wait for their moment
 
 
 @dataclass(frozen=True)
@@ -172,6 +172,8 @@ class Waiting:
     due: float
     change: Change
     by: str
+    every: float | None = None  # it waits for a beat that is a multiple of this, by any tempo
+    key: str | None = None  # of two with the same one that wait for one moment, the newer counts
 
 
 class Controls:
@@ -202,16 +204,26 @@ class Controls:
         """See `start`."""
         return self._routes
 
-    def do(self, command: Command, by: str = "", at: float = 0.0, due: float | None = None) -> None:
+    def do(
+        self,
+        command: Command,
+        by: str = "",
+        at: float = 0.0,
+        due: float | None = None,
+        every: float | None = None,
+    ) -> None:
         """Do what is asked. Raises ControlError and changes nothing where it is wrong.
 
         at: when it was asked for; due: when it is to take effect, if not now; both in seconds of
-        the show's clock. What needs files, sources or outputs is not done here: see `Desk`.
+        the show's clock. every: `due` is that of the next beat that is a multiple of this, and
+        follows the tempo. What needs files, sources or outputs is not done here: see `Desk`.
         """
         if command == Fire("panic"):
             self._waiting.clear()
         by = by if isinstance(command, Set | Move) else ""  # others do not know the value
-        self._do(self._change(command, by, at if due is None else due), by, at, due)
+        key = command.name if isinstance(command, Set | Move) else None
+        change = self._change(command, by, at if due is None else due)
+        self._do(change, at, Waiting(at if due is None else due, change, by, every, key))
 
     def load(
         self,
@@ -221,17 +233,18 @@ class Controls:
         due: float | None = None,
         routes: Routes | None = None,
         over: float | None = None,
+        every: float | None = None,
     ) -> Waiting | None:
         """Set several parameters as one change, all or none. Raises ControlError.
 
         routes: these take the place of all that there are; None leaves them. over: all that
-        changes takes so many seconds; None: each as its own glide and `transition` say. Returns
-        what waits, if it does: see `withdraw`.
+        changes takes so many seconds; None: each as its own glide and `transition` say. every: see
+        `do`. Returns what waits, if it does: see `withdraw`.
         """
         change = _setting(values, self._since(at if due is None else due), routes)
         if over is not None:
             change = _over(change, over, values)
-        return self._do(change, by, at, due)
+        return self._do(change, at, Waiting(at if due is None else due, change, by, every))
 
     def withdraw(self, waiting: Waiting) -> None:
         """Forget a change that waits. Nothing where it has taken effect already."""
@@ -252,6 +265,8 @@ class Controls:
             self._note(reached, later, each.by)
             reached = later
         self.snapshot = replace(reached, due=None, later=before.later[len(done) :])
+        if reached.tempo != before.tempo and self._timed_again():
+            self._tell(now, again=True)
 
     def changed(self, since: int) -> dict[str, str]:
         """The parameters changed after version `since`, each with who set it to what it is.
@@ -264,23 +279,45 @@ class Controls:
         """Fill in the model's own values where none was chosen yet. Raises ControlError."""
         good = {name: spec(name).checked(value) for name, value in own.items()}
         self._start = _completed(self._start, good)
-        self._do(lambda old: replace(old, params=_completed(old.params, good)), "", -math.inf, None)
+        own_values = Waiting(-math.inf, lambda old: _own(old, good), "")
+        self._do(own_values.change, -math.inf, own_values)
 
-    def _do(self, change: Change, by: str, at: float, due: float | None) -> Waiting | None:
+    def _do(self, change: Change, at: float, asked: Waiting) -> Waiting | None:
+        """Carry out a change, or let it wait for its moment. Raises ControlError."""
         change = _untimed(change)
         before, after = self.snapshot, change(self.snapshot)
-        if due is not None and due > at:
-            if len(self._waiting) >= WAITING:
-                raise ControlError(f"{WAITING} changes wait for their moment; no more can")
-            waiting = Waiting(due, change, by)
-            insort(self._waiting, waiting, key=lambda each: each.due)
-            self._tell(at, again=True)
-            return waiting
+        if asked.due > at:
+            return self._wait(replace(asked, change=change), at)
         if after != before:
             self.snapshot = replace(after, version=next(self._versions))
-            self._note(before, self.snapshot, by)
+            self._note(before, self.snapshot, asked.by)
+            if after.tempo != before.tempo:
+                self._timed_again()
             self._tell(at, again=True)
         return None
+
+    def _wait(self, asked: Waiting, at: float) -> Waiting:
+        """Keep a change until its moment, in place of an older one for the same thing then."""
+        left = [each for each in self._waiting if not _replaces(asked, each)]
+        if len(left) >= WAITING:
+            raise ControlError(f"{WAITING} changes wait for their moment; no more can")
+        last = len(left) == len(self._waiting) and (not left or left[-1].due <= asked.due)
+        self._waiting = left
+        insort(self._waiting, asked, key=lambda each: each.due)
+        self._tell(at, again=not last)
+        return asked
+
+    def _timed_again(self) -> bool:
+        """What waits for a beat follows a new tempo. Whether anything did."""
+        tempo, now = self.snapshot.tempo, self._now
+        moved = [
+            each if each.every is None else replace(each, due=tempo.next(each.every, now))
+            for each in self._waiting
+        ]
+        if moved == self._waiting:
+            return False
+        self._waiting = sorted(moved, key=lambda each: each.due)
+        return True
 
     def _tell(self, now: float, again: bool = False) -> None:
         """Write what is due soon into the snapshot, on top of what is now."""
@@ -288,10 +325,10 @@ class Controls:
         soon = [each for each in self._waiting if each.due < self._horizon]
         if not again and len(soon) == len(self.snapshot.later):
             return
-        later: list[Snapshot] = []
-        reached = replace(self.snapshot, later=())
-        told = {each.due: each for each in self.snapshot.later}
-        for each in soon:
+        later = [] if again else list(self.snapshot.later)
+        reached = later[-1] if later else replace(self.snapshot, later=())
+        told = {each.due: each for each in self.snapshot.later} if again else {}
+        for each in soon[len(later) :]:
             with suppress(ControlError):  # it could be done when it was asked for
                 reached = each.change(reached)
             reached = replace(reached, due=each.due)
@@ -320,7 +357,7 @@ class Controls:
         if isinstance(command, Move):
             return _setting({command.name: spec(command.name).value(command.position)}, since)
         if isinstance(command, Nudge):
-            return lambda old: _setting({command.name: _nudged(old.params, command)}, since)(old)
+            return lambda old: _setting({command.name: nudged(old.params, command)}, since)(old)
         if isinstance(command, Toggle):
             name = command.name
             if spec(name).kind is not bool:
@@ -400,6 +437,16 @@ def _moved(old: Snapshot, new: Snapshot) -> set[str]:
     return names | {"speed"} if "hold" in names else names
 
 
+def _own(old: Snapshot, own: Mapping[str, object]) -> Snapshot:
+    return replace(old, params=_completed(old.params, own))
+
+
+def _replaces(newer: Waiting, older: Waiting) -> bool:
+    """Whether both set the same thing at the same moment."""
+    same = newer.key is not None and newer.key == older.key
+    return same and math.isclose(newer.due, older.due, abs_tol=1e-6)
+
+
 def _setting(values: Mapping[str, object], when: float, routes: Routes | None = None) -> Change:
     """Several parameters set to values. Raises ControlError."""
     good = {name: spec(name).checked(value) for name, value in values.items()}
@@ -441,7 +488,8 @@ def _rerouted(routes: Routes, command: Unpatch | Amount) -> Routes:
     return patched(routes, replace(found, amount=float(amount)))
 
 
-def _nudged(params: Params, command: Nudge) -> Value:
+def nudged(params: Params, command: Nudge) -> Value:
+    """The value that a step leads to. Raises ControlError."""
     row = spec(command.name)
     value: float | None = getattr(params, command.name)
     if row.kind not in (int, float):

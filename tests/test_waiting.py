@@ -1,5 +1,6 @@
 """Changes that wait for their moment: nothing is lost, and nothing comes early or twice."""
 
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -150,7 +151,7 @@ def test_more_than_can_wait_is_refused_with_a_sentence() -> None:
     for i in range(WAITING):
         controls.do(Set("speed", 1.0), at=0.0, due=5.0 + i / WAITING)
     with pytest.raises(ControlError, match="wait for their moment"):
-        controls.do(Set("speed", 1.0), at=0.0, due=5.0)
+        controls.do(Set("pace", 1.0), at=0.0, due=5.0)
 
 
 def test_a_new_bpm_keeps_the_beat() -> None:
@@ -161,3 +162,40 @@ def test_a_new_bpm_keeps_the_beat() -> None:
     assert controls.snapshot.tempo.bpm == 90.0
     with pytest.raises(ControlError, match="bpm takes a number from 20 to 300"):
         controls.do(Offer(Tempo(5.0)))
+
+
+def test_a_knob_that_waits_for_the_beat_waits_once_and_its_newest_value_counts() -> None:
+    controls = Controls(Params())
+    for i in range(5000):
+        controls.do(Set("seed", i), at=i / 1000, due=8.0, every=4.0)
+    assert len(controls.snapshot.later) <= 1
+    controls.turn(8.0)
+    assert controls.params.seed == 4999
+
+
+def test_many_moments_are_told_in_order_and_cost_little_each() -> None:
+    controls = Controls(Params())
+    started = time.process_time()
+    for i in range(WAITING):
+        controls.do(Set("speed", i / WAITING), at=0.0, due=0.5 + i / WAITING)
+    assert time.process_time() - started < 1.0
+    versions = [each.version for each in controls.snapshot.later]
+    assert len(versions) == WAITING
+    assert versions == sorted(set(versions))
+    controls.turn(0.5 + 99.5 / WAITING)
+    assert controls.params.speed == 99 / WAITING
+
+
+@given(st.floats(40, 240), st.floats(0.05, 1.9))
+def test_what_waits_for_a_beat_falls_on_it_whatever_the_tempo_does(bpm: float, when: float) -> None:
+    controls = Controls(Params())
+    controls.do(Offer(Tempo(120.0, 0.0, 0.0), jump=True))
+    controls.do(Fire("next"), at=0.1, due=controls.snapshot.tempo.next(4, 0.1), every=4.0)
+    controls.turn(when)
+    controls.do(Set("bpm", bpm), at=when)
+    (told,) = controls.snapshot.later or [None]
+    if told is not None and told.due is not None:
+        beats = controls.snapshot.tempo.beats(told.due)
+        assert beats == pytest.approx(4.0, abs=1e-6)
+    controls.turn(10.0)
+    assert controls.snapshot.nexts == 1

@@ -71,7 +71,7 @@ def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Star
         controls = Controls(params, _routes(config))
         if begun is not None and begun.values:
             controls.load(begun.values, routes=begun.routes)
-        config = destinations.sparing(config)
+        asked, config = config, destinations.sparing(config)
         cues = _cues(config)
         opened = hub.opened(config, log.info)
         with contextlib.ExitStack() as stack:
@@ -83,7 +83,13 @@ def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Star
             from lwlive.stage.rig import lone, rigged
             from lwlive.stage.show import Show
 
-            desk = Desk(config.folder, controls, delay_s=config.delay_ms / 1e3, cues=cues)
+            desk = Desk(
+                config.folder,
+                controls,
+                delay_s=config.delay_ms / 1e3,
+                cues=cues,
+                continued=begun is not None and bool(begun.values),
+            )
             if desk.cues is not None and begun is not None and begun.cue is not None:
                 desk.cues.resume(begun.cue, clock.now())
             osc = _osc(config, stack, desk.say)
@@ -102,6 +108,7 @@ def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Star
                 begun,
                 supply.renew,
                 starts,
+                recordings=asked.record,
             )
             machine = stack.enter_context(contextlib.closing(Machine(config.folder)))
             restarts = begun.restarts if begun is not None else 0

@@ -103,8 +103,6 @@ def without(config: "Config", left_out: Sequence[str]) -> "Config":
         update["preset"] = None
     if "model" in left_out:
         update |= MODEL
-    if "preset" in left_out:
-        update["preset"] = None
     if "output" in left_out:
         for part in PARTS:
             if part.table not in NOT_OUTPUTS:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from lwlive import preset
 from lwlive.controls import (
+    WAITING,
     Command,
     Controls,
     Fire,
@@ -53,8 +54,9 @@ class Desk:
     """Carries out the commands of one show.
 
     folder: where presets are looked for and saved. delay_s: from a picture to the audience's eyes;
-    what waits for its moment is seen at that moment. Raises PresetError where what `morph_a` or
-    `morph_b` name at the start is no preset.
+    what waits for its moment is seen at that moment. continued: the values are those of a show
+    before this one, so nothing in them is carried out again. Raises PresetError where what
+    `morph_a` or `morph_b` name at the start is no preset.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Desk:
         disk: Disk | None = None,
         delay_s: float = 0.0,
         cues: CueList | None = None,
+        continued: bool = False,
     ) -> None:
         self.controls, self._folder, self._delay_s = controls, folder, delay_s
         self.notices = Notices()
@@ -72,14 +75,23 @@ class Desk:
         self.pictures = False  # whether there has been one
         for which in CHOICES:
             if name := getattr(controls.params, which):
-                look = Look(*preset.load_look(preset.named(name, folder), self.say))
-                self._morph.choose(which, name, look, "", 0.0)
-        if controls.params.morph:
+                try:
+                    look = Look(*preset.load_look(preset.named(name, folder), self.say))
+                    self._morph.choose(which, name, look, "", 0.0)
+                except ControlError as error:
+                    if not continued:
+                        raise
+                    self.say(f"{which} is left out: {error}")
+                    controls.do(Set(which, ""))
+        if controls.params.morph and not continued:
             self._morph.move(Set("morph", controls.params.morph), "", 0.0, None)
         self._disk = Disk(self.say) if disk is None else disk
         self.switches = Switches()
         self.snapshots = 0  # how often one was asked for
-        self._recalls = 0
+        self._recalls = 0  # one that is still being read counts only while nothing newer comes
+        self._choosing = 0  # presets being read for `morph`
+        self._morphed: tuple[Arrived, Refusing] | None = None  # what came meanwhile
+        self._held: list[tuple[float, Arrived, Refusing]] = []  # commands for a later moment
         self._taken = 0  # cues
         self._taps = Taps()
         self.ended = False
@@ -104,6 +116,7 @@ class Desk:
     def poll(self, now: float) -> None:
         """Take up what the disk has done since the last tick, and what is due by now."""
         self._disk.poll(now)
+        self._do_held(now)
         self.controls.turn(now + self._delay_s)
         if self.cues is not None:
             self.cues.poll(now + self._delay_s, self.pictures)
@@ -113,7 +126,9 @@ class Desk:
         """Carry out a command; its source hears what cannot be done, now or later."""
         command = arrived.command
         try:
-            if isinstance(command, Recall):
+            if arrived.due is not None and arrived.due > arrived.at and not _carried(command):
+                self._hold(arrived.due, arrived, source)
+            elif isinstance(command, Recall):
                 self._recall(command, arrived, source)
             elif command == Fire("save"):
                 self._save(self.controls.snapshot, arrived, source)
@@ -130,22 +145,20 @@ class Desk:
             elif isinstance(command, Learn):
                 self._learn(command.target)
             elif isinstance(command, Go) or command in (Fire("go"), Fire("back")):
+                self._recalls += 1
                 self._change(lambda: self._cue(command, arrived), arrived.at)
-                self.preset = ()
             elif isinstance(command, Set) and command.name in CHOICES:
                 self._choose(command, arrived, source)
             elif isinstance(command, Set | Move | Nudge) and command.name == "morph":
-                due = arrived.due
-                self._change(
-                    lambda: self._morph.move(command, arrived.by, arrived.at, due), arrived.at
-                )
-                self._left(arrived.at)
+                self._move(command, arrived, source)
             else:
-                due = self._due(arrived)
+                due, every = self._due(arrived), self._every(arrived)
                 self._change(
-                    lambda: self.controls.do(command, arrived.by, arrived.at, due), arrived.at
+                    lambda: self.controls.do(command, arrived.by, arrived.at, due, every),
+                    arrived.at,
                 )
                 if command == Fire("panic"):
+                    self._recalls += 1
                     self.preset = ()
                     if self.cues is not None:
                         self.cues.panic()
@@ -159,15 +172,34 @@ class Desk:
         if self.controls.snapshot.effect != before:
             self.asked_at = at if self.asked_at is None else min(at, self.asked_at)
 
+    def _hold(self, due: float, arrived: Arrived, source: Refusing) -> None:
+        """Keep a command until its moment. Raises ControlError."""
+        if len(self._held) >= WAITING:
+            raise ControlError(f"{WAITING} commands wait for their moment; no more can")
+        self._held.append((due, arrived, source))
+        self._held.sort(key=lambda each: each[0])
+
+    def _do_held(self, now: float) -> None:
+        while self._held and self._held[0][0] <= now + self._delay_s:
+            due, arrived, source = self._held.pop(0)
+            self.do(arrived._replace(at=due, due=None), source)
+
     def _due(self, arrived: Arrived) -> float | None:
         """When a command takes effect: as it says, or on the next beat that `quantise` asks for."""
+        every = self._every(arrived)
+        if every is None:
+            return arrived.due
+        return self.controls.snapshot.tempo.next(every, arrived.at)
+
+    def _every(self, arrived: Arrived) -> float | None:
+        """The beats that a command waits for; None where it waits for none."""
         every, command = self.controls.params.quantise, arrived.command
         if arrived.due is not None or not every:
-            return arrived.due
+            return None
         triggers = (Fire("next"), Fire("go"), Fire("back"))
         waits = isinstance(command, Recall | Go) or command in triggers
         if waits or (isinstance(command, Set | Move | Nudge) and command.name in QUANTISED):
-            return self.controls.snapshot.tempo.next(every, arrived.at)
+            return every
         return None
 
     def _tap(self, arrived: Arrived) -> None:
@@ -200,10 +232,27 @@ class Desk:
         if self.cues is not None:
             self.cues.leave(now)
 
+    def _move(self, command: Set | Move | Nudge, arrived: Arrived, source: Refusing) -> None:
+        """Morph, once the presets that were just chosen are there. Raises ControlError."""
+        if self._choosing:
+            self._morphed = arrived, source
+            return
+        due = arrived.due
+        self._recalls += 1
+        self._change(lambda: self._morph.move(command, arrived.by, arrived.at, due), arrived.at)
+        self.preset = ()
+        self._left(arrived.at)
+
     def _choose(self, command: Set, arrived: Arrived, source: Refusing) -> None:
         """Have a preset read as A or B of `morph`. Raises ControlError."""
         name: str = SPECS[command.name].checked(command.value)
         folder, notes = self._folder, list[str]()
+
+        def chosen() -> None:
+            self._choosing -= 1
+            if not self._choosing and self._morphed is not None:
+                (moved, asked_by), self._morphed = self._morphed, None
+                self.do(moved, asked_by)
 
         def read() -> Look:
             return Look(*preset.load_look(preset.named(name, folder), notes.append))
@@ -216,11 +265,14 @@ class Desk:
                 return
             for text in (f"morph {CHOICES[command.name]}: {name}", *notes):
                 self.say(text)
+            chosen()
 
         def refuse(why: str) -> None:
             source.refused(arrived, why)
+            chosen()
 
         self._disk.do(f"preset {name}", read, take_up, refuse)
+        self._choosing += 1
 
     def _learn(self, target: str | None) -> None:
         """Let the next control that moves be bound to a target. Raises ControlError."""
@@ -236,7 +288,8 @@ class Desk:
     def _recall(self, command: Recall, arrived: Arrived, source: Refusing) -> None:
         """Have a preset read; of several asked for, only the newest is taken up."""
         self._recalls += 1
-        number, folder, due = self._recalls, self._folder, self._due(arrived)
+        number, folder = self._recalls, self._folder
+        due, every = self._due(arrived), self._every(arrived)
         over = None if command.seconds is None else seconds(command.seconds)
 
         def read() -> tuple[Path, dict[str, object], Routes, list[str]]:
@@ -252,7 +305,7 @@ class Desk:
             self._left(arrived.at)  # first, so that of two on one beat the newer counts
             try:
                 self._change(
-                    lambda: self.controls.load(values, "", arrived.at, due, routes, over),
+                    lambda: self.controls.load(values, "", arrived.at, due, routes, over, every),
                     arrived.at,
                 )
             except ControlError as error:
@@ -284,6 +337,14 @@ class Desk:
             self.say(f"preset saved: {path.stem}, as {path}")
 
         self._disk.do("saving a preset", write, saved, lambda why: source.refused(arrived, why))
+
+
+def _carried(command: Command) -> bool:
+    """Whether a command with a moment to wait for is carried by controls, cues, taps or morph."""
+    if isinstance(command, Fire):
+        return command.name in ("next", "beat", "go", "back", "tap")
+    chooses = isinstance(command, Set) and command.name in CHOICES
+    return not chooses and not isinstance(command, Learn | Switch | Hear)
 
 
 def _found(which: str | int, folder: Path) -> Path:

@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from lwlive import mix
-from lwlive.controls import Controls, Move, Nudge, Set
-from lwlive.params import SPECS, ControlError, spec
+from lwlive.controls import Controls, Move, Nudge, Set, nudged
+from lwlive.params import SPECS, ControlError, Params, spec
 from lwlive.routes import Routes
 
 FOLLOWED_S = 0.25  # what the hand moves arrives so much later
@@ -56,9 +56,8 @@ class Morph:
         if a is None or b is None:
             missing = " and ".join(n for n, look in zip(CHOICES, (a, b), strict=True) if not look)
             raise ControlError(f"morph moves between two presets: give {missing} a preset first")
+        look = between(a, b, _aimed(command, params, due))
         self._controls.do(command, by, at, due)
-        x = self._controls.params.morph if due is None else _aimed(command)
-        look = between(a, b, x)
         if params.prompt != self._prompt:
             self._arrives_at = at + params.transition
         over = max(FOLLOWED_S, self._arrives_at - at)
@@ -66,8 +65,10 @@ class Morph:
         self._prompt = look.values.get("prompt", params.prompt)
 
 
-def _aimed(command: Set | Move | Nudge) -> float:
-    """Where a command that waits for its moment moves to. Raises ControlError."""
+def _aimed(command: Set | Move | Nudge, params: Params, due: float | None) -> float:
+    """Where a command moves the hand to. Raises ControlError."""
+    if isinstance(command, Nudge) and due is None:
+        return float(nudged(params, command))
     if isinstance(command, Set):
         return float(spec(command.name).checked(command.value))
     if isinstance(command, Move):

@@ -49,11 +49,13 @@ def rigged(
     begun: State | None = None,
     renew: Callable[[float], bool] | None = None,
     starts: Starts | None = None,
+    recordings: Path | None = None,
 ) -> tuple[list[Source], list[Output]]:
     """The sources in the order they are polled, the outputs in the order they get a picture.
 
     begun: the state that the show continues from, where it keeps one. renew: starts another
-    engine. starts: counts those of shows that keep a state.
+    engine. starts: counts those of shows that keep a state. recordings: the name that those of
+    shows before this one have, if any.
 
     Raises ControlError where the journal cannot be written, or what a part needs is not there.
     """
@@ -89,7 +91,7 @@ def rigged(
         renewal = Renewal(config.memory_limit, renew, desk.say)
     expiry = None
     if config.keep_days is not None:
-        expiry = Expiry(config.folder, config.record, config.keep_days, desk.say)
+        expiry = Expiry(config.folder, recordings, config.keep_days, desk.say)
     steering: list[Source | None] = [window, osc, midi, link, audio, page, takes]
     sources = [*steering, watchdog, renewal, expiry, Events()]
     showing: list[Output | None] = [window, *feeds, takes, journal, snapshots, page]
