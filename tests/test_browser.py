@@ -387,6 +387,11 @@ def test_a_show_with_cues_a_stream_and_midi_is_played_from_a_phone(
         expect(steps.locator("b")).to_have_text("noon")
         seen(page, colour("white heat"))
 
+        tab(page, "Time")
+        expect(page.locator("#bands")).to_be_hidden()
+        show.desk.bands = (0.8, 0.4, 0.2, 0.6, 0.9, 0.3)  # as the sound's source has it
+        expect(page.locator("#bands li").first).to_have_attribute("style", "--at: 0.80;")
+
         tab(page, "Room")
         switch = page.get_by_role("switch", name="stream")
         expect(switch).to_be_checked()
