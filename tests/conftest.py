@@ -56,14 +56,16 @@ def pytest_report_to_serializable() -> Generator[None, Any, Any]:
 
 
 def escaped(data: Any) -> Any:
-    """The same lists and dictionaries, each text with backslashes for what is not UTF-8."""
+    """The same in what workers can send: texts with backslashes for what is not UTF-8."""
     if isinstance(data, str):
         return data.encode("utf-8", "backslashreplace").decode("utf-8")
     if isinstance(data, dict):
         return {key: escaped(value) for key, value in data.items()}
     if isinstance(data, list | tuple):
         return type(data)(escaped(value) for value in data)
-    return data
+    if data is None or isinstance(data, bool | int | float | bytes):
+        return data
+    return repr(data)  # what a worker could not send, and would end the whole run
 
 
 @pytest.fixture(scope="module")
