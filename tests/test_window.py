@@ -19,6 +19,7 @@ from lwlive.controls import Command, Fire
 from lwlive.ring import Pixels
 from lwlive.stage.outputs.window.host import HANG_S, Host, NoWindow
 from lwlive.stage.outputs.window.process import Broken, Open, Told, Wanted
+from lwlive.stage.qrcode import Code
 
 RED, BLUE = (220, 30, 40), (30, 60, 210)
 
@@ -67,9 +68,15 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         one.end()
 
 
-def host(monitor: str = "0", said: list[str] | None = None, waits: bool = False) -> Host:
+def host(
+    monitor: str = "0",
+    said: list[str] | None = None,
+    waits: bool = False,
+    code: Code | None = None,
+) -> Host:
     say = (lambda _: None) if said is None else said.append
-    return Host("lwlive", True, monitor, "fill", True, Size(80, 80), waits=waits, say=say)
+    size = Size(80, 80)
+    return Host("lwlive", True, monitor, "fill", True, size, waits=waits, say=say, code=code)
 
 
 def shown(
@@ -233,6 +240,30 @@ def test_keys_arrive_with_their_times(server: Server) -> None:
             time.sleep(0.005)
         assert [command for command, _ in found] == [Fire("next")]
         assert before < found[0][1] < time.perf_counter()
+
+
+@pytest.mark.slow
+def test_q_shows_the_pages_address_as_a_code_that_phones_read(
+    server: Server, tmp_path: Path
+) -> None:
+    from PIL import ImageGrab
+
+    for program, package in (("xdotool", "xdotool"), ("zbarimg", "zbar-tools")):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed (apt install {package})")
+    address, file = "http://192.0.2.7:57120/page/Xk3_v9-QmZ2r8sTb/", tmp_path / "screen.png"
+
+    def read() -> str:
+        ImageGrab.grab(xdisplay=server.name).save(file)
+        command = ["zbarimg", "-q", "--raw", "--nodbus", str(file)]
+        return subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip()
+
+    with host(code=Code.of(address)) as window:
+        shown(window, RED, lambda: covered(server, RED, (640, 400)))
+        assert read() == ""
+        for expected in (address, ""):  # Q shows it, and Q again hides it
+            subprocess.run(["xdotool", "key", "q"], check=True, timeout=60)
+            shown(window, RED, lambda wanted=expected: read() == wanted)  # type: ignore[misc] # bound now
 
 
 @pytest.mark.slow

@@ -14,8 +14,11 @@ from lwlive.stage.status import Status
 State = dict[str, Any]  # as it is read: sections, or single values, by name
 
 
-def written(status: Status, answers: Sequence[Any], lines: Sequence[Any]) -> bytes:
-    """The state as JSON. answers: what was refused to whom; lines: of the log."""
+def written(status: Status, answers: Sequence[Any], log: str) -> bytes:
+    """The state as JSON. answers: what was refused to whom; log: its newest lines, as JSON.
+
+    The log is large and rarely new, so it is not put into JSON here each time.
+    """
     state: State = {each.name: getattr(status, each.name) for each in fields(status)}
     del state["params"], state["now"]  # values are added below; clocks tell the time
     state |= {
@@ -23,11 +26,11 @@ def written(status: Status, answers: Sequence[Any], lines: Sequence[Any]) -> byt
         "phase": round(status.phase, 1),  # what changes with every tick is sent with every tick
         "since_start_s": int(status.since_start_s),
         "answers": answers,
-        "log": lines,
     }
     state["values"]["phase"] = state["phase"]
     state["moved"] = {name: round(at, 3) for name, at in status.moved.items()}
-    return json.dumps(state, default=_plain, ensure_ascii=True).encode()
+    text = json.dumps(state, default=_plain, ensure_ascii=False)
+    return f'{text[:-1]}, "log": {log}}}'.encode("utf-8", "surrogatepass")
 
 
 def read(state: bytes) -> State:
