@@ -7,10 +7,9 @@ of clocks or of torch.
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import time
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from lwlive.controls import LONGEST_S
 from lwlive.params import SPECS, ControlError
 from lwlive.preset import CUES, PresetError
 from lwlive.routes import Routes, from_tables
+from lwlive.spelling import did_you_mean
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,9 @@ class CueList:
         if 1 <= number <= len(names):
             return number - 1
         known = ", ".join(f"{n} {name}" for n, name in enumerate(names, 1))
-        raise ControlError(f"there is no cue {which!r:.60}{_or(str(which), names)}; {known:.300}")
+        raise ControlError(
+            f"there is no cue {which!r:.60}{did_you_mean(str(which), names)}; {known:.300}"
+        )
 
     def reached(self, place: int) -> tuple[dict[str, Any], Routes | None]:
         """What the list has set once it comes to a place in its order: the newest of each."""
@@ -93,8 +95,8 @@ def load(path: Path, folder: Path, say: Callable[[str], object] = log.warning) -
     if found:
         key = next(iter(found))
         raise PresetError(
-            f"{path}: there is no {key!r:.60}{_or(key, ('loop', CUES))}; a cue list takes loop and "
-            f"[[{CUES}]]"
+            f"{path}: there is no {key!r:.60}{did_you_mean(key, ('loop', CUES))}; a cue list takes "
+            f"loop and [[{CUES}]]"
         )
     if not isinstance(loop, bool):
         raise PresetError(f"{path}: loop takes true or false, not {loop!r:.60}")
@@ -135,7 +137,7 @@ def _cue(
         elif key not in _OWN:
             known = [*_OWN, "routes", *(name for name in SPECS if name not in HANDS)]
             raise ControlError(
-                f"there is no {key!r:.60}{_or(key, known)}; a cue takes {', '.join(known)}"
+                f"there is no {key!r:.60}{did_you_mean(key, known)}; a cue takes {', '.join(known)}"
             )
     own = {key: _OWN[key](key, table[key]) for key in _OWN if key in table}
     for one, other in (("seconds", "beats"), ("follow", "follow_beats")):
@@ -221,8 +223,3 @@ _OWN: Mapping[str, Callable[[str, object], Any]] = {
     "at": _time,
     "note": lambda key, value: _text(key, value, LONGEST_NOTE),
 }
-
-
-def _or(word: str, known: Iterable[str]) -> str:
-    close = get_close_matches(word, known, n=1)
-    return f", did you mean {close[0]!r}?" if close else ""

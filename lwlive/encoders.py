@@ -1,4 +1,4 @@
-"""Encoders: which of FFmpeg's encoders writes pictures, and what it is told.
+"""Encoders: which of FFmpeg's encoders writes pictures, and with which options.
 
 A row for each encoder and one table of codecs; recordings, renders and streams choose from them.
 `Encoding` is one stream of pictures being encoded, used by one thread at a time. This file knows
@@ -36,7 +36,7 @@ class RecordError(ControlError):
 
 @dataclass(frozen=True)
 class Encoder:
-    """An encoder of FFmpeg, and what it is told."""
+    """An encoder of FFmpeg, and its options."""
 
     name: str
     pixels: str = "yuv420p"  # what every player decodes; some encoders take nv12, which is the same

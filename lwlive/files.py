@@ -1,11 +1,13 @@
-"""Files written whole or not at all: beside their name, onto the disk, and then moved there.
+"""Files written whole or not at all, and names for new ones that nothing has yet.
 
-Whenever the process is killed or the power fails, a name has its old contents or its new ones.
+They are written beside their name, onto the disk, and then moved there: whenever the process is
+killed or the power fails, a name has its old contents or its new ones.
 """
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 
 
@@ -49,3 +51,25 @@ def settle_names(folder: Path) -> None:
             os.fsync(entry)
         finally:
             os.close(entry)
+
+
+def stamped(when: datetime, suffix: str = ".mp4") -> str:
+    """`lwlive-YYYYMMDD-HHMMSS.mp4`."""
+    return f"lwlive-{when:%Y%m%d-%H%M%S}{suffix}"
+
+
+def free(path: Path) -> Path:
+    """The path itself, or the first of `name-2`, `name-3` ... that nothing has yet."""
+    found, n = path, 1
+    while found.exists():
+        n += 1
+        found = path.with_stem(f"{path.stem}-{n}")
+    return found
+
+
+def claimed(path: Path) -> Path:
+    """The same, and an empty file is there now, so that nobody else takes it. Raises OSError."""
+    while True:
+        found = free(path)
+        with suppress(FileExistsError), found.open("xb"):
+            return found

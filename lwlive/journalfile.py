@@ -9,7 +9,7 @@ A line tells what took effect on a tick, counted from the first picture:
     {"tick": 97, "at": 2, "turn": {"joined": 2}, ...}             see below
     {"tick": 99, "repeat": 1}                                     so many ticks repeat a picture
     {"tick": 120, "master": {"blackout": true}}                   what the stage does by itself
-    {"tick": 121, "level": 0.75}                                  its master, until null is told
+    {"tick": 121, "level": 0.75}                                  its master, until null follows
     {"tick": 150, "at": 0, "nexts": 0, "params": {...}, "over": {"speed": 8.0}}    see below
     {"tick": 4, "dtype": "float32"}                               what the engine computes in
     {"tick": 150}                                                 nothing, once a second
@@ -22,7 +22,7 @@ after it. What a turn tells differs from the turn told before.
 
 `over` has the seconds that parameters take to what they were set to, beside `params` for the walk
 and beside `master` for the stage (`Snapshot.over`): all of them, and only where that differs from
-what was told before.
+what a line before has said.
 
 A file cut short is good up to its last whole line.
 """

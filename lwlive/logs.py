@@ -6,7 +6,8 @@ there is no room is counted and left out, and the number is said as soon as line
 At the end a second is given to what is still queued.
 
 The terminal gets sentences. A file gets them with their times, and what `event` tells besides: it
-is read days later by whoever wants to know what happened when. Files are rotated.
+is read days later by whoever wants to know what happened when. Files are rotated. What is for the
+eyes at the terminal alone, as a secret is, `whisper` tells it and no file.
 """
 
 import contextlib
@@ -21,15 +22,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from lwlive.logfile import NAME, Rotated, folder
+from lwlive.logfile import NAME, Rotated, folder, tail
+from lwlive.recent import FULL, KEPT, Recent
 
 LINES = 1000  # kept while a place stands still
 END_S = 1.0  # how long the end waits for what is queued
 LONGEST = 500  # letters of a sentence that says why something ended
 TERSE = "lwlive: %(message)s"
-FULL = "%(asctime)s %(levelname)s %(name)s: %(message)s"  # of a file, which is read days later
 
 events = logging.Logger("lwlive.events", logging.INFO)  # for files alone, and so of no tree
+whispers = logging.Logger("lwlive.whispers", logging.INFO)  # for the terminal alone
 
 
 def one_line(sentence: str) -> str:
@@ -120,16 +122,23 @@ def event(text: str) -> None:
     events.info(text)
 
 
+def whisper(text: str) -> None:
+    """Tell the terminal, and keep it out of the log."""
+    whispers.info(text)
+
+
 @contextlib.contextmanager
-def opened(file: Path | None = None, head: str = "") -> Iterator[None]:
+def opened(file: Path | None = None, head: str = "") -> Iterator[Recent]:
     """Send what is logged to the terminal, and into a file, by default in the state folder.
 
-    head: a line about the program and the machine. Raises OSError for a file that was named.
+    Yields the newest lines, of the file and from now on. head: a line about the program and the
+    machine. Raises OSError for a file that was named.
     """
     root = logging.getLogger()
     with contextlib.ExitStack() as stack:
         handlers: list[logging.Handler] = [terminal()]
-        trouble = ""
+        whispers.addHandler(handlers[0])
+        trouble, past = "", list[str]()
         try:
             place = _place(file, f"{head}\n".encode() if head else b"")
         except OSError as error:
@@ -138,8 +147,13 @@ def opened(file: Path | None = None, head: str = "") -> Iterator[None]:
             trouble = f"there is no log in {folder()}: {error.strerror or error}"
         else:
             stack.callback(place.close)
+            with contextlib.suppress(OSError):  # it can be written to, and not read
+                past = tail(KEPT, place.path)
             handlers.append(Log(place, FULL))
             events.addHandler(handlers[-1])
+        recent = Recent(past)
+        handlers.append(recent)
+        events.addHandler(recent)
         before = root.level
         root.setLevel(logging.INFO)
         for handler in handlers:
@@ -147,12 +161,13 @@ def opened(file: Path | None = None, head: str = "") -> Iterator[None]:
         if trouble:
             root.info(trouble)
         try:
-            yield
+            yield recent
         finally:
             root.setLevel(before)
             for handler in handlers:
                 root.removeHandler(handler)
                 events.removeHandler(handler)
+                whispers.removeHandler(handler)
                 handler.close()
 
 

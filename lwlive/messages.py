@@ -1,6 +1,6 @@
 """What the engine tells the stage beside its frames. Snapshots of the controls go the other way.
 
-Plain data only: this file knows nothing of torch, processes or windows. A `Snapshot` (params.py)
+Plain data only: this file knows nothing of torch, processes or windows. A `Snapshot` (snapshot.py)
 or None (stop) goes down the pipe; the classes below come up.
 """
 

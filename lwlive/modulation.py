@@ -30,16 +30,11 @@ class Modulation:
     # what is left of what a hand has changed, and how fast it goes
     _left: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
-    @property
-    def still(self) -> bool:
-        """Whether nothing is moved, nor will be by these routes."""
-        return not self.routes and not self._left
-
     def after(
         self, seconds: float, snapshot: Snapshot, at: float, bands: Sequence[float] = SILENCE
     ) -> "Modulation":
         """So many seconds later, at a moment, where these bands are heard."""
-        if self.still:
+        if not self.routes and not self._left:
             return replace(self, at=at, bands=tuple(bands))
         step = seconds / BAND_S
         heard = tuple(_towards(a, b, step) for a, b in zip(self.bands, bands, strict=True))

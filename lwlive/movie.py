@@ -12,6 +12,7 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +44,15 @@ def rate_of(fps: float) -> Fraction:
         if abs(fps - whole * 1000 / 1001) < 0.0005:
             return Fraction(whole * 1000, 1001)
     return Fraction(fps).limit_denominator(1001)
+
+
+def load() -> None:
+    """Load what movies are written with.
+
+    That takes a tenth of a second, for most of which no other thread of the process runs.
+    """
+    with suppress(ImportError):  # whoever opens a movie then hears of it
+        import av  # noqa: F401 - here for that alone
 
 
 class Movie:
@@ -133,7 +143,7 @@ class Movie:
         goes wrong, and `going` turning false, leaves the old one as it is. Raises OSError, or
         PyAV's errors; what is no regular file (a device, a pipe) stays what it is.
         """
-        path = Path(os.path.realpath(self.path))  # a link goes on pointing there
+        path = Path(os.path.realpath(self.path))  # a link still points there
         if path.exists() and not path.is_file():
             return
         size = path.stat().st_size

@@ -12,8 +12,7 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Callable, Iterable
-from difflib import get_close_matches
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ import tomli_w
 from lwlive import __version__, files
 from lwlive.params import LOOK, SPECS, ControlError, Params
 from lwlive.routes import Routes, from_tables, tables
+from lwlive.spelling import did_you_mean
 
 log = logging.getLogger(__name__)
 
@@ -171,7 +171,9 @@ def named(name: str, folder: Path) -> Path:
     known = {path.stem: path for path in [*bundled(), *sorted(folder.glob("*.toml"))]}
     if name not in known:
         there_are = ", ".join(path.stem for path in listed(folder)) or "none"
-        raise PresetError(f"there is no preset {name!r}{_or(name, known)}; there are {there_are}")
+        raise PresetError(
+            f"there is no preset {name!r}{did_you_mean(name, known)}; there are {there_are}"
+        )
     return known[name]
 
 
@@ -211,11 +213,6 @@ def read(path: Path, what: str = "preset") -> dict[str, Any]:
 
 def _unknown_key(key: str) -> str:
     return (
-        f"there is no parameter {key!r}{_or(key, LOOK)}; a preset takes "
+        f"there is no parameter {key!r}{did_you_mean(key, LOOK)}; a preset takes "
         f"{', '.join([*_FOR_PEOPLE, *LOOK, ROUTES])}"
     )
-
-
-def _or(word: str, known: Iterable[str]) -> str:
-    close = get_close_matches(word, known, n=1)
-    return f", did you mean {close[0]!r}?" if close else ""

@@ -1,8 +1,9 @@
 """The ring: preallocated frame slots in shared memory, one writer process, one reader process.
 
-The ring knows nothing of diffusion, windows or clocks. Threads: the engine's producer writes and
-may wait for a free slot; the stage's main thread reads and never waits. Two semaphores count free
-and filled slots; they order memory on every processor, and a killed process cannot hold them.
+The ring knows nothing of diffusion, windows or clocks. Threads: the engine's producer writes, and
+waits for a free slot only where it asks to; the stage's main thread reads and never waits. Two
+semaphores count free and filled slots; they order memory on every processor, and a killed process
+cannot hold them.
 
 A writer may change its mind about frames already queued: it opens a new epoch and writes from an
 earlier frame number on. As soon as the first frame of the new epoch is in, the reader passes over

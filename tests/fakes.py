@@ -6,7 +6,7 @@ Nothing here imports torch, pygame or av, since spawned children import this fil
 import math
 import multiprocessing
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -19,6 +19,7 @@ from lwlive.ring import Frame, Pixels, Ring
 from lwlive.routes import SILENCE
 from lwlive.snapshot import Snapshot
 from lwlive.stage.parts import Arrived, Source
+from lwlive.stage.sources.midi import child as midi
 from lwlive.stage.status import Status
 from lwlive.stage.supply import Shown
 
@@ -351,3 +352,27 @@ class FakeRecorder:
 
     def leave(self) -> None:
         """Nothing is left to be made of it."""
+
+
+class FakeEars:
+    """The process that MIDI has, without one."""
+
+    def __init__(self) -> None:
+        self.waiting: list[midi.Ports | midi.Heard] = []
+        self.sent: list[tuple[str, bytes]] = []
+        self.takes = True
+        self.closed = False
+
+    def poll(self, now: float) -> Iterable[midi.Ports | midi.Heard]:
+        assert now > 0
+        waiting, self.waiting = self.waiting, []
+        return waiting
+
+    def send(self, port: str, messages: list[bytes], now: float) -> bool:
+        assert now > 0
+        if self.takes:
+            self.sent.extend((port, data) for data in messages)
+        return self.takes
+
+    def close(self) -> None:
+        self.closed = True

@@ -12,19 +12,23 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from fakes import FakeSupply
+from fakes import FakeEars, FakeSupply
 
+from lwlive import logs
 from lwlive.checkpoint import Size
 from lwlive.config import Config
 from lwlive.controls import Controls
+from lwlive.cuelist import CueList
 from lwlive.params import Params
 from lwlive.ring import Pixels
 from lwlive.stage.clock import WallClock
 from lwlive.stage.desk import Desk
+from lwlive.stage.qrcode import Code
 from lwlive.stage.rig import rigged
 from lwlive.stage.show import Show
+from lwlive.stage.sources.midi.source import Midi
 from lwlive.stage.sources.osc.server import Osc
-from lwlive.stage.sources.page.opening import opened
+from lwlive.stage.sources.page.opening import opened, told
 from lwlive.stage.supply import Shown
 
 SIDE = 64
@@ -57,13 +61,24 @@ class Painter(FakeSupply):
 
 
 class Playing:
-    """A show with a page, in a thread of its own. A context manager."""
+    """A show with a page, in a thread of its own. A context manager.
 
-    def __init__(self, folder: Path, fps: float = 30.0, **config: Any) -> None:
+    Its log is the file show.log of the folder. ears: what it hears of MIDI, None where it has none.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        fps: float = 30.0,
+        cues: CueList | None = None,
+        ears: FakeEars | None = None,
+        **config: Any,
+    ) -> None:
         settings: dict[str, Any] = {"osc_port": 0, "page_port": 0, **config}
         self.config = Config(folder=folder, page=True, fps=fps, **settings)
         self.controls = Controls(Params(steps=1, guidance=1.0))
-        self.desk = Desk(folder, self.controls)
+        self.desk = Desk(folder, self.controls, cues=cues)
+        self.ears = ears
         self.supply = Painter(self.controls.params.prompt)
         self.said: list[str] = []
         self._stack = ExitStack()
@@ -76,8 +91,14 @@ class Playing:
                 Osc(config.osc_host, config.osc_port, config.osc_allow, self.said.append)
             )
         self.osc_port = osc.port if osc is not None else None
-        self.page, self.address = opened(config, size, self.osc_port, self._stack, self._say)
-        sources, outputs = rigged(config, size, self.desk, None, osc, page=self.page)
+        say, stack = self.say, self._stack
+        self.recent = stack.enter_context(logs.opened(config.folder / "show.log", "a head"))
+        self.page, self.address = opened(config, size, self.osc_port, stack, say, self.recent)
+        told(self.address, Code.of(self.address.url))
+        midi = None
+        if self.ears is not None:
+            midi = Midi(self.ears, config.folder, say)
+        sources, outputs = rigged(config, size, self.desk, None, osc, midi, self.page)
         supply: Any = self.supply
         self.show = Show(config, self.desk, supply, size, clock, clock.now(), sources, outputs)
         self._thread = threading.Thread(target=self.show.run, name="show", daemon=True)
@@ -90,7 +111,8 @@ class Playing:
         board = self.page._board
         return board is not None and board.times[1] > 0
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """A sentence for the person at the desk."""
         self.said.append(text)
         self.desk.say(text)
 
@@ -99,6 +121,11 @@ class Playing:
         self._thread.join(10)
         self._stack.close()
         assert not self._thread.is_alive(), "the show stands still"
+
+    @property
+    def log(self) -> str:
+        """What the log file says."""
+        return (self.config.folder / "show.log").read_text()
 
     @property
     def params(self) -> Params:

@@ -38,6 +38,22 @@ class SoundRig:
             "dbus-daemon", "--session", "--nofork", f"--address=unix:path={self._folder}/bus"
         )
         self._await((self._folder / "bus").exists)
+        self._start_sound()
+
+    def crash(self) -> None:
+        """Kill the sound servers, which takes every sink with them."""
+        while len(self._running) > 1:  # the bus stays
+            one = self._running.pop()
+            one.kill()
+            one.wait()
+
+    def recover(self) -> None:
+        """Start them again, as the system does."""
+        for left in ("pipewire-0", "pulse/native"):  # sockets of the dead
+            (self._folder / left).unlink(missing_ok=True)
+        self._start_sound()
+
+    def _start_sound(self) -> None:
         self._start("pipewire")
         self._await((self._folder / "pipewire-0").exists)
         self._start("wireplumber")

@@ -28,7 +28,7 @@ from lwlive.ring import Ring
 from lwlive.routes import BANDS, SILENCE
 from lwlive.snapshot import Snapshot
 from lwlive.stage.outputs.window.hud import METER
-from lwlive.stage.parts import Arrived
+from lwlive.stage.parts import Arrived, Source
 from lwlive.stage.sources.audio import capture as captured
 from lwlive.stage.sources.audio import devices
 from lwlive.stage.sources.audio.capture import Block, Capture, Tap
@@ -458,6 +458,49 @@ def test_what_is_heard_goes_to_the_engine_and_into_the_hud_and_to_those_who_aske
     assert hud is not None
     assert f"sound low\t{'|' * round(0.9 * METER)}" in hud
     assert f"sound onset\t{'|' * METER}" in hud
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize("what", ["opening", "closing"])
+def test_a_sound_system_that_hangs_does_not_hold_up_the_show(
+    run: Run, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """A server that is there and does not answer: whatever waits for it, no tick does."""
+    monkeypatch.setattr("lwlive.stage.sources.audio.source.WAIT_S", 0.05)
+    hangs, goes = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        hangs.set()
+        assert goes.wait(60)
+
+    class Hanging(FakeSystem):
+        def __call__(self, wanted: str, put: Put) -> FakeDevice:
+            if what == "opening":
+                hang()
+            device = super().__call__(wanted, put)
+            if what == "closing":
+                monkeypatch.setattr(device, "close", hang)
+                device.pull()
+            return device
+
+    class Waiting(Source):
+        """Lets a tick pass once the sound system hangs, and no sooner."""
+
+        name = "waiting"
+
+        def poll(self, now: float) -> list[Arrived]:  # noqa: ARG002
+            assert hangs.wait(60)
+            return []
+
+    audio = Audio("rig", list[str]().append, capture=Capture("rig", opener=Hanging()))
+    run.sources += [audio, Waiting()]
+    try:
+        run.play(1.0)
+        assert audio._thread.is_alive()  # it hangs still, and the show is over
+        assert run.supply.ticks >= 30
+    finally:
+        goes.set()
+        audio._thread.join(60)
 
 
 def test_a_show_without_sound_has_no_meter(run: Run) -> None:

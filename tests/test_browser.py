@@ -1,6 +1,7 @@
 """The page in a real browser, Chromium: what a finger does reaches the show, and back."""
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -8,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes import FakeEars
 from playing import Playing, colour, until
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from lwlive.controls import Command, Fire, Learn, Offer, Switch
+from lwlive.cuelist import load
 from lwlive.params import SPECS, TRIGGERS
+from lwlive.stage.sources.midi.child import Heard, Ports
 from lwlive.stage.sources.page import page as part
 from lwlive.stage.sources.page.state import written
 from lwlive.tempo import Tempo
@@ -336,6 +340,114 @@ def test_cues_outputs_and_learning_are_there_where_the_show_has_them(
     told["learning"], told["outputs"] = "brightness", {"ndi": True}
     expect(page.get_by_role("switch", name="ndi")).to_be_checked()
     expect(page.get_by_role("alert")).to_contain_text("it becomes brightness")
+
+
+CUES = """
+[[cues]]
+name = "dawn"
+prompt = "mist on a lake"
+seconds = 0
+
+[[cues]]
+name = "noon"
+prompt = "white heat"
+seconds = 0
+note = "when she turns round"
+
+[[cues]]
+name = "night"
+prompt = "stars"
+seconds = 0
+"""
+
+
+def test_a_show_with_cues_a_stream_and_midi_is_played_from_a_phone(
+    browser: Browser, tmp_path: Path
+) -> None:
+    (tmp_path / "evening.toml").write_text(CUES)
+    cues, ears = load(tmp_path / "evening.toml", tmp_path), FakeEars()
+    ears.waiting = [Ports("test", ("Pads:out",), (), ("Pads:out",), "")]
+    stream = tmp_path / "hall.m3u8"
+    with Playing(tmp_path, cues=cues, ears=ears, stream=[str(stream)]) as show:
+        page = opened(browser, show, **PHONE)
+        tab(page, "Looks")
+        steps = page.locator("#cues")
+        go, back = (steps.get_by_role("button", name=name, exact=True) for name in ("go", "back"))
+        for name, prompt, ahead in (
+            ("dawn", "mist on a lake", ("go leads to noon", "when she turns round")),
+            ("noon", "white heat", ("go leads to night",)),
+            ("night", "stars", ("this is the last",)),
+        ):
+            go.tap()
+            expect(steps.locator("b")).to_have_text(name)
+            for text in ahead:
+                expect(steps).to_contain_text(text)
+            seen(page, colour(prompt))
+        back.tap()
+        expect(steps.locator("b")).to_have_text("noon")
+        seen(page, colour("white heat"))
+
+        tab(page, "Time")
+        expect(page.locator("#bands")).to_be_hidden()
+        show.desk.bands = (0.8, 0.4, 0.2, 0.6, 0.9, 0.3)  # as the sound's source has it
+        expect(page.locator("#bands li").first).to_have_attribute("style", "--at: 0.80;")
+
+        tab(page, "Room")
+        switch = page.get_by_role("switch", name="stream")
+        expect(switch).to_be_checked()
+        shows(page, stream.is_file)
+        switch.tap()
+        expect(switch).not_to_be_checked()
+        shows(page, lambda: "#EXT-X-ENDLIST" in stream.read_text())
+        switch.tap()
+        expect(switch).to_be_checked()
+        shows(page, lambda: "#EXT-X-ENDLIST" not in stream.read_text())
+
+        learn = page.get_by_role("button", name="learn brightness from a MIDI controller")
+        learn.tap()
+        expect(learn).to_have_attribute("aria-pressed", "true")
+        for value in range(40, 60, 4):
+            fader(ears, value)
+            page.wait_for_timeout(50)
+        expect(learn).to_have_attribute("aria-pressed", "false")
+        for value in range(60, 128):  # through where it is now, and to the end
+            fader(ears, value)
+            page.wait_for_timeout(20)
+        fader(ears, 0)
+        shows(page, lambda: show.params.brightness == 0)
+        expect(page.locator("#bar-brightness")).to_have_value("0")
+
+
+def fader(ears: FakeEars, value: int) -> None:
+    """Somebody moves the fader of a MIDI box."""
+    ears.waiting = [Heard([("Pads:out", bytes((0xB0, 7, value)), time.perf_counter())])]
+
+
+def test_the_log_is_there_with_what_was_before_and_grows_and_names_no_secret(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    file = tmp_path / "show.log"
+    file.write_text("2026-11-25 23:59:58,120 WARNING lwlive.x: the disk is slow\n" * 120)
+    with Playing(tmp_path, page_host="0.0.0.0") as show:
+        assert show.address.secret is not None
+        page = opened(browser, show, **DESK)
+        lines = page.locator("#log li:not(.day)")
+        expect(lines.first).to_have_text("23:59:58the disk is slow")
+        expect(page.locator("#log .day").first).to_have_text("2026-11-25")
+        expect(lines.filter(has_text="the first picture")).to_have_text(re.compile("^..:..:..the"))
+        last = "a lamp has burnt out"
+        show.say(last)
+        expect(lines.filter(has_text=last)).to_have_count(1)
+        until(lambda: last in show.log)
+        assert lines.count() == 100
+        said = [
+            line.partition(" lwlive")[2].partition(": ")[2] or line
+            for line in show.log.splitlines()
+        ]
+        shown = [text[8:] if text[2] == ":" else text for text in lines.all_inner_texts()]
+        assert said[: said.index(last)][-90:] == shown[: shown.index(last)][-90:]
+        assert show.address.secret not in page.locator("#log").inner_text()
 
 
 def test_a_server_that_is_lost_is_found_again(

@@ -2,7 +2,9 @@
 
 import json
 import subprocess
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -107,8 +109,6 @@ def test_a_long_recording_is_a_row_of_files_with_every_picture_once(run: Run) ->
 def test_the_files_of_a_row_have_names_of_their_own_and_join_without_a_gap(
     tmp_path: Path,
 ) -> None:
-    from types import SimpleNamespace
-
     from lwlive.checkpoint import Size
     from lwlive.stage.outputs.takes import Takes
     from lwlive.stage.parts import Picture
@@ -128,3 +128,42 @@ def test_the_files_of_a_row_have_names_of_their_own_and_join_without_a_gap(
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
     lengths = [len(probed(tmp_path / name)["packets"]) for name in names]
     assert lengths == [30, 30, 15]
+
+
+def test_without_a_thread_to_be_had_a_recording_is_closed_as_soon_as_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lwlive.checkpoint import Size
+    from lwlive.params import Params
+    from lwlive.stage.outputs.takes import Takes
+
+    def start(thread: threading.Thread) -> None:
+        if refuses and thread.name == "closing":
+            raise RuntimeError("can't start new thread")
+        real(thread)
+
+    real, refuses, said = threading.Thread.start, True, list[str]()
+    monkeypatch.setattr(threading.Thread, "start", start)
+    takes = Takes(tmp_path, None, 30, Size(64, 64), said.append)
+    status: Any = SimpleNamespace(params=Params(record=True), now=0.0)
+
+    def put(tick: int, record: bool) -> None:
+        status.params, status.now = Params(record=record), float(tick)
+        picture: Any = SimpleNamespace(
+            pixels=np.zeros((64, 64, 3), np.uint8), tick=tick, status=status
+        )
+        takes.put(picture)
+
+    for tick in range(5):
+        put(tick, True)
+    recorder = takes._recorder
+    assert recorder is not None
+    put(5, False)
+    assert any("can't start new thread" in sentence for sentence in said)
+    refuses = False
+    put(6, False)
+    assert takes._closing[0][1].ident is not None
+    takes.close()
+    assert recorder.failed is None
+    assert takes.summary() is not None
+    assert takes.summary()["frames"] == 5  # type: ignore[index]

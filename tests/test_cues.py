@@ -96,11 +96,11 @@ def test_a_list_says_what_each_cue_sets(tmp_path: Path) -> None:
         ("", ["has no cues", "[[cues]]"]),
         ("cues = 3", ["has no cues"]),
         ("loop = 1\n[[cues]]\nspeed = 1", ["loop takes true or false, not 1"]),
-        ("lop = true\n[[cues]]\nspeed = 1", ["'lop'", "did you mean 'loop'?"]),
+        ("lop = true\n[[cues]]\nspeed = 1", ["'lop'", "did you mean loop?"]),
         ("[[cues]]\nspeed = 1\n[[cues]]\nname = 'x'", ["cue 2 (x)", "sets nothing"]),
         ("[[cues]]\nname = 'x'\nspeed = 9", ["cue 1 (x)", "speed", "from 0 to 4", "9"]),
-        ("[[cues]]\nsped = 1", ["cue 1", "'sped'", "did you mean 'speed'?"]),
-        ("[[cues]]\npreset = 'tunel'", ["cue 1", "'tunel'", "did you mean 'tunnel'?"]),
+        ("[[cues]]\nsped = 1", ["cue 1", "'sped'", "did you mean speed?"]),
+        ("[[cues]]\npreset = 'tunel'", ["cue 1", "'tunel'", "did you mean tunnel?"]),
         ("[[cues]]\npreset = 'bad'", ["cue 1", "bad.toml", "speed", "from 0 to 4"]),
         ("[[cues]]\npreset = 'sub/none.toml'", ["cue 1", "cannot read the preset"]),
         ("[[cues]]\npreset = 'show.toml'", ["cue 1", "is a cue list"]),
@@ -367,13 +367,14 @@ def test_a_show_that_continues_stands_at_its_cue_and_goes_on_from_there(
 ) -> None:
     cues = (Cue("a", A.values), Cue("b", B.values, follow=2.0), C, Cue("d", D.values, follow=2.0))
     stage = Stage(tmp_path, CueList(cues))
-    stage.cues.resume(name, stage.now)
+    stage.cues.resume(name, stage.now, stage.there.timestamp())
     assert stage.standing.name == name
     stage.wait(3)
     assert stage.names == (["c"] if name == "b" else [])
     if name == "a":
         assert stage.do(Fire("go")).wait(1).standing.name == "b"
-    stage.cues.resume("gone", stage.now)  # of a list that has another one by now
+    since = stage.there.timestamp()
+    stage.cues.resume("gone", stage.now, since)  # of a list that has another one by now
 
 
 # Time
@@ -441,6 +442,20 @@ def test_recall_and_blackout_leave_a_playlist_going(tmp_path: Path) -> None:
     stage = Stage(tmp_path, cues).do(Toggle("blackout")).wait(0.5).do(Recall("sea")).wait(8)
     assert stage.names[:9] == [*"abcdabcda"]
     assert stage.controls.params.blackout
+
+
+@pytest.mark.parametrize("stall_s", [3.0, 59.0, 3600.0])
+def test_after_a_stall_one_cue_follows_and_the_next_in_its_own_time(
+    tmp_path: Path, stall_s: float
+) -> None:
+    cues = CueList(tuple(Cue(c.name, c.values, follow=1.0) for c in FOUR.cues), loop=True)
+    stage = Stage(tmp_path, cues)
+    stage.taken.clear()
+    stage.now += stall_s
+    back = stage.now
+    stage.wait(3.5)
+    assert len(stage.taken) == 4
+    assert [at - back for at, _ in stage.taken] == pytest.approx([0, 1, 2, 3], abs=3 * STEP_S)
 
 
 def test_a_playlist_counts_from_the_first_picture(tmp_path: Path) -> None:
@@ -563,6 +578,33 @@ def test_a_clock_set_back_for_a_while_does_not_bring_the_cue_of_the_morning_agai
     assert stage.names == ["day", "night"]
 
 
+@pytest.mark.parametrize("on_at", [(22, 0), (22, 10), (9, 59)])
+@pytest.mark.parametrize("loop", [False, True])
+def test_a_time_of_day_that_passed_while_the_machine_was_off_starts_its_cue(
+    tmp_path: Path, on_at: tuple[int, int], loop: bool
+) -> None:
+    day = Cue("day", {"prompt": "sea"}, at=time(10))
+    night = Cue("night", {"prompt": "nebula"}, at=time(22))
+    stage = Stage(tmp_path, listed(day, night, loop=loop))
+    stage.cues = stage.desk.cues = Cues(stage.cues.cues, stage.controls, stage._said)
+    stage.cues.now_there = lambda: stage.there
+    stage.taken.clear()
+    cut = datetime(2026, 3, 1, 21, 50)
+    stage.there = datetime(2026, 3, 1 + (on_at < (21, 50)), *on_at)
+    stage.cues.resume("day", stage.now, cut.timestamp())
+    stage.wait(1)
+    assert (stage.names, stage.standing.name) == (["night"], "night")
+    assert stage.controls.params.prompt == "nebula"
+
+
+def test_a_show_that_continues_hears_only_of_times_since_it_was_written(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, NIGHT)
+    stage.there = datetime(2026, 3, 1, 22, 10)
+    stage.cues.resume("c", stage.now, datetime(2026, 3, 1, 22, 0, 30).timestamp())
+    stage.wait(1)
+    assert (stage.names, stage.standing.name) == ([], "c")
+
+
 def test_a_playlist_begins_with_what_the_clock_has_started_last(tmp_path: Path) -> None:
     day = Cue("day", {"prompt": "sea"}, at=time(10))
     night = Cue("night", {"prompt": "nebula"}, at=time(22))
@@ -607,11 +649,11 @@ def status(stage: Stage) -> Status:
 def test_a_show_that_continues_stands_at_its_cue_and_follows_from_there(tmp_path: Path) -> None:
     stage = Stage(tmp_path, listed(A, Cue("x", {"speed": 1.0}, follow=5.0), D, loop=True))
     stage.cues._begun = False  # as before the first poll
-    stage.cues.resume("x", stage.now)
+    stage.cues.resume("x", stage.now, stage.there.timestamp())
     before = stage.controls.snapshot
     assert (stage.wait(1).standing.name, stage.standing.next_name) == ("x", "d")
     assert stage.controls.snapshot.params == before.params  # the state has brought the values
     stage.wait(5)
     assert stage.standing.name == "d"
-    stage.cues.resume("gone", stage.now)
+    stage.cues.resume("gone", stage.now, stage.there.timestamp())
     assert stage.standing.name == "d"

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -90,3 +91,21 @@ def test_so_many_wait_for_a_disk_that_hangs_and_no_more() -> None:
     heard.wait(MOST)
     heard.do(lambda: None)
     heard.wait(MOST + 1)
+
+
+def test_without_a_thread_to_be_had_a_job_is_refused_and_the_next_one_runs() -> None:
+    def start(run: Callable[[], None]) -> None:
+        if refuses:
+            raise RuntimeError("can't start new thread")
+        run()
+
+    said: list[str] = []
+    refuses, done = True, list[Any]()
+    disk = Disk(said.append, start)
+    for _ in range(20):
+        with pytest.raises(ControlError, match="the preset: can't start new thread; try again"):
+            disk.do("the preset", lambda: 1, done.append, said.append)
+    refuses = False
+    disk.do("the preset", lambda: 2, done.append, said.append)
+    disk.poll(0.0)
+    assert (done, said) == ([2], [])

@@ -183,6 +183,45 @@ def test_one_that_waits_for_somebody_to_connect_may_wait() -> None:
     feed.close()
 
 
+def test_one_that_waits_for_somebody_to_connect_ends_when_it_is_switched_off() -> None:
+    said: list[str] = []
+
+    class Patient(Told):
+        patient = True
+
+        def open(self) -> str:
+            assert go.wait(60)
+            if self.aborted:
+                raise OSError("aborted")
+            return super().open()
+
+        def abort(self) -> None:
+            super().abort()
+            go.set()
+
+    seen: list[tuple[int, Any]] = []
+    sinks: list[Patient] = []
+
+    def make() -> Patient:
+        go.clear()
+        sinks.append(Patient(seen, {}))
+        return sinks[-1]
+
+    go = threading.Event()
+    feed = feed_of(make, said, clock=lambda: 0.0)
+    feed.put(picture(numbered(0), 0, test=True))
+    until(lambda: feed._busy is not None, "it has not begun")
+    feed.put(picture(numbered(1), 1, test=False))
+    until(lambda: feed._ending[0].over, "it waits for somebody after it was switched off")
+    assert sinks[0].aborted == 1
+    feed.put(picture(numbered(2), 2, test=True))
+    until(lambda: len(sinks) == 2 and feed._busy is not None, "it does not begin again")
+    go.set()
+    until(lambda: [n for n, _ in seen] == [2], "it does not send")
+    feed.close()
+    assert not [sentence for sentence in said if "stands still" in sentence]
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.sampled_from(["on", "off", "fail", "refuse"]), max_size=12))
 def test_whatever_happens_every_picture_is_sent_or_counted(events: list[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from simulated import Machine
@@ -22,11 +22,12 @@ from lwlive.controls import Fire, Offer, Patch, Set, Unpatch
 from lwlive.engine.eager import Eager
 from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
-from lwlive.params import ControlError
+from lwlive.params import ControlError, Params
 from lwlive.render import performance
 from lwlive.render.settings import RenderError
 from lwlive.ring import Frame, Pixels, Ring
 from lwlive.routes import Band, Lfo, Route
+from lwlive.snapshot import Snapshot
 from lwlive.stage.master import Master, dimmed
 from lwlive.stage.outputs.journal import Journal
 from lwlive.stage.supply import Shown
@@ -489,3 +490,48 @@ def test_a_journal_holds_only_what_parameters_take(tmp_path: Path) -> None:
 def test_a_journal_that_cannot_be_written_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(ControlError, match="cannot write"):
         Journal(tmp_path / "nowhere" / "j", Config(), SIZE)
+
+
+@given(
+    st.integers(0, 90),
+    st.integers(1, 400),
+    st.floats(0, 1),
+    st.floats(0, 1),
+    st.booleans(),
+    st.floats(0, 8),
+    st.none() | st.floats(0, 8),
+)
+@settings(max_examples=200, deadline=None)
+def test_a_long_step_of_the_master_ends_where_the_short_ones_do(
+    before: int, missed: int, start: float, to: float, black: bool, fade: float, said: float | None
+) -> None:
+    over = {} if said is None else {"brightness": said}
+    first = Snapshot(0, Params(brightness=start))
+    then = Snapshot(1, Params(brightness=to, blackout=black, fade=fade), over=over)
+    short, long = Master(first), Master(first)
+    for _ in range(before + 1):
+        assert short.step(then, 1 / FPS) == long.step(then, 1 / FPS)
+    for _ in range(missed):
+        short.step(then, 1 / FPS)
+    long.step(then, missed / FPS)
+    assert short.step(then, 1 / FPS) == pytest.approx(long.step(then, 1 / FPS), abs=1e-9)
+
+
+def test_a_machine_that_slept_for_a_night_costs_the_show_no_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[float] = []
+
+    def step(self: Master, snapshot: Snapshot, seconds: float) -> float:
+        steps.append(seconds)
+        return real(self, snapshot, seconds)
+
+    real = Master.step
+    monkeypatch.setattr(Master, "step", step)
+    journal = Journal(tmp_path / "j.jsonl", Config(), SIZE)
+    shown = Shown(np.zeros((*SIZE, 3), np.uint8), None, True, None)
+    night = round(8 * 3600 * FPS)
+    for n in (0, 1, night):
+        journal.tick(n, shown, Params(), 1, None, FPS, 1.0, {})
+    journal.close()
+    assert steps == pytest.approx([1 / FPS, 1 / FPS, (night - 2) / FPS, 1 / FPS])

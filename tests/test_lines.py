@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lwlive.stage.outputs import lines as module
 from lwlive.stage.outputs.lines import Lines
 
 
@@ -93,6 +94,34 @@ def test_a_later_file_is_opened_when_its_folder_is_back(tmp_path: Path) -> None:
     until(lambda: "written again" in (lines.news() or ""))
     lines.close(10)
     assert (tmp_path / "stick" / "a").read_text() == "one\ntwo\n"
+
+
+def test_a_later_file_takes_no_name_that_another_has(tmp_path: Path) -> None:
+    (tmp_path / "a.x").write_text("somebody's")
+    lines = Lines(tmp_path / "a.x", "the journal", later=True)
+    lines.put("one")
+    lines.close(10)
+    assert (tmp_path / "a.x").read_text() == "somebody's"
+    assert (tmp_path / "a-2.x").read_text() == "one\n"
+    assert lines.path == tmp_path / "a-2.x"
+
+
+def test_a_disk_that_hangs_keeps_no_more_than_there_is_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_BYTES", 10_000)
+    os.mkfifo(tmp_path / "reader")
+    keep = os.open(tmp_path / "reader", os.O_RDWR)
+    lines = Lines(tmp_path / "a", "the journal")
+    assert lines._file is not None
+    os.dup2(keep, lines._file.fileno())
+    for _ in range(2000):
+        lines.put("x" * 99)
+    assert lines.over
+    assert lines._queue.qsize() <= 100
+    assert "waits for its disk" in (lines.news() or "")
+    lines.close(0.0)
+    os.close(keep)
 
 
 def test_a_disk_that_hangs_costs_the_show_no_time(tmp_path: Path) -> None:

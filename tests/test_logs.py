@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from lwlive import logs
+from lwlive.recent import KEPT
 
 SHOW = """
 import sys
@@ -99,6 +100,40 @@ def test_what_is_queued_at_the_end_is_written(tmp_path: Path) -> None:
     assert [line.partition(": ")[2] for line in lines] == [f"line {i}" for i in range(500)]
     assert all(" INFO lwlive: " in line and line[:2] == "20" for line in lines)
     assert logging.getLogger().handlers == before
+
+
+def test_what_is_for_the_terminal_alone_is_in_no_file_and_not_among_the_newest_lines(
+    pipe: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with os.fdopen(os.dup(pipe[1]), "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        with logs.opened(tmp_path / "show.log") as recent:
+            logs.whisper("the secret is 7")
+            logging.getLogger("lwlive").info("preset: tunnel")
+    assert os.read(pipe[0], 1000) == b"lwlive: the secret is 7\nlwlive: preset: tunnel\n"
+    assert [line.text for line in recent.lines()] == ["preset: tunnel"]
+    assert "secret" not in (tmp_path / "show.log").read_text()
+
+
+def test_the_newest_lines_begin_with_the_end_of_the_file_and_are_the_same_as_its(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "show.log"
+    with logs.opened(path, "lwlive 1 on a machine"):
+        for i in range(150):
+            logging.getLogger("lwlive").info("line %d", i)
+    with logs.opened(path, "lwlive 2 on a machine") as recent:
+        assert [line.text for line in recent.lines()][-2:] == ["line 149", "lwlive 2 on a machine"]
+        logs.event("the show starts")
+        logging.getLogger("lwlive").warning("two\nlines")
+        found = recent.lines()
+    assert [line.number for line in found] == list(range(recent.count - KEPT + 1, recent.count + 1))
+    written = path.read_text().splitlines()[-KEPT:]
+    for line, text in zip(found, written, strict=True):
+        assert text.endswith(line.text)
+        assert text.startswith(line.time)
+    assert [line.level for line in found[-4:]] == ["", "INFO", "WARNING", ""]
+    assert [bool(line.time) for line in found[-4:]] == [False, True, True, False]
 
 
 def test_a_place_that_is_gone_is_no_fault(pipe: tuple[int, int]) -> None:

@@ -7,13 +7,13 @@ import contextlib
 import multiprocessing
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import FakeSupply
+from fakes import FakeEars, FakeSupply
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -40,30 +40,6 @@ from lwlive.stage.status import Status
 
 TICK_S = 1 / 30
 NOTE, CC = 0x90, 0xB0
-
-
-class FakeEars:
-    """The process that MIDI has, without one."""
-
-    def __init__(self) -> None:
-        self.waiting: list[Ports | Heard] = []
-        self.sent: list[tuple[str, bytes]] = []
-        self.takes = True
-        self.closed = False
-
-    def poll(self, now: float) -> Iterable[Ports | Heard]:
-        assert now > 0
-        waiting, self.waiting = self.waiting, []
-        return waiting
-
-    def send(self, port: str, messages: list[bytes], now: float) -> bool:
-        assert now > 0
-        if self.takes:
-            self.sent.extend((port, data) for data in messages)
-        return self.takes
-
-    def close(self) -> None:
-        self.closed = True
 
 
 class Hand(Source):

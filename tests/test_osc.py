@@ -7,6 +7,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -1220,3 +1221,36 @@ def test_every_parameter_and_trigger_is_listed_once_with_its_help() -> None:
         line = next(line for line in lines if line.startswith(row.address + " "))
         assert row.accepts in line
         assert row.help in line
+
+
+def test_it_listens_again_without_looking_its_name_up_and_through_a_lack_of_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def look_up(host: str, *more: Any, **options: Any) -> Any:
+        names.append(host)
+        return real("127.0.0.1" if host == "box.lan" else host, *more, **options)
+
+    real, names, said = socket.getaddrinfo, list[str](), list[str]()
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with Osc("box.lan", 0, [], said.append) as osc:
+        assert names == ["box.lan"]
+        osc._stop.set()
+        osc._thread.join()
+        osc._stop.clear()
+        osc._failure = OSError("gone")
+        with monkeypatch.context() as lack:
+            lack.setattr(threading.Thread, "start", refuse)
+            osc.poll(100.0)
+            osc.poll(100.0)
+        assert "can't start new thread" in said[-1]
+        for second in range(101, 300):
+            osc.poll(float(second))
+        assert osc._thread.is_alive()
+        assert "box.lan" not in names[1:]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as program:
+            program.sendto(message("/lwlive/speed", 1.5), ("127.0.0.1", osc.port))
+            wait_until(lambda: bool(osc.poll(300.0)))

@@ -1,6 +1,7 @@
 """OSCQuery: the tree tells what OSC takes; foreign clients read it, and a WebSocket listens."""
 
 import asyncio
+import itertools
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,19 +46,22 @@ def test_what_the_tree_says_of_a_value_osc_takes() -> None:
     rows = listened()
     for leaf in leaves(TREE):
         row = rows.get(leaf["FULL_PATH"])
-        for wide in leaf.get("RANGE", ()) if row is not None else ():
-            for value in (wide["MIN"], wide["MAX"]) if "MIN" in wide else wide["VALS"]:
-                assert row is not None
-                command, more = heard(row, [value])
-                assert command is not None
-                assert not more
+        if row is None or "RANGE" not in leaf:
+            continue
+        ranges = leaf["RANGE"]
+        takes = [(r["MIN"], r["MAX"]) if "MIN" in r else r["VALS"] for r in ranges]
+        for values in itertools.product(*takes):
+            command, more = heard(row, list(values))
+            assert command is not None
+            assert not more
 
 
 def test_attributes_have_an_entry_for_each_letter_of_the_type() -> None:
     for leaf in leaves(TREE):
-        assert len(leaf["TYPE"]) == 1
+        many = len(leaf["TYPE"])
+        assert many == (2 if leaf["FULL_PATH"] == "/lwlive/preset" else 1)
         for name in ("VALUE", "RANGE", "CLIPMODE", "UNIT"):
-            assert len(leaf.get(name, [0])) == 1, leaf
+            assert len(leaf.get(name, range(many))) == many, leaf
         assert leaf["ACCESS"] in (1, 2, 3)
         assert leaf["DESCRIPTION"]
 
@@ -75,7 +79,10 @@ def test_speed_is_described_whole() -> None:
         "CRITICAL": False,
     }
     assert at("/lwlive/fader/speed")["CLIPMODE"] == ["both"]
-    assert at("/lwlive/preset")["RANGE"] == [{"VALS": ["gold", "tunnel"]}]
+    preset = at("/lwlive/preset")
+    assert preset["TYPE"] == "sf"
+    assert preset["RANGE"] == [{"VALS": ["gold", "tunnel"]}, {"MIN": 0.0, "MAX": 3600.0}]
+    assert preset["UNIT"] == [None, "time.second"]
     assert at("/lwlive/next")["TYPE"] == "I"
     assert at("/lwlive/transition")["UNIT"] == ["time.second"]
 
@@ -182,6 +189,10 @@ def test_a_foreign_client_finds_the_show_and_reads_it(show: Playing) -> None:
         assert speed.value == [0.25]
         assert speed.access is OSCAccess.READWRITE_VALUE
         assert client.query_node("/lwlive/nowhere") is None
+        preset = client.query_node("/lwlive/preset")
+        assert preset is not None
+        assert preset.access is OSCAccess.WRITEONLY_VALUE
+        assert preset.value == [None, None]  # a name and seconds
     finally:
         browser.close()
         loop.run_until_complete(spoken.async_close())

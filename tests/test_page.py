@@ -541,6 +541,11 @@ def test_where_the_secret_is_wrong_there_is_nothing_to_learn(
         assert fetched(f"{where}/health")[0] == 200
         for name in ("/health", "/metrics"):
             assert show.params.prompt not in fetched(f"{where}{name}")[1]
+        show.say("the last line")
+        until(lambda: "the last line" in show.log)
+        assert f"the page is on port {show.address.port}" in show.log
+        assert secret not in show.log
+        assert secret not in str(show.recent.lines())
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from lwlive.encoders import CODECS, Encoder, RecordError
+from lwlive.files import claimed, free, stamped
 from lwlive.movie import Movie, rate_of
 from lwlive.ring import Pixels
 from lwlive.stage.outputs import recorder as module
-from lwlive.stage.outputs.recorder import Recorder, claimed, free, stamped
+from lwlive.stage.outputs.recorder import Recorder
 
 CLOSE_S, JOIN_S = module._CLOSE_S, module._JOIN_S
 COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (200, 30, 120)]
@@ -217,6 +218,28 @@ def test_close_twice_is_close_once_and_put_after_it_does_nothing(tmp_path: Path)
     recorder.put(numbered(6), 6)
     assert (recorder.frames, recorder.dropped) == (5, 0)
     assert recorder.path.stat().st_size == size
+
+
+POLLED = """
+import sys, time
+from pathlib import Path
+from lwlive.checkpoint import Size
+from lwlive.stage.outputs.takes import Takes
+takes = Takes(Path(), None, 30.0, Size(64, 64), print)
+assert "av" not in sys.modules
+takes.poll(0.0)
+patience = time.monotonic() + 60
+while "av" not in sys.modules:
+    assert time.monotonic() < patience
+    time.sleep(0.01)
+takes.close()
+"""
+
+
+def test_a_show_that_does_not_record_yet_loads_what_recording_needs(tmp_path: Path) -> None:
+    """Loading it stops every thread for a tenth of a second: that is not for mid-show."""
+    subprocess.run([sys.executable, "-c", POLLED], check=True, cwd=tmp_path, timeout=120)
+    assert not list(tmp_path.iterdir())
 
 
 CHILD = """

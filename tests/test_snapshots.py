@@ -17,6 +17,7 @@ from lwlive.ring import Frame
 from lwlive.seeds import seed_of
 from lwlive.snapshot import Snapshot
 from lwlive.stage.disk import Disk
+from lwlive.stage.outputs import snapshots as module
 from lwlive.stage.outputs.snapshots import Snapshots, seed_nearest
 from lwlive.stage.parts import Picture
 from lwlive.stage.supply import Shown
@@ -152,3 +153,23 @@ def test_a_walk_of_the_found_seed_begins_at_the_very_keyframe() -> None:
         here = noise_of(1337, index, (4, 8, 8), "cpu")
         again = noise_of(seed_of(1337, index), 0, (4, 8, 8), "cpu")
         assert torch.equal(here, again)
+
+
+def test_a_preset_that_was_saved_in_the_same_second_keeps_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "stamped", lambda _when, suffix: f"now{suffix}")
+    for name in ("now.toml", "now-2.toml", "now-3.png"):
+        (tmp_path / name).write_text("somebody's")
+    album = Album(tmp_path)
+    for _ in range(2):
+        album.asked += 1
+        album.show(LOOKED, 0.5)
+    for name in ("now.toml", "now-2.toml", "now-3.png"):
+        assert (tmp_path / name).read_text() == "somebody's"
+    made = {path.name for path in tmp_path.iterdir()} - {"now.toml", "now-2.toml", "now-3.png"}
+    assert len(made) == 4
+    assert len({name.split(".")[0] for name in made}) == 2
+    for name in made:
+        if name.endswith(".toml"):
+            assert preset.load(tmp_path / name)["prompt"] == LOOKED.prompt

@@ -1,6 +1,7 @@
 """The state of a show: written whole, continued from, and left out where it is damaged."""
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -147,6 +148,8 @@ def test_a_damaged_state_is_one_sentence_and_a_fresh_start(
         {"cue": 5},
         {"restarts": -3},
         {"settings": None},
+        {"at": -1},
+        {"at": 1e300},
     ],
 )
 def test_a_state_with_what_cannot_be_is_damaged(tmp_path: Path, change: dict[str, Any]) -> None:
@@ -192,7 +195,7 @@ def test_a_show_continues_in_its_cue_with_what_hands_have_changed_since() -> Non
     controls = Controls(replace(PARAMS, prompt="changed by hand"))
     said: list[object] = []
     playing = Cues(cues, controls, said.append)
-    playing.resume("three", 100.0)
+    playing.resume("three", 100.0, time.time())
     playing.poll(100.1)
     standing = playing.standing(100.1)
     assert (standing.name, standing.number) == ("three", 3)
@@ -203,7 +206,7 @@ def test_a_show_continues_in_its_cue_with_what_hands_have_changed_since() -> Non
         controls.turn(100.1 + tick / 10)
     assert playing.standing(132.0).name == "one"
     assert controls.params.prompt == "smoke"
-    playing.resume("gone", 0.0)
+    playing.resume("gone", 0.0, 0.0)
     assert "there is no cue 'gone'" in str(said[-1])
 
 

@@ -582,6 +582,7 @@ def test_a_renewed_engine_costs_no_late_frame_and_no_jump(stage: Stage) -> None:
         assert old.killed == (tick > 100) or tick == 100
         stage.tick()
     assert old.killed
+    assert stage.shown[-1].snapshot == stage.controls.snapshot
     assert not stage.supply.host.renewing
     assert [shown.late for shown in stage.shown] == [False] * len(stage.shown)
     assert stage.largest_jump() <= ORDINARY

@@ -1,5 +1,6 @@
 """Time tags of OSC bundles: when messages take effect, whatever the system's clock does."""
 
+import random
 import shutil
 import socket
 import subprocess
@@ -20,7 +21,7 @@ from lwlive.controls import Controls, Move, Set
 from lwlive.params import Params
 from lwlive.stage.desk import Desk
 from lwlive.stage.parts import Arrived, Source
-from lwlive.stage.sources.osc.inbox import MOST, Inbox, Kept, ahead_s
+from lwlive.stage.sources.osc.inbox import MOST, MOST_TIMED, Inbox, Kept, ahead_s
 from lwlive.stage.sources.osc.server import Osc
 
 DAY_NS = 86_400 * 10**9
@@ -178,6 +179,20 @@ def test_a_flood_of_moments_is_bounded() -> None:
     inbox.keep("/lwlive/speed", Kept(Set("speed", 0.5), ("a", 1), 0.0, None))
     assert len(inbox.take()) == MOST + 1
     assert sum(len(inbox.reached(n / 10)) for n in range(100)) == MOST
+
+
+def test_messages_for_later_moments_are_bounded_and_come_in_the_order_of_their_moments() -> None:
+    inbox, moments = Inbox(), random.Random(1)
+    for _ in range(20):
+        for _ in range(MOST):
+            due = 5 + moments.random() * 5
+            inbox.keep("/lwlive/speed", Kept(Set("speed", due), ("a", 1), 0.0, due))
+        inbox.take()
+    assert inbox.reached(4.9) == []
+    assert len(inbox._timed) == MOST_TIMED
+    found = [kept for n in range(49, 101) for kept in inbox.reached(n / 10)]
+    assert len(found) == MOST_TIMED
+    assert [kept.due for kept in found] == sorted(kept.due or 0.0 for kept in found)
 
 
 PERL = """

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from lwlive.checkpoint import Size
 from lwlive.controls import Command, Fire
 from lwlive.ring import Pixels
 from lwlive.stage.outputs.window.host import HANG_S, Host, NoWindow
+from lwlive.stage.outputs.window.process import Broken, Open, Told, Wanted
+from lwlive.stage.qrcode import Code
 
 RED, BLUE = (220, 30, 40), (30, 60, 210)
 
@@ -65,9 +68,15 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         one.end()
 
 
-def host(monitor: str = "0", said: list[str] | None = None, waits: bool = False) -> Host:
+def host(
+    monitor: str = "0",
+    said: list[str] | None = None,
+    waits: bool = False,
+    code: Code | None = None,
+) -> Host:
     say = (lambda _: None) if said is None else said.append
-    return Host("lwlive", True, monitor, "fill", True, Size(80, 80), waits=waits, say=say)
+    size = Size(80, 80)
+    return Host("lwlive", True, monitor, "fill", True, size, waits=waits, say=say, code=code)
 
 
 def shown(
@@ -117,6 +126,82 @@ def test_the_show_survives_its_x_server_and_the_window_comes_back_covering_anoth
         assert (window.opened, window.lost) == (2, 1)
 
 
+class Process:
+    """A window's process, and what it says."""
+
+    pid = 1
+
+    def __init__(self, says: object) -> None:
+        self.says, self.alive, self.polls_raise = [says], True, False
+
+    def poll(self, _seconds: float = 0.0) -> bool:
+        if self.polls_raise:
+            raise BrokenPipeError
+        return bool(self.says)
+
+    def recv(self) -> object:
+        return self.says.pop(0)
+
+    def send(self, _message: object) -> None: ...
+
+    def close(self) -> None: ...
+
+    def is_alive(self) -> bool:
+        return self.alive
+
+    def kill(self) -> None:
+        self.alive = False
+
+    def join(self, _seconds: float) -> None: ...
+
+
+def told_host(*first: object) -> tuple[Host, list[Process], list[str]]:
+    """A window whose processes say this, one after the other; with what the show says."""
+    said, begun, now = list[str](), list[Process](), [0.0]
+
+    def spawn(_wanted: Wanted) -> Any:
+        begun.append(Process(first[len(begun)]))
+        return begun[-1], begun[-1]
+
+    def clock() -> float:
+        now[0] += 0.01
+        return now[0]
+
+    more: Any = {"say": said.append, "spawn": spawn, "clock": clock}
+    window = Host("lwlive", True, "0", "fit", True, Size(80, 80), **more).__enter__()
+    return window, begun, said
+
+
+def test_a_window_that_comes_back_broken_is_a_lost_one_and_is_tried_again() -> None:
+    broken = Broken("libSDL2: cannot allocate memory in static TLS block", "pygame")
+    window, begun, said = told_host(Open("0"), broken, Open("1"))
+    begun[0].alive = False
+    for _ in range(400):
+        window.presses()
+    assert window.open
+    assert "cannot allocate memory" in said[1]
+    assert said[2] == "the window is back, on monitor 1"
+    window.close()
+    with pytest.raises(ImportError, match="cannot allocate memory"):
+        told_host(broken)
+
+
+def test_a_pipe_that_cannot_be_asked_is_a_lost_window() -> None:
+    window, begun, said = told_host(Open("0"), Open("1"))
+    place: Any = window._wanted.place
+    begun[0].says.append(Told([], 60.0, place, False, []))
+    window.presses()
+    assert window.refresh_hz == 60
+
+    def die(_message: object) -> None:
+        begun[0].polls_raise = True
+
+    begun[0].send = die  # type: ignore[method-assign]
+    window.show(flat(RED), 1.0, None, None)  # which waits for the monitor
+    assert (window.open, window.lost, len(said)) == (False, 1, 1)
+    window.close()
+
+
 @pytest.mark.slow
 def test_a_window_that_hangs_or_is_killed_is_opened_again_and_leaves_no_memory(
     server: Server,
@@ -156,6 +241,30 @@ def test_keys_arrive_with_their_times(server: Server) -> None:
             time.sleep(0.005)
         assert [command for command, _ in found] == [Fire("next")]
         assert before < found[0][1] < time.perf_counter()
+
+
+@pytest.mark.slow
+def test_q_shows_the_pages_address_as_a_code_that_phones_read(
+    server: Server, tmp_path: Path
+) -> None:
+    from PIL import ImageGrab
+
+    for program, package in (("xdotool", "xdotool"), ("zbarimg", "zbar-tools")):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed (apt install {package})")
+    address, file = "http://192.0.2.7:57120/page/Xk3_v9-QmZ2r8sTb/", tmp_path / "screen.png"
+
+    def read() -> str:
+        ImageGrab.grab(xdisplay=server.name).save(file)
+        command = ["zbarimg", "-q", "--raw", "--nodbus", str(file)]
+        return subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip()
+
+    with host(code=Code.of(address)) as window:
+        shown(window, RED, lambda: covered(server, RED, (640, 400)))
+        assert read() == ""
+        for expected in (address, ""):  # Q shows it, and Q again hides it
+            subprocess.run(["xdotool", "key", "q"], check=True, timeout=60)
+            shown(window, RED, lambda wanted=expected: read() == wanted)  # type: ignore[misc] # bound now
 
 
 @pytest.mark.slow

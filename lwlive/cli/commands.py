@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lwlive import __version__
 from lwlive.cli.sentences import of_import, of_system
+from lwlive.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,7 +117,7 @@ def _do(args: list[str]) -> int:
         )
         print(lists.LISTS[word]())
     elif word and not word.startswith("-"):
-        near = flags.did_you_mean(word, COMMANDS)
+        near = did_you_mean(word, COMMANDS)
         known = ", ".join(COMMANDS)
         raise ControlError(f"there is no command {flags.short(word)}{near}; there are {known}")
     else:

@@ -52,7 +52,7 @@ def check(config: Config) -> None:
 
 def sparing(config: Config) -> Config:
     """What an earlier show recorded is kept: other names where those given are taken."""
-    from lwlive.stage.outputs.recorder import free
+    from lwlive.files import free
 
     taken = {
         name: path

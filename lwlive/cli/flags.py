@@ -7,7 +7,6 @@ knows no parameter by name.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -17,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from lwlive.config import Bare, Metavar
 from lwlive.params import SPECS, ControlError
+from lwlive.spelling import did_you_mean
 
 if TYPE_CHECKING:
     import click
@@ -158,12 +158,6 @@ def refusal(what: str, row: tuple[Any, FieldInfo], found: object) -> str:
     options = get_args(plain(row[0])) if get_origin(plain(row[0])) is Literal else ()
     near = did_you_mean(str(found), [str(one) for one in options], 0.7)  # gpu is not cpu
     return f"{what} takes {accepts(row)}, not {short(found)}{near}"
-
-
-def did_you_mean(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
-    """', did you mean X?', or nothing where no known word is like this one."""
-    close = get_close_matches(word[:60], list(known), 1, likeness)
-    return f", did you mean {close[0]}?" if close else ""
 
 
 def short(found: object) -> str:

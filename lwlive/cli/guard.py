@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 HANG_S = 5.0  # a show that has shown no picture for so long hangs
 START_S = 60.0  # one that starts has so long to ask for more time
-END_S = 90.0  # one that is told to end has so long to finish its recordings
+END_S = 90.0  # one that is asked to end has so long to finish its recordings
 LOOK_S = 0.2  # between two looks at the show
 PAUSES_S = (0.0, 1.0, 2.0, 5.0, 15.0, 60.0)  # before a new start, by short lives in a row
 LONG_S = 10.0  # a show that has shown pictures for so long ends the row
@@ -100,7 +100,7 @@ class Guard:
         self._command, self._environment, self._say = list(command), dict(environment), say
         self._clock = clock
         self._show: subprocess.Popen[bytes] | None = None
-        self._end_by: float | None = None  # it was told to end, and has so long
+        self._end_by: float | None = None  # it was asked to end, and has so long
         self.starts = 0
 
     def end(self) -> None:

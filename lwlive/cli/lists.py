@@ -6,8 +6,6 @@ Each is derived from the declarations, and imported only when it is asked for.
 from collections.abc import Callable
 from pathlib import Path
 
-LINES = 100  # of a log
-
 
 def _presets() -> str:
     from lwlive import preset
@@ -46,10 +44,11 @@ def _config() -> str:
 def log(path: Path | None) -> str:
     """The last lines of a log: the one named, or of the show that wrote last. Raises OSError."""
     from lwlive import logfile
+    from lwlive.recent import KEPT
 
     if path is not None:
-        path.stat()  # a name that is wrong is told
-    lines = logfile.tail(LINES, path)
+        path.stat()  # a name that is wrong raises
+    lines = logfile.tail(KEPT, path)
     if not lines:
         return f"There is no log in {logfile.folder()} yet; every show writes one."
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What `lwlive check` looks at, a function each. What a look raises is what is told."""
+"""What `lwlive check` looks at, a function each. What a look raises is what is printed."""
 
 import os
 import shutil
@@ -73,7 +73,7 @@ def _opened(config: "Config") -> "Opened":
 
 
 def _known(config: "Config") -> "Opened | None":
-    """The model for a look at something else; None where it is told already what is wrong."""
+    """The model for a look at something else; None where another row says already what is wrong."""
     from lwlive.checkpoint import ModelError
 
     try:

@@ -15,6 +15,7 @@ from lwlive.cli import flags
 from lwlive.config import Config
 from lwlive.openmp import spin_briefly
 from lwlive.params import ControlError, Params
+from lwlive.spelling import did_you_mean
 
 PROGRAM = "lwlive models"
 ABOUT = "List the models known by name."
@@ -51,7 +52,7 @@ def main(args: Sequence[str], parse: Parse) -> None:
         else:
             print(_built(hub.cache_of(config)))
     elif word and not word.startswith("-"):
-        near = flags.did_you_mean(word, COMMANDS)
+        near = did_you_mean(word, COMMANDS)
         known = " and ".join(COMMANDS)
         raise ControlError(f"there is no `{PROGRAM} {word[:60]}`{near}; there are {known}")
     else:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lwlive.controls import Controls
     from lwlive.cuelist import CueList
     from lwlive.params import Params
+    from lwlive.recent import Recent
     from lwlive.ring import Pixels
     from lwlive.routes import Routes
     from lwlive.stage.outputs.window.host import Host
@@ -44,15 +45,15 @@ def perform(config: "Config", params: "Params", starts: "Starts | None" = None) 
     from lwlive.stage.machine import about
 
     destinations.check(config)
-    with logs.opened(config.log, about()):
+    with logs.opened(config.log, about()) as recent:
         after = os.environ.get("LWLIVE_AFTER")
         logs.event(f"the show starts again, since {after}" if after else "the show starts")
         for sentence in starts.said if starts is not None else ():
             log.info(sentence)
-        return _perform(config, params, starts)
+        return _perform(config, params, recent, starts)
 
 
-def _perform(config: "Config", params: "Params", starts: "Starts | None" = None) -> int:
+def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Starts | None") -> int:
     from lwlive import hub, logs
     from lwlive.checkpoint import ModelError
     from lwlive.cli import destinations
@@ -87,9 +88,9 @@ def _perform(config: "Config", params: "Params", starts: "Starts | None" = None)
                 continued=begun is not None and bool(begun.values),
             )
             if desk.cues is not None and begun is not None and begun.cue is not None:
-                desk.cues.resume(begun.cue, clock.now())
+                desk.cues.resume(begun.cue, clock.now(), begun.at)
             osc = _osc(config, stack, desk.say)
-            page, code = _page(config, opened.size, osc, stack, desk.say)
+            page, code = _page(config, opened.size, osc, stack, desk.say, recent)
             screen = _window(config, opened.size, desk.say, code)
             if screen is not None:
                 stack.callback(screen.close)
@@ -280,7 +281,7 @@ def _alone(config: "Config") -> "Config":
     from datetime import datetime
 
     from lwlive.encoders import CODECS
-    from lwlive.stage.outputs.recorder import free, stamped
+    from lwlive.files import free, stamped
 
     path = free(config.folder / stamped(datetime.now(), CODECS[config.record_codec].suffix))
     log.info(f"recording {LONE_S:.0f} seconds into {path.absolute()}")
@@ -328,18 +329,17 @@ def _page(
     osc: "Osc | None",
     stack: contextlib.ExitStack,
     say: Callable[[str], None],
+    recent: "Recent",
 ) -> "tuple[Page | None, Code | None]":
     """The page, where it is wanted, and its address as the window shows it."""
     if not config.page:
         return None, None
     from lwlive.stage.qrcode import Code
-    from lwlive.stage.sources.page.opening import opened, printed
+    from lwlive.stage.sources.page.opening import opened, told
 
-    page, where = opened(config, size, osc.port if osc is not None else None, stack, say)
-    log.info(f"the page is at {where.url}")
+    page, where = opened(config, size, osc.port if osc is not None else None, stack, say, recent)
     code = Code.of(where.url)
-    if where.secret is not None:
-        printed(code)
+    told(where, code)
     return page, code
 
 

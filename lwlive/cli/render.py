@@ -41,7 +41,7 @@ PROGRAM = "lwlive render"
 ABOUT = """Write a walk to disk: frames, a movie, or both.
 
 One prompt walks from seed to seed. Several, or pictures, are keyframes of a blend, in their order.
-A second run with the same settings goes on after the last whole frame."""
+A second run with the same settings continues after the last whole frame."""
 SHARED = (*SOURCES, "offline", "size", "device", "batch", "cache", "preset", "folder")  # of Config
 OTHERWISE: dict[str, tuple[Any, str]] = {  # default, and what a render says of a show's flags
     "prompt": (
@@ -55,7 +55,7 @@ OTHERWISE: dict[str, tuple[Any, str]] = {  # default, and what a render says of 
         "full (the model's own), tiny (a faster one), or another one's folder or repository",
     ),
     "size": (None, "pixels, 512 or 768x512, multiples of 8; default: the model's own"),
-    "batch": (None, "frames sampled at once; default: 4, on a GPU 8"),
+    "batch": (None, "frames sampled together; default: 4, on a GPU 8"),
     "folder": (Path("."), "where the frames and the movie go"),
 }
 OFFERED = tuple(n for n, spec in SPECS.items() if spec.render)

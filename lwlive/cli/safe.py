@@ -1,7 +1,7 @@
 """Safe mode: a show that keeps a state starts without what has failed three times in a row.
 
 What is left out is decided in stage/starts.py; here it is taken out of flags and settings. A show
-without `--state` starts as it is told or says why not: somebody is there to read it.
+without `--state` starts as its flags say or says why not: somebody is there to read it.
 """
 
 import logging
@@ -128,6 +128,6 @@ def _part(error: Exception) -> str:
 
 
 def part_of(error: Exception) -> str:
-    """What a show has failed at once its flags were read: whatever is wrong is an output's."""
+    """The part at which a show has failed after its flags were read: that of an output."""
     part = _part(error)
     return "output" if part == "configuration" else part

@@ -12,9 +12,10 @@ from typing import Any, Literal, get_origin
 import tomli_w
 from pydantic import ValidationError
 
-from lwlive.cli.flags import Rows, accepts, did_you_mean, metavar, of_model, plain, refusal, short
+from lwlive.cli.flags import Rows, accepts, metavar, of_model, plain, refusal, short
 from lwlive.config import PARTS, Config
 from lwlive.params import SPECS, ControlError
+from lwlive.spelling import did_you_mean
 
 LIVE = "live"  # the table of live parameters
 TABLES: dict[str, Rows] = {part.table: of_model(part) for part in PARTS}

@@ -7,7 +7,6 @@ out. The table serves every scheduler alike, folds into compiled code, starts at
 needs no diffusers once it is written down. This file knows nothing of models, walks or files.
 """
 
-import difflib
 import inspect
 import math
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from lwlive.checkpoint import ModelError, scheduler_name, why
+from lwlive.spelling import did_you_mean
 
 MOST_STEPS = 8  # of a show
 RESCALED = 0.7  # where steps begin at pure noise, as Lin et al. (2024) found best
@@ -96,8 +96,7 @@ def named(name: str, like: Any, spaced: bool = False) -> Any:
     found = {scheduler_name(n): n for n in found}
     plain = scheduler_name(name)
     if plain not in found:
-        close = difflib.get_close_matches(plain, found, n=1)
-        hint = f", did you mean {close[0]}?" if close else ""
+        hint = did_you_mean(plain, found)
         raise ScheduleError(
             f"there is no scheduler {name!r} in diffusers{hint}; there are {', '.join(found)}"
         )

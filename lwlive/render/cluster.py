@@ -1,7 +1,7 @@
 """The cluster: frames made by many workers of Ray, one to a GPU or to a few cores.
 
 Frames of a known walk are independent, so workers share nothing: each opens the model once and
-makes stretches of the walk, whole batches, cut as one machine would cut them. It goes on where it
+makes stretches of the walk, whole batches, cut as one machine would cut them. It continues where it
 was as long as it can, since a segment's keyframes and pace are made by each worker that enters it.
 One that dies is replaced and its stretch made again. Files that the settings name must lie at the
 same paths on every machine.
@@ -23,7 +23,7 @@ TRIES = 4  # of one stretch
 
 
 class Worker:
-    """What runs on the cluster: a studio of its own, open as long as the render goes on."""
+    """What runs on the cluster: a studio of its own, open as long as the render runs."""
 
     def __init__(self, settings: dict[str, Any], cores: int) -> None:
         import torch

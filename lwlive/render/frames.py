@@ -1,4 +1,4 @@
-"""Frames on disk: a folder of numbered pictures and their settings, resumed or begun anew.
+"""Frames on disk: a folder of numbered pictures and their settings, resumed or begun again.
 
 A frame is written beside its name, onto the disk, and then moved there; the settings are there
 before it. One that is empty, cut or of another size all the same, as old disks and other programs
@@ -105,7 +105,7 @@ def _longest_name(folder: Path) -> int:
 
 
 def open_folder(folder: Path, settings: Settings, overwrite: bool) -> Frames:
-    """The folder, made, continued or begun anew. Raises RenderError where it holds other frames.
+    """The folder, made, continued or begun again. Raises RenderError where it holds other frames.
 
     Nothing is written where nothing changes, so that a finished render may lie on any disk.
     """
@@ -167,7 +167,7 @@ def stored_budget(folder: Path) -> int | None:
 
 
 def _compare(folder: Path, settings: Settings) -> None:
-    advice = "give the same settings, another --name, or --overwrite to begin anew"
+    advice = "give the same settings, another --name, or --overwrite to begin again"
     try:
         old = json.loads((folder / SETTINGS).read_text("utf-8"))["settings"]
         found = differences(old, json.loads(told(settings))["settings"])

@@ -1,4 +1,4 @@
-"""A render's identity: what its pictures depend on, so that only like goes on after like.
+"""A render's identity: what its pictures depend on, so that a render only continues its own.
 
 | part of it | why |
 |---|---|
@@ -27,7 +27,7 @@ TOLD = 5  # differences from earlier settings
 
 # Settings that are compared as they are.
 AS_IT_IS = ("prediction", "size", "device", "precision", "batch", "joints", "frames", "again")
-# Flags that change no frame, or are told by the joints.
+# Flags that change no frame, or are known from the joints.
 MOVIE = {"crf", "fps", "all_intra"}
 MADE_BY = {"name", "max_frames", "num_steps", "seconds", "output"} | MOVIE
 RUN_BY = {"overwrite", "ray", "workers"}  # these do not even change what is made

@@ -1,7 +1,7 @@
 """A performance: its journal read, and what took effect on which tick.
 
-The format is told in lwlive/journalfile.py. A journal may come from anybody, so each line is held
-against what the show writes. This file knows nothing of torch.
+The format is described in lwlive/journalfile.py. A journal may come from anybody, so each line is
+held against what the show writes. This file knows nothing of torch.
 """
 
 import json

@@ -111,7 +111,7 @@ class Render(BaseModel):
         le=10_000,
         description="of the cluster; default: one a GPU, or one for every four cores",
     )
-    overwrite: bool = Field(False, description="start anew, whatever is there")
+    overwrite: bool = Field(False, description="start again, whatever is there")
 
 
 class Key(BaseModel):

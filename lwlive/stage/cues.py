@@ -96,10 +96,12 @@ class Cues:
         """The cue of this name or number. Raises ControlError."""
         self._step(_Step(now if due is None else due, to=self.cues.found(which)), now)
 
-    def resume(self, name: str, now: float) -> None:
+    def resume(self, name: str, now: float, since: float) -> None:
         """Stand at a cue whose values are there already, as a show before this one did.
 
-        It follows from now on. A cue that the list does not have begins the list.
+        It follows from now on. A cue that the list does not have begins the list. since: when that
+        show was last heard of, in seconds since 1970: a time of day that has passed since then
+        starts its cue with the first poll.
         """
         try:
             self._place = self.cues.found(name)
@@ -108,6 +110,7 @@ class Cues:
             return
         self._on, self._begun = True, True
         self._following = self._followed(self._place, now)
+        self._daily.since(datetime.fromtimestamp(since))
 
     def leave(self, now: float) -> None:
         """The look comes from elsewhere: the next cue sets all that the list has set by then."""
@@ -130,7 +133,7 @@ class Cues:
             self._following = self._since(now)
         self._follow(now)
         while self._steps and self._steps[0].due <= now:
-            self._take(self._steps.pop(0))
+            self._take(self._steps.pop(0), now)
         self._look_at_the_clock(now)
 
     def standing(self, now: float) -> Standing:
@@ -165,7 +168,7 @@ class Cues:
         if step.due <= now:
             step.target = self._led(self._place, step)
             self._set(step, self._place, now, None)
-            self._take(step)
+            self._take(step, now)
         else:
             insort(self._steps, step, key=lambda each: each.due)
         self._stage(now)
@@ -236,11 +239,12 @@ class Cues:
         seconds: float = values.get("transition", self.controls.params.transition)
         return seconds
 
-    def _take(self, step: _Step) -> None:
-        """A cue is on."""
+    def _take(self, step: _Step, now: float) -> None:
+        """A cue is on. After a stall it counts from now, so that no row of cues follows."""
         self._place, self._on, self._astray = step.target, True, False
         self.taken += 1
-        self._following = self._followed(step.target, step.due)
+        began = step.due if now - step.due <= AHEAD_S else now
+        self._following = self._followed(step.target, began)
         self.say(f"cue {step.target + 1}: {self.cues.cues[step.target].name}")
 
     def _followed(self, place: int, at: float) -> _Following | None:

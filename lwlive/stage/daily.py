@@ -19,6 +19,10 @@ class Daily:
         self._asked: datetime | None = None  # when it was asked last
         self._came: dict[int, tuple[date, float]] = {}  # on which date, at which second of the show
 
+    def since(self, when: datetime) -> None:
+        """Count from a date and time on, when a show before this one asked last."""
+        self._asked = when
+
     def passed(self, now: float) -> int | None:
         """The place whose time has passed since the last call: the latest of several."""
         there = self._there()

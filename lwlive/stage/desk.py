@@ -27,6 +27,7 @@ from lwlive.controls import (
     seconds,
 )
 from lwlive.cuelist import CueList
+from lwlive.files import claimed, stamped
 from lwlive.params import SPECS, TRIGGERS, ControlError
 from lwlive.routes import Routes
 from lwlive.snapshot import Snapshot
@@ -34,7 +35,6 @@ from lwlive.stage.cues import Cues
 from lwlive.stage.disk import Disk
 from lwlive.stage.morph import CHOICES, Look, Morph
 from lwlive.stage.notices import Notices
-from lwlive.stage.outputs.recorder import claimed, stamped
 from lwlive.stage.parts import Arrived
 from lwlive.stage.switches import Switches
 from lwlive.stage.taps import Taps

@@ -54,7 +54,8 @@ class Disk:
     ) -> None:
         """Run a job aside. Later `poll` calls `done` with its result or `failed` with a sentence.
 
-        about: what it does, for a sentence. Raises ControlError where too many are under way.
+        about: what it does, for a sentence. Raises ControlError where too many are under way
+        or no thread can be started.
         """
         if len(self._jobs) >= MOST:
             raise ControlError(
@@ -70,7 +71,11 @@ class Disk:
             except Exception as error:  # whatever a file system does, the show continues
                 self._results.put((number, None, _sentence(about, error)))
 
-        self._start(run)
+        try:
+            self._start(run)
+        except RuntimeError as error:  # no memory for a thread, or too many: the show continues
+            del self._jobs[number]
+            raise ControlError(f"{about}: {error}; try again") from None
 
     def poll(self, now: float) -> None:
         """Take up what has finished, and say what takes long. Never waits."""

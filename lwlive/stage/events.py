@@ -2,7 +2,7 @@
 
 Everything runs in the show's thread and follows from its status: first picture, an engine that is
 back, bursts of late frames, in-betweens, replaced frames, a disk that fills, how the show stands
-every hour. What a person at the desk has to know is told by notices.
+every hour. What a person at the desk has to know comes in notices.
 """
 
 from collections import deque
@@ -17,12 +17,12 @@ BURST_S, BURST = 10.0, 5  # so many late frames in so many seconds are worth a l
 QUIET_S = 60.0  # and one a minute is enough
 STANDS_S = 10.0  # a number of in-betweens that lasts is worth one
 HOUR_S = 3600.0
-LOW_MB, ROOM_MB = 500.0, 1000.0  # a disk with so little left is told of, until there is so much
+LOW_MB, ROOM_MB = 500.0, 1000.0  # a disk with so little left is an event, until there is so much
 
 
 @dataclass
 class _Level:
-    """A value that is told once it stands."""
+    """A value that is logged once it stands."""
 
     told: object = None
     new: object = None

@@ -151,8 +151,13 @@ class Host:
         """
         self._snapshot = snapshot
         self.underway.sent(snapshot, asked)
-        if self._engine is not None:
-            self._engine.post(snapshot)
+        for engine in self._engines():
+            engine.post(snapshot)
+
+    def _engines(self) -> list[Engine]:
+        """Those that work: the one whose pictures are shown, and one that is to take its place."""
+        found = [self._engine] if self._engine is not None else []
+        return found + ([self._successor.engine] if self._successor is not None else [])
 
     def renew(self, now: float) -> bool:
         """Start another engine beside this one, to take its place unseen; False where that fails.
@@ -187,8 +192,8 @@ class Host:
         stays = True
         if self._engine is not None:
             stays = self._listen(now)
-            if self._engine is not None:
-                self._engine.post(self._snapshot)
+            for engine in self._engines():
+                engine.post(self._snapshot)
         elif now >= self._start_at:
             try:
                 self._start(now)

@@ -51,12 +51,6 @@ class Master:
         brightness: float = self._moved.value("brightness", self._brightness)
         return brightness * self._open
 
-    def stands(self, snapshot: Snapshot) -> bool:
-        """Whether the level stays as it is for as long as these controls hold."""
-        params, there = snapshot.params, (self._brightness, self._open)
-        asked = params.brightness, 0.0 if params.blackout else 1.0
-        return self._moved.still and not snapshot.outer and there == asked
-
 
 def _towards(value: float, target: float, step: float) -> float:
     return min(target, value + step) if target > value else max(target, value - step)

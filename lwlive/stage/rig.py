@@ -1,6 +1,7 @@
 """The rig: which sources and outputs a show has. A new one is a file of its own and a row here.
 
-`Show` knows none of them by name. Nothing is opened here but the journal's file.
+`Show` knows none of them by name. Nothing is opened here but the journal's file, and
+the session of Link, which is joined.
 """
 
 import os

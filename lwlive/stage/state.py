@@ -31,6 +31,7 @@ EVERY_S = 60.0
 PICTURES_S = 600.0  # between two writings of the last pictures, which are larger
 RETRY_S = 10.0  # after a state that could not be written
 MOST_BYTES = 2**20
+LATEST = 3e10  # seconds since 1970: in 2920; dates end soon after that on some systems
 LEFT_OUT = ("record",)  # what a show records, its own settings say
 
 
@@ -70,8 +71,9 @@ def read(path: Path) -> State | None:
         settings = dict(found["settings"])
     except (ControlError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise StateError(f"it is damaged: {str(error) or type(error).__name__:.200}") from None
-    if not (0 <= phase < 1e12 and (cue is None or isinstance(cue, str)) and 0 <= restarts < 1e9):
-        raise StateError("it is damaged: its phase, cue or restarts cannot be")
+    named = cue is None or isinstance(cue, str)
+    if not (0 <= phase < 1e12 and named and 0 <= restarts < 1e9 and 0 <= at < LATEST):
+        raise StateError("it is damaged: its phase, cue, restarts or time cannot be")
     return State(values, routes, phase, cue, settings, restarts, ended, at)
 
 

@@ -19,6 +19,7 @@ class Underway:
         self._shows = snapshot  # the newest that a frame was made with
         self._waiting: deque[tuple[Snapshot, float | None]] = deque(maxlen=MOST)
         self._known = snapshot.version  # the newest of them
+        self._lately = {snapshot.version: snapshot}  # the newest, also those that have arrived
 
     def sent(self, snapshot: Snapshot, asked: float | None) -> None:
         """These controls were asked for at that time; those that wait, for their moment.
@@ -34,10 +35,13 @@ class Underway:
         if snapshot.version > self._known:
             self._known = snapshot.version
             self._waiting.append((snapshot, asked))
+        self._lately[snapshot.version] = snapshot
+        while len(self._lately) > MOST:
+            del self._lately[next(iter(self._lately))]
 
     def begin(self, snapshot: Snapshot) -> None:
         """Another engine starts with these controls."""
-        self._shows = snapshot
+        self._shows = self._lately[snapshot.version] = snapshot
 
     def answered(
         self, frame: Frame | None, now: float
@@ -50,7 +54,8 @@ class Underway:
             return None, ()
         asked = []
         while self._waiting and self._waiting[0][0].version <= frame.version:
-            self._shows, at = self._waiting.popleft()
+            _, at = self._waiting.popleft()
             if at is not None and at <= now + self._delay_s:
                 asked.append(at)
+        self._shows = self._lately.get(frame.version, self._shows)
         return self._shows, tuple(asked)

@@ -60,11 +60,6 @@ class Watchdog(Source, Output):
         self._fed = self._said = -1e9
         self._ready = self._alone = False
 
-    @property
-    def listened_to(self) -> bool:
-        """Whether anybody has asked to be told."""
-        return bool(self._address)
-
     def poll(self, now: float) -> Sequence[Arrived]:
         """The end of the show, where the guard that started it is gone."""
         if self._alone and self._guarded:

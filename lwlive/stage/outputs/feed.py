@@ -151,9 +151,13 @@ class Feed(Output):
     def _watch(self) -> None:
         """End a call that does not return."""
         sink, busy = self._sink, self._busy
-        if sink is None or busy is None or self._aborted or (sink.patient and not self.connected):
+        if sink is None or busy is None or self._aborted:
             return
-        if self._clock() - busy >= (STALL_S if self.connected else OPEN_S):
+        waits = sink.patient and not self.connected
+        if waits and self._outbox is not None:
+            return
+        # one that waits and is switched off: nobody is there who could miss anything
+        if waits or self._clock() - busy >= (STALL_S if self.connected else OPEN_S):
             self._aborted = True
             sink.abort()
 
@@ -178,7 +182,7 @@ class Feed(Output):
                 sentence = self._end(error)
                 now = self._clock()
                 failed_at = now if failed_at is None else failed_at
-                if sentence != told:
+                if sentence != told and sentence:
                     self._sentences.put(sentence)
                 told = sentence
                 lasting = isinstance(error, FeedError) and error.lasting
@@ -210,9 +214,11 @@ class Feed(Output):
         self.sent += 1
 
     def _end(self, error: Exception) -> str:
-        """Close what has failed; returns why, as a sentence."""
+        """Close what has failed; returns why, as a sentence, empty where it was switched off."""
         aborted, limit = self._aborted, STALL_S if self.connected else OPEN_S
         self._close()
+        if aborted and self._outbox is None:
+            return ""
         if aborted:
             return f"{self.name} stands still: nothing was taken for {limit:.0f} s; trying again"
         if isinstance(error, FeedError):

@@ -5,8 +5,8 @@
 | the show's | `Journal(...)`, `put`, `tick`, `close` | `close`: a second at most, nothing else |
 
 The file has a thread of its own (lines.py). A journal that is lost begins again in another file,
-as its lines tell only what changes; each one can be rendered. Its lines are told in
-lwlive/journalfile.py. The journal knows nothing of the walk.
+as its lines tell only what changes; each one can be rendered. Its lines are described
+in lwlive/journalfile.py. The journal knows nothing of the walk.
 """
 
 import json
@@ -26,7 +26,6 @@ from lwlive.routes import tables
 from lwlive.snapshot import EASED, Snapshot
 from lwlive.stage.master import Master
 from lwlive.stage.outputs.lines import Lines
-from lwlive.stage.outputs.recorder import free
 from lwlive.stage.parts import Output, Picture
 from lwlive.stage.supply import Shown
 
@@ -93,7 +92,7 @@ class Journal(Output):
             self._say(news)
         if self._lines.over:
             self._lines.close(0.0)
-            self._lines = Lines(free(self._lines.path), ABOUT, later=True)
+            self._lines = Lines(self._lines.path, ABOUT, later=True)
             self._begin()
 
     def tick(
@@ -176,10 +175,8 @@ class Journal(Output):
         """Tell the master's level while it is another one than its parameters alone make."""
         if self._master_alone is None:
             self._master_alone, self._mastered = Master(controls), controls
-        for _ in range(missed):
-            if self._master_alone.stands(self._mastered):  # a machine may have slept for days
-                break
-            self._master_alone.step(self._mastered, 1 / fps)
+        if missed:  # a fade is a straight line: one long step ends where the short ones do
+            self._master_alone.step(self._mastered, missed / fps)
         self._mastered = controls
         alone = self._master_alone.step(controls, 1 / fps)
         shown = round(256 * level)

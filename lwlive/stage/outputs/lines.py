@@ -19,6 +19,8 @@ import time
 from collections import deque
 from pathlib import Path
 
+from lwlive.files import free
+
 AGAIN_S = 5.0  # between two attempts while the disk takes nothing, and two looks at the file
 MOST_BYTES = 64 * 2**20  # of lines that wait for the disk
 
@@ -26,7 +28,8 @@ MOST_BYTES = 64 * 2**20  # of lines that wait for the disk
 class Lines:
     """One file of lines, written over. Raises OSError where it cannot be opened now.
 
-    about: what it is, for a sentence. later: open it when the disk allows; nothing is raised.
+    about: what it is, for a sentence. later: open it when the disk allows, under the first of
+    `name-2`, `name-3` ... where its own name is taken; nothing is raised.
     """
 
     def __init__(
@@ -37,8 +40,9 @@ class Lines:
         self._good = 0  # bytes of whole lines in the file
         self._waiting: deque[bytes] = deque()
         self._bytes = 0  # of those
+        self._given = self._written = 0  # bytes: each is counted by one thread
         self._failing = False
-        self.over = False  # nothing more can be written; set once, by the thread
+        self.over = False  # nothing more can be written
         self._news: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="lines", daemon=True)
@@ -46,9 +50,15 @@ class Lines:
 
     def put(self, line: str) -> None:
         """Write a line; never waits."""
-        if not self.over:
-            # half of a character, as in a file's name, becomes what JSON reads as just that
-            self._queue.put(line.encode("utf-8", "backslashreplace") + b"\n")
+        if self.over:
+            return
+        # half of a character, as in a file's name, becomes what JSON reads as just that
+        data = line.encode("utf-8", "backslashreplace") + b"\n"
+        self._given += len(data)
+        if self._given - self._written > MOST_BYTES:
+            self._end(f"more of {self._about} {self.path} waits for its disk than can be kept")
+        else:
+            self._queue.put(data)
 
     def news(self) -> str | None:
         """A sentence about the disk that was not told yet."""
@@ -77,16 +87,11 @@ class Lines:
         with contextlib.suppress(queue.Empty):
             line = self._queue.get(timeout=self._again_s)
             while line is not None:
-                self._keep(line)
+                self._waiting.append(line)
+                self._bytes += len(line)
                 line = self._queue.get_nowait()
             return True
         return False
-
-    def _keep(self, line: bytes) -> None:
-        self._waiting.append(line)
-        self._bytes += len(line)
-        if self._bytes > MOST_BYTES:
-            self._end(f"more of {self._about} {self.path} waits for its disk than can be kept")
 
     def _work(self, late: bool) -> None:
         """Write what waits. late: it is time to try again after a failure, and to look."""
@@ -112,6 +117,7 @@ class Lines:
 
     def _write(self) -> None:
         if self._file is None:
+            self.path = free(self.path)
             self._file = io.FileIO(self.path, "x")
         if not self._waiting:
             return
@@ -121,11 +127,10 @@ class Lines:
             data = data[self._file.write(data) or 0 :]
         os.fsync(self._file.fileno())  # a full disk may say so only here
         self._good += self._bytes
+        self._written += self._bytes
         self._waiting.clear()
         self._bytes = 0
 
     def _end(self, why: str) -> None:
         self.over = True
-        self._waiting.clear()
-        self._bytes = 0
         self._news.put(f"{why}; another one begins")

@@ -20,13 +20,13 @@ import shutil
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from lwlive.checkpoint import Size
 from lwlive.encoders import CODECS, RecordError
+from lwlive.files import claimed
 from lwlive.movie import Movie, rate_of
 from lwlive.ring import Pixels
 from lwlive.stage.outputs.outbox import Outbox, Pictures
@@ -40,33 +40,11 @@ _LOOK_S = 2.0  # between two looks whether the file is still there
 _ROOM = 16 * 2**20  # bytes that a disk has left, or a recording is not begun
 
 
-def stamped(when: datetime, suffix: str = ".mp4") -> str:
-    """`lwlive-YYYYMMDD-HHMMSS.mp4`."""
-    return f"lwlive-{when:%Y%m%d-%H%M%S}{suffix}"
-
-
-def free(path: Path) -> Path:
-    """The path itself, or the first of `name-2`, `name-3` ... that nothing has yet."""
-    found, n = path, 1
-    while found.exists():
-        n += 1
-        found = path.with_stem(f"{path.stem}-{n}")
-    return found
-
-
-def claimed(path: Path) -> Path:
-    """The same, and an empty file is there now, so that nobody else takes it. Raises OSError."""
-    while True:
-        found = free(path)
-        with suppress(FileExistsError), found.open("xb"):
-            return found
-
-
 class Recorder:
     """Records what is put into it until `close`. An existing file is overwritten.
 
     fresh: the file gets another name where its own is taken. codec: a name of CODECS. tap: sound
-    to record beside the pictures, whose moments `put` then has to be told. What goes wrong (no
+    to record beside the pictures, whose moments `put` then has to be given. What goes wrong (no
     folder, no memory, no encoder, disk full) is in `failed`, and `put` then does nothing. The other
     attributes are for reading: each has one writing thread, and a reader sees the value of a
     moment ago.
@@ -142,7 +120,7 @@ class Recorder:
             width, height = self._size
             self._end(
                 f"the recording {self.path} takes pictures of {width}x{height}, got "
-                f"{pixels.dtype} {list(pixels.shape)}; it ends here, the show goes on"
+                f"{pixels.dtype} {list(pixels.shape)}; it ends here, the show continues"
             )
             return
         if self._first is None:
@@ -244,7 +222,7 @@ class Recorder:
             _log.warning("%s stays in fragments, which most players play", self.path)
 
     def _fail(self, error: Exception) -> None:
-        """Mostly in the outbox's thread: whatever an encoder or a disk does, the show goes on."""
+        """Mostly in the outbox's thread: whatever an encoder or a disk does, the show continues."""
         self._end(_sentence(self.path, error, self.frames, self._size))
         self._opened.set()
         self._whole.set()
@@ -281,7 +259,7 @@ def _opened(path: Path, fresh: bool) -> Path:
 def _sentence(path: Path, error: Exception, frames: int, size: Size) -> str:
     if isinstance(error, RecordError):
         return str(error)
-    end = f"the recording ends after {frames} frames, the show goes on"
+    end = f"the recording ends after {frames} frames, the show continues"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", -1)):
         return f"the disk is full: cannot write {path}; {end}; make room and record again"
     if isinstance(error, MemoryError):

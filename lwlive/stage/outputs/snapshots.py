@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from lwlive import __version__, files, preset
+from lwlive.files import claimed, stamped
 from lwlive.params import ControlError, Params
 from lwlive.ring import Pixels
 from lwlive.seeds import seed_of
 from lwlive.snapshot import Snapshot
 from lwlive.stage.disk import Disk
-from lwlive.stage.outputs.recorder import claimed, stamped
 from lwlive.stage.parts import Output, Picture
 
 
@@ -50,12 +50,13 @@ class Snapshots(Output):
         wanted = self._folder / stamped(datetime.now(), ".png")
 
         def write() -> Path:
-            path = claimed(wanted)
+            path, beside = _both(wanted)
             try:
                 _write_png(path, pixels, about)
-                preset.save(path.with_suffix(".toml"), found, routes)
+                preset.save(beside, found, routes)
             except Exception:
                 path.unlink(missing_ok=True)  # half of it is of no use
+                beside.unlink(missing_ok=True)
                 raise
             return path
 
@@ -71,6 +72,18 @@ class Snapshots(Output):
     def summary(self) -> Mapping[str, Any] | None:
         """How many there are."""
         return {"written": self._written} if self._written else None
+
+
+def _both(wanted: Path) -> tuple[Path, Path]:
+    """Names for a picture and its preset, alike but for their ends, and both claimed."""
+    while True:
+        path = claimed(wanted)
+        beside = claimed(path.with_suffix(".toml"))
+        if beside.stem == path.stem:
+            return path, beside
+        path.unlink()
+        beside.unlink()
+        wanted = wanted.with_name(f"{beside.stem}{wanted.suffix}")
 
 
 def seed_nearest(params: Params, phase: float) -> int:

@@ -54,7 +54,7 @@ def checked(url: str) -> str:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the child is told in its first line."""
+    """What the first line to the child says."""
 
     url: str
     width: int
@@ -159,5 +159,5 @@ def _widen(pipe: Any, picture_bytes: int) -> None:
 def settings(
     url: str, size: tuple[int, int], rate: Fraction, quality: int, mbit: float
 ) -> Settings:
-    """What a stream's child is told. Raises ControlError where the address is none."""
+    """What a stream's child gets. Raises ControlError where the address is none."""
     return Settings(checked(url), *size, str(rate), quality, mbit)

@@ -4,32 +4,36 @@ A long one is a row of files: after so many minutes the next one begins, with th
 
 All of it runs in the stage's main thread; each take is opened in its recorder's thread and closed
 in a thread of its own, since a slow disk takes its time. A control that flickers is followed once
-it stands, so that a stuck button does not fill the folder with files. An output, and a source
-where it asks for its switch: on where the whole show is recorded, off where a take has failed that
-somebody began by hand. A show that is to be recorded whole is recorded on, in another file, as soon
-as that can be done. This file knows nothing of windows or the walk.
+it stands, so that a stuck button does not fill the folder with files. What movies are written with
+is loaded from the first poll on, while there are no pictures yet: it would hold up those of a show.
+
+An output, and a source where it asks for its switch: on where the whole show is recorded, off where
+a take has failed that somebody began by hand. A show that is to be recorded whole is recorded on,
+in another file, as soon as that can be done. This file knows nothing of windows or the walk.
 """
 
 import math
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from lwlive import __version__
+from lwlive import __version__, movie
 from lwlive.checkpoint import Size
 from lwlive.controls import Set
 from lwlive.encoders import CODECS
-from lwlive.stage.outputs.recorder import Recorder, stamped
+from lwlive.files import stamped
+from lwlive.stage.outputs.recorder import Recorder
 from lwlive.stage.outputs.soundtrack import Tap
 from lwlive.stage.parts import Arrived, Output, Picture, Source
 
 ORDINARY_S = 60.0  # at the end of a show, for files to become ordinary; systemd kills after 90
 STANDS_S = 0.3  # a level that changed before it stood so long is not followed until it does
 AGAIN_S = 5.0  # between two attempts to record on after a take has failed
-SLOW_S = 3.0  # a take that has not begun for so long is told of
+SLOW_S = 3.0  # after so long a take that has not begun is named at the desk
 
 
 class Ear(Protocol):
@@ -68,17 +72,25 @@ class Takes(Source, Output):
         self._tap: Tap | None = None
         self._folder, self._given, self._fps, self._size = folder, given, fps, size
         self._whole = given  # the file of a show that is recorded whole, for those after it
-        self._failing, self._again_at = False, -math.inf  # since a take failed, until one goes on
+        self._failing, self._again_at = (
+            False,
+            -math.inf,
+        )  # since a take failed, until the next one
         self._say = say
         self._asks: list[bool] = [] if given is None else [True]  # for the switch
         self._recorder: Recorder | None = None
+        self._loading = False  # whether what movies need is loaded, or being so
         self._begun, self._said = 0.0, ""  # when the present one did, and what was said of it
-        self._closing: list[tuple[Recorder, threading.Thread, bool]] = []  # and if failure is told
+        self._closing: list[tuple[Recorder, threading.Thread, bool]] = []  # and if failure is known
         self._closed: dict[str, Any] | None = None  # the last take whose file is closed
         self._level, self._since, self._calm = False, -math.inf, True
 
     def poll(self, now: float) -> Sequence[Arrived]:
         """The switch, where it has to be turned."""
+        if not self._loading:
+            self._loading = True
+            with suppress(RuntimeError):  # no memory for a thread: a recording loads it itself
+                threading.Thread(target=movie.load, name="loading", daemon=True).start()
         recorder = self._recorder
         if recorder is not None and recorder.failed is not None:
             if not self._failing:
@@ -108,7 +120,10 @@ class Takes(Source, Output):
 
     def _follow(self, level: bool, now: float, about: dict[str, str], tick: int = 0) -> None:
         """Record or not, as the level says."""
-        if self._closing and not self._closing[0][1].is_alive():
+        for _, thread, _ in self._closing:
+            if thread.ident is None:
+                _refusal(thread)
+        if self._closing and self._closing[0][1].ident and not self._closing[0][1].is_alive():
             self._finish()
         if level != self._level:
             self._calm = now - self._since >= STANDS_S
@@ -160,7 +175,8 @@ class Takes(Source, Output):
     def _finish(self) -> None:
         """The oldest of the files being closed is closed, well or not."""
         recorder, thread, told = self._closing.pop(0)
-        thread.join()
+        if thread.ident is not None:  # it was started
+            thread.join()
         self._closed = _summary(recorder)
         if recorder.failed is not None and not told:
             self._say(recorder.failed)
@@ -170,10 +186,11 @@ class Takes(Source, Output):
         if self._recorder is not None:
             if self._ear is not None and self._tap is not None:
                 self._ear.untap(self._tap)
-            thread = threading.Thread(target=self._recorder.close, name="closing")
-            self._closing.append((self._recorder, thread, told))
-            self._recorder = None
-            thread.start()
+            recorder, self._recorder = self._recorder, None
+            thread = threading.Thread(target=recorder.close, name="closing")
+            self._closing.append((recorder, thread, told))
+            if (why := _refusal(thread)) is not None:
+                self._say(f"{recorder.path} is not closed yet: {why}; it is tried again")
 
     def close(self) -> None:
         """End the recording and wait for every file to be closed.
@@ -183,6 +200,10 @@ class Takes(Source, Output):
         self._end()
         until = time.monotonic() + ORDINARY_S
         for recorder, thread, _ in self._closing:
+            if thread.ident is None and _refusal(thread) is not None:
+                recorder.leave()
+                recorder.close()
+                continue
             thread.join(max(0.0, until - time.monotonic()))
             recorder.leave()
         while self._closing:
@@ -192,6 +213,15 @@ class Takes(Source, Output):
         """The recording going on or the last one, for the statistics."""
         recorder = self._recorder or (self._closing[-1][0] if self._closing else None)
         return self._closed if recorder is None else _summary(recorder)
+
+
+def _refusal(thread: threading.Thread) -> str | None:
+    """Start a thread; why it is refused: no memory for it, or too many."""
+    try:
+        thread.start()
+    except RuntimeError as error:
+        return str(error)
+    return None
 
 
 def _summary(recorder: Recorder) -> dict[str, Any]:

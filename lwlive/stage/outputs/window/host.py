@@ -1,10 +1,11 @@
 """The window as the stage sees it: in a process of its own, opened again whenever it is gone.
 
 All of it runs in the stage's main thread, as the one `Screen` of the show. It waits for the
-monitor where pictures are shown in step with one, a tenth of a second at most; otherwise it waits
-for nothing. Where the window is lost, with its X server, its compositor or by its graphics driver,
-the show continues without it, and the next process opens a window as soon as there is a screen,
-where the last one was. This file knows nothing of how anything is drawn.
+monitor where pictures are shown in step with one, a tenth of a second at most, and 20 ms for the
+end of a process that is lost; otherwise it waits for nothing. Where the window is lost, with its X
+server, its compositor or by its graphics driver, the show continues without it, and the next
+process opens a window as soon as there is a screen, where the last one was. This file knows nothing
+of how anything is drawn.
 """
 
 import contextlib
@@ -46,6 +47,7 @@ HANG_S = 5.0  # a window that has not drawn its picture for so long is ended
 SLEPT_S = 2.0  # a stage that did not look for so long did not run
 PAUSES_S = (0.0, 1.0, 2.0, 5.0)  # before a new process, by windows lost in a row
 STEADY_S = 60.0  # a window that was open for so long ends the row
+GONE = "its screen or its driver has gone"
 END_S = 2.0  # how long the end waits for the window to close
 
 Spawn = Callable[[Wanted], tuple[BaseProcess, "Connection[Any, Any]"]]
@@ -90,6 +92,7 @@ class Host:
         self._row = self.lost = self.opened = 0  # processes in a row; windows
         self._start_at, self._looked = -np.inf, self._clock()
         self.open = False  # whether there is a window at present
+        self._begun = False  # the first process has said whether there is one
         self._start()
 
     def _begin(self) -> None:
@@ -98,8 +101,8 @@ class Host:
         while not self.open and self._missing is None and self._process is not None:
             if time.monotonic() > until:
                 self._missing = Missing("the window does not open", False)
-            elif self._pipe.poll(0.05):
-                self._listen()
+            else:
+                self._listen(0.05)
         missing = self._missing
         if not self.open and missing is None:
             missing = Missing("the window's process has ended", False)
@@ -111,6 +114,7 @@ class Host:
     def __enter__(self) -> Self:
         try:
             self._begin()
+            self._begun = True
         except BaseException:
             self.close()
             raise
@@ -171,7 +175,7 @@ class Host:
             if asked is not None and now - asked > HANG_S:
                 self._gone(f"it has drawn nothing for {now - asked:.0f} s")
             elif self._process is not None and not self._process.is_alive():
-                self._gone("its screen or its driver has gone")
+                self._gone(GONE)
         presses, self._presses = self._presses, []
         return presses
 
@@ -198,8 +202,7 @@ class Host:
         """Until the picture is on the screen, which keeps the ticks in step with the monitor."""
         until = self._clock() + VSYNC_S
         while self._asked is not None and (left := until - self._clock()) > 0:
-            if self._pipe.poll(left):
-                self._listen()
+            self._listen(left)
 
     def _send(self, message: object) -> None:
         with contextlib.suppress(OSError):  # that it is gone is noticed when it is listened to
@@ -218,14 +221,18 @@ class Host:
             self._process = None
             self._again(f"it cannot be started: {error}")
 
-    def _listen(self) -> None:
+    def _listen(self, seconds: float = 0.0) -> None:
+        """Hear what the window's process says, waiting so long for the first of it."""
         if self._process is None:
             return
         try:
-            while self._pipe.poll():
+            while self._pipe.poll(seconds):  # on Windows it raises where the process has ended
                 self._heard(self._pipe.recv())
-        except (EOFError, OSError):
-            self._gone("its screen or its driver has gone")
+                seconds = 0.0
+        except EOFError as error:
+            self._gone(str(error) or GONE)
+        except OSError:
+            self._gone(GONE)
 
     def _heard(self, message: object) -> None:
         if isinstance(message, Open):
@@ -236,6 +243,8 @@ class Host:
                 self._say(f"the window is back, on monitor {message.monitor}")
             self.opened += 1
         elif isinstance(message, Broken):
+            if self._begun:  # what draws was there when the show began: it is tried again
+                raise EOFError(message.why)
             raise ImportError(message.why, name=message.module)
         elif isinstance(message, Missing):
             if self.opened and message != self._missing:

@@ -118,7 +118,7 @@ class Bare:
 
 
 def named() -> dict[str, Area]:
-    """The monitors of an X server by name, such as HDMI-1; empty where none are told."""
+    """The monitors of an X server by name, such as HDMI-1; empty where it names none."""
     if pygame.display.get_driver() != "x11":
         return {}
     try:

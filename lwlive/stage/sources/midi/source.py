@@ -27,7 +27,7 @@ from lwlive.stage.sources.midi.shelf import Shelf
 from lwlive.stage.sources.tempo import MidiClock
 from lwlive.stage.status import Status
 
-PAUSE_S = 2.0  # a fader that waits is told of again after it has rested for so long
+PAUSE_S = 2.0  # a fader that waits is named again after it has rested for so long
 
 log = logging.getLogger(__name__)
 

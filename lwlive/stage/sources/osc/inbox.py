@@ -9,7 +9,9 @@ Of the messages to an address the newest counts, for each moment that one is mea
 knows nothing of bytes, sockets or who may send; time is passed in.
 """
 
+import heapq
 import threading
+from itertools import count
 from typing import Any, NamedTuple
 
 from lwlive.controls import Command, Fire
@@ -17,6 +19,7 @@ from lwlive.params import ControlError
 
 NTP_S = 2_208_988_800  # from the year 1900, where time tags begin, to 1970
 MOST = 1000  # messages for later moments between two ticks
+MOST_TIMED = 10_000  # polled and not due yet
 
 
 class Kept(NamedTuple):
@@ -35,7 +38,9 @@ class Inbox:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._newest: dict[tuple[str, float | None], Kept] = {}  # by address and moment, in order
-        self._timed: list[Kept] = []  # used by the show's thread alone
+        # used by the show's thread alone: a heap by moment, then in the order in which they came
+        self._timed: list[tuple[float, int, Kept]] = []
+        self._count = count()
 
     def keep(self, address: str, kept: Kept) -> None:
         """Keep a message until it is taken. Raises ControlError."""
@@ -50,19 +55,22 @@ class Inbox:
             self._newest[address, kept.due] = kept
 
     def take(self) -> list[Kept]:
-        """What has come since the last call, in its order."""
+        """What has come since the last call, in its order.
+
+        Of what is polled and not due yet MOST_TIMED are known; `reached` knows nothing of more.
+        """
         with self._lock:
             newest, self._newest = self._newest, {}
-        self._timed += [kept for kept in newest.values() if kept.due is not None]
+        for kept in newest.values():
+            if kept.due is not None and len(self._timed) < MOST_TIMED:
+                heapq.heappush(self._timed, (kept.due, next(self._count), kept))
         return list(newest.values())
 
     def reached(self, now: float) -> list[Kept]:
         """Messages taken before, whose moment has come since the last call."""
-        timed, self._timed = self._timed, []
         reached: list[Kept] = []
-        for kept in timed:
-            due = kept.due is not None and kept.due <= now
-            (reached if due else self._timed).append(kept)
+        while self._timed and self._timed[0][0] <= now:
+            reached.append(heapq.heappop(self._timed)[2])
         return reached
 
 

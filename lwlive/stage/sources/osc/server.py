@@ -32,7 +32,7 @@ from lwlive.stage.parts import Arrived, Source
 from lwlive.stage.sources.osc.addresses import AHEAD_S, HEARING, Row, heard, listened, port
 from lwlive.stage.sources.osc.inbox import Inbox, Kept, ahead_s
 from lwlive.stage.sources.osc.packet import MAX_BYTES, Message, check
-from lwlive.stage.sources.osc.sockets import OscError, allowed, networks, opened
+from lwlive.stage.sources.osc.sockets import LOCAL, OscError, allowed, networks, opened
 from lwlive.stage.sources.osc.subscribers import MOST, Sender, Subscribers, called
 from lwlive.stage.sources.osc.tally import Counts, Tally
 from lwlive.stage.status import Status
@@ -66,16 +66,18 @@ class Osc(Source):
         clock: Callable[[], float] = time.perf_counter,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._allow, self._say, self._host = networks(allow), say, host
+        self._allow, self._say = networks(allow), say
         self._clock, self._wall_ns = clock, wall_ns
         self._sockets, notes = opened(host, port)
+        # a name is looked up once: during the show that could take seconds
+        self._host: str = host if host in LOCAL else self._sockets[0].getsockname()[0]
         self.port: int = self._sockets[0].getsockname()[1]
         for note in notes:
             say(note)
         self._rows = listened()
         self._inbox = Inbox()  # has a lock of its own
         self._subscribers = Subscribers()  # used by the show's thread alone,
-        self._hearers = Subscribers()  # as those are who are told of the sound
+        self._hearers = Subscribers()  # as those are who get the sound
         self._tally = Tally()
         self._row = 0  # failures in a row
         self._start_at = math.inf  # when to listen again
@@ -205,7 +207,8 @@ class Osc(Source):
         if now < self._start_at:
             return
         self._start_at = math.inf
-        self._thread.join()  # it is at its last line
+        if self._thread.ident is not None:  # it was started
+            self._thread.join()  # it is at its last line
         for one in self._sockets:
             one.close()
         try:
@@ -215,7 +218,10 @@ class Osc(Source):
             return
         self._listening_since = now
         self._thread = self._new_thread()
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # no memory for a thread, or too many: it is tried again
+            self._failure = error
 
     def _new_thread(self) -> threading.Thread:
         return threading.Thread(target=self._run, name="osc", daemon=True)

@@ -26,7 +26,7 @@ def called(sender: Sender) -> str:
 
 @dataclass
 class _Subscriber:
-    """Who gets status, and what it was told."""
+    """Who gets status, and what it has got."""
 
     asked_from: Sender  # where the subscription came from; status may go to another port
     until: float | None = None  # end of the lease; None until the next `tell` says the time

@@ -20,7 +20,7 @@ CONNECTIONS = 100  # open at one time, asking for something or not
 MESSAGE_BYTES = 8192  # of one message; a prompt has 2000 at most
 MESSAGES_S = 600  # of one client in a second; a fader under a finger sends 60
 OPEN_S = 20.0  # how long a connection may stay that is no client's
-SLOW_S = 10.0  # how long a client may take nothing of what it is told
+SLOW_S = 10.0  # how long a client may take nothing of what is sent to it
 TOO_MANY = f"{CLIENTS} people have the page open already; close it on another one, then try again"
 
 

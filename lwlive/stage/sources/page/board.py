@@ -18,7 +18,7 @@ import numpy as np
 
 from lwlive.ring import SHARED, Pixels
 
-STATE_BYTES = 1 << 18  # of the longest state
+STATE_BYTES = 1 << 19  # of the longest state
 SIDE = 640  # a picture's longest side; of a larger one every second or third pixel is taken
 SLOTS = 3  # of pictures: one is written while another is read
 _STATE = struct.Struct("<qqI")  # number, length, checksum of the bytes behind

@@ -1,7 +1,7 @@
 """The clients: who has the page open or listens by OSCQuery, what each wants and knows.
 
-Runs in the page's process, in its one loop. A client is told the newest of everything when it can
-take it, and what it missed meanwhile is never queued: one that is slow is told less, and one that
+Runs in the page's process, in its one loop. A client gets the newest of everything when it can
+take it, and what it missed meanwhile is never queued: one that is slow gets less, and one that
 takes nothing is dropped. This file knows nothing of paths, secrets or what a message means.
 """
 
@@ -24,7 +24,7 @@ from lwlive.stage.sources.page.state import State, changed
 
 CREDIT = 2  # pictures on the way to a client that it has not said it has seen
 TOLD_S = 1 / 30  # least time between two tellings
-OWN = ("answers",)  # of the state: not for everybody
+OWN = ("answers", "log")  # of the state: told in parts, to those who do not have them
 
 Abort = Callable[[], None]  # ends a connection, whatever is still to be sent
 Heard = Callable[[int, Any], str | None]  # client, message -> a sentence where it is refused
@@ -153,6 +153,7 @@ class Viewer(Client):
         super().__init__(clients, socket, abort, heard)
         self._told: State = {}
         self._answered = max((one[0] for one in clients.state.get("answers", ())), default=0)
+        self._line = 0  # number of the newest one of the log that was sent
         self._picture = 0  # number of the newest one sent
         self._credit = CREDIT
 
@@ -183,6 +184,9 @@ class Viewer(Client):
                 self._answered = number
                 if client == self.number:
                     news["no"] = why
+        lines = [one for one in self.clients.state.get("log", ()) if one[0] > self._line]
+        if lines:
+            self._line, news["log"] = lines[-1][0], lines
         found: list[str | bytes] = []
         if news:
             found.append(json.dumps(news | {"t": time.perf_counter()}))

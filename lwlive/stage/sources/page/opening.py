@@ -14,6 +14,8 @@ import platformdirs
 from lwlive import extras
 from lwlive.checkpoint import Size
 from lwlive.config import DEFAULT_PORT, Config
+from lwlive.logs import event, whisper
+from lwlive.recent import Recent
 from lwlive.stage.qrcode import Code
 from lwlive.stage.sources.page import address
 from lwlive.stage.sources.page.address import Address, PageError
@@ -30,8 +32,12 @@ def opened(
     osc_port: int | None,
     stack: ExitStack,
     say: Callable[[str], None],
+    recent: Recent,
 ) -> tuple[Page, Address]:
-    """The page and where it is. osc_port: None where OSC is off. Raises PageError."""
+    """The page and where it is. Raises PageError.
+
+    osc_port: None where OSC is off. recent: the lines of the log that the page shows.
+    """
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise PageError(f"--page needs {' and '.join(missing)}: run `{extras.command('page')}`")
     wanted = config.page_port
@@ -55,14 +61,16 @@ def opened(
             str(config.folder.absolute()),
         )
 
-    page = Page(order, size, say)
+    page = Page(order, size, say, recent)
     stack.callback(page.close)
     return page, where
 
 
-def printed(code: Code) -> None:
-    """Show a QR code in the terminal, where the log goes to one."""
-    if sys.stderr is not None and sys.stderr.isatty():
+def told(where: Address, code: Code) -> None:
+    """Say where the page is: the secret and its code to the terminal, never to a file."""
+    whisper(f"the page is at {where.url}")
+    event(f"the page is on port {where.port} of {where.host}")
+    if where.secret is not None and sys.stderr is not None and sys.stderr.isatty():
         sys.stderr.write(f"{code.letters()}\n")
 
 

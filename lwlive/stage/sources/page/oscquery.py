@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lwlive.controls import LONGEST_S
 from lwlive.params import SPECS, Spec
 from lwlive.routes import BANDS, LONGEST, SHAPES, SHORTEST
 from lwlive.stage.sources.osc.addresses import FADER, ROOT, STATUS, Row, listened
@@ -61,7 +62,7 @@ def host_info(host: Host) -> Node:
 
 
 def tree(values: Mapping[str, Any], presets: Sequence[str]) -> Node:
-    """The whole tree. values: what subscribers to OSC are told, by name."""
+    """The whole tree. values: what subscribers to OSC get, by name."""
     root = _container("/")
     for row in _ROWS.values():
         _plant(root, _leaf(row, values, presets))
@@ -119,8 +120,10 @@ def _leaf(row: Row, values: Mapping[str, Any], presets: Sequence[str]) -> Node:
     access = _READ | _WRITE if row.verb == "route" and not fires else _WRITE
     node = _node(row.address, letter, access, value if access & _READ else None, row.help)
     node["CRITICAL"] = letter != "f"
-    if row.verb == "preset":
-        node["RANGE"] = [{"VALS": list(presets)}]
+    if row.verb == "preset":  # the seconds may be left out, which a tree cannot say
+        node |= {"TYPE": "sf", "VALUE": [None, None], "UNIT": [None, _UNITS["s"]]}
+        node["RANGE"] = [{"VALS": list(presets)}, {"MIN": 0.0, "MAX": LONGEST_S}]
+        node["CLIPMODE"] = ["none", "none"]
     if row.verb == "route" and row.name in _OF_ROUTES:
         takes = _OF_ROUTES[row.name]
         ends = {"MIN": takes[0], "MAX": takes[-1]}

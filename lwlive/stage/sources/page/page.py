@@ -10,7 +10,7 @@ Nothing that a browser does reaches the show's thread but commands that were che
 each address. Downwards everything is a level on the board, which is written without waiting.
 """
 
-import logging
+import json
 import math
 import multiprocessing
 import socket
@@ -25,10 +25,10 @@ from typing import Any, NamedTuple
 
 from lwlive.checkpoint import Size
 from lwlive.controls import Command, Fire
+from lwlive.recent import Recent
 from lwlive.stage.parts import Arrived, Output, Picture, Source
 from lwlive.stage.sources.page.address import Address
 from lwlive.stage.sources.page.board import Board, BoardHandle
-from lwlive.stage.sources.page.lines import Lines
 from lwlive.stage.sources.page.state import written
 from lwlive.stage.status import Status
 
@@ -40,8 +40,6 @@ PAUSES_S = (0.0, 1.0, 5.0, 15.0, 60.0)  # before a new start, by failures in a r
 MINUTE_S = 60.0  # a process that served for so long ends the row
 CLOSE_S = 1.0  # how long the process has to end
 ANSWERS = 64  # refusals that are kept for whoever reads the state late
-
-_log = logging.getLogger(__name__)
 
 
 class Asked(NamedTuple):
@@ -70,7 +68,10 @@ Starter = Callable[[Order], "tuple[BaseProcess, Connection[Any, Any]]"]
 
 
 class Page(Source, Output):
-    """The page of one show. `start` starts its process; `say` is for the person at the desk."""
+    """The page of one show. `start` starts its process; `say` is for the person at the desk.
+
+    recent: the lines of the log that it shows.
+    """
 
     name = "page"
 
@@ -79,12 +80,14 @@ class Page(Source, Output):
         order: Callable[[BoardHandle], Order],
         size: Size,
         say: Callable[[str], None],
+        recent: Recent,
         start: "Starter | None" = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._order, self._say, self._size, self._clock = order, say, size, clock
         self._start = start or started
-        self._lines = Lines()
+        self._recent = recent
+        self._log = 0, "[]"  # how many lines there had been, and the newest as JSON
         self._answers: deque[tuple[int, int, str]] = deque(maxlen=ANSWERS)
         self._refused = self._applied = 0
         self._told_at = self._picture_at = -math.inf
@@ -97,14 +100,12 @@ class Page(Source, Output):
         self._asked: dict[str, Asked] = {}
         self._notes: list[str] = []  # sentences to say
         self._thread = threading.Thread(target=self._look_after, name="page", daemon=True)
-        logging.getLogger().addHandler(self._lines)
         self._thread.start()
 
     def close(self) -> None:
         """End the process."""
         self._stop.set()
         self._thread.join(2 * CLOSE_S)
-        logging.getLogger().removeHandler(self._lines)
         self._tidy()
 
     def summary(self) -> Mapping[str, Any]:
@@ -151,10 +152,12 @@ class Page(Source, Output):
         if now - self._told_at < period - EARLY_S:
             return
         self._told_at = now
-        state = written(status, list(self._answers), self._lines.newest())
+        if self._recent.count != self._log[0]:
+            self._log = self._recent.count, json.dumps(self._recent.lines(), ensure_ascii=False)
+        state = written(status, list(self._answers), self._log[1])
         if not board.put_state(state) and not self._too_long:
             self._too_long = True
-            self._say(f"the page cannot be told how things stand: {len(state)} bytes are too many")
+            self._say(f"the page cannot be sent how things stand: {len(state)} bytes are too many")
 
     def _tidy(self) -> None:
         """Let go of boards that nobody writes any more; only the show's thread writes."""

@@ -1,7 +1,7 @@
 """The web server: paths in, answers out. Runs in the page's process, in its one loop.
 
 It takes GET and nothing else. Everything that steers comes over a WebSocket and is checked as OSC
-is; this file knows no command. What may be had by whom is told in access.py.
+is; this file knows no command. What may be had by whom is in access.py.
 """
 
 import asyncio

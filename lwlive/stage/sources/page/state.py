@@ -14,20 +14,23 @@ from lwlive.stage.status import Status
 State = dict[str, Any]  # as it is read: sections, or single values, by name
 
 
-def written(status: Status, answers: Sequence[Any], lines: Sequence[Any]) -> bytes:
-    """The state as JSON. answers: what was refused to whom; lines: of the log."""
+def written(status: Status, answers: Sequence[Any], log: str) -> bytes:
+    """The state as JSON. answers: what was refused to whom; log: its newest lines, as JSON.
+
+    The log is large and rarely new, so it is not put into JSON here each time.
+    """
     state: State = {each.name: getattr(status, each.name) for each in fields(status)}
-    del state["params"], state["now"]  # values are told below; clocks tell the time
+    del state["params"], state["now"]  # values are added below; clocks tell the time
     state |= {
         "values": status.values(),
         "phase": round(status.phase, 1),  # what changes with every tick is sent with every tick
         "since_start_s": int(status.since_start_s),
         "answers": answers,
-        "log": lines,
     }
     state["values"]["phase"] = state["phase"]
     state["moved"] = {name: round(at, 3) for name, at in status.moved.items()}
-    return json.dumps(state, default=_plain, ensure_ascii=True).encode()
+    text = json.dumps(state, default=_plain, ensure_ascii=False)
+    return f'{text[:-1]}, "log": {log}}}'.encode("utf-8", "surrogatepass")
 
 
 def read(state: bytes) -> State:
@@ -37,9 +40,9 @@ def read(state: bytes) -> State:
 
 
 def changed(before: State, after: State) -> State:
-    """What is to be told to somebody who knows `before`. Sections are compared key by key.
+    """What to send to somebody who knows `before`. Sections are compared key by key.
 
-    What is gone from a section is told as None.
+    What is gone from a section is sent as None.
     """
     found: State = {}
     for name, value in after.items():
@@ -57,7 +60,7 @@ def changed(before: State, after: State) -> State:
 def _plain(value: Any) -> Any:
     """Whatever JSON does not know: the fields of a small dataclass, else its text.
 
-    What is left of a wait is told in tenths of a second: it would be news with every tick.
+    What is left of a wait is sent in tenths of a second: it would be news with every tick.
     """
     if is_dataclass(value) and not isinstance(value, type):
         told = {each.name: getattr(value, each.name) for each in fields(value)}

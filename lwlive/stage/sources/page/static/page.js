@@ -3,7 +3,7 @@
 import { control, trigger, learn } from "./controls.js";
 import { find, flash, make, shown, words } from "./dom.js";
 import { Link } from "./link.js";
-import { Cues, Outputs, presets, Routes, Tempo } from "./panels.js";
+import { Bands, Cues, Outputs, presets, Routes, Tempo } from "./panels.js";
 
 const TABS = { play: "Play", looks: "Looks", time: "Time", room: "Room", state: "State" };
 // Where controls stand; one that is not named here stands with its kind, so that none is missing.
@@ -18,12 +18,13 @@ const PLACES = {
 const ALWAYS = ["hold", "next", "tap", "blackout", "panic"];
 const ELSEWHERE = ["tap", "beat", "go", "back", "next", "panic"]; // triggers with a place of their own
 const SAID_MS = 6000;
+const LOG_LINES = 100;
 const EVENTS = ["surface", "presets", "no", "t", "you"];
 const isSection = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 
 const state = { values: {}, parts: {} };
 const controls = new Map();
-let tempo, routes, cues, outputs, built = "";
+let tempo, routes, bands, cues, outputs, built = "";
 
 const link = new Link({ news, picture, changed });
 
@@ -59,13 +60,18 @@ function build({ controls: specs, triggers, version }) {
     .map((each) => make("div", { class: "row" }, trigger(each, link), learn(link, each.name))));
   tempo = new Tempo(triggers, link);
   routes = new Routes(specs, link);
+  bands = new Bands();
   cues = new Cues(triggers, link);
   outputs = new Outputs(link);
   state.version = version;
 }
 
 function news(message) {
-  if (message.surface) build(message.surface);
+  if (message.surface) {
+    build(message.surface);
+    log.day = "";
+    find("log").replaceChildren(); // it comes whole to whoever has just come
+  }
   if (message.presets) {
     presets(message.presets, link);
     for (const each of controls.values()) each.presets?.(message.presets.map(({ name }) => name));
@@ -86,6 +92,7 @@ function news(message) {
   }
   for (const [name, at] of Object.entries(message.moved ?? {})) controls.get(name)?.bar?.ghost(at);
   if (message.preset || message.presets) current(state.preset?.[0]);
+  if ("bands" in message) bands.tell(message.bands);
   if ("cue" in message) cues.tell(state.cue);
   if (message.outputs) outputs.tell(state.outputs);
   if ("learning" in message) learning(message.learning);
@@ -177,9 +184,18 @@ function age(seconds) {
   return parts.map((each) => String(each).padStart(2, "0")).join(":");
 }
 
+// Lines that are new; a day is written where it begins.
 function log(lines) {
   const place = find("log"), below = place.scrollHeight - place.scrollTop - place.clientHeight < 40;
-  place.replaceChildren(...lines.map(([, at, text]) => make("li", {}, make("time", {}, at), text)));
+  for (const [, when, level, text] of lines) {
+    const [day, at] = when.split(" ");
+    if (day && day !== log.day) place.append(make("li", { class: "day" }, day));
+    if (day) log.day = day;
+    place.append(make("li", { class: level.toLowerCase() }, ...(at ? [make("time", { datetime: when }, at)] : []), text));
+  }
+  const old = place.querySelectorAll("li:not(.day)");
+  for (let i = 0; i < old.length - LOG_LINES; i++) old[i].remove();
+  while (place.children[1]?.classList.contains("day")) place.firstElementChild.remove(); // a day that is gone
   if (below) place.scrollTop = place.scrollHeight;
 }
 
@@ -190,6 +206,7 @@ function open(tab) {
     each.setAttribute("aria-selected", String(yes));
     each.tabIndex = yes ? 0 : -1;
   }
+  find("log").scrollTop = find("log").scrollHeight;
   try { sessionStorage.setItem("lwlive tab", tab); } catch { /* a private window */ }
   figures();
 }

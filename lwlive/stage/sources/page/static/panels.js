@@ -126,6 +126,19 @@ function described(source) {
   return `${source.shape}, ${shown(source.period).replace(/\.?0+$/, "")} ${source.unit}`;
 }
 
+// The sound coming in: a bar for each band that a route can follow.
+export class Bands {
+  constructor() {
+    this.bars = BANDS.map((name) => make("li", {}, make("span", {}, name)));
+    find("bands").replaceChildren(...this.bars);
+  }
+
+  tell(bands) {
+    find("bands").hidden = !bands;
+    this.bars.forEach((bar, i) => bar.style.setProperty("--at", Math.min(1, Math.max(0, bands?.[i] ?? 0)).toFixed(2)));
+  }
+}
+
 export class Cues {
   constructor(triggers, link) {
     this.link = link;
