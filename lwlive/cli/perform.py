@@ -5,6 +5,7 @@ the window should not wait for what it does not need.
 """
 
 import contextlib
+import gc
 import logging
 import os
 import sys
@@ -123,6 +124,7 @@ def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Star
             stack.enter_context(awake())
             with _signals(desk.end) as came:
                 try:
+                    gc.freeze()  # a collection in mid-show passes over all that stays, for 30 ms
                     show.run()
                 finally:
                     if came:
