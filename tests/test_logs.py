@@ -23,7 +23,7 @@ from lwlive.cli import commands, perform
 
 class Talkative(FakeSupply):
     def tick(self, now):
-        self.notes.append(f"note {self.ticks}")
+        self.host.notes.append(f"note {self.ticks}")
         return super().tick(now)
 
 perform._supply = lambda *_: Talkative()
