@@ -135,11 +135,12 @@ def test_a_show_that_somebody_ended_or_whose_words_are_wrong_is_not_started_agai
     assert not room.said
 
 
-def test_the_guard_knows_neither_torch_nor_pygame() -> None:
+def test_the_guard_knows_neither_torch_nor_pygame_nor_what_a_show_takes_its_flags_with() -> None:
     code = (
-        "import sys; import lwlive.cli.guard, lwlive.cli.commands; "
-        "lwlive.cli.commands._guarded(['--', '--fps', '30']); "
-        "sys.exit(str([n for n in ('torch', 'pygame', 'av') if n in sys.modules] or ''))"
+        "import sys; sys.argv = ['lwlive', 'guard', '--', '--fps', '30']; import lwlive.__main__\n"
+        "import lwlive.cli.guard; lwlive.cli.guard.main = lambda args: sys.exit(str([n for n in "
+        "('torch', 'pygame', 'av', 'numpy', 'pydantic') if n in sys.modules] or ''))\n"
+        "lwlive.__main__.main()"
     )
     import subprocess
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from soundrig import NEEDED
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
@@ -48,7 +49,7 @@ def test_a_gap_is_the_time_without_a_new_picture_on_a_screen_that_is_there(
 @pytest.mark.xdist_group("soak")  # beside the other tests: it mostly waits
 @pytest.mark.skipif(sys.platform != "linux", reason="Xvfb, tmpfs and the clock are Linux's")
 def test_three_minutes_of_trouble_leave_nothing_behind(tmp_path: Path) -> None:
-    missing = [name for name in ("Xvfb", "gcc") if shutil.which(name) is None]
+    missing = [name for name in ("Xvfb", "gcc", *NEEDED) if shutil.which(name) is None]
     if missing:
         pytest.skip(f"not installed, so nothing can be soaked: {', '.join(missing)}")
     command = [sys.executable, str(SCRIPTS / "soak.py"), "--minutes", "3", "--seed", "3"]
