@@ -326,16 +326,16 @@ class Soak:
         """Seconds missing at the end of recordings that trouble has ended; they are removed.
 
         A recording began at most half a second before it was seen; the trouble that ended it is
-        the first one after its last picture.
+        the last one before the next recording.
         """
         lost = 0.0
         names = sorted(self.recordings, key=lambda name: self.recordings[name].begun)
-        for name in names[:-1]:
+        begins = [self.recordings[name].begun for name in names]
+        for name, after in zip(names[:-1], begins[1:], strict=True):
             one = self.recordings[name]
             if one.seconds is None:
                 one.seconds = played(self.disk / name)
-                end = one.begun + one.seconds
-                lost = max([lost, *(at - end for at in self.troubles if at > end - 1.0)][:2])
+                lost = max(lost, missing(one.begun + one.seconds, after, self.troubles))
                 with contextlib.suppress(OSError):
                     (self.disk / name).unlink()
                 self.recordings[name + f" {one.begun:.0f}"] = self.recordings.pop(name)
@@ -356,6 +356,14 @@ def apart(begin: float, times: list[float]) -> float:
     """The longest time from `begin` to now without one of these moments."""
     since = [begin, *(at for at in times if at >= begin), time.monotonic()]
     return max(after - before for before, after in itertools.pairwise(since))
+
+
+def missing(end: float, after: float, troubles: list[float]) -> float:
+    """Seconds between the end of a recording and the trouble that ended it.
+
+    after: when the next recording began.
+    """
+    return max([0.0, *(at - end for at in [at for at in troubles if at < after][-1:])])
 
 
 def played(path: Path) -> float:
