@@ -13,6 +13,7 @@ SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from screen import Look, longest_gap  # noqa: E402 - the scripts are no package
+from soak import missing  # noqa: E402 - the scripts are no package
 
 E = 0.1
 
@@ -43,6 +44,14 @@ def test_a_gap_is_the_time_without_a_new_picture_on_a_screen_that_is_there(
     pieces: list[tuple[str, float]], gap: float
 ) -> None:
     assert longest_gap(looks(*pieces)) == pytest.approx(gap, abs=2 * E)
+
+
+def test_what_is_missing_is_what_the_trouble_took_that_ended_a_recording() -> None:
+    troubles = [10.0, 50.0, 90.0]
+    assert missing(49.5, 55.0, troubles) == 0.5  # killed
+    assert missing(56.0, 70.0, troubles) == 0.0  # the disk was full, later
+    assert missing(80.0, 80.1, troubles) == 0.0  # a new file, as it was asked for
+    assert missing(8.0, 9.0, troubles) == 0.0
 
 
 @pytest.mark.slow
