@@ -294,8 +294,7 @@ class Soak:
             raise RuntimeError("what watches the show has ended, so nothing more can be measured")
         row.times += 1
         looks = [look for look in self.looks if begun - 1 <= look.at <= time.monotonic()]
-        if (gap_s := longest_gap(looks)) >= row.gap_s:
-            row.gap_s, row.load = gap_s, os.getloadavg()[0]
+        row.gaps.append((longest_gap(looks), os.getloadavg()[0]))
         row.deaf_s = max(row.deaf_s, apart(begun - 1, [at for at, heard in self.heard if heard]))
         row.page_s = max(row.page_s, apart(begun - 1, self.answers))
         row.cues = max(row.cues, self._cues() - cues)

@@ -15,8 +15,7 @@ class Row:
     """What one kind of trouble did."""
 
     times: int = 0
-    gap_s: float = 0.0  # longest time without a new picture,
-    load: float = 0.0  # and how many programs wanted the machine's processors then
+    gaps: list[tuple[float, float]] = field(default_factory=list)  # see `gap_s`; load, each time
     level: float = 255.0  # darkest picture while there was one
     lost_s: float = 0.0  # most seconds of recording that are missing
     engine: int = 0  # restarts
@@ -24,6 +23,11 @@ class Row:
     deaf_s: float = 0.0  # longest time that the show heard nothing
     page_s: float = 0.0  # longest time that the page did not answer
     cues: int = 0  # most that came by the clock
+
+    @property
+    def gap_s(self) -> float:
+        """The longest time without a new picture."""
+        return max((gap_s for gap_s, _ in self.gaps), default=0.0)
 
 
 @dataclass
@@ -42,17 +46,18 @@ AGAIN_S = 30.0  # without sound, without the page
 def report(soak: "Soak", minutes: float, patience: float) -> Report:
     """What came of it. patience: by how much a new stage may take longer than it should."""
     found = Report()
-    head = "| trouble | times | longest without a new picture, at a load of | darkest picture | "
+    head = "| trouble | seconds without a new picture, each time (load) | darkest picture | "
     head += (
         "lost at the end of a recording | engine, stage started again | longest without sound | "
     )
     head += "longest without the page |"
-    found.lines += [head, "|---|---|---|---|---|---|---|---|"]
+    found.lines += [head, "|---|---|---|---|---|---|---|"]
     for name, row in soak.rows.items():
         if not row.times:
             continue
+        gaps = ", ".join(f"{gap_s:.1f} ({load:.0f})" for gap_s, load in row.gaps)
         found.lines.append(
-            f"| {name} | {row.times} | {row.gap_s:.1f} s, {row.load:.0f} | "
+            f"| {name} | {gaps} | "
             f"{row.level:.0f} of 255 | {max(0.0, row.lost_s):.1f} s | {row.engine}, {row.stage} | "
             f"{row.deaf_s:.1f} s | {row.page_s:.1f} s |"
         )
