@@ -269,7 +269,7 @@ def test_taps_go_to_the_show_with_the_moment_of_the_finger(browser: Browser, sho
         pad.dispatch_event("pointerdown")
     shows(page, lambda: len(asked) == 4)
     for at, moment in zip(asked, moments, strict=True):
-        assert abs(at - moment) < 0.1
+        assert abs(at - moment) < 0.25
 
 
 def test_the_tempo_beats_on_the_page(browser: Browser, show: Playing) -> None:

@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -302,7 +303,14 @@ def test_lwlive_midi_lists_the_ports_and_shows_what_arrives(server: Server, tmp_
         'device = "Sequencer"\n[[bindings]]\ncontrol = "note 60"\ntrigger = "next"\n'
     )
     command = [sys.executable, "-m", "lwlive", "midi", "--midi-folder", str(tmp_path)]
-    process = subprocess.Popen(command, env=server.env, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        env=server.env,
+        stdout=subprocess.PIPE,
+        text=True,
+        # who runs the tests in the background has Ctrl-C ignored, and so would this
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert process.stdout is not None
     try:
         lines: list[str] = []
