@@ -13,7 +13,10 @@ def main() -> int:
     plain = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if plain:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from lwlive.cli import arguments, commands, perform  # noqa: F401 - what a show needs first
+    from lwlive.cli import commands
+
+    if sys.argv[1:2] != ["guard"]:
+        from lwlive.cli import arguments, perform  # noqa: F401 - what a show needs first
 
     if plain:
         signal.signal(signal.SIGINT, signal.default_int_handler)

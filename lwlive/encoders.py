@@ -30,6 +30,9 @@ _LIMITED, _FULL = 1, 2  # 16..235, what players expect of video, and 0..255
 _BITS_PER_PIXEL = 0.25  # for videotoolbox, which has no constant quality on every Mac
 
 
+_IDR = {"forced-idr": "1"}  # a key frame that is asked for is one that players can begin with
+
+
 class RecordError(ControlError):
     """Pictures cannot be encoded or written; the message is a sentence for who is at the desk."""
 
@@ -61,7 +64,9 @@ class Codec:
 # when the process is killed. Threads: half the cores, the rest are the engine's. Options of the
 # hardware encoders: `ffmpeg -h encoder=NAME`.
 LIVE = (
-    Encoder("h264_nvenc", options={"preset": "p4", "rc": "constqp", "qp": "20", "delay": "0"}),
+    Encoder(
+        "h264_nvenc", options={"preset": "p4", "rc": "constqp", "qp": "20", "delay": "0", **_IDR}
+    ),
     Encoder("h264_videotoolbox", options={"realtime": "1"}),
     Encoder("h264_qsv", "nv12", {"preset": "veryfast", "global_quality": "20", "async_depth": "1"}),
     Encoder("h264_amf", options={"quality": "speed", "rc": "cqp", "qp_i": "20", "qp_p": "20"}),
@@ -73,7 +78,7 @@ LIVE = (
 _HEVC = (
     Encoder(
         "hevc_nvenc",
-        options={"preset": "p4", "rc": "constqp", "qp": "22", "delay": "0"},
+        options={"preset": "p4", "rc": "constqp", "qp": "22", "delay": "0", **_IDR},
         tag="hvc1",
     ),
     Encoder("hevc_videotoolbox", options={"realtime": "1"}, tag="hvc1"),
@@ -85,6 +90,7 @@ _HEVC = (
             "preset": "ultrafast",
             "tune": "zerolatency",
             "crf": "20",
+            **_IDR,
             "x265-params": f"log-level=error:pools={max(1, (os.cpu_count() or 1) // 2)}",
         },
         tag="hvc1",
@@ -129,7 +135,14 @@ def streaming(quality: int, mbit: float) -> tuple[Encoder, ...]:
     return (
         Encoder(
             "h264_nvenc",
-            options={"preset": "p2", "tune": "ull", "rc": "vbr", "cq": str(quality), "delay": "0"}
+            options={
+                "preset": "p2",
+                "tune": "ull",
+                "rc": "vbr",
+                "cq": str(quality),
+                "delay": "0",
+                **_IDR,
+            }
             | held,
         ),
         Encoder("h264_videotoolbox", options={"realtime": "1", "prio_speed": "1"} | held),
@@ -145,6 +158,8 @@ def streaming(quality: int, mbit: float) -> tuple[Encoder, ...]:
 class Encoding:
     """Pictures of one size and rate, encoded. There is a key frame every second, or all are one.
 
+    Encoders count pictures. Where some were dropped, a key frame is asked for when it is time.
+
     Raises RecordError where no encoder takes such pictures on this machine.
     """
 
@@ -156,6 +171,8 @@ class Encoding:
         self.rate, self._size, self._intra = rate, size, intra
         self.chosen = self._choose(tuple(encoders))
         self._reformatter = VideoReformatter()
+        self._every = 1 if intra or self.chosen.intra else max(1, int(rate))  # a second, never more
+        self._key, self._since = 0, 0  # tick of the last key frame, pictures since then
 
     def stream(self, output: "OutputContainer") -> "VideoStream":
         """A stream of its own in a file or on a network."""
@@ -170,6 +187,7 @@ class Encoding:
     def frame(self, pixels: Pixels, pts: int) -> "VideoFrame":
         """One picture as the encoder takes it, shown from tick `pts` on. A copy."""
         import av
+        from av.video.frame import PictureType
 
         frame = self._reformatter.reformat(
             av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(pixels), "rgb24"),
@@ -179,6 +197,11 @@ class Encoding:
             threads=1,
         )
         frame.pts, frame.time_base = pts, 1 / self.rate
+        if pts - self._key >= self._every:
+            if self._since < self._every:  # else the encoder makes one by itself
+                frame.pict_type = PictureType.I
+            self._key, self._since = pts, 0
+        self._since += 1
         return frame
 
     def _choose(self, encoders: tuple[Encoder, ...]) -> Encoder:
@@ -209,7 +232,7 @@ class Encoding:
         context.pix_fmt = encoder.pixels
         context.framerate, context.time_base = self.rate, 1 / self.rate
         intra = self._intra or encoder.intra
-        context.gop_size = 1 if intra else max(1, int(self.rate))  # a second, never more
+        context.gop_size = 1 if intra else max(1, int(self.rate))
         context.max_b_frames = 0  # players loop and scrub without them, and times begin at 0
         width, height = self._size
         context.bit_rate = int(width * height * self.rate * _BITS_PER_PIXEL)

@@ -59,7 +59,8 @@ class Screen:
             size, height, line, colours = head[0], head[5], head[12], head[19]
             begin = size + 12 * colours
             whole = np.frombuffer(data, np.uint8, height * line, begin)
-            return whole.reshape(height, line // 4, 4)[::4, ::4, :3].copy()
+            seen = whole.reshape(height, line // 4, 4)[::4, ::4, :3].copy()
+            return seen if seen.size else None  # the server is only just beginning
         except (OSError, ValueError, struct.error):
             return None
 

@@ -5,14 +5,17 @@
 It watches from outside: what is on the screen, what the status says, recordings, processes, memory.
 Prints a table, a row for each kind of trouble. Linux only; a disk that fills is a small one in
 memory, mounted inside the folder, for which it has to be root; the clock is moved for the show
-alone, for which a C compiler is needed.
+alone, for which a C compiler is needed; what it hears comes from a PipeWire of its own.
 """
 
 import argparse
 import contextlib
+import http.client
+import itertools
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -21,6 +24,8 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.error
+import urllib.request
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +36,7 @@ import psutil
 from pythonosc.osc_packet import OscPacket
 from pythonosc.udp_client import SimpleUDPClient
 from screen import Look, Screen, longest_gap
+from soakplayed import Played
 from trouble import SIZES, TROUBLES, clock
 from verdict import Row, report
 
@@ -39,6 +45,13 @@ DISK = "160m"
 BRIGHT = 125.0  # level of a picture's brightest parts; those of a start's words are dimmer
 SETTLED_S = 6.0  # of pictures, before the next trouble: a start has not failed
 HEARD_S = 2.5  # a show that has said nothing for so long shows nothing
+PAGE_S = 0.5  # between two questions to the page
+CUES = """
+[[cues]]
+name = "{0:02d} o'clock"
+at = {0:02d}:00:00
+speed = 0.{1}
+"""
 PROMPTS = ("blueberry spaghetti", "red and gold fire", "large glowing crystals in ice and purple")
 
 
@@ -58,7 +71,7 @@ class Soak:
         self.folder, self.fps, self.flags = folder, fps, flags
         self.disk, self.cache = folder / "disk", folder / "cache"
         self.clock_file = folder / "clock"
-        self.port = _free_port()
+        self.port, self.page, self.nobody = _free_port(), _free_port(), _free_port()
         self.rows = {name: Row() for name in TROUBLES}
         self.looks: list[Look] = []
         self.recordings: dict[str, Recording] = {}
@@ -66,12 +79,16 @@ class Soak:
         self.troubles: list[float] = []  # when each was
         self.pristine: Path | None = None  # a cache without damage
         self.mounted = False
+        self.heard: list[tuple[float, bool]] = []  # when something was said of the sound, and what
+        self.answers: list[float] = []  # when the page gave one
         self.starts = 0
         self.code, self.left = 0, list[psutil.Process]()
         self.pids: set[int] = set()  # of all that belonged to the show
         self._screen = Screen(folder, display)
+        self._played = Played(folder)
         self._guard: subprocess.Popen[bytes] | None = None
         self._ended = threading.Event()
+        self._watching: list[threading.Thread] = []
         self._said: dict[str, tuple[float, Any]] = {}  # by the show: when, and what
         self._ear = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._ear.bind(("127.0.0.1", 0))
@@ -83,13 +100,16 @@ class Soak:
         """Start the show, as a machine does at boot."""
         environment = {**os.environ, "DISPLAY": self._screen.name, "SDL_VIDEODRIVER": "x11"}
         environment |= {"XDG_STATE_HOME": str(self.folder / "log"), "OMP_NUM_THREADS": "2"}
+        environment |= self._played.environment
         root = str(Path(__file__).resolve().parent.parent)
         environment["PYTHONPATH"] = root
         environment |= self.clock
         show = ["--fullscreen", "--fps", str(self.fps), "--state", str(self.folder / "state.json")]
         show += ["--record", str(self.disk / "show.mp4"), "--folder", str(self.disk)]
         show += ["--journal", str(self.disk / "show.jsonl"), "--cache", str(self.cache)]
-        show += ["--osc-port", str(self.port), *self.flags]
+        show += ["--osc-port", str(self.port), "--page", "--page-port", str(self.page)]
+        show += ["--audio-in", self._played.name, "--cues", str(self.folder / "cues.toml")]
+        show += ["--stream", f"udp://127.0.0.1:{self.nobody}", "--keep-days", "7", *self.flags]
         self.starts += 1
         with (self.folder / "said.txt").open("ab") as said:
             self._guard = subprocess.Popen(
@@ -121,6 +141,13 @@ class Soak:
         self._screen.end()
         if size is not None:
             self._screen.begin(size)
+
+    def sound(self, on: bool) -> None:
+        """Kill the sound system, or begin it and play again."""
+        if on:
+            self._played.start()
+        else:
+            self._played.kill()
 
     def wait(self, seconds: float) -> None:
         """Let so much time pass."""
@@ -154,8 +181,9 @@ class Soak:
         with contextlib.suppress(psutil.Error, AssertionError):
             self.pids.update(each.pid for each in self.everything())
         for path in files:
-            if path.name not in self.recordings and path.stat().st_size > 0:
-                self.recordings[path.name] = Recording(now)
+            with contextlib.suppress(FileNotFoundError):  # it was measured and removed just now
+                if path.name not in self.recordings and path.stat().st_size > 0:
+                    self.recordings[path.name] = Recording(now)
         if not self.memory or now - self.memory[-1][0] > 10:
             with contextlib.suppress(psutil.Error, IndexError, AssertionError):
                 self.memory.append(
@@ -168,13 +196,24 @@ class Soak:
         while not self._ended.is_set():
             if time.monotonic() - asked > 1.0:
                 asked = time.monotonic()
-                with contextlib.suppress(OSError):
-                    client.send_message("/lwlive/subscribe", self._ear.getsockname()[1])
+                for name in ("subscribe", "hear"):
+                    with contextlib.suppress(OSError):
+                        client.send_message(f"/lwlive/{name}", self._ear.getsockname()[1])
             with contextlib.suppress(TimeoutError, OSError, ValueError):
                 for timed in OscPacket(self._ear.recv(65536)).messages:
                     name = timed.message.address.rpartition("/")[2]
                     if timed.message.params and "/status/" in timed.message.address:
                         self._said[name] = time.monotonic(), timed.message.params[0]
+                        if name == "level":
+                            self.heard.append((time.monotonic(), timed.message.params[0] > 0.01))
+
+    def _ask(self) -> None:
+        """In a thread: whether the page answers, well or not."""
+        while not self._ended.wait(PAGE_S):
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                with contextlib.suppress(urllib.error.HTTPError):  # 503 is an answer, too
+                    urllib.request.urlopen(f"http://127.0.0.1:{self.page}/health", timeout=5)
+                self.answers.append(time.monotonic())
 
     # The run
 
@@ -183,14 +222,18 @@ class Soak:
         self.disk.mkdir(parents=True)
         self.cache.mkdir(exist_ok=True)
         self.clock = clock(self.folder)
+        cues = [CUES.format(hour, 2 + hour // 3 % 5) for hour in range(0, 24, 3)]
+        (self.folder / "cues.toml").write_text("".join(cues))
         mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "lwlive-soak", str(self.disk)]
         self.mounted = subprocess.run(mount, capture_output=True).returncode == 0
         if not self.mounted:
             print("no disk can be mounted here, so none is filled", flush=True)
         try:
             self.screen(SIZES[0])
+            self.sound(True)
             self.start()
-            threads = [threading.Thread(target=each) for each in (self._watch, self._listen)]
+            work = (self._watch, self._listen, self._ask)
+            self._watching = threads = [threading.Thread(target=each) for each in work]
             for thread in threads:
                 thread.start()
             try:
@@ -202,6 +245,7 @@ class Soak:
                 self._finish()
         finally:
             self._screen.end()
+            self._played.kill()
             if self.mounted:
                 subprocess.run(["umount", "-l", str(self.disk)], check=True)
 
@@ -226,6 +270,7 @@ class Soak:
         do, rest_s = TROUBLES[name]
         row, begun = self.rows[name], time.monotonic()
         starts, deaths = self._lives()
+        cues = self._cues()
         self.troubles.append(begun)
         print(f"{time.strftime('%H:%M:%S')} {name}", flush=True)
         try:
@@ -245,9 +290,15 @@ class Soak:
             shutil.copytree(self.pristine, self.cache, dirs_exist_ok=True)
             with contextlib.suppress(psutil.Error, ValueError, IndexError):
                 self.engine().kill()
+        if not all(thread.is_alive() for thread in self._watching):
+            raise RuntimeError("what watches the show has ended, so nothing more can be measured")
         row.times += 1
         looks = [look for look in self.looks if begun - 1 <= look.at <= time.monotonic()]
-        row.gap_s = max(row.gap_s, longest_gap(looks))
+        row.gaps.append((longest_gap(looks), os.getloadavg()[0]))
+        row.deaf_s = max(row.deaf_s, apart(begun - 1, [at for at, heard in self.heard if heard]))
+        row.page_s = max(row.page_s, apart(begun - 1, self.answers))
+        row.cues = max(row.cues, self._cues() - cues)
+        self.heard, self.answers = self.heard[-300:], self.answers[-20:]
         lit = [look.level for look in looks if look.picture]
         row.level = min([row.level, *lit])
         now_starts, now_deaths = self._lives()
@@ -265,20 +316,25 @@ class Soak:
         lost = self._said.get("deaths", (0.0, 0))[1]
         return self.starts + said.count("it is started again"), int(lost)
 
+    def _cues(self) -> int:
+        """How many cues have come."""
+        said = (self.folder / "said.txt").read_text("utf-8", "replace")
+        return len(re.findall(r"\bcue \d+: \d+ o'clock$", said, re.MULTILINE))
+
     def _measure(self) -> float:
         """Seconds missing at the end of recordings that trouble has ended; they are removed.
 
         A recording began at most half a second before it was seen; the trouble that ended it is
-        the first one after its last picture.
+        the last one before the next recording.
         """
         lost = 0.0
         names = sorted(self.recordings, key=lambda name: self.recordings[name].begun)
-        for name in names[:-1]:
+        begins = [self.recordings[name].begun for name in names]
+        for name, after in zip(names[:-1], begins[1:], strict=True):
             one = self.recordings[name]
             if one.seconds is None:
                 one.seconds = played(self.disk / name)
-                end = one.begun + one.seconds
-                lost = max([lost, *(at - end for at in self.troubles if at > end - 1.0)][:2])
+                lost = max(lost, missing(one.begun + one.seconds, after, self.troubles))
                 with contextlib.suppress(OSError):
                     (self.disk / name).unlink()
                 self.recordings[name + f" {one.begun:.0f}"] = self.recordings.pop(name)
@@ -293,6 +349,20 @@ class Soak:
         self._guard.send_signal(signal.SIGTERM)
         self.code = self._guard.wait(100)
         _, self.left = psutil.wait_procs(processes, timeout=5)
+
+
+def apart(begin: float, times: list[float]) -> float:
+    """The longest time from `begin` to now without one of these moments."""
+    since = [begin, *(at for at in times if at >= begin), time.monotonic()]
+    return max(after - before for before, after in itertools.pairwise(since))
+
+
+def missing(end: float, after: float, troubles: list[float]) -> float:
+    """Seconds between the end of a recording and the trouble that ended it.
+
+    after: when the next recording began.
+    """
+    return max([0.0, *(at - end for at in [at for at in troubles if at < after][-1:])])
 
 
 def played(path: Path) -> float:

@@ -74,6 +74,7 @@ class Stage(Protocol):
     def engine(self) -> psutil.Process: ...
     def everything(self) -> list[psutil.Process]: ...
     def screen(self, size: str | None) -> None: ...
+    def sound(self, on: bool) -> None: ...
     def start(self) -> None: ...
     def wait(self, seconds: float) -> None: ...
 
@@ -153,6 +154,12 @@ def _clock_moved(soak: Stage) -> None:
     move(soak.clock_file, hours * 3600)
 
 
+def _sound_killed(soak: Stage) -> None:
+    soak.sound(False)
+    soak.wait(soak.random.uniform(2, 8))
+    soak.sound(True)
+
+
 def _flood(soak: Stage) -> None:
     client = SimpleUDPClient("127.0.0.1", soak.port)
     until = time.monotonic() + 4.0
@@ -205,6 +212,7 @@ TROUBLES: dict[str, tuple[Callable[[Stage], None], float]] = {  # and seconds un
     "screen gone, another size": (_screen_gone, 20.0),
     "disk full for 8 s": (_disk_full, 25.0),
     "clock moved": (_clock_moved, 8.0),
+    "sound server killed": (_sound_killed, 25.0),
     "flood of OSC": (_flood, 10.0),
     "busy on every core for 8 s": (_busy, 12.0),
     "cache damaged, engine killed": (_cache_damaged, 35.0),

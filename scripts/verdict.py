@@ -15,11 +15,19 @@ class Row:
     """What one kind of trouble did."""
 
     times: int = 0
-    gap_s: float = 0.0  # longest time without a new picture
+    gaps: list[tuple[float, float]] = field(default_factory=list)  # see `gap_s`; load, each time
     level: float = 255.0  # darkest picture while there was one
     lost_s: float = 0.0  # most seconds of recording that are missing
     engine: int = 0  # restarts
     stage: int = 0
+    deaf_s: float = 0.0  # longest time that the show heard nothing
+    page_s: float = 0.0  # longest time that the page did not answer
+    cues: int = 0  # most that came by the clock
+
+    @property
+    def gap_s(self) -> float:
+        """The longest time without a new picture."""
+        return max((gap_s for gap_s, _ in self.gaps), default=0.0)
 
 
 @dataclass
@@ -32,25 +40,36 @@ class Report:
 
 LIMITS = {"stage": 10.0, "everything": 10.0, "state": 10.0, "machine": 14.0}  # by first word
 ENGINE_S = 6.0
+AGAIN_S = 30.0  # without sound, without the page
 
 
 def report(soak: "Soak", minutes: float, patience: float) -> Report:
     """What came of it. patience: by how much a new stage may take longer than it should."""
     found = Report()
-    head = "| trouble | times | longest without a new picture | darkest picture | lost at the end "
-    head += "of a recording | engine, stage started again |"
-    found.lines += [head, "|---|---|---|---|---|---|"]
+    head = "| trouble | seconds without a new picture, each time (load) | darkest picture | "
+    head += (
+        "lost at the end of a recording | engine, stage started again | longest without sound | "
+    )
+    head += "longest without the page |"
+    found.lines += [head, "|---|---|---|---|---|---|---|"]
     for name, row in soak.rows.items():
         if not row.times:
             continue
+        gaps = ", ".join(f"{gap_s:.1f} ({load:.0f})" for gap_s, load in row.gaps)
         found.lines.append(
-            f"| {name} | {row.times} | {row.gap_s:.1f} s | {row.level:.0f} of 255 | "
-            f"{max(0.0, row.lost_s):.1f} s | {row.engine}, {row.stage} |"
+            f"| {name} | {gaps} | "
+            f"{row.level:.0f} of 255 | {max(0.0, row.lost_s):.1f} s | {row.engine}, {row.stage} | "
+            f"{row.deaf_s:.1f} s | {row.page_s:.1f} s |"
         )
         stage_s = LIMITS.get(name.split()[0])
         limit = ENGINE_S if stage_s is None else patience * stage_s
         if row.gap_s > limit:
             found.broken.append(f"{name}: {row.gap_s:.1f} s without a new picture")
+        if row.cues > 1:
+            found.broken.append(f"{name}: {row.cues} cues came by the clock")
+        for thing, seconds in (("sound", row.deaf_s), ("the page", row.page_s)):
+            if seconds > patience * AGAIN_S:
+                found.broken.append(f"{name}: {seconds:.1f} s without {thing}")
     memory = [mb for _, mb in soak.memory]
     first = np.median(memory[6:12]) if len(memory) > 12 else float("nan")
     last = np.median(memory[-6:]) if memory else float("nan")

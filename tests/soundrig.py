@@ -60,11 +60,11 @@ class SoundRig:
         self._start("pipewire-pulse")
         self._await(lambda: self._pactl("info").returncode == 0)
 
-    def stop(self) -> None:
-        """End the servers, the last one first."""
+    def stop(self, kill: bool = False) -> None:
+        """End the servers, the last one first. `kill`: without asking them."""
         while self._running:
             one = self._running.pop()
-            one.terminate()
+            one.kill() if kill else one.terminate()
             try:
                 one.wait(5)
             except subprocess.TimeoutExpired:

@@ -562,6 +562,22 @@ def test_however_the_clock_jumps_a_cue_never_comes_twice_an_evening(
     assert all(b - a > 3600 for a, b in pairwise(at))
 
 
+def test_a_clock_set_back_for_a_while_does_not_bring_the_cue_of_the_morning_again(
+    tmp_path: Path,
+) -> None:
+    day = Cue("day", {"prompt": "sea"}, at=time(10))
+    night = Cue("night", {"prompt": "nebula"}, at=time(22))
+    stage = Stage(tmp_path, listed(day, night))
+    stage.there = datetime(2026, 3, 1, 9, 59)
+    stage.desk.poll(stage.now)
+    days(stage, 12 * 3600 + 300)
+    stage.there -= timedelta(hours=49)
+    days(stage, 60)
+    stage.there += timedelta(hours=49)
+    days(stage, 11 * 3600)
+    assert stage.names == ["day", "night"]
+
+
 @pytest.mark.parametrize("on_at", [(22, 0), (22, 10), (9, 59)])
 @pytest.mark.parametrize("loop", [False, True])
 def test_a_time_of_day_that_passed_while_the_machine_was_off_starts_its_cue(

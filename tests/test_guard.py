@@ -31,8 +31,13 @@ with open(file, "a") as log:
 number = len(open(file).readlines())
 lives = sys.argv[2:]
 life = lives[min(number, len(lives)) - 1]
+if life == "fails":
+    sys.exit(3)
 notify(address, "READY=1\\nWATCHDOG=1")
 if life == "dies":
+    sys.exit(3)
+if life == "plays a moment":
+    time.sleep(0.7)
     sys.exit(3)
 if life == "ends":
     sys.exit(0)
@@ -96,6 +101,29 @@ def test_what_dies_or_hangs_is_started_again_and_is_told_why(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
+def test_a_death_is_noticed_when_it_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "LOOK_S", 3600.0)
+    room = Room(tmp_path, "dies", "plays a moment", "ends")
+    room.thread.join(60)
+    assert (room.code, len(room.lives())) == (0, 3), "and not an hour later"
+
+
+@pytest.mark.slow
+def test_only_shows_that_die_before_they_have_played_wait_longer_and_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "LONG_S", 0.3)
+    monkeypatch.setattr(guard, "PAUSES_S", (0.0, 3600.0))
+    room = Room(tmp_path, *["plays a moment"] * 4, "fails")
+    room.until(lambda: len(room.said) == 6)
+    room.close()
+    pauses = [sentence.rpartition("started again ")[2] for sentence in room.said]
+    assert pauses == ["now"] * 5 + ["in 3600 s"]
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize(("life", "code"), [("ends", 0), ("wrong", 2)])
 def test_a_show_that_somebody_ended_or_whose_words_are_wrong_is_not_started_again(
@@ -107,11 +135,12 @@ def test_a_show_that_somebody_ended_or_whose_words_are_wrong_is_not_started_agai
     assert not room.said
 
 
-def test_the_guard_knows_neither_torch_nor_pygame() -> None:
+def test_the_guard_knows_neither_torch_nor_pygame_nor_what_a_show_takes_its_flags_with() -> None:
     code = (
-        "import sys; import lwlive.cli.guard, lwlive.cli.commands; "
-        "lwlive.cli.commands._guarded(['--', '--fps', '30']); "
-        "sys.exit(str([n for n in ('torch', 'pygame', 'av') if n in sys.modules] or ''))"
+        "import sys; sys.argv = ['lwlive', 'guard', '--', '--fps', '30']; import lwlive.__main__\n"
+        "import lwlive.cli.guard; lwlive.cli.guard.main = lambda args: sys.exit(str([n for n in "
+        "('torch', 'pygame', 'av', 'numpy', 'pydantic') if n in sys.modules] or ''))\n"
+        "lwlive.__main__.main()"
     )
     import subprocess
 

@@ -80,8 +80,8 @@ class Restarted(Stage):
 
 def test_the_pictures_of_the_show_before_move_until_the_walk_fades_in() -> None:
     stage = Restarted()
-    assert stage.engine.phase == 3.5
     stage.wait(20)
+    assert stage.engine.phase == 3.5
     assert all(shown.before and not shown.late for shown in stage.shown)
     levels = [int(shown.pixels[0, 0, 0]) for shown in stage.shown]
     assert min(levels) >= 40
@@ -92,6 +92,33 @@ def test_the_pictures_of_the_show_before_move_until_the_walk_fades_in() -> None:
     stage.play(4)
     assert not stage.shown[-1].before
     assert stage.largest_jump() <= ORDINARY
+    stage.supply.close()
+
+
+def test_they_are_on_the_screen_before_an_engine_is_started_that_takes_the_processor() -> None:
+    stage = Restarted()
+    stage.time += 7.0  # until the window is open
+    first = stage.tick()
+    assert first is not None
+    assert first.before
+    assert not stage.engines.all
+    stage.tick()
+    assert len(stage.engines.all) == 1
+    stage.wait(5)
+    assert len(stage.engines.all) == 1
+    stage.supply.close()
+
+
+def test_an_engine_that_cannot_be_started_yet_leaves_them_there() -> None:
+    stage = Restarted()
+    stage.engines.refuse = True
+    stage.wait(12)
+    assert len(stage.shown) == 12 * FPS
+    assert 2 <= stage.supply.host.deaths <= 5, "it is tried again, and more and more rarely"
+    stage.engines.refuse = False
+    stage.wait(16)
+    stage.play(4)
+    assert not stage.shown[-1].before
     stage.supply.close()
 
 

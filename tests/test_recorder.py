@@ -131,6 +131,27 @@ def test_there_is_a_key_frame_every_second(tmp_path: Path) -> None:
     assert max(np.diff([*keys, 95])) <= 30
 
 
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+@pytest.mark.parametrize("put", [1, 2, 7, 20])
+def test_there_is_one_every_second_too_where_a_slow_encoder_drops_most_frames(
+    tmp_path: Path, codec: str, put: int
+) -> None:
+    import av
+
+    ticks, rate = range(0, 300, put), 30
+    movie = Movie(tmp_path / "a.mp4", rate_of(rate), 96, 64, {}, CODECS[codec].encoders)
+    for tick in ticks:
+        movie.write(flat((tick % 250, 9, 9)), tick)
+    movie.finish()
+    movie.close()
+    with av.open(str(tmp_path / "a.mp4")) as file:
+        packets = [(p.pts, p.time_base, p.is_keyframe) for p in file.demux(video=0)]
+    times = [(float(pts * base), key) for pts, base, key in packets if pts is not None and base]
+    keys = [at for at, key in times if key]
+    assert len(times) == len(ticks)
+    assert max(np.diff([*keys, ticks[-1] / rate])) <= 1 + (put - 1) / rate + 1e-3
+
+
 def test_metadata_comes_back(tmp_path: Path) -> None:
     import av
 

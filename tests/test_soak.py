@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from soundrig import NEEDED
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from screen import Look, longest_gap  # noqa: E402 - the scripts are no package
+from soak import missing  # noqa: E402 - the scripts are no package
 
 E = 0.1
 
@@ -44,11 +46,19 @@ def test_a_gap_is_the_time_without_a_new_picture_on_a_screen_that_is_there(
     assert longest_gap(looks(*pieces)) == pytest.approx(gap, abs=2 * E)
 
 
+def test_what_is_missing_is_what_the_trouble_took_that_ended_a_recording() -> None:
+    troubles = [10.0, 50.0, 90.0]
+    assert missing(49.5, 55.0, troubles) == 0.5  # killed
+    assert missing(56.0, 70.0, troubles) == 0.0  # the disk was full, later
+    assert missing(80.0, 80.1, troubles) == 0.0  # a new file, as it was asked for
+    assert missing(8.0, 9.0, troubles) == 0.0
+
+
 @pytest.mark.slow
 @pytest.mark.xdist_group("soak")  # beside the other tests: it mostly waits
 @pytest.mark.skipif(sys.platform != "linux", reason="Xvfb, tmpfs and the clock are Linux's")
 def test_three_minutes_of_trouble_leave_nothing_behind(tmp_path: Path) -> None:
-    missing = [name for name in ("Xvfb", "gcc") if shutil.which(name) is None]
+    missing = [name for name in ("Xvfb", "gcc", *NEEDED) if shutil.which(name) is None]
     if missing:
         pytest.skip(f"not installed, so nothing can be soaked: {', '.join(missing)}")
     command = [sys.executable, str(SCRIPTS / "soak.py"), "--minutes", "3", "--seed", "3"]

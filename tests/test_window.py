@@ -168,7 +168,8 @@ def told_host(*first: object) -> tuple[Host, list[Process], list[str]]:
         return now[0]
 
     more: Any = {"say": said.append, "spawn": spawn, "clock": clock}
-    return Host("lwlive", True, "0", "fit", True, Size(80, 80), **more), begun, said
+    window = Host("lwlive", True, "0", "fit", True, Size(80, 80), **more).__enter__()
+    return window, begun, said
 
 
 def test_a_window_that_comes_back_broken_is_a_lost_one_and_is_tried_again() -> None:
@@ -269,8 +270,8 @@ def test_q_shows_the_pages_address_as_a_code_that_phones_read(
 @pytest.mark.slow
 def test_without_a_screen_an_installation_waits_for_one(server: Server) -> None:
     server.end()
-    with pytest.raises(NoWindow, match=r"no window can be opened here|has ended"):
-        host()
+    with pytest.raises(NoWindow, match=r"no window can be opened here|has ended"), host():
+        pass
     said: list[str] = []
     with host(said=said, waits=True) as window:
         assert "opens as soon as there is one" in said[0]
@@ -280,8 +281,9 @@ def test_without_a_screen_an_installation_waits_for_one(server: Server) -> None:
 
 @pytest.mark.slow
 def test_a_monitor_is_known_by_its_name(server: Server) -> None:
-    with pytest.raises(NoWindow, match="no monitor HDMI-7: the only monitor is 0, by name screen"):
-        host("HDMI-7")
+    why = "no monitor HDMI-7: the only monitor is 0, by name screen"
+    with pytest.raises(NoWindow, match=why), host("HDMI-7"):
+        pass
     with host("screen") as window:
         shown(window, RED, lambda: covered(server, RED, (640, 400)))
 

@@ -72,6 +72,10 @@ def _told(args: list[str]) -> int:
 
 def _do(args: list[str]) -> int:
     """What the first word asks for. Raises ControlError and ModelError."""
+    if args[:1] == ["guard"]:
+        from lwlive.cli import guard
+
+        return guard.main(_guarded(args[1:]))
     from lwlive.cli import arguments, flags, lists
     from lwlive.params import ControlError
 
@@ -98,10 +102,6 @@ def _do(args: list[str]) -> int:
         from lwlive.cli.audio import main as audio
 
         return audio(rest)
-    elif word == "guard":
-        from lwlive.cli import guard
-
-        return guard.main(_guarded(rest))
     elif word in ("check", "service"):
         from lwlive.cli import check, service
 
@@ -129,6 +129,8 @@ def _do(args: list[str]) -> int:
 
 def _guarded(rest: list[str]) -> list[str]:
     """The flags of the show behind `lwlive guard --`. Ends the process for --help."""
+    if rest[:1] == ["--"]:  # the usual case, for which a guard loads next to nothing
+        return rest[1:]
     from lwlive.cli import flags
 
     cut = rest.index("--") if "--" in rest else len(rest)

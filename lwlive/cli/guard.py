@@ -1,8 +1,9 @@
 """`lwlive guard -- FLAGS`: a parent that starts the show again whenever it dies or hangs.
 
-For machines without systemd. It is one thread that waits for its socket, on which the show says
-READY and WATCHDOG as it would to systemd; it knows neither torch nor pygame, and nothing of shows.
-A show that ends well, since somebody ended it, is not started again.
+For machines without systemd. One thread waits for a socket, on which the show says READY and
+WATCHDOG as it would to systemd; another waits for the show to end, and says so there. The guard
+knows neither torch nor pygame, and nothing of shows. A show that ends well, since somebody ended
+it, is not started again.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ START_S = 60.0  # one that starts has so long to ask for more time
 END_S = 90.0  # one that is asked to end has so long to finish its recordings
 LOOK_S = 0.2  # between two looks at the show
 PAUSES_S = (0.0, 1.0, 2.0, 5.0, 15.0, 60.0)  # before a new start, by short lives in a row
-LONG_S = 60.0  # a show that lived for so long ends the row
+LONG_S = 10.0  # a show that has shown pictures for so long ends the row
 USAGE = 2  # how a program ends whose words were wrong; started again it would say the same
 AFTER = "LWLIVE_AFTER"  # tells the show why it was started again
 
@@ -33,12 +35,18 @@ class Ear:
     socket: socket.socket
     address: str
     until: float = 0.0  # the show has so long for its next sign of life
-    ready: bool = False
+    ready_at: float | None = None  # when it showed its first picture
 
     def begin(self, now: float) -> None:
         """A show is started."""
         self._drain()
-        self.until, self.ready = now + START_S, False
+        self.until, self.ready_at = now + START_S, None
+
+    def await_end(self, show: "subprocess.Popen[bytes]") -> None:
+        """In a thread: wait until the show ends, so that `hear` waits no longer."""
+        show.wait()
+        with contextlib.suppress(OSError):  # nobody listens any more
+            self.socket.sendto(b"ENDED=1", self.socket.getsockname())
 
     def hear(self, now: float, wait_s: float) -> None:
         """Take in what the show says, waiting for it so long."""
@@ -52,10 +60,10 @@ class Ear:
         for line in message.splitlines():
             word, _, value = line.partition("=")
             if word == "READY":
-                self.ready = True
+                self.ready_at = now
             elif word == "WATCHDOG":
                 self.until = now + HANG_S
-            elif word == "EXTEND_TIMEOUT_USEC" and not self.ready and value.isdecimal():
+            elif word == "EXTEND_TIMEOUT_USEC" and self.ready_at is None and value.isdecimal():
                 self.until = max(self.until, now + int(value) / 1e6)
             elif word == "STOPPING":
                 self.until = now + END_S
@@ -107,11 +115,11 @@ class Guard:
         row, after = 0, ""
         with listening() as ear:
             while True:
-                begun = self._clock()
                 code, why = self._once(ear, after)
                 if self._end_by is not None or code in (0, USAGE):
                     return max(0, code)
-                row = 0 if self._clock() - begun > LONG_S else row + 1
+                shown_s = 0.0 if ear.ready_at is None else self._clock() - ear.ready_at
+                row = 0 if shown_s > LONG_S else row + 1
                 pause = PAUSES_S[min(max(0, row - 1), len(PAUSES_S) - 1)]
                 after = f"the show {why}"
                 again = f"in {pause:.0f} s" if pause else "now"
@@ -134,6 +142,7 @@ class Guard:
             self._show = subprocess.Popen(self._command, env=environment)
         except OSError as error:
             return 1, f"cannot be started ({error.strerror})"
+        threading.Thread(target=ear.await_end, args=(self._show,), daemon=True).start()
         looked = self._clock()
         while True:
             ear.hear(self._clock(), LOOK_S)
@@ -146,7 +155,11 @@ class Guard:
             if self._end_by is not None and now > self._end_by:
                 return self._killed(f"did not end within {END_S:.0f} s")
             if now > ear.until and self._end_by is None:
-                what = f"no picture for {HANG_S:.0f} s" if ear.ready else "no first picture"
+                what = (
+                    f"no picture for {HANG_S:.0f} s"
+                    if ear.ready_at is not None
+                    else "no first picture"
+                )
                 return self._killed(f"hangs ({what}) and was ended")
 
     def _killed(self, why: str) -> tuple[int, str]:

@@ -76,13 +76,10 @@ def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Star
         cues = _cues(config)
         opened = hub.opened(config, log.info)
         with contextlib.ExitStack() as stack:
-            # The engine takes seconds to load: it starts before the window and its libraries.
+            # The engine takes seconds to load: it starts before the window and its libraries. Where
+            # there are pictures of the show before, it waits until the window shows them.
             supply = stack.enter_context(_supply(config, opened, controls, clock.now(), begun))
-            from lwlive.stage.awake import awake
             from lwlive.stage.desk import Desk
-            from lwlive.stage.machine import Machine
-            from lwlive.stage.rig import lone, rigged
-            from lwlive.stage.show import Show
 
             desk = Desk(
                 config.folder,
@@ -95,7 +92,16 @@ def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Star
                 desk.cues.resume(begun.cue, clock.now(), begun.at)
             osc = _osc(config, stack, desk.say)
             page, code = _page(config, opened.size, osc, stack, desk.say, recent)
-            screen = _screen(config, opened.size, stack, desk.say, code)
+            screen = _window(config, opened.size, desk.say, code)
+            if screen is not None:
+                stack.callback(screen.close)
+            # The window opens meanwhile.
+            from lwlive.stage.awake import awake
+            from lwlive.stage.machine import Machine
+            from lwlive.stage.rig import lone, rigged
+            from lwlive.stage.show import Show
+
+            screen = _opened(screen, stack)
             config = _alone(config) if lone(config, screen) else config
             midi = _midi(config, desk.say)
             sources, outputs = rigged(
@@ -231,41 +237,45 @@ def _supply(
     )
 
 
-def _screen(
-    config: "Config",
-    size: "Size",
-    stack: contextlib.ExitStack,
-    say: Callable[[str], None],
-    code: "Code | None",
+def _window(
+    config: "Config", size: "Size", say: Callable[[str], None], code: "Code | None"
 ) -> "Host | None":
-    """The window, or None where there is no screen or none is wanted. Raises ControlError.
+    """The window, which is not open yet, or None where none is wanted. code: the page's address,
+    for phones.
 
-    code: the page's address, for phones.
     A show that covers a monitor, as an installation's, plays without one until there is a screen.
     """
     if config.headless:
         return None
+    from lwlive.stage.outputs.window.host import Host
+
+    return Host(
+        "lwlive",
+        config.fullscreen,
+        config.monitor,
+        config.fit,
+        config.vsync,
+        size,
+        waits=config.fullscreen,
+        say=say,
+        code=code,
+    )
+
+
+def _opened(window: "Host | None", stack: contextlib.ExitStack) -> "Host | None":
+    """The window once it is open; None where there is no screen. Raises ControlError."""
+    if window is None:
+        return None
     from lwlive.params import ControlError
-    from lwlive.stage.outputs.window.host import Host, NoWindow
+    from lwlive.stage.outputs.window.host import NoWindow
 
     try:
-        host = Host(
-            "lwlive",
-            config.fullscreen,
-            config.monitor,
-            config.fit,
-            config.vsync,
-            size,
-            waits=config.fullscreen,
-            say=say,
-            code=code,
-        )
+        return stack.enter_context(window)
     except NoWindow as error:
         if error.monitor:
             raise ControlError(f"--monitor: {error}") from error
         log.info(f"{error}; the show runs headless")
         return None
-    return stack.enter_context(host)
 
 
 def _alone(config: "Config") -> "Config":

@@ -29,14 +29,12 @@ class Daily:
         before, self._asked = self._asked, there
         if before is None:
             return None
-        passed = [
-            (when, place)
-            for when, place in self._last(there)
-            if before < when and self._may(place, when, now)
-        ]
+        passed = [(when, place) for when, place in self._last(there) if before < when]
         if not passed:
             return None
-        when, place = max(passed)
+        when, place = max(passed)  # one before it is over, even where this one has come already
+        if not self._may(place, when, now):
+            return None
         self._came[place] = when.date(), now
         return place
 

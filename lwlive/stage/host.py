@@ -39,6 +39,7 @@ class Host:
     """Has an engine run, whatever happens to it. A context manager.
 
     Starts the first one, and raises OSError where that fails. phase: where on the walk it begins.
+    later: there are other pictures to be shown at the first tick, and it starts with the second.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Host:
         now: float,
         delay_s: float = 0.0,
         phase: float = 0.0,
+        later: bool = False,
     ) -> None:
         self._start_engine, self._make_ring, self._fps = start, make_ring, fps
         self._tick_s = 1 / fps
@@ -75,8 +77,11 @@ class Host:
         self.running: Running | None = None
         self._replaced = 0  # by engines that are gone
         self.notes: deque[str] = deque(maxlen=16)  # sentences not shown yet, for the show
-        self._ticked_at = now  # when the last tick was
-        self._start(now)
+        self._ticked_at = self._signs_at = now  # when the last tick was, and the last sign of life
+        if later:
+            self.doing = "waiting"
+        else:
+            self._start(now)
 
     def __enter__(self) -> "Host":
         return self
@@ -194,6 +199,8 @@ class Host:
                 self._start(now)
             except OSError as error:  # no memory or no process to be had just now
                 self._again(f"it cannot be started: {error}", now)
+        elif self._start_at == math.inf:
+            self._start_at = now  # with the next tick
         if self._successor is not None and self._engine is not None:
             stays = self._succeed(now, settled) and stays
         return stays

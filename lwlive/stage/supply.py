@@ -68,7 +68,7 @@ class Supply:
         self._fade = math.ceil(FADE_S * fps)  # ticks
         self._fading = 0  # ticks left of fading back into the walk
         self._settling = 0  # ticks left of fading from `_still`, where a fade was broken off
-        self.host = Host(start, make_ring, fps, snapshot, now, delay_s, phase)
+        self.host = Host(start, make_ring, fps, snapshot, now, delay_s, phase, bool(kept))
 
     def __enter__(self) -> "Supply":
         return self

@@ -40,7 +40,8 @@ from lwlive.stage.qrcode import Code
 
 log = logging.getLogger(__name__)
 
-FIRST_S = 20.0  # a first window has so long to open or to say why it cannot
+FIRST_S = 20.0  # a first window has so long to open or to say why it cannot,
+SOON_S = 5.0  # and where the show can play without one
 VSYNC_S = 0.1  # how long a picture may wait for the monitor
 HANG_S = 5.0  # a window that has not drawn its picture for so long is ended
 SLEPT_S = 2.0  # a stage that did not look for so long did not run
@@ -61,10 +62,10 @@ class NoWindow(RuntimeError):  # noqa: N818 - not a fault: many machines have no
 
 
 class Host:
-    """Starts and watches the window's process. A context manager.
+    """Starts and watches the window's process. A context manager, which waits for the window.
 
-    Raises NoWindow where there is no screen for the first window, unless it `waits` for one, and
-    ImportError where what draws is not installed.
+    Entering it raises NoWindow where there is no screen for the first window, unless it `waits`
+    for one, and ImportError where what draws is not installed.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Host:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._say, self._clock, self._spawn = say, clock, spawn or _spawn
+        self._waits = waits
         self._wanted = Wanted(title, fullscreen, monitor, fit, vsync, picture, "", code)
         self._memory: SharedMemory | None = None  # that the present process gets its pictures in
         self._process: BaseProcess | None = None
@@ -92,16 +94,10 @@ class Host:
         self.open = False  # whether there is a window at present
         self._begun = False  # the first process has said whether there is one
         self._start()
-        try:
-            self._begin(waits)
-            self._begun = True
-        except BaseException:
-            self.close()
-            raise
 
-    def _begin(self, waits: bool) -> None:
+    def _begin(self) -> None:
         """Wait until the first window is open, or says why it is not."""
-        until = time.monotonic() + FIRST_S
+        until = time.monotonic() + (SOON_S if self._waits else FIRST_S)
         while not self.open and self._missing is None and self._process is not None:
             if time.monotonic() > until:
                 self._missing = Missing("the window does not open", False)
@@ -110,12 +106,18 @@ class Host:
         missing = self._missing
         if not self.open and missing is None:
             missing = Missing("the window's process has ended", False)
-        if missing is not None and not waits:
+        if missing is not None and not self._waits:
             raise NoWindow(missing.why, missing.monitor)
         if missing is not None:
             self._say(f"{missing.why}; the window opens as soon as there is one")
 
     def __enter__(self) -> Self:
+        try:
+            self._begin()
+            self._begun = True
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lwlive.stage.outputs.window.display import Display
 
 POLL_S = 0.004  # between two looks at the keys while no picture comes
-AGAIN_S = 1.0  # between two looks for a screen
+AGAIN_S = 0.25  # between two looks for a screen
 
 
 @dataclass(frozen=True)
