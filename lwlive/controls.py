@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
-from lwlive.params import SPECS, TRIGGERS, ControlError, Params, Value, spec
+from lwlive.params import SPECS, TRIGGERS, ControlError, Params, Value, spec, within
 from lwlive.routes import Route, Routes, altered, patched
 from lwlive.snapshot import Snapshot
 from lwlive.tempo import BAR, Tempo
@@ -395,11 +395,10 @@ class Controls:
 
 def seconds(value: object) -> float:
     """The seconds that a recall or a cue takes. Raises ControlError."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 <= value <= LONGEST_S:  # type: ignore[operator] # it is a number
+    if not within(value, 0, LONGEST_S):
         expected = f"a number from 0 to {LONGEST_S:g} s"
         raise ControlError(f"a transition takes {expected}, not {value!r:.60}")
-    return float(value)  # type: ignore[arg-type] # it is a number
+    return float(value)
 
 
 def _over(change: Change, seconds: float, names: Collection[str]) -> Change:

@@ -15,7 +15,7 @@ from typing import Any
 
 from lwlive import preset
 from lwlive.controls import LONGEST_S
-from lwlive.params import SPECS, ControlError
+from lwlive.params import SPECS, ControlError, within
 from lwlive.preset import CUES, PresetError
 from lwlive.routes import Routes, from_tables
 from lwlive.spelling import did_you_mean
@@ -189,11 +189,10 @@ def _name(key: str, value: object) -> str:
 
 def _number(low: float, high: float, unit: str) -> Callable[[str, object], float]:
     def checked(key: str, value: object) -> float:
-        good = isinstance(value, int | float) and not isinstance(value, bool)
-        if not good or not low <= value <= high:  # type: ignore[operator] # it is a number
+        if not within(value, low, high):
             expected = f"a number from {low:g} to {high:g} {unit}"
             raise ControlError(f"{key} takes {expected}, not {value!r:.60}")
-        return float(value)  # type: ignore[arg-type] # it is a number
+        return float(value)
 
     return checked
 

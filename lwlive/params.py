@@ -6,7 +6,7 @@ from these rows. This file knows nothing of torch, windows, sockets or files.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, get_args
+from typing import Any, TypeGuard, get_args
 
 from lwlive import mix
 from lwlive.tempo import FASTEST, SLOWEST
@@ -109,6 +109,11 @@ class Spec:
         low, high = self.travel
         x: float = min(1.0, max(0.0, (value - low) / (high - low))) ** (1 / self.curve)
         return x
+
+
+def within(value: object, low: float, high: float) -> TypeGuard[int | float]:
+    """Whether a value from outside is a number in this range; NaN and switches are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
 
 
 def _is_unicode(text: str) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lwlive.params import SPECS, ControlError, Params, spec
+from lwlive.params import SPECS, ControlError, Params, spec, within
 from lwlive.tempo import Tempo
 
 ROUTES = 16  # of one show: their numbers are 1 to 16
@@ -235,8 +235,7 @@ def modulated(
 
 
 def _number(value: Any, low: float, high: float, what: str) -> float:
-    fits = isinstance(value, int | float) and not isinstance(value, bool)
-    if not fits or not low <= value <= high:
+    if not within(value, low, high):
         raise ControlError(f"{what} takes a number from {low:g} to {high:g}, not {value!r:.40}")
     return float(value)
 
