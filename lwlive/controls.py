@@ -218,6 +218,7 @@ class Controls:
         the show's clock. every: `due` is that of the next beat that is a multiple of this, and
         follows the tempo. What needs files, sources or outputs is not done here: see `Desk`.
         """
+        self.turn(at)  # what was due before it goes first
         if command == Fire("panic"):
             self._waiting.clear()
         by = by if isinstance(command, Set | Move) else ""  # others do not know the value
@@ -241,6 +242,7 @@ class Controls:
         changes takes so many seconds; None: each as its own glide and `transition` say. every: see
         `do`. Returns what waits, if it does: see `withdraw`.
         """
+        self.turn(at)
         change = _setting(values, self._since(at if due is None else due), routes)
         if over is not None:
             change = _over(change, over, values)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lwlive.controls import (
@@ -62,6 +62,7 @@ def played(plan: Plan) -> tuple[Controls, list[tuple[float, Command]]]:
 
 
 @given(PLANS)
+@example([(1.3125, 3.0625, Set("prompt", "rings")), (4.4375, 0.0, Set("prompt", "smoke"))])
 @settings(max_examples=200, deadline=None)
 def test_what_waited_ends_as_if_it_had_been_done_when_it_was_due(plan: Plan) -> None:
     controls, accepted = played(plan)
