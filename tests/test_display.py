@@ -22,7 +22,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
-from lwlive.controls import Command, Controls, Fire, Nudge, Recall, Switch, Toggle
+from lwlive.commands import (
+    Command,
+    Fire,
+    Nudge,
+    Recall,
+    Switch,
+    Toggle,
+)
+from lwlive.controls import Controls
 from lwlive.params import SPECS, TRIGGERS, Params
 from lwlive.ring import Pixels
 from lwlive.stage.master import dimmed
@@ -622,7 +630,7 @@ def test_another_pygame_is_a_sentence_that_says_how_to_mend_it(tmp_path: Path, p
     (tmp_path / "pygame" / "__init__.py").write_text(pygame)
     root = Path(__file__).resolve().parent.parent
     words = ["--duration", "1", "--osc-port", "0"]
-    code = f"import sys; from lwlive.cli import commands; commands._told({words})"
+    code = f"import sys; from lwlive.cli import subcommands; subcommands._told({words})"
     child = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"},

@@ -30,7 +30,7 @@ if not getattr(pygame, "IS_CE", False):  # the names below are in pygame-ce only
 
 from pygame._sdl2 import video
 
-from lwlive.controls import Command
+from lwlive.commands import Command
 from lwlive.stage.outputs.window import hud as paint
 from lwlive.stage.outputs.window import screens
 from lwlive.stage.outputs.window.geometry import Fit, Place, placements
