@@ -37,6 +37,7 @@ from lwlive.stage.master import dimmed
 from lwlive.stage.outputs.window import hud
 from lwlive.stage.outputs.window.display import Display
 from lwlive.stage.outputs.window.geometry import Fit, Placement, placements, start_size
+from lwlive.stage.outputs.window.glow import glow
 from lwlive.stage.outputs.window.monitor import Refresh
 from lwlive.stage.outputs.window.screens import NoMonitor, NoScreen
 from lwlive.stage.sources.keys import ADDRESS, FULLSCREEN, KEYS, LEARN, LIST, QUIT, keys_table
@@ -230,7 +231,7 @@ def test_every_key_has_one_action_and_stands_in_the_table() -> None:
 def test_the_splash_is_dark_but_never_black_and_moves_slowly(aspect: float) -> None:
     before = None
     for elapsed_s in np.arange(0, 20, 0.5):
-        light = hud.glow(float(elapsed_s), aspect).astype(int)
+        light = glow(float(elapsed_s), aspect).astype(int)
         assert light.max(axis=2).min() >= 10
         assert light.max() <= 140
         assert np.ptp(light.mean(axis=2)) >= 10
