@@ -71,6 +71,30 @@ def test_a_preset_that_is_still_read_gives_way_to_what_comes_after_it(
     assert stage.controls.params.speed == 0.25
 
 
+@pytest.mark.parametrize("first", [None, 12.0])
+def test_presets_for_different_moments_are_all_taken_up(
+    tmp_path: Path, first: float | None
+) -> None:
+    stage = Stage(tmp_path).do(Recall("b"), due=first).do(Recall("a"), due=14.0).read()
+    assert stage.wait(3.0).controls.params.prompt == "blue"
+    assert stage.wait(2.0).controls.params.prompt == "red"
+    assert stage.controls.params.speed == 1.0
+
+
+def test_of_presets_for_one_moment_the_newest_counts(tmp_path: Path) -> None:
+    stage = Stage(tmp_path).do(Recall("b"), Recall("a"), due=12.0).read().wait(3.0)
+    assert (stage.controls.params.prompt, stage.controls.params.speed) == ("red", 0.25)
+
+
+def test_panic_leaves_nothing_of_what_is_still_being_read(tmp_path: Path) -> None:
+    stage = Stage(tmp_path).do(Recall("b"), due=12.0).do(Set("morph_a", "a"), Set("morph_b", "b"))
+    stage.do(Set("morph", 1.0), Fire("panic")).read().read()
+    assert (stage.wait(3.0).controls.params.prompt, stage.controls.params.morph) == (
+        Params().prompt,
+        0.0,
+    )
+
+
 def test_a_bundle_that_chooses_two_presets_and_morphs_does_all_three(tmp_path: Path) -> None:
     stage = Stage(tmp_path).do(Set("morph_a", "a"), Set("morph_b", "b"), Set("morph", 1.0))
     stage.read().read()

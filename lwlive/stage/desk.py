@@ -87,7 +87,10 @@ class Desk:
         self._disk = Disk(self.say) if disk is None else disk
         self.switches = Switches()
         self.snapshots = 0  # how often one was asked for
-        self._recalls = 0  # one that is still being read counts only while nothing newer comes
+        self._recalls = 0
+        # presets still being read, by recall, and their moments: one counts only while nothing
+        # newer comes for the same moment
+        self._reading: dict[int, float | None] = {}
         self._choosing = 0  # presets being read for `morph`
         self._morphed: tuple[Arrived, Refusing] | None = None  # what came meanwhile
         self._held: list[tuple[float, Arrived, Refusing]] = []  # commands for a later moment
@@ -144,7 +147,7 @@ class Desk:
             elif isinstance(command, Learn):
                 self._learn(command.target)
             elif isinstance(command, Go) or command in (Fire("go"), Fire("back")):
-                self._recalls += 1
+                self._overtake(self._due(arrived))
                 self._change(lambda: self._cue(command, arrived), arrived.at)
             elif isinstance(command, Set) and command.name in CHOICES:
                 self._choose(command, arrived, source)
@@ -157,8 +160,8 @@ class Desk:
                     arrived.at,
                 )
                 if command == Fire("panic"):
-                    self._recalls += 1
-                    self.preset = ()
+                    self._reading.clear()
+                    self._morphed, self.preset = None, ()
                     if self.cues is not None:
                         self.cues.panic()
         except ControlError as error:
@@ -237,7 +240,7 @@ class Desk:
             self._morphed = arrived, source
             return
         due = arrived.due
-        self._recalls += 1
+        self._overtake(due)
         self._change(lambda: self._morph.move(command, arrived.by, arrived.at, due), arrived.at)
         self.preset = ()
         self._left(arrived.at)
@@ -285,9 +288,8 @@ class Desk:
         self.learning = target
 
     def _recall(self, command: Recall, arrived: Arrived, source: Refusing) -> None:
-        """Have a preset read; of several asked for, only the newest is taken up."""
-        self._recalls += 1
-        number, folder = self._recalls, self._folder
+        """Have a preset read; of several for one moment, only the newest is taken up."""
+        number, folder = self._recalls + 1, self._folder
         due, every = self._due(arrived), self._every(arrived)
         over = None if command.seconds is None else seconds(command.seconds)
 
@@ -298,8 +300,9 @@ class Desk:
             return path, values, routes, notes
 
         def take_up(found: tuple[Path, dict[str, object], Routes, list[str]]) -> None:
-            if number != self._recalls:
+            if number not in self._reading:
                 return
+            del self._reading[number]
             path, values, routes, notes = found
             self._left(arrived.at)  # first, so that of two on one beat the newer counts
             try:
@@ -315,9 +318,17 @@ class Desk:
                 self.say(text)
 
         def refuse(why: str) -> None:
+            self._reading.pop(number, None)
             source.refused(arrived, why)
 
         self._disk.do(f"preset {command.preset}", read, take_up, refuse)
+        self._overtake(due)
+        self._recalls = number
+        self._reading[number] = due
+
+    def _overtake(self, due: float | None) -> None:
+        """Something newer comes for a moment, None for now: a preset still read gives way."""
+        self._reading = {number: when for number, when in self._reading.items() if when != due}
 
     def _save(self, snapshot: Snapshot, arrived: Arrived, source: Refusing) -> None:
         """Have the present values saved under a new name, and say which."""
