@@ -10,6 +10,7 @@ FILE.starts, which counts starts that failed (starts.py).
 
 import json
 import math
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -134,6 +135,8 @@ class Keeper(Output):
         self._next: float | None = None  # when it is written again
         self._busy = self._failing = self._good = False
         self._last: Status | None = None
+        self._writing = threading.Lock()  # held by whoever writes; guards the next
+        self._over = False  # the last state is written
 
     def put(self, picture: Picture) -> None:
         """Write the state, where it is time."""
@@ -179,6 +182,13 @@ class Keeper(Output):
         self, status: Status, pictures: Sequence[Pixels] = (), ended: bool = False
     ) -> str | None:
         """Write it; why that failed. In a thread of its own, but at the end."""
+        with self._writing:
+            if self._over:
+                return None
+            self._over = ended
+            return self._written(status, pictures, ended)
+
+    def _written(self, status: Status, pictures: Sequence[Pixels], ended: bool) -> str | None:
         if self._good and self._starts is not None and self._starts.record.step:
             self._starts.well()
         routes = [(route.number, table(route)) for route in status.routes]
