@@ -125,3 +125,10 @@ def test_a_show_that_continues_keeps_its_look_and_does_without_a_preset_that_is_
     assert (kept.prompt, kept.morph_a, kept.morph_b) == ("gold", "a", "")
     with pytest.raises(PresetError, match="gone"):
         Stage(tmp_path, **values)
+
+
+@pytest.mark.parametrize("name", ["a\x1fb", "a\tb", "\ud800", "\n"])
+def test_only_what_can_be_read_is_learnt(tmp_path: Path, name: str) -> None:
+    stage = Stage(tmp_path).do(Learn(f"preset {name}"))
+    assert stage.desk.learning is None
+    assert "there is nothing called" in stage.hand.refusals[0]

@@ -280,7 +280,8 @@ class Desk:
         """Let the next control that moves be bound to a target. Raises ControlError."""
         kind, _, which = (target or "").partition(" ")
         known = {*SPECS, *TRIGGERS}
-        if target is not None and target not in known and not (kind in LEARNT and which):
+        named = kind in LEARNT and which and which.isprintable()
+        if target is not None and target not in known and not named:
             raise ControlError(
                 f"there is nothing called {target!r:.60} to learn; known are {', '.join(known)}, "
                 f"and {', '.join(f'{kind} NAME' for kind in LEARNT)}"
