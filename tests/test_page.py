@@ -21,7 +21,7 @@ import aiohttp
 import numpy as np
 import psutil
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 from playing import SIDE, Playing, colour, until
@@ -187,6 +187,9 @@ def test_a_message_asks_for_a_command(words: list[Any], command: object) -> None
 
 
 @given(JSON | st.tuples(st.sampled_from([*asking.ROWS]), JSON, JSON).map(list))
+@example(["/lwlive/speed", 10**400])
+@example(["/lwlive/fader/speed", -(10**400)])
+@example(["/lwlive/cue", 10**400])
 def test_whatever_is_asked_for_is_a_command_or_a_sentence(words: Any) -> None:
     with contextlib.suppress(ControlError):
         key, command = asking.asked(words)

@@ -151,6 +151,9 @@ def test_a_damaged_state_is_one_sentence_and_a_fresh_start(
         {"settings": None},
         {"at": -1},
         {"at": 1e300},
+        {"at": 10**400},
+        {"phase": 10**400},
+        {"restarts": float("inf")},
     ],
 )
 def test_a_state_with_what_cannot_be_is_damaged(tmp_path: Path, change: dict[str, Any]) -> None:

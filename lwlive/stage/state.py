@@ -34,6 +34,10 @@ RETRY_S = 10.0  # after a state that could not be written
 MOST_BYTES = 2**20
 LATEST = 3e10  # seconds since 1970: in 2920; dates end soon after that on some systems
 LEFT_OUT = ("record",)  # what a show records, its own settings say
+_DAMAGED = (  # what may be raised where a file is another one than was written
+    *(ControlError, ValueError, TypeError, KeyError),
+    *(AttributeError, OverflowError, RecursionError),
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def read(path: Path) -> State | None:
         cue, phase, at = found["cue"], float(found["phase"]), float(found["at"])
         restarts, ended = int(found["restarts"]), bool(found["ended"])
         settings = dict(found["settings"])
-    except (ControlError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except _DAMAGED as error:
         raise StateError(f"it is damaged: {str(error) or type(error).__name__:.200}") from None
     named = cue is None or isinstance(cue, str)
     if not (0 <= phase < 1e12 and named and 0 <= restarts < 1e9 and 0 <= at < LATEST):
