@@ -107,7 +107,9 @@ def test_a_clock_that_is_set_back_or_forward_leads_to_a_try_and_no_more(box: Box
 FAR = json.dumps(asdict(Record()) | {"since": 10**400}).encode()
 
 
-@given(st.binary(max_size=200) | st.sampled_from([b"[]", b"null", b'{"failed": 3}', b"[" * 9999, FAR]))
+@given(
+    st.binary(max_size=200) | st.sampled_from([b"[]", b"null", b'{"failed": 3}', b"[" * 9999, FAR])
+)
 def test_a_damaged_record_is_an_empty_one(
     tmp_path_factory: pytest.TempPathFactory, data: bytes
 ) -> None:

@@ -1,5 +1,6 @@
 """The soundtrack's laws: sound lies beside the pictures of its moment, nothing is left out."""
 
+import tracemalloc
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -228,3 +229,14 @@ def test_the_room_itself_is_right() -> None:
     sound = np.concatenate([block.frames for block in blocks]).T
     assert clicks(sound) == pytest.approx([0, 0.5, 1.0, 1.5], abs=1e-4)
     assert blocks[10].at == pytest.approx(room.begun + 0.05)
+
+
+def test_a_file_whose_disk_hangs_costs_no_memory_however_long_the_show_goes_on() -> None:
+    room = Room()
+    track = Soundtrack(room, room.fps)
+    tracemalloc.start()
+    for tick in range(100_000):  # an hour of ticks, and nobody asks for sound
+        track.shown(tick, tick / room.fps)
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert grown < 100_000

@@ -52,7 +52,7 @@ class Soundtrack:
 
     def __init__(self, tap: Tap, rate: Any) -> None:
         self._tap, self._rate = tap, float(rate)
-        self._ticks: deque[tuple[int, float]] = deque()  # number and moment; put in by the show
+        self._ticks: deque[tuple[int, float]] = deque(maxlen=KEPT)  # put in by the show
         self._starts: deque[float] = deque(maxlen=KEPT)  # when tick 0 was, as each one tells
         self._waiting: deque[Block] = deque()
         self._parts: list[Samples] = []  # laid down, not asked for yet

@@ -62,7 +62,12 @@ class Choice:
     def lines(self) -> list[str] | None:
         """The list, or what is being learnt; None where there is nothing to show."""
         if self._learning is not None:
-            return [f"learn\t{shortened(self._learning)}", "", "\tmove a control now", "\tL: leave it"]
+            return [
+                f"learn\t{shortened(self._learning)}",
+                "",
+                "\tmove a control now",
+                "\tL: leave it",
+            ]
         if not self._open:
             return None
         first = min(max(0, self._chosen - ROWS // 2), max(0, len(self._targets) - ROWS))
