@@ -102,6 +102,24 @@ def test_a_bundle_that_chooses_two_presets_and_morphs_does_all_three(tmp_path: P
     assert (stage.controls.params.prompt, stage.controls.params.morph) == ("blue", 1.0)
 
 
+def test_a_bundle_for_later_that_chooses_two_presets_and_morphs_does_all_three_then(
+    tmp_path: Path,
+) -> None:
+    stage = Stage(tmp_path)
+    stage.do(Set("morph_a", "a"), Set("morph_b", "b"), Set("morph", 1.0), due=12.0)
+    assert stage.read().controls.params.morph == 0.0
+    stage.wait(2.0).read()
+    assert not stage.hand.refusals
+    assert (stage.controls.params.prompt, stage.controls.params.morph) == ("blue", 1.0)
+
+
+def test_moves_of_morph_for_different_moments_all_wait_for_its_presets(tmp_path: Path) -> None:
+    stage = Stage(tmp_path).do(Set("morph_a", "a"), Set("morph_b", "b"))
+    stage.do(Set("morph", 1.0), due=12.0).do(Set("morph", 0.0), due=14.0).read()
+    assert stage.wait(3.0).controls.params.prompt == "blue"
+    assert stage.wait(2.0).controls.params.prompt == "red"
+
+
 def test_whatever_has_a_time_tag_is_done_at_its_time(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     stage.do(Fire("snapshot"), Learn("speed"), Switch("ndi", True), Fire("panic"), due=12.0)

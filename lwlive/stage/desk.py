@@ -92,7 +92,7 @@ class Desk:
         # newer comes for the same moment
         self._reading: dict[int, float | None] = {}
         self._choosing = 0  # presets being read for `morph`
-        self._morphed: tuple[Arrived, Refusing] | None = None  # what came meanwhile
+        self._morphed: list[tuple[Arrived, Refusing]] = []  # what moved it meanwhile
         self._held: list[tuple[float, Arrived, Refusing]] = []  # commands for a later moment
         self._taken = 0  # cues
         self._taps = Taps()
@@ -128,8 +128,8 @@ class Desk:
         """Carry out a command; its source hears what cannot be done, now or later."""
         command = arrived.command
         try:
-            if arrived.due is not None and arrived.due > arrived.at and not _carried(command):
-                self._hold(arrived.due, arrived, source)
+            if (due := arrived.due) is not None and due > arrived.at and self._holds(command, due):
+                self._hold(due, arrived, source)
             elif isinstance(command, Recall):
                 self._recall(command, arrived, source)
             elif command == Fire("save"):
@@ -149,7 +149,7 @@ class Desk:
             elif isinstance(command, Go) or command in (Fire("go"), Fire("back")):
                 self._overtake(self._due(arrived))
                 self._change(lambda: self._cue(command, arrived), arrived.at)
-            elif isinstance(command, Set) and command.name in CHOICES:
+            elif isinstance(command, Set) and _chooses(command):
                 self._choose(command, arrived, source)
             elif isinstance(command, Set | Move | Nudge) and command.name == "morph":
                 self._move(command, arrived, source)
@@ -161,7 +161,7 @@ class Desk:
                 )
                 if command == Fire("panic"):
                     self._reading.clear()
-                    self._morphed, self.preset = None, ()
+                    self._morphed, self.preset = [], ()
                     if self.cues is not None:
                         self.cues.panic()
         except ControlError as error:
@@ -173,6 +173,15 @@ class Desk:
         change()
         if self.controls.snapshot.effect != before:
             self.asked_at = at if self.asked_at is None else min(at, self.asked_at)
+
+    def _holds(self, command: Command, due: float) -> bool:
+        """Whether a command waits for its moment here, and not in the controls.
+
+        A move of `morph` does where one of its presets is to be chosen until then.
+        """
+        if isinstance(command, Set | Move | Nudge) and command.name == "morph":
+            return any(_chooses(held.command) and at <= due for at, held, _ in self._held)
+        return not _carried(command)
 
     def _hold(self, due: float, arrived: Arrived, source: Refusing) -> None:
         """Keep a command until its moment. Raises ControlError."""
@@ -237,7 +246,11 @@ class Desk:
     def _move(self, command: Set | Move | Nudge, arrived: Arrived, source: Refusing) -> None:
         """Morph, once the presets that were just chosen are there. Raises ControlError."""
         if self._choosing:
-            self._morphed = arrived, source
+            if not isinstance(command, Nudge):  # it takes the place of those for its moment
+                self._morphed = [each for each in self._morphed if each[0].due != arrived.due]
+            if len(self._morphed) >= WAITING:
+                raise ControlError(f"{WAITING} moves of morph wait for its presets; no more can")
+            self._morphed.append((arrived, source))
             return
         due = arrived.due
         self._overtake(due)
@@ -252,9 +265,10 @@ class Desk:
 
         def chosen() -> None:
             self._choosing -= 1
-            if not self._choosing and self._morphed is not None:
-                (moved, asked_by), self._morphed = self._morphed, None
-                self.do(moved, asked_by)
+            if not self._choosing:
+                morphed, self._morphed = self._morphed, []
+                for moved, asked_by in morphed:
+                    self.do(moved, asked_by)
 
         def read() -> Look:
             return Look(*preset.load_look(preset.named(name, folder), notes.append))
@@ -354,8 +368,12 @@ def _carried(command: Command) -> bool:
     """Whether a command with a moment to wait for is carried by controls, cues, taps or morph."""
     if isinstance(command, Fire):
         return command.name in ("next", "beat", "go", "back", "tap")
-    chooses = isinstance(command, Set) and command.name in CHOICES
-    return not chooses and not isinstance(command, Learn | Switch | Hear)
+    return not _chooses(command) and not isinstance(command, Learn | Switch | Hear)
+
+
+def _chooses(command: Command) -> bool:
+    """Whether it chooses a preset of `morph`."""
+    return isinstance(command, Set) and command.name in CHOICES
 
 
 def _found(which: str | int, folder: Path) -> Path:
