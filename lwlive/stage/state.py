@@ -145,7 +145,7 @@ class Keeper(Output):
     def put(self, picture: Picture) -> None:
         """Write the state, where it is time."""
         self._last = status = picture.status
-        self._recent.add(picture.pixels, status.now)
+        self._recent.add(picture.shown.pixels, status.now)  # the next show dims them itself
         self._disk.poll(status.now)
         if self._next is None:
             self._next = status.now  # the first is written with the first picture
