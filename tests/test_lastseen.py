@@ -72,6 +72,12 @@ def test_a_damaged_file_is_nothing_or_pictures(
     assert all(each.shape == (8, 8, 3) for each in found)
 
 
+@pytest.mark.parametrize("count", ["Infinity", str(10**30), "-1", "0", "null"])
+def test_a_head_that_cannot_be_is_nothing(tmp_path: Path, count: str) -> None:
+    (tmp_path / "p").write_bytes(b"lwlive pictures [%s, 8, 8, 3]\n" % count.encode())
+    assert lastseen.read(tmp_path / "p", Size(8, 8)) == []
+
+
 class Restarted(Stage):
     """A stage whose show was there before."""
 
