@@ -28,11 +28,12 @@ from playing import SIDE, Playing, colour, until
 
 from lwlive.controls import Amount, Command, Fire, Go, Learn, Move, Recall, Set, Switch, Unpatch
 from lwlive.params import SPECS, TRIGGERS, ControlError
+from lwlive.stage.sources.listening import ListenError
 from lwlive.stage.sources.osc.addresses import listened
 from lwlive.stage.sources.osc.sockets import networks
 from lwlive.stage.sources.page import address, asking, health, opening
 from lwlive.stage.sources.page.access import CLIENTS, Access, Budget, own_host, own_origin
-from lwlive.stage.sources.page.address import Address, PageError
+from lwlive.stage.sources.page.address import Address
 from lwlive.stage.sources.page.board import STATE_BYTES, Board
 from lwlive.stage.sources.page.clients import Clients
 from lwlive.stage.sources.page.preview import Preview
@@ -304,7 +305,7 @@ def test_every_address_means_those_of_ipv4_too() -> None:
 
 def test_a_port_in_use_is_a_sentence() -> None:
     (taken, *_) = address.listening("127.0.0.1", 0)
-    with pytest.raises(PageError, match="in use by another program"):
+    with pytest.raises(ListenError, match="in use by another program"):
         address.listening("127.0.0.1", taken.getsockname()[1])
     taken.close()
 
@@ -313,7 +314,9 @@ def test_what_is_missing_for_the_page_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(opening, "find_spec", lambda name: None if name == "aiohttp" else True)
-    with pytest.raises(PageError, match=r"--page needs aiohttp: run `.* -m pip install .*\[page\]"):
+    with pytest.raises(
+        ControlError, match=r"--page needs aiohttp: run `.* -m pip install .*\[page\]"
+    ):
         Playing(tmp_path).__enter__()
 
 

@@ -62,8 +62,7 @@ def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Star
     from lwlive.params import ControlError
     from lwlive.stage.clock import WallClock
     from lwlive.stage.host import EngineFailure
-    from lwlive.stage.sources.osc.sockets import OscError
-    from lwlive.stage.sources.page.address import PageError
+    from lwlive.stage.sources.listening import ListenError
 
     clock = WallClock()
     started = clock.now() - _age_s()
@@ -133,7 +132,7 @@ def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Star
                         logs.event("the show ends, by a key, a control or its duration")
                     if config.stats is not None:
                         destinations.write_statistics(config.stats, show.statistics())
-    except (ControlError, ModelError, EngineFailure, OscError, PageError) as error:
+    except (ControlError, ModelError, EngineFailure, ListenError) as error:
         return _failed(str(error), error, starts)
     except OSError as error:
         return _failed(of_system(error, "the show"), error, starts)

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lwlive.controls import Command, Fire
+from lwlive.stage.sources.listening import BACKLOG
 from lwlive.stage.sources.osc.sockets import networks
 from lwlive.stage.sources.page import health
 from lwlive.stage.sources.page.access import CONNECTIONS, OPEN_S, Access
-from lwlive.stage.sources.page.address import BACKLOG, is_open, own_addresses
+from lwlive.stage.sources.page.address import is_open, own_addresses
 from lwlive.stage.sources.page.announce import announced
 from lwlive.stage.sources.page.board import Board
 from lwlive.stage.sources.page.clients import Clients
