@@ -17,8 +17,10 @@ import queue
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from importlib.util import find_spec
 from typing import Any, Protocol
 
+from lwlive import extras
 from lwlive.checkpoint import Size
 from lwlive.params import ControlError
 from lwlive.stage.outputs.outbox import Outbox, Pictures
@@ -41,6 +43,14 @@ class FeedError(ControlError):
     def __init__(self, sentence: str, lasting: bool = False) -> None:
         super().__init__(sentence)
         self.lasting = lasting
+
+
+def need(library: str, title: str, extra: str, where: str = "") -> None:
+    """Raises FeedError where a library is not installed. where: what else is to be said of it."""
+    if find_spec(library) is None:
+        raise FeedError(
+            f"{title} is not installed: run `{extras.command(extra)}`{where}", lasting=True
+        )
 
 
 class Sink(Protocol):
