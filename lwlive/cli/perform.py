@@ -55,7 +55,7 @@ def perform(config: "Config", params: "Params", starts: "Starts | None" = None) 
 
 
 def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Starts | None") -> int:
-    from lwlive import hub, logs
+    from lwlive import hub, logs, precedence
     from lwlive.checkpoint import ModelError
     from lwlive.cli import destinations
     from lwlive.controls import Controls
@@ -123,6 +123,7 @@ def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Star
             stack.enter_context(awake())
             with _signals(desk.end) as came:
                 try:
+                    precedence.first()
                     gc.freeze()  # a collection in mid-show passes over all that stays, for 30 ms
                     show.run()
                 finally:
