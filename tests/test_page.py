@@ -386,11 +386,13 @@ def test_health_follows_the_pictures() -> None:
 
 
 def test_the_metrics_are_prometheus_text() -> None:
-    text = health.metrics(health.Times(1, 1, 1), {"fps": 30, "late": 2, "latency_ms": None}, 1.5)
+    state = {"fps": 30, "late": 2, "skipped": 1, "latency_ms": None}
+    text = health.metrics(health.Times(1, 1, 1), state, 1.5)
     lines = text.splitlines()
     assert "lwlive_up 1" in lines
     assert "lwlive_fps 30" in lines
     assert "lwlive_late_total 2" in lines
+    assert "lwlive_skipped_total 1" in lines
     for line in lines:
         assert line.startswith(("# HELP lwlive_", "# TYPE lwlive_")) or len(line.split()) == 2
     assert not any("prompt" in line or "latency" in line for line in lines)
