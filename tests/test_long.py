@@ -14,8 +14,9 @@ from fakes import SPAWN, FakeEngine, FakeOsc, SimulatedClock
 from test_producer import FakeModel, Timer
 
 from lwlive.checkpoint import Size
+from lwlive.commands import Command, Fire, Set
 from lwlive.config import Config
-from lwlive.controls import Command, Controls, Fire, Set
+from lwlive.controls import Controls
 from lwlive.engine.producer import Producer
 from lwlive.messages import Loaded
 from lwlive.params import Params

@@ -7,11 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lwlive.controls import (
-    WAITING,
+from lwlive.commands import (
     Amount,
     Command,
-    Controls,
     Fire,
     Move,
     Nudge,
@@ -21,6 +19,7 @@ from lwlive.controls import (
     Toggle,
     Unpatch,
 )
+from lwlive.controls import WAITING, Controls
 from lwlive.params import ControlError, Params
 from lwlive.routes import Lfo, Route
 from lwlive.tempo import Tempo

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lwlive.controls import Command, Fire
+from lwlive.commands import Command, Fire
 from lwlive.precedence import TELLING, behind
 from lwlive.stage.sources.listening import BACKLOG
 from lwlive.stage.sources.osc.sockets import networks
