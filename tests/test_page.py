@@ -39,11 +39,12 @@ from lwlive.commands import (
     Unpatch,
 )
 from lwlive.params import SPECS, TRIGGERS, ControlError
+from lwlive.stage.sources.listening import ListenError
 from lwlive.stage.sources.osc.addresses import listened
 from lwlive.stage.sources.osc.sockets import networks
 from lwlive.stage.sources.page import address, asking, health, opening
 from lwlive.stage.sources.page.access import CLIENTS, Access, Budget, own_host, own_origin
-from lwlive.stage.sources.page.address import Address, PageError
+from lwlive.stage.sources.page.address import Address
 from lwlive.stage.sources.page.board import STATE_BYTES, Board
 from lwlive.stage.sources.page.clients import Clients
 from lwlive.stage.sources.page.preview import Preview
@@ -318,7 +319,7 @@ def test_every_address_means_those_of_ipv4_too() -> None:
 
 def test_a_port_in_use_is_a_sentence() -> None:
     (taken, *_) = address.listening("127.0.0.1", 0)
-    with pytest.raises(PageError, match="in use by another program"):
+    with pytest.raises(ListenError, match="in use by another program"):
         address.listening("127.0.0.1", taken.getsockname()[1])
     taken.close()
 
@@ -327,7 +328,9 @@ def test_what_is_missing_for_the_page_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(opening, "find_spec", lambda name: None if name == "aiohttp" else True)
-    with pytest.raises(PageError, match=r"--page needs aiohttp: run `.* -m pip install .*\[page\]"):
+    with pytest.raises(
+        ControlError, match=r"--page needs aiohttp: run `.* -m pip install .*\[page\]"
+    ):
         Playing(tmp_path).__enter__()
 
 
@@ -397,11 +400,13 @@ def test_health_follows_the_pictures() -> None:
 
 
 def test_the_metrics_are_prometheus_text() -> None:
-    text = health.metrics(health.Times(1, 1, 1), {"fps": 30, "late": 2, "latency_ms": None}, 1.5)
+    state = {"fps": 30, "late": 2, "skipped": 1, "latency_ms": None}
+    text = health.metrics(health.Times(1, 1, 1), state, 1.5)
     lines = text.splitlines()
     assert "lwlive_up 1" in lines
     assert "lwlive_fps 30" in lines
     assert "lwlive_late_total 2" in lines
+    assert "lwlive_skipped_total 1" in lines
     for line in lines:
         assert line.startswith(("# HELP lwlive_", "# TYPE lwlive_")) or len(line.split()) == 2
     assert not any("prompt" in line or "latency" in line for line in lines)
