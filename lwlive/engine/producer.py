@@ -7,7 +7,6 @@ a limited rate. The producer knows nothing of checkpoints or processes.
 """
 
 import math
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -30,7 +29,6 @@ from lwlive.ring import Frame, Pixels, Ring
 from lwlive.snapshot import Snapshot
 
 PROMPTS_S = 0.3  # after a prompt, another one may come for so long: a fader on its weights
-LATELY = 100  # turns whose evaluations are remembered
 
 
 class _Superseded(Exception):  # noqa: N818 - not a fault
@@ -65,7 +63,6 @@ class Producer:
         self._most = threads
         self.ahead = Ahead(ring, since)
         self.aim = Aim(ring, self.ahead, inbox, timer, delay_s, self._settled)
-        self._lately: deque[int] = deque(maxlen=LATELY)  # evaluations of the newest turns
         self._replaced = 0  # pictures that were not good, by models used before
         self._used: Model | None = None
         self._spare = Spare(fps)
@@ -151,7 +148,7 @@ class Producer:
                 ticks=self.aim.ticks,
                 costs=self.costs,
                 evaluations=evaluations,
-                most_evaluations=max([evaluations + tracing, *self._lately]),
+                tracing=tracing,
                 measuring=self.sampler.evaluations(coming) if coming is not None else 0,
                 ready_s=self.ahead.ready_s(now),
                 room=self.ring.room,
@@ -196,7 +193,6 @@ class Producer:
         clean = self.sampler.latents(which, lambda: self._check(len(which)))
         sampling_s = self.timer() - start
         evaluated = self.sampler.evaluated - before
-        self._lately.append(evaluated)
         decoding_s, decoded = self._put(self._placed(turn), walks, clean)
         self._turn_s = sampling_s + decoding_s
         if len(which) == self.model.batch and decoded:  # a smaller one may cost as much
