@@ -83,12 +83,14 @@ class Aim:
         now = self._clock()
         if snapshot.prompts != old.prompts:
             self.prompted_at = now
-        since = self._parting(snapshot, old) - self.delay_s
-        if since < self._ahead.due(self._ahead.next_number, now):
-            if since <= now:
+        seen = now + self.delay_s
+        since = self._parting(snapshot, old, seen)
+        if since < self._ahead.due(self._ahead.next_number, now) + self.delay_s:
+            if since <= seen:
                 self.moved_at = now
             soonest = now + SLACK_S + self._threads.costs.first_s(self.evaluations())
-            self._ahead.take_back(max(soonest, since - STEADY * self._ring.tick_s), now)
+            early = since - self.delay_s - STEADY * self._ring.tick_s
+            self._ahead.take_back(max(soonest, early), now)
         self.follow()
 
     def listen(self) -> None:
@@ -102,9 +104,9 @@ class Aim:
             self._ahead.take_back(soonest, now)
             self.follow()
 
-    def _parting(self, snapshot: Snapshot, old: Snapshot) -> float:
-        """From which second on other controls make other pictures, as these are seen."""
-        return snapshot.parts(old, self._clock() + self.delay_s, self._ring.tick_s)
+    def _parting(self, snapshot: Snapshot, old: Snapshot, seen: float) -> float:
+        """From which second on, `seen` at the earliest, other controls make other pictures."""
+        return snapshot.parts(old, seen, self._ring.tick_s)
 
     def evaluations(self) -> int:
         """Evaluations of the first batch under the newest controls."""
@@ -158,8 +160,8 @@ class Aim:
 
     def superseded(self, until: float) -> bool:
         """Whether newer controls make other pictures of what is seen until then."""
-        newest = self._inbox()
-        return newest is not self.snapshot and self._parting(newest, self.snapshot) < until
+        newest, seen = self._inbox(), self._clock() + self.delay_s
+        return newest is not self.snapshot and self._parting(newest, self.snapshot, seen) < until
 
     def _begun(self, phase: float) -> tuple[Turn, Walk]:
         """The first turn and the beginning of the walk, under the newest controls."""
