@@ -25,7 +25,7 @@ from lwlive.routes import SILENCE, Band
 from lwlive.snapshot import Snapshot
 
 MOTION_S = 1.0  # after a control, another one is expected for so long
-FREE_S = 1.0  # frames do without their keyframes' trajectories for no longer than that
+FREE_S = 0.5  # frames do without a keyframe's trajectory for so long, until it is made regardless
 STEADY = 0.25  # of a tick: a frame is due as many ticks after another as it is, give or take that
 
 
@@ -121,6 +121,17 @@ class Aim:
         self.next = steered(first, newest, self._cond, self._sampler)
         self.next = self.next.freed(self._free())
 
+    def traced(self) -> None:
+        """A trajectory that was missing has been made; others may wait for theirs as long again."""
+        self._free_at = self._clock()
+        if not self._sampler.untraced(self.next.freed(False)):
+            self.follow()
+
+    @property
+    def overdue(self) -> bool:
+        """Whether frames have done without a trajectory for long enough."""
+        return self._free_at is not None and self._clock() - self._free_at >= FREE_S
+
     def planned(self) -> Turn:
         """The next turn, as far as that is known before it is decided upon.
 
@@ -153,10 +164,9 @@ class Aim:
         if not self._sampler.untraced(self.next.freed(False)):
             self._free_at = None
             return False
-        now = self._clock()
         if self._free_at is None:
-            self._free_at = now
-        return now - self._free_at < FREE_S
+            self._free_at = self._clock()
+        return True
 
     def superseded(self, until: float) -> bool:
         """Whether newer controls make other pictures of what is seen until then."""

@@ -19,7 +19,7 @@ from lwlive.engine.aim import MOTION_S, Aim
 from lwlive.engine.cuda import Timer, waited
 from lwlive.engine.governor import FULL_LOAD, SLACK_S, Costs, Decision, Situation, decide
 from lwlive.engine.model import Model
-from lwlive.engine.sampler import Sampler
+from lwlive.engine.sampler import Sampler, unchecked
 from lwlive.engine.spare import Spare
 from lwlive.engine.threads import Threads
 from lwlive.engine.turn import Made, cut, made, places, sampled
@@ -161,17 +161,20 @@ class Producer:
         )
 
     def _traced(self) -> bool:
-        """Trace a keyframe that the next frame does without, where there is time for it."""
+        """Trace a keyframe that the next frame does without, where there is time or it is overdue.
+
+        One at a time, and the next frames after each: so hands never wait for all of them.
+        """
         if not self.aim.next.free:
             return False
+        overdue = self.aim.overdue
         first_s = self.costs.first_s(self.sampler.evaluations(self.aim.next))
         tracing_s = self.costs.first_s(self.sampler.tracing(self.aim.next))
-        if self.ahead.ready_s(self.clock()) < first_s + tracing_s + SLACK_S:
+        if not overdue and self.ahead.ready_s(self.clock()) < first_s + tracing_s + SLACK_S:
             return False
         missing = self.sampler.untraced(self.aim.next.freed(False))
-        self.sampler.trace_one(missing[0], self.aim.next, self._give_way)
-        if len(missing) == 1:
-            self.aim.follow()
+        self.sampler.trace_one(missing[0], self.aim.next, unchecked if overdue else self._give_way)
+        self.aim.traced()
         return True
 
     def _make(self, frames: int) -> None:
