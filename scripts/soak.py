@@ -9,6 +9,7 @@ alone, for which a C compiler is needed; what it hears comes from a PipeWire of 
 """
 
 import argparse
+import compileall
 import contextlib
 import http.client
 import itertools
@@ -39,6 +40,8 @@ from screen import Look, Screen, longest_gap
 from soakplayed import Played
 from trouble import SIZES, TROUBLES, clock
 from verdict import Row, report
+
+import lwlive
 
 LOOK_S = 0.1  # between two looks at the screen
 DISK = "160m"
@@ -222,6 +225,7 @@ class Soak:
         self.disk.mkdir(parents=True)
         self.cache.mkdir(exist_ok=True)
         self.clock = clock(self.folder)
+        compileall.compile_dir(Path(lwlive.__file__).parent, quiet=1)  # as what is installed is
         cues = [CUES.format(hour, 2 + hour // 3 % 5) for hour in range(0, 24, 3)]
         (self.folder / "cues.toml").write_text("".join(cues))
         mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "lwlive-soak", str(self.disk)]
