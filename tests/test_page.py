@@ -28,7 +28,18 @@ from PIL import Image
 from playing import SIDE, Playing, colour, until
 
 from lwlive.checkpoint import Size
-from lwlive.controls import Amount, Command, Fire, Go, Learn, Move, Recall, Set, Switch, Unpatch
+from lwlive.commands import (
+    Amount,
+    Command,
+    Fire,
+    Go,
+    Learn,
+    Move,
+    Recall,
+    Set,
+    Switch,
+    Unpatch,
+)
 from lwlive.params import SPECS, TRIGGERS, ControlError
 from lwlive.recent import Recent
 from lwlive.stage.sources.osc.addresses import listened
