@@ -173,7 +173,7 @@ def played(
     """
     every_s = PERIOD_S if control is cheap else STORM_S
     with tempfile.TemporaryDirectory() as folder:
-        stats, port = Path(folder) / "stats.json", _free_port()
+        stats, port = Path(folder) / "stats.json", free_port()
         command = [sys.executable, "-m", "lwlive", *flags, "--headless", "--folder", folder]
         command += ["--fps", str(fps), "--duration", str(seconds)]
         command += ["--stats", str(stats), "--osc-port", str(port)]
@@ -275,7 +275,8 @@ def _used(show: "subprocess.Popen[Any]") -> Use:
     }
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of UDP that nobody has at the moment."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

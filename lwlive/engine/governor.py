@@ -7,7 +7,7 @@ counted before it is made.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import median
+from statistics import median_low
 
 from lwlive.ring import AHEAD_S
 
@@ -37,6 +37,11 @@ class Costs:
         """Whether a turn was measured."""
         return bool(self.evaluations)
 
+    @property
+    def warm(self) -> bool:
+        """Whether a turn was measured after the first one, which may take many times as long."""
+        return len(self.evaluations) > 1
+
     def learned(self, evaluation_s: float, decode_s: float) -> "Costs":
         """The costs with what a call took in the last turn."""
         return Costs(
@@ -46,12 +51,12 @@ class Costs:
     @property
     def evaluation(self) -> float:
         """Seconds an evaluation usually takes: one outlier does not count."""
-        return median(self.evaluations) if self.known else 0.0
+        return median_low(self.evaluations) if self.known else 0.0
 
     @property
     def decode(self) -> float:
         """Seconds a call of the decoder usually takes."""
-        return median(self.decodes) if self.known else 0.0
+        return median_low(self.decodes) if self.known else 0.0
 
     def first_s(self, evaluations: int) -> float:
         """Seconds until the first frames of a turn with so many evaluations are there.
@@ -135,7 +140,7 @@ def strides_for(now: Situation) -> tuple[int, int]:
     of either than at present is taken up only with a fifth of the time to spare.
     """
     costs = now.costs
-    if not costs.known:
+    if not costs.warm:
         return now.stride, now.ticks
 
     def fits(stride: int, ticks: int) -> bool:
