@@ -275,10 +275,10 @@ def test_mix_is_exact_at_both_ends(f: float) -> None:
 
 def test_crossfeed_pulls_over_its_range_and_decays_there() -> None:
     walk = start(steps=8, depth=0.25, crossfeed=0.8, crossfeed_range=0.75, crossfeed_decay=0.5)
-    pulls = [walk.pull(i, walk.look) for i in range(9)]
+    pulls = [walk.pull(i, 2, 8) for i in range(9)]
     assert pulls == pytest.approx([0, 0, 0, 0.8, 0.6, 0.4, 0, 0, 0])
     whole = start(steps=4, crossfeed=0.3)
-    assert [whole.pull(i, whole.look) for i in range(1, 4)] == [0.3, 0.3, 0.3]
+    assert [whole.pull(i, 0, 4) for i in range(1, 4)] == [0.3, 0.3, 0.3]
 
 
 def test_guidance_is_damped_halfway_between_prompts_and_nowhere_else() -> None:
