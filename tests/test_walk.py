@@ -17,6 +17,7 @@ from lwlive.engine.keyframe import NOISES, Cond, mix, noise_of, slerp
 from lwlive.engine.place import LOOK_S, PINNED
 from lwlive.engine.walk import Walk, begin
 from lwlive.params import Params
+from lwlive.seeds import FIRST_PHASE
 from lwlive.snapshot import Snapshot
 
 SHAPE = (4, 8, 8)
@@ -312,3 +313,13 @@ def test_a_pinned_keyframe_lets_go_evenly() -> None:
     holds = [replace(pinned, fraction=1 - PINNED * part).pin() for part in (1.0, 0.5, 0.0)]
     assert holds[0] is None
     assert [hold[1] for hold in holds if hold] == [0.5, 1.0]
+
+
+def test_a_walk_may_begin_again_in_a_bend_towards_a_seed() -> None:
+    bending = start(seed=5, speed=1.0)
+    bent = bending.steered(snapshot(1, seed=9, speed=1.0), cond(2.0))
+    phase = bent.after(0.25).phase
+    assert FIRST_PHASE <= bent.phase < phase < 0
+    again = start(phase, seed=9)
+    assert again.phase == phase
+    assert torch.equal(again.b.noise, noise_of(9, 0, SHAPE, "cpu"))
