@@ -135,6 +135,22 @@ def test_a_show_that_somebody_ended_or_whose_words_are_wrong_is_not_started_agai
     assert not room.said
 
 
+def test_a_guard_that_is_asked_to_end_while_it_starts_a_show_ends_that_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = guard.subprocess.Popen
+
+    def interrupted(*args: Any, **more: Any) -> Any:
+        show = real(*args, **more)
+        room.guard.end()  # as a signal does before the guard has a hold of it
+        return show
+
+    monkeypatch.setattr(guard.subprocess, "Popen", interrupted)
+    room = Room(tmp_path, "hangs")
+    room.close()
+    assert room.guard.starts == 1
+
+
 def test_the_guard_knows_neither_torch_nor_pygame_nor_what_a_show_takes_its_flags_with() -> None:
     code = (
         "import sys; sys.argv = ['lwlive', 'guard', '--', '--fps', '30']; import lwlive.__main__\n"
