@@ -106,11 +106,10 @@ def test_silence_is_not_blown_up_before_the_music_or_half_a_minute_and_more_afte
 
 def test_the_low_band_pulses_with_the_kick_and_falls_between() -> None:
     found = between(bands(music(20, 120)), 10, 20)[:, LOW]
-    beat = round(0.5 / HOP_S)
-    on = np.array([found[n : n + 8].max() for n in range(0, len(found) - beat, beat)])
-    off = np.array(
-        [found[n + beat - 6 : n + beat].min() for n in range(0, len(found) - beat, beat)]
-    )
+    beat, on_s, off_s = (round(s / HOP_S) for s in (0.5, 0.08, 0.06))
+    beats = range(0, len(found) - beat, beat)
+    on = np.array([found[n : n + on_s].max() for n in beats])
+    off = np.array([found[n + beat - off_s : n + beat].min() for n in beats])
     assert on.min() > 0.7
     assert off.max() < 0.25
 
@@ -121,11 +120,11 @@ def test_a_band_rises_within_two_hops_and_falls_slowly() -> None:
         at(0.3 * n, len(sound), chord(0.15, (100.0,)), sound)
     found = bands(sound)[:, LOW]
     top = int(found.argmax())
-    fall = found[top : top + 40]
+    fall = found[top : top + round(0.4 / HOP_S)]
     steps = np.diff(fall[fall.argmax() :])
     assert steps.min() > -0.2  # no cliff
     onset = round(0.3 * 10 / HOP_S)
-    assert found[onset + 12] > 0.6
+    assert found[onset + round(0.12 / HOP_S)] > 0.6
 
 
 @pytest.mark.parametrize("what", [kick(), hat(), click()])
@@ -137,10 +136,10 @@ def test_every_hit_is_a_pulse_within_two_hundredths_that_decays(what: Sound) -> 
     found = bands(sound)[:, ONSET]
     for when in hits[4:]:
         n = round(when / HOP_S)
-        assert found[n : n + 3].max() > 0.5
-        assert found[n + 33] < 0.2 * found[n : n + 5].max()
+        assert found[n : n + round(0.02 / HOP_S)].max() > 0.5
+        assert found[n + round(0.33 / HOP_S)] < 0.2 * found[n : n + round(0.05 / HOP_S)].max()
     rises = np.flatnonzero(np.diff(found) > 0.2)
-    assert len(set((rises - rises[0]) // 20)) <= len(hits) + 1
+    assert len(set((rises - rises[0]) // round(0.2 / HOP_S))) <= len(hits) + 1
 
 
 def test_a_held_chord_is_one_hit_and_no_more() -> None:

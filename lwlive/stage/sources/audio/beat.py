@@ -30,13 +30,16 @@ AGREE = 0.015  # two estimates in a row differ by less
 NEAR_S = 0.06  # how far from its place a beat is looked for
 DRUMS = 0.5  # what the kick counts, beside everything else
 LAG_S = 0.0095  # from a hit to where its flux is found
+STEP_S = 0.01  # from one value that is looked at to the next
 
 
 class Beat:
     """Follows one sound."""
 
     def __init__(self, hop_s: float) -> None:
-        self._hop_s = hop_s
+        self._every = max(1, round(STEP_S / hop_s))  # hops
+        self._hops = 0
+        self._hop_s = hop_s = hop_s * self._every
         self._flux: deque[float] = deque(maxlen=round(SPAN_S / hop_s))
         self._since = 0
         self._still = 0  # hops in which nothing was heard
@@ -45,6 +48,9 @@ class Beat:
 
     def heard(self, new: Heard, at: float) -> Tempo | None:
         """The tempo, where it is known, after one more hop; `at`: the moment of its end."""
+        self._hops = (self._hops + 1) % self._every
+        if self._hops:
+            return None
         self._flux.append(new.flux + DRUMS * new.drum)
         self._since += 1
         self._still = 0 if new.flux > FAINT else self._still + 1
