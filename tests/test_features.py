@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from music import RATE, Sound, at, chord, click, hat, kick, music
+from music import RATE, Sound, at, chord, click, hat, kick, music, song
 
 from lwlive.routes import BANDS
 from lwlive.stage.sources.audio.beat import Beat
@@ -187,6 +187,32 @@ def test_a_tempo_that_changes_is_followed() -> None:
     found = followed(np.concatenate([music(12, 120), music(22, 132)]))
     assert found[0][1].bpm == pytest.approx(120, rel=0.01)
     assert found[-1][1].bpm == pytest.approx(132, rel=0.01)
+
+
+SONGS = [("house", 124, 0.0), ("hiphop", 92, 0.25), ("techno", 128, 0.0), ("dnb", 174, 0.0)]
+
+
+@pytest.mark.parametrize(("style", "bpm", "swing"), SONGS)
+def test_a_song_keeps_its_tempo_and_its_range_over_a_break(
+    style: str, bpm: float, swing: float
+) -> None:
+    bar_s, before, pause = 240 / bpm, 12, 8
+    sound = song(before + pause + 12, bpm, style, swing, range(before, before + pause))
+    for _, tempo in (found := followed(sound)):
+        assert tempo.bpm == pytest.approx(bpm, rel=0.01)
+    drop_s = (before + pause) * bar_s
+    assert found[0][0] < 8.05
+    assert found[-1][0] > drop_s + 8  # and after the break again
+    heard_at = bands(sound)
+    for first in (before / 2 * bar_s, drop_s):  # the first bars of the drop, too
+        bars = between(heard_at, first, first + 4 * bar_s)
+        for band in (LOW, HIGH, ONSET):
+            assert bars[:, band].max() > 0.6
+            assert bars[:, band].min() < 0.3
+    for n in (0, 2, 4):  # the kick on the first beat of a bar is a hit
+        one = between(heard_at, drop_s + n * bar_s, drop_s + n * bar_s + 0.06)
+        assert one[:, ONSET].max() > 0.25
+        assert one[:, LOW].max() > 0.5
 
 
 def at_random(seconds: float, often: float, seed: int) -> Sound:
