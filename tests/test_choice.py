@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lwlive.controls import Command, Fire, Learn, Nudge, Recall, Toggle
+from lwlive.commands import (
+    Command,
+    Fire,
+    Learn,
+    Nudge,
+    Recall,
+    Toggle,
+)
 from lwlive.params import SPECS, TRIGGERS
 from lwlive.stage.outputs.window.choice import LEARN, LEAVE, ROWS, Choice
 from lwlive.stage.sources.keys import BY_CODE

@@ -5,7 +5,15 @@ from typing import Any
 
 import pytest
 
-from lwlive.controls import Command, Controls, Fire, Learn, Recall, Set, Switch
+from lwlive.commands import (
+    Command,
+    Fire,
+    Learn,
+    Recall,
+    Set,
+    Switch,
+)
+from lwlive.controls import Controls
 from lwlive.params import Params
 from lwlive.preset import PresetError
 from lwlive.stage.desk import Desk

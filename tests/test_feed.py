@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lwlive.checkpoint import Size
-from lwlive.controls import Switch
+from lwlive.commands import Switch
 from lwlive.params import ControlError
 from lwlive.ring import Pixels
 from lwlive.stage.outputs import feed as module

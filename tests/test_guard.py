@@ -14,7 +14,7 @@ from fakes import FakeSupply, flat
 
 from lwlive.cli import guard
 from lwlive.cli.guard import Guard
-from lwlive.controls import Fire
+from lwlive.commands import Fire
 from lwlive.params import Params
 from lwlive.stage.figures import Figures
 from lwlive.stage.parts import Picture

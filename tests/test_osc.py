@@ -22,7 +22,15 @@ from pythonosc.osc_bundle_builder import OscBundleBuilder
 from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
 
-from lwlive.controls import Command, Controls, Fire, Go, Move, Recall, Set
+from lwlive.commands import (
+    Command,
+    Fire,
+    Go,
+    Move,
+    Recall,
+    Set,
+)
+from lwlive.controls import Controls
 from lwlive.params import SPECS, TRIGGERS, ControlError, Params
 from lwlive.routes import BANDS
 from lwlive.stage.sources.osc.addresses import Row, addresses, describe, heard, port

@@ -26,7 +26,18 @@ from hypothesis import strategies as st
 from PIL import Image
 from playing import SIDE, Playing, colour, until
 
-from lwlive.controls import Amount, Command, Fire, Go, Learn, Move, Recall, Set, Switch, Unpatch
+from lwlive.commands import (
+    Amount,
+    Command,
+    Fire,
+    Go,
+    Learn,
+    Move,
+    Recall,
+    Set,
+    Switch,
+    Unpatch,
+)
 from lwlive.params import SPECS, TRIGGERS, ControlError
 from lwlive.stage.sources.osc.addresses import listened
 from lwlive.stage.sources.osc.sockets import networks

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_cli import Hall
 
-from lwlive.cli import commands, safe
+from lwlive.cli import safe, subcommands
 from lwlive.config import Config
 from lwlive.stage.starts import AGAIN_S, IN_A_ROW, PARTS, UNKNOWN, Starts
 
@@ -163,19 +163,19 @@ def test_a_show_that_keeps_a_state_plays_in_the_end(
     if part == "configuration":  # its duration is left out with the rest
         Path("s.json.starts").unlink(missing_ok=True)
     for _ in range(IN_A_ROW):
-        assert commands.main(words) == 1
+        assert subcommands.main(words) == 1
     if part == "configuration":
         starts = Starts(Path("s.json.starts"))
         assert starts.without == (part,)
         assert safe._wanted(words, starts.without) == ["--state", "s.json", "--headless"]
         return
     caplog.clear()
-    assert commands.main(words) == 0
+    assert subcommands.main(words) == 0
     assert sum(f"this one is without its {part}" in line for line in caplog.messages) == 1
 
 
 @pytest.mark.usefixtures("hall")
 def test_a_show_without_a_state_is_refused_each_time() -> None:
     for _ in range(IN_A_ROW + 2):
-        assert commands.main(["--headless", "--model", "nowhere"]) == 1
+        assert subcommands.main(["--headless", "--model", "nowhere"]) == 1
     assert not list(Path(".").glob("*.starts"))

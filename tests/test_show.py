@@ -18,8 +18,18 @@ from hypothesis import strategies as st
 
 from lwlive import preset
 from lwlive.checkpoint import Size
+from lwlive.commands import (
+    Command,
+    Fire,
+    Go,
+    Move,
+    Nudge,
+    Recall,
+    Set,
+    Toggle,
+)
 from lwlive.config import Config
-from lwlive.controls import Command, Controls, Fire, Go, Move, Nudge, Recall, Set, Toggle
+from lwlive.controls import Controls
 from lwlive.messages import Loaded, Running
 from lwlive.params import SAMPLED, SPECS, TRIGGERS, Params
 from lwlive.ring import Frame

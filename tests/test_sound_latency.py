@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from simulated import Machine
 
-from lwlive.controls import Patch
+from lwlive.commands import Patch
 from lwlive.ring import Frame
 from lwlive.routes import Band, Route
 

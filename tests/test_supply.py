@@ -12,7 +12,8 @@ import psutil
 import pytest
 from fakes import RUNNING, SPAWN, FakeEngine, FakeEngines, flat
 
-from lwlive.controls import Controls, Fire, Set
+from lwlive.commands import Fire, Set
+from lwlive.controls import Controls
 from lwlive.messages import Doing, Failed, Loaded, Note
 from lwlive.params import Params
 from lwlive.ring import Pixels, Ring

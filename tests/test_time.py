@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from simulated import Machine
 
-from lwlive.controls import Fire, Set
+from lwlive.commands import Fire, Set
 from lwlive.engine.governor import CATCH_UP
 
 Make = Callable[..., Machine]

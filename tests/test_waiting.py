@@ -4,14 +4,12 @@ import time
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lwlive.controls import (
-    WAITING,
+from lwlive.commands import (
     Amount,
     Command,
-    Controls,
     Fire,
     Move,
     Nudge,
@@ -21,6 +19,7 @@ from lwlive.controls import (
     Toggle,
     Unpatch,
 )
+from lwlive.controls import WAITING, Controls
 from lwlive.params import ControlError, Params
 from lwlive.routes import Lfo, Route
 from lwlive.tempo import Tempo
@@ -62,6 +61,7 @@ def played(plan: Plan) -> tuple[Controls, list[tuple[float, Command]]]:
 
 
 @given(PLANS)
+@example([(1.3125, 3.0625, Set("prompt", "rings")), (4.4375, 0.0, Set("prompt", "smoke"))])
 @settings(max_examples=200, deadline=None)
 def test_what_waited_ends_as_if_it_had_been_done_when_it_was_due(plan: Plan) -> None:
     controls, accepted = played(plan)

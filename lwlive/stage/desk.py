@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lwlive import preset
-from lwlive.controls import (
-    WAITING,
+from lwlive.changes import seconds
+from lwlive.commands import (
     Command,
-    Controls,
     Fire,
     Go,
     Hear,
@@ -24,8 +23,8 @@ from lwlive.controls import (
     Recall,
     Set,
     Switch,
-    seconds,
 )
+from lwlive.controls import WAITING, Controls
 from lwlive.cuelist import CueList
 from lwlive.files import claimed, stamped
 from lwlive.params import SPECS, TRIGGERS, ControlError

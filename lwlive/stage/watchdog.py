@@ -12,7 +12,7 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 
-from lwlive.controls import Fire
+from lwlive.commands import Fire
 from lwlive.stage.parts import Arrived, Output, Picture, Source
 from lwlive.stage.status import Status
 

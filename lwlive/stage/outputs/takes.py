@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 from lwlive import __version__, movie
 from lwlive.checkpoint import Size
-from lwlive.controls import Set
+from lwlive.commands import Set
 from lwlive.encoders import CODECS
 from lwlive.files import stamped
 from lwlive.stage.outputs.recorder import Recorder

@@ -7,7 +7,14 @@ out.
 
 from collections.abc import Sequence
 
-from lwlive.controls import Command, Fire, Learn, Nudge, Recall, Toggle
+from lwlive.commands import (
+    Command,
+    Fire,
+    Learn,
+    Nudge,
+    Recall,
+    Toggle,
+)
 from lwlive.params import SPECS, TRIGGERS
 from lwlive.stage.outputs.window.hud import shortened
 

@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from lwlive.config import DEFAULT_PORT, OUTPUTS, Config
-from lwlive.controls import (
+from lwlive.changes import seconds
+from lwlive.commands import (
     Alter,
     Amount,
     Command,
@@ -23,8 +23,8 @@ from lwlive.controls import (
     Set,
     Switch,
     Unpatch,
-    seconds,
 )
+from lwlive.config import DEFAULT_PORT, OUTPUTS, Config
 from lwlive.params import SPECS, TRIGGERS, ControlError, Spec, Value
 from lwlive.routes import BANDS, LONGEST, ROUTES, SHAPES, SHORTEST, checked
 from lwlive.stage.sources.osc.packet import Argument, Foreign

@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
-from lwlive.controls import Move, Set, Switch
+from lwlive.commands import Move, Set, Switch
 from lwlive.params import SPECS, ControlError
 from lwlive.routes import BANDS
 from lwlive.stage.parts import Arrived, Source

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lwlive.controls import Command, Fire
+from lwlive.commands import Command, Fire
 from lwlive.stage.sources.osc.sockets import networks
 from lwlive.stage.sources.page import health
 from lwlive.stage.sources.page.access import CONNECTIONS, OPEN_S, Access
