@@ -215,6 +215,14 @@ def test_a_song_keeps_its_tempo_and_its_range_over_a_break(
         assert one[:, LOW].max() > 0.5
 
 
+@pytest.mark.parametrize("style", ["dnb", "hiphop"])
+def test_a_cross_beat_of_one_and_a_half_beats_is_not_taken_for_the_beat(style: str) -> None:
+    found = followed(song(12, 174, style, seed=174))
+    assert found
+    for _, tempo in found:
+        assert tempo.bpm == pytest.approx(174, rel=0.01)
+
+
 def at_random(seconds: float, often: float, seed: int) -> Sound:
     """Hits without any beat."""
     rng, out = np.random.default_rng(seed), np.zeros(round(seconds * RATE), np.float32)
