@@ -13,7 +13,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -33,10 +33,10 @@ from lwlive.commands import (
 from lwlive.controls import Controls
 from lwlive.params import SPECS, TRIGGERS, ControlError, Params
 from lwlive.routes import BANDS
+from lwlive.stage.sources.listening import ListenError
 from lwlive.stage.sources.osc.addresses import Row, addresses, describe, heard, port
 from lwlive.stage.sources.osc.packet import MAX_ARGUMENTS, MAX_BYTES, MAX_MESSAGES, Foreign, check
 from lwlive.stage.sources.osc.server import Osc
-from lwlive.stage.sources.osc.sockets import OscError
 
 ROWS = addresses()
 LOOPBACKS = ["127.0.0.1"]
@@ -574,6 +574,35 @@ def test_the_largest_packets_are_judged_in_a_bounded_time(what: str) -> None:
     assert spent < 0.1
 
 
+def test_in_a_flood_without_end_the_thread_rests_as_long_as_it_works(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While it works, the show's thread waits for the interpreter at each of its reads."""
+    now, rested, longest, since = 0.0, 0.0, 0.0, 0.0
+
+    class Endless:
+        def recvfrom(self, _most: int) -> tuple[bytes, tuple[str, int]]:
+            nonlocal now
+            now += 1e-4
+            return message("/lwlive/speed", 1.0), ("127.0.0.1", 9)
+
+    def rest(seconds: float) -> bool:
+        nonlocal now, rested, longest, since
+        longest = max(longest, now - since)
+        now += seconds
+        rested, since = rested + seconds, now
+        return False
+
+    with Osc("127.0.0.1", 0, [], clock=lambda: now) as osc:
+        monkeypatch.setattr(osc._stop, "wait", rest)
+        while now < 1.0:
+            osc._drain(cast("socket.socket", Endless()))
+        taken = osc.poll(now)
+    assert rested > 0.45
+    assert longest < 0.003
+    assert [one.command for one in taken] == [Set("speed", 1.0)]
+
+
 FLOOD = """
 import socket, sys, time
 from pythonosc.osc_message_builder import build_msg
@@ -856,18 +885,18 @@ def test_only_senders_on_the_allow_list_are_let_in(allow: list[str], let_in: boo
 
 @pytest.mark.parametrize("entry", ["", "me", "1.2.3", "192.168.1.0/33", "localhost"])
 def test_a_bad_allow_list_is_a_sentence(entry: str) -> None:
-    with pytest.raises(OscError, match="--osc-allow takes"):
+    with pytest.raises(ListenError, match="--osc-allow takes"):
         Osc("127.0.0.1", 0, [entry])
 
 
 def test_a_port_in_use_is_a_sentence_with_the_way_out(server: Osc) -> None:
-    with pytest.raises(OscError, match=rf"{server.port}.*--osc-port"):
+    with pytest.raises(ListenError, match=rf"{server.port}.*--osc-port"):
         Osc("127.0.0.1", server.port, [])
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no such host", ""])
 def test_a_host_that_is_not_here_is_a_sentence(host: str) -> None:
-    with pytest.raises(OscError, match="--osc-host"):
+    with pytest.raises(ListenError, match="--osc-host"):
         Osc(host, 0, [])
 
 
@@ -924,7 +953,7 @@ def test_a_port_that_is_taken_while_osc_is_down_is_tried_again(
         with monkeypatch.context() as patch:
 
             def taken(*_: object) -> None:
-                raise OscError("UDP port is in use by another program")
+                raise ListenError("UDP port is in use by another program")
 
             patch.setattr("lwlive.stage.sources.osc.server.opened", taken)
             osc.poll(0.0)

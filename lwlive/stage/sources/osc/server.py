@@ -9,7 +9,8 @@ The osc thread checks and reads every message and keeps the newest good one per 
 time it came. A time tag is made a moment of the show's clock as it comes, since the system's clock
 may jump; each moment has a newest message of its own. Both threads use the same sockets, which
 systems allow: one only receives, the other only sends. Where the thread fails it is started again,
-after a pause that grows.
+after a pause that grows. In a flood it rests half of the time, since the show's thread would
+otherwise wait for the interpreter wherever a tick reads or writes something.
 
 OSC has no passwords: whoever reaches the socket and is on the allow-list may play. There is no
 quit, no path and no evaluation to be had. This file knows nothing of windows, frames or engines.
@@ -29,10 +30,11 @@ from lwlive.commands import Move, Set, Switch
 from lwlive.params import SPECS, ControlError
 from lwlive.routes import BANDS
 from lwlive.stage.parts import Arrived, Source
+from lwlive.stage.sources.listening import ListenError
 from lwlive.stage.sources.osc.addresses import AHEAD_S, HEARING, Row, heard, listened, port
 from lwlive.stage.sources.osc.inbox import Inbox, Kept, ahead_s
 from lwlive.stage.sources.osc.packet import MAX_BYTES, Message, check
-from lwlive.stage.sources.osc.sockets import LOCAL, OscError, allowed, networks, opened
+from lwlive.stage.sources.osc.sockets import LOCAL, allowed, networks, opened
 from lwlive.stage.sources.osc.subscribers import MOST, Sender, Subscribers, called
 from lwlive.stage.sources.osc.tally import Counts, Tally
 from lwlive.stage.status import Status
@@ -42,6 +44,7 @@ MINUTE_S = 60.0  # one that listened for so long ends the row
 _MAX_NOTED = 1000  # sentences that are said once
 _MAX_ASKING = 64  # subscriptions asked for between two ticks; bounds the memory a flood can take
 _WAIT_S = 0.1  # how long closing may take
+WORK_S, REST_S = 0.002, 0.002  # in a flood, the thread works for so long and then rests so long
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +55,7 @@ class Osc(Source):
     host: address or name to listen on, IPv4 or IPv6. port: 0 takes a free one. allow: addresses
     and networks that may send; empty lets in everyone who reaches the socket. say: gets what the
     person at the desk should know. clock: the show's, in seconds; wall_ns: the system's, in
-    nanoseconds since 1970. Raises OscError.
+    nanoseconds since 1970. Raises ListenError.
     """
 
     name = "osc"
@@ -213,7 +216,7 @@ class Osc(Source):
             one.close()
         try:
             self._sockets, _ = opened(self._host, self.port)
-        except OscError as error:
+        except ListenError as error:
             self._failure = error
             return
         self._listening_since = now
@@ -241,9 +244,11 @@ class Osc(Source):
             self._failure = error
 
     def _drain(self, one: socket.socket) -> None:
-        for _ in range(1000):  # then the other socket has its turn
-            if self._stop.is_set():
-                return
+        until = self._clock() + WORK_S
+        while not self._stop.is_set():
+            if (now := self._clock()) >= until:
+                self._stop.wait(REST_S)
+                return  # the other socket has its turn
             try:
                 packet, sender = one.recvfrom(MAX_BYTES)
             except BlockingIOError:
@@ -255,7 +260,7 @@ class Osc(Source):
                     raise
                 self._tally.add(1, 0, ["someone: a packet is larger than UDP carries"])
                 continue
-            self._take(packet, sender, self._clock(), self._wall_ns())
+            self._take(packet, sender, now, self._wall_ns())
 
     def _take(self, packet: bytes, sender: Sender, at: float, wall_ns: int) -> None:
         """Keep the good messages of one packet, count the others."""
