@@ -39,7 +39,7 @@ from pythonosc.udp_client import SimpleUDPClient
 from screen import Look, Screen, longest_gap, stood
 from soakplayed import Played
 from trouble import SIZES, TROUBLES, clock
-from verdict import Gap, Row, report
+from verdict import LOST_S, Gap, Row, report
 from waited import slowed, turns
 
 import lwlive
@@ -258,9 +258,9 @@ class Soak:
                 subprocess.run(["umount", "-l", str(self.disk)], check=True)
 
     def _run(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        self._until_shown(240)
+        self._until_shown(600)
         time.sleep(2 * SETTLED_S)
+        end = time.monotonic() + seconds
         names: list[str] = []
         while time.monotonic() < end - 45:
             if not names:  # every kind once, in a random order, and again
@@ -344,8 +344,11 @@ class Soak:
             one = self.recordings[name]
             if one.seconds is None:
                 one.seconds = played(self.disk / name)
-                lost = max(lost, missing(one.begun + one.seconds, after, self.troubles))
+                this = missing(one.begun + one.seconds, after, self.troubles)
+                lost = max(lost, this)
                 with contextlib.suppress(OSError):
+                    if this > LOST_S:  # for whoever wants to know why
+                        shutil.copy2(self.disk / name, self.folder / f"lost-{this:.1f}-{name}")
                     (self.disk / name).unlink()
                 self.recordings[name + f" {one.begun:.0f}"] = self.recordings.pop(name)
         return lost
