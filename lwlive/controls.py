@@ -81,6 +81,7 @@ class Controls:
         self.turn(at)  # what was due before it goes first
         if command == Fire("panic"):
             self._waiting.clear()
+            self._tell(at, again=True)
         by = by if isinstance(command, Set | Move) else ""  # others do not know the value
         key = command.name if isinstance(command, Set | Move) else None
         when = at if due is None else due

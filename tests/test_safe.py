@@ -1,6 +1,8 @@
 """Safe mode: what fails three starts in a row is left out at the fourth, and tried again later."""
 
+import json
 import logging
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from test_cli import Hall
 
 from lwlive.cli import safe, subcommands
 from lwlive.config import Config
-from lwlive.stage.starts import AGAIN_S, IN_A_ROW, PARTS, UNKNOWN, Starts
+from lwlive.stage.starts import AGAIN_S, IN_A_ROW, PARTS, UNKNOWN, Record, Starts
 
 
 class Box:
@@ -102,7 +104,12 @@ def test_a_clock_that_is_set_back_or_forward_leads_to_a_try_and_no_more(box: Box
     assert not box.starts.without
 
 
-@given(st.binary(max_size=200) | st.sampled_from([b"[]", b"null", b'{"failed": 3}', b"[" * 9999]))
+FAR = json.dumps(asdict(Record()) | {"since": 10**400}).encode()
+
+
+@given(
+    st.binary(max_size=200) | st.sampled_from([b"[]", b"null", b'{"failed": 3}', b"[" * 9999, FAR])
+)
 def test_a_damaged_record_is_an_empty_one(
     tmp_path_factory: pytest.TempPathFactory, data: bytes
 ) -> None:

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import random
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from fakes import RUNNING, SPAWN, FakeEngine, FakeEngines, flat
 
 from lwlive.commands import Fire, Set
-from lwlive.controls import Controls
+from lwlive.controls import WAITING, Controls
 from lwlive.messages import Doing, Failed, Loaded, Note
 from lwlive.params import Params
 from lwlive.ring import Pixels, Ring
@@ -373,6 +374,30 @@ def test_an_engine_that_does_not_read_never_makes_the_stage_wait(stage: Stage) -
         stage.supply.host.send(stage.controls.snapshot, stage.time)
     stage.play(1)
     assert stage.engine.newest == stage.controls.snapshot
+
+
+def test_an_engine_that_does_not_read_holds_nothing_up_whatever_waits_for_its_moment(
+    stage: Stage,
+) -> None:
+    stage.play(1)
+    host, began = stage.supply.host, stage.time
+    for i in range(WAITING):
+        text = f"{i} " + "\N{SNOWMAN}" * 490
+        stage.controls.do(Set("prompt", text), at=began, due=began + 0.1 + i / 200)
+    sends = threading.Thread(
+        target=host.send, args=(stage.controls.snapshot, stage.time), daemon=True
+    )
+    sends.start()
+    sends.join(10)
+    assert not sends.is_alive()
+    while stage.time < began + 2:  # then it reads, and hears of each in time
+        stage.controls.turn(stage.time)
+        host.send(stage.controls.snapshot, None)
+        stage.tick(frames=1)
+        for ahead_s in (0.0, 0.1):
+            moment = stage.time + ahead_s
+            heard, known = stage.engine.newest.at(moment), stage.controls.snapshot.at(moment)
+            assert heard.params == known.params
 
 
 def test_the_newest_controls_arrive_within_a_frame_of_being_sent(stage: Stage) -> None:

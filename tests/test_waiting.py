@@ -146,6 +146,13 @@ def test_panic_forgets_what_waits_and_keeps_the_rooms_tempo() -> None:
     assert controls.snapshot.tempo.by == "clock"
 
 
+def test_panic_takes_back_what_was_told_of_later_also_where_nothing_else_has_changed() -> None:
+    controls = Controls(Params())
+    controls.do(Set("prompt", "lava"), "hand", 0.0, due=1.0)
+    controls.do(Fire("panic"), "hand", 0.5)
+    assert controls.snapshot.at(2.0).params.prompt == Params().prompt  # as the engine makes it
+
+
 def test_more_than_can_wait_is_refused_with_a_sentence() -> None:
     controls = Controls(Params())
     for i in range(WAITING):

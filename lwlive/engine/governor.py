@@ -82,7 +82,7 @@ class Situation:
     ticks: int  # that a frame has stood for
     costs: Costs
     evaluations: int  # that the next batch needs
-    most_evaluations: int  # that a batch has needed lately, or the next one and a trace beside it
+    tracing: int  # evaluations that a keyframe takes which is still to be traced beside the frames
     measuring: int  # evaluations that measuring a batch of the coming segment needs
     ready_s: float  # until the last frame made has had its time on the screen
     room: int  # frames that can be put without waiting for a slot
@@ -116,7 +116,7 @@ def decide(now: Situation) -> Decision:
     first_s = now.costs.first_s(now.evaluations)
     wanted_s = AHEAD_S
     if now.moving or now.sounding:  # what the next turn needs, and one batch more, or a frame
-        longest_s = max(first_s, now.costs.first_s(now.most_evaluations))
+        longest_s = now.costs.first_s(now.evaluations + now.tracing)
         more = 1 / min(2, frames) if now.sounding else frames
         wanted_s = min(AHEAD_S, longest_s + SLACK_S + more * ticks * now.tick_s)
     measuring_s = first_s + now.costs.first_s(now.measuring)

@@ -237,8 +237,8 @@ def _number(value: Argument) -> int | float | bool | None:
         if len(text) > 40 or not _NUMBER.fullmatch(text):
             return None
         value = int(text) if text.lstrip("+-").isdigit() else float(text)
-    if isinstance(value, int | float) and math.isfinite(value):
-        return value
+    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+        return value  # a whole number of any length: JSON has those
     return None
 
 
