@@ -393,6 +393,7 @@ def test_words_lie_over_the_picture_and_go_away_again(screen: str) -> None:
         assert near(seen[387, 300], RED)
 
 
+@pytest.mark.slow
 @on_screen
 def test_before_the_first_picture_the_window_is_never_black(screen: str) -> None:
     with Display("splash", True, "0", "fit", True, (80, 80)) as display:
@@ -412,6 +413,7 @@ def test_before_the_first_picture_the_window_is_never_black(screen: str) -> None
         assert arrived(settled(display, screen, arrived))
 
 
+@pytest.mark.slow
 @on_screen
 def test_blackout_covers_the_splash_and_the_arrival_of_the_first_picture(screen: str) -> None:
     with Display("dark", True, "0", "fill", True, (80, 80)) as display:
@@ -616,6 +618,7 @@ def test_a_virtual_screen_has_no_refresh_rate() -> None:
         assert display.refresh_hz is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pygame", ["", "IS_CE = 0", "def __getattr__(name): raise AttributeError"])
 def test_another_pygame_is_a_sentence_that_says_how_to_mend_it(tmp_path: Path, pygame: str) -> None:
     (tmp_path / "pygame").mkdir()

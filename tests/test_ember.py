@@ -239,6 +239,7 @@ def test_captions_tell_what_is_drawn(seed: int) -> None:
         assert any(name in said for name in words.MODIFIERS[kind])
 
 
+@pytest.mark.slow
 def test_asked_colours_are_drawn() -> None:
     seen = []
     for seed in range(24):
@@ -247,6 +248,7 @@ def test_asked_colours_are_drawn() -> None:
     assert sum(seen) >= 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", list(words.FAMILIES))
 def test_a_noise_near_another_draws_a_picture_near_it(family: str) -> None:
     start, other = draw.starting(3), draw.starting(4)
@@ -306,6 +308,7 @@ def test_training_pairs_each_picture_with_the_noise_it_was_drawn_from(tmp_path: 
         assert torch.equal(part, torch.from_numpy(pixels.copy()).float() / 127.5 - 1)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 12), st.integers(0, 12))
 @settings(deadline=None, max_examples=6)
 def test_what_counts_of_a_part_is_decoded_as_the_whole_picture_is(top: int, left: int) -> None:

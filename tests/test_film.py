@@ -241,6 +241,7 @@ def test_a_loop_ends_where_it_begins_to_the_pixel(room: Room) -> None:
         assert max(change(frames)) < 5 * np.median(change(frames))
 
 
+@pytest.mark.slow
 def test_a_blend_passes_through_its_keyframes_and_nowhere_jumps(room: Room) -> None:
     blend = "--prompt a --prompt bbbb --prompt c --steps 4 --depth 0.5 --guidance 3 --num-steps 6"
     blend += " --crossfeed 0.4 --crossfeed-range 0.7 --crossfeed-decay 0.5 --damping 0.5"

@@ -156,6 +156,7 @@ def package() -> Package:
     return Package(ROOT)
 
 
+@pytest.mark.slow
 def test_the_stage_imports_no_torch_not_even_through_others(package: Package) -> None:
     stage = [name for name in package.trees if within(name, STAGE)]
     assert stage

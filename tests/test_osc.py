@@ -431,6 +431,7 @@ def test_a_packet_of_more_than_8192_bytes_is_not_lost(desk: Desk) -> None:
     assert desk.play(packet).prompt == "x" * 60 + "99"
 
 
+@pytest.mark.slow
 def test_a_flood_of_unknown_addresses_and_subscribers_takes_no_memory(desk: Desk) -> None:
     desk.play(message("/lwlive/speed", 1.0))
     before = desk.osc.counts
@@ -478,6 +479,7 @@ def mutated(random_: random.Random, seeds: list[bytes]) -> bytes:
     return bytes(packet)
 
 
+@pytest.mark.slow
 def test_fifty_thousand_mutated_packets_leave_it_answering_and_the_parameters_valid(
     desk: Desk,
 ) -> None:

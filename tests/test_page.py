@@ -480,6 +480,7 @@ def test_the_twenty_first_hears_why_and_the_others_stay(still: Playing) -> None:
     asyncio.run(crowd())
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_started_again_at_the_same_address(show: Playing) -> None:
     url = f"http://127.0.0.1:{show.address.port}/health"
     until(lambda: fetched(url)[0] == 200)
@@ -498,6 +499,7 @@ def test_a_process_that_hangs_costs_the_show_nothing(show: Playing) -> None:
     assert show.show.report.figures.ticks - before >= 10  # were it waited for, there would be none
 
 
+@pytest.mark.slow
 def test_health_says_503_as_soon_as_there_are_no_pictures(show: Playing) -> None:
     url = f"http://127.0.0.1:{show.address.port}/health"
     until(lambda: fetched(url)[0] == 200)

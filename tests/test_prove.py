@@ -80,6 +80,7 @@ def test_wheels_are_all_that_lwlive_needs_but_torch() -> None:
     assert any(each.startswith("numpy==") for each in wheels.constraints())
 
 
+@pytest.mark.slow
 def test_a_folder_of_wheels_is_installed_once_and_an_empty_one_is_refused(tmp_path: Path) -> None:
     folder, site = tmp_path / "wheels", tmp_path / "site"
     folder.mkdir()
@@ -123,6 +124,7 @@ def test_every_stage_runs_small_on_a_cpu(tmp_path: Path) -> None:
         ("right", "compiled"),
         ("fast", "frames"),
         ("fast", "against the stock pipeline"),
+        ("fast", "compiled"),
         ("show", "storm"),
         ("show", "engine lost"),
         ("ember", "frames"),
