@@ -102,6 +102,7 @@ def test_mirror_shows_the_whole_picture_and_neighbours_are_mirrored(
         assert below is None or below.flip_y != place.flip_y
 
 
+@pytest.mark.slow
 @given(SIZE, SIZE)
 def test_the_first_window_is_a_whole_multiple_within_the_monitor(
     monitor: tuple[int, int], picture: tuple[int, int]
@@ -311,6 +312,7 @@ def near(pixel: ArrayLike, colour: ArrayLike, by: int = 6) -> bool:
     return bool(np.abs(np.asarray(pixel) - np.asarray(colour)).max() <= by)
 
 
+@pytest.mark.slow
 @on_screen
 @pytest.mark.parametrize("renderer", ["opengl", "software"])
 def test_each_fit_puts_the_picture_where_it_says(screen: str, renderer: str) -> None:
@@ -329,6 +331,7 @@ def test_each_fit_puts_the_picture_where_it_says(screen: str, renderer: str) -> 
                     assert near(seen[y, x], colour), (fit, x, y, seen[y, x])
 
 
+@pytest.mark.slow
 @on_screen
 def test_mirror_continues_the_picture_backwards(screen: str) -> None:
     ramp = np.zeros((80, 80, 3), np.uint8)
@@ -372,6 +375,7 @@ def test_the_master_dims_the_picture(screen: str) -> None:
             assert so_dark(settled(display, screen, so_dark, master=master))
 
 
+@pytest.mark.slow
 @on_screen
 def test_words_lie_over_the_picture_and_go_away_again(screen: str) -> None:
     prompt = "漢字 \u202e\U0001f469 très long " * 20
@@ -445,6 +449,7 @@ def test_keys_arrive_as_commands(screen: str) -> None:
         assert actions == wanted
 
 
+@pytest.mark.slow
 @on_screen
 def test_a_held_arrow_repeats_and_a_held_switch_does_not(screen: str) -> None:
     with Display("held", False, "0", "fit", True, (80, 80)) as display:
@@ -461,6 +466,7 @@ def test_a_held_arrow_repeats_and_a_held_switch_does_not(screen: str) -> None:
         assert actions[1:5] == [Nudge("guidance", 1)] * 4
 
 
+@pytest.mark.slow
 @on_screen
 def test_question_mark_shows_the_keys_and_escape_closes_them_first(screen: str) -> None:
     with Display("list", True, "0", "fill", True, (80, 80)) as display:
@@ -484,6 +490,7 @@ def test_question_mark_shows_the_keys_and_escape_closes_them_first(screen: str) 
         assert actions == [QUIT]
 
 
+@pytest.mark.slow
 @on_screen
 def test_resizing_and_fullscreen_go_on_showing_the_picture(screen: str) -> None:
     with Display("resized", False, "0", "fill", True, (80, 80)) as display:
@@ -524,6 +531,7 @@ def small_monitor(width: int, height: int) -> None:
     xrandr("--output", "screen", "--mode", "small")
 
 
+@pytest.mark.slow
 @on_screen
 def test_fullscreen_covers_the_monitor_also_when_its_resolution_changes(screen: str) -> None:
     small_monitor(320, 200)
@@ -553,6 +561,7 @@ def test_fullscreen_covers_the_monitor_also_when_its_resolution_changes(screen: 
         xrandr("--output", "screen", "--mode", "640x400")
 
 
+@pytest.mark.slow
 @on_screen
 def test_no_input_method_is_asked_for_a_key(screen: str) -> None:
     import pygame
@@ -609,6 +618,7 @@ def test_there_is_no_refresh_rate_where_pictures_do_not_wait_for_the_monitor(
     assert measured(named, periods).hz is None
 
 
+@pytest.mark.slow
 @on_screen
 def test_a_virtual_screen_has_no_refresh_rate() -> None:
     with Display("virtual", False, "0", "fit", True, (80, 80)) as display:
@@ -677,6 +687,7 @@ def test_signals_are_left_to_python(screen: str, name: str, ends: str) -> None:
     assert ends in child.stderr
 
 
+@pytest.mark.slow
 @on_screen
 def test_the_cursor_is_hidden_in_fullscreen_and_after_a_rest(screen: str) -> None:
     import pygame

@@ -143,7 +143,8 @@ def off_beat(show: Machine, tempo: Tempo, every: float, after_s: float) -> list[
 
 
 @pytest.mark.parametrize(
-    ("every", "denoise_s", "batch"), [(1, 0.03, 4), (4, 0.004, 1), (8, 0.03, 4)]
+    ("every", "denoise_s", "batch"),
+    [(1, 0.03, 4), (4, 0.004, 1), pytest.param(8, 0.03, 4, marks=pytest.mark.slow)],
 )
 def test_keyframes_come_on_the_beat(
     machine: Make, every: int, denoise_s: float, batch: int

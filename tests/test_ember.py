@@ -500,6 +500,7 @@ def test_the_whole_training_makes_a_folder_that_the_stock_pipeline_opens(
     assert made.shape == (1, canvas.SIZE, canvas.SIZE, 3)
 
 
+@pytest.mark.slow
 def test_a_blank_decoder_begins_with_colours() -> None:
     vae = folder.blank().vae
     picture = torch.stack([draw.example(seed)[0] for seed in (3, 4)]) * 2 - 1

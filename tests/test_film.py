@@ -179,6 +179,7 @@ def test_the_same_settings_make_the_same_movie_however_it_came_about(room: Room)
         assert (room.folder / "w.mp4").read_bytes() == first
 
 
+@pytest.mark.slow
 def test_a_render_begun_anew_leaves_no_movie_of_another(room: Room) -> None:
     assert room.render("--name w --max-frames 2") == 0
     (room.folder / ".w.mp4.77").write_bytes(b"half")  # of one that was killed

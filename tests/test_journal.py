@@ -450,6 +450,7 @@ KEYS = ["tick", "begin", "at", "turn", "nexts", "params", "repeat", "master", "d
 KEYS += ["tempo", "routes", "level", "over"]
 
 
+@pytest.mark.slow
 @given(st.lists(st.dictionaries(st.sampled_from(KEYS), JSON, max_size=5), max_size=4), st.binary())
 def test_any_line_is_taken_or_told(
     tmp_path_factory: pytest.TempPathFactory, lines: list[dict[str, Any]], end: bytes

@@ -434,6 +434,7 @@ def test_what_is_refused_is_told_to_whoever_asked(still: Playing) -> None:
     with_a_phone(still, play)
 
 
+@pytest.mark.slow
 def test_nobody_is_sent_a_picture_who_does_not_look_and_none_is_encoded(still: Playing) -> None:
     async def play(phone: "Phone") -> None:
         await phone.listen(0.5)
@@ -490,6 +491,7 @@ def test_a_process_that_dies_is_started_again_at_the_same_address(show: Playing)
     assert show.playing
 
 
+@pytest.mark.slow
 def test_a_process_that_hangs_costs_the_show_nothing(show: Playing) -> None:
     page = served_by(show)
     page.suspend()

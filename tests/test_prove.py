@@ -37,6 +37,7 @@ def played(
     return how, [json.loads(line) for line in out.getvalue().splitlines()], goals
 
 
+@pytest.mark.slow
 def test_a_stage_that_hangs_is_ended_in_time_and_what_it_said_counts(
     asked: argparse.Namespace,
 ) -> None:
