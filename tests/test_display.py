@@ -343,6 +343,7 @@ def test_mirror_continues_the_picture_backwards(screen: str) -> None:
         assert abs(seen[200, 519 - away, 0] - seen[200, 520 + away, 0]) <= 4
 
 
+@pytest.mark.slow
 @on_screen
 def test_at_its_own_size_and_at_three_times_it_the_picture_is_exact(screen: str) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (100, 100, 3), np.uint8)
@@ -649,6 +650,7 @@ def test_another_pygame_is_a_sentence_that_says_how_to_mend_it(tmp_path: Path, p
     assert "-m pip uninstall -y pygame pygame-ce" in child.stderr
 
 
+@pytest.mark.slow
 @on_screen
 def test_closing_the_window_asks_to_quit() -> None:
     import pygame
@@ -659,6 +661,7 @@ def test_closing_the_window_asks_to_quit() -> None:
         assert [command for command, _ in display.presses()] == [QUIT]
 
 
+@pytest.mark.slow
 @on_screen
 def test_a_monitor_that_is_not_there_is_refused_with_their_number() -> None:
     with pytest.raises(NoMonitor, match="no monitor 2: there are 2, 0 to 1"):
@@ -707,6 +710,7 @@ def test_the_cursor_is_hidden_in_fullscreen_and_after_a_rest(screen: str) -> Non
         assert not pygame.mouse.get_visible()
 
 
+@pytest.mark.slow
 @on_screen
 def test_the_window_is_opened_with_little_work() -> None:
     """Half a second of a processor at most, whatever else runs on it."""

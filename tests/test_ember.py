@@ -120,6 +120,7 @@ def test_a_saved_model_trained_on_knows_what_it_knew() -> None:
         assert torch.equal(known[row], before[rows[piece]]), piece
 
 
+@pytest.mark.slow
 def test_a_grown_model_draws_what_it_drew_before_twice_as_large() -> None:
     old = folder.blank()
     small = {**old.unet.config, "in_channels": 4, "out_channels": 4}
@@ -522,6 +523,7 @@ def test_the_model_is_written_where_it_is_said_and_else_among_the_work(
     assert written == [tmp_path / out if out else tmp_path / "work" / "ember"]
 
 
+@pytest.mark.slow
 def test_the_encoder_learns_and_leaves_the_decoder_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -187,6 +187,7 @@ def test_a_render_begun_anew_leaves_no_movie_of_another(room: Room) -> None:
     assert [path.name for path in room.folder.iterdir()] == ["w"]
 
 
+@pytest.mark.slow
 def test_a_model_is_found_by_the_names_that_a_show_takes(
     room: Room, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -270,6 +271,7 @@ def test_neighbouring_transitions_share_their_keyframe(room: Room) -> None:
     assert len(made) == 3
 
 
+@pytest.mark.slow
 def test_crossfeed_has_its_effect_within_its_range(room: Room) -> None:
     def middle(more: str) -> np.ndarray:
         blend = "--prompt a --prompt bbbb --steps 6 --depth 0.2 --guidance 4 --num-steps 8"
@@ -351,6 +353,7 @@ def test_outside_the_mask_nothing_moves(room: Room) -> None:
     assert all(np.abs(a - b)[mask > 0].max() > 0 for a, b in pairwise(frames))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_for_inpainting_sees_mask_and_picture(tmp_path: Path) -> None:
     pipe = tiny.pipeline(family="inpaint")
     pipe.save_pretrained(tmp_path / "nine")
@@ -387,6 +390,7 @@ def drums(path: Path, seconds: float = 4.0) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_walk_goes_with_the_drums_and_the_movie_carries_them(room: Room) -> None:
     file = drums(room.folder / "d.wav")
     words = f"--name a --audio {file} --num-steps 20 --pace 0"

@@ -525,6 +525,7 @@ def test_any_bytes_yield_messages_or_a_refusal(packet: bytes) -> None:
         assert all(isinstance(value, known) for value in good.values)
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.one_of(
@@ -1136,6 +1137,7 @@ PLAYS = st.tuples(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.lists(PLAYS, max_size=4), max_size=8))
 def test_in_the_end_every_player_believes_in_what_stands(
@@ -1188,6 +1190,7 @@ VALUES = st.one_of(
 PLAYED = st.tuples(st.sampled_from(ROWS), st.lists(VALUES, max_size=4))
 
 
+@pytest.mark.slow
 @given(st.lists(PLAYED, max_size=12))
 @settings(max_examples=300, deadline=None)
 def test_any_messages_are_commands_that_leave_the_values_valid_or_a_sentence(

@@ -48,6 +48,7 @@ def test_the_wheel_holds_every_module_and_every_file_of_ember(names: set[str]) -
     assert {"lwlive/py.typed", "lwlive/cli/commands.py", "lwlive/ember/model_index.json"} <= wanted
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_the_presets_and_their_pictures(names: set[str]) -> None:
     presets = [
         path.name for path in (ROOT / "presets").iterdir() if path.suffix in (".toml", ".jpg")

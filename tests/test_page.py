@@ -512,6 +512,7 @@ def test_health_says_503_as_soon_as_there_are_no_pictures(show: Playing) -> None
     until(lambda: fetched(url)[0] == 200)
 
 
+@pytest.mark.slow
 def test_where_the_secret_is_wrong_there_is_nothing_to_learn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

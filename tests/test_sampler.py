@@ -84,7 +84,9 @@ def change(frames: torch.Tensor) -> torch.Tensor:
     return (frames[1:] - frames[:-1]).flatten(1).square().mean(1).sqrt()
 
 
-@pytest.mark.parametrize("steps", [1, 2, 4, 8])
+@pytest.mark.parametrize(
+    "steps", [1, 4, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 8))]
+)
 @pytest.mark.parametrize("guidance", [1.0, 5.0])
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_depth_zero_equals_the_stock_pipeline(

@@ -827,6 +827,7 @@ COMMANDS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(COMMANDS, max_size=3), max_size=15))
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 def test_no_sequence_of_commands_ends_the_show_or_leaves_a_value_invalid(

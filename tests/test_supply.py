@@ -411,6 +411,7 @@ def test_the_pictures_kept_are_a_few_seconds_and_never_more() -> None:
         stage.supply.close()
 
 
+@pytest.mark.slow
 def test_fifty_deaths_leave_no_memory_and_no_handle_behind(stage: Stage) -> None:
     def handles() -> int:
         process: Any = psutil.Process()  # which of the two it has hangs on the system
@@ -433,6 +434,7 @@ def test_fifty_deaths_leave_no_memory_and_no_handle_behind(stage: Stage) -> None
         Ring.attach(stage.rings[-1].handle)
 
 
+@pytest.mark.slow
 def test_a_storm_of_deaths_stalls_and_late_frames_never_blacks_out_and_never_jumps(
     stage: Stage,
 ) -> None:

@@ -61,6 +61,7 @@ def played(plan: Plan) -> tuple[Controls, list[tuple[float, Command]]]:
     return controls, accepted
 
 
+@pytest.mark.slow
 @given(PLANS)
 @settings(max_examples=200, deadline=None)
 def test_what_waited_ends_as_if_it_had_been_done_when_it_was_due(plan: Plan) -> None:
