@@ -13,14 +13,14 @@ def main() -> int:
     plain = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if plain:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from lwlive.cli import commands
+    from lwlive.cli import subcommands
 
     if sys.argv[1:2] != ["guard"]:
         from lwlive.cli import arguments, perform  # noqa: F401 - what a show needs first
 
     if plain:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    return commands.main()
+    return subcommands.main()
 
 
 if __name__ == "__main__":

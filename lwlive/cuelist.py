@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lwlive import preset
-from lwlive.controls import LONGEST_S
+from lwlive.changes import LONGEST_S
 from lwlive.params import SPECS, ControlError, within
 from lwlive.preset import CUES, PresetError
 from lwlive.routes import Routes, from_tables

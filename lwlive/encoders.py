@@ -30,6 +30,10 @@ _LIMITED, _FULL = 1, 2  # 16..235, what players expect of video, and 0..255
 _BITS_PER_PIXEL = 0.25  # for videotoolbox, which has no constant quality on every Mac
 
 
+# Where the last of these, which is software, took pictures of a size and none before it did: that
+# stays so, and a trial holds Python's lock for 20 ms. Threads only add to it.
+_KNOWN: set[tuple[tuple[str, ...], Size]] = set()
+
 _IDR = {"forced-idr": "1"}  # a key frame that is asked for is one that players can begin with
 
 
@@ -208,6 +212,9 @@ class Encoding:
         """The first encoder that really takes a frame of this size on this machine."""
         import av
 
+        tried = tuple(encoder.name for encoder in encoders), self._size
+        if tried in _KNOWN:
+            return encoders[-1]
         width, height = self._size
         for encoder in encoders:
             try:
@@ -218,6 +225,8 @@ class Encoding:
                 frame = av.VideoFrame(width, height, encoder.pixels)
                 frame.pts, frame.time_base = 0, 1 / self.rate
                 if trial.encode(frame) + trial.encode(None):
+                    if encoder is encoders[-1]:
+                        _KNOWN.add(tried)
                     return encoder
             except (av.FFmpegError, ValueError) as error:  # ValueError: not in this build
                 _log.debug("encoder %s: %s", encoder.name, error)

@@ -46,13 +46,13 @@ def rate_of(fps: float) -> Fraction:
     return Fraction(fps).limit_denominator(1001)
 
 
-def load() -> None:
-    """Load what movies are written with.
+def load(encoders: Iterable[Encoder], rate: Fraction, size: Size) -> None:
+    """Load what such movies are written with, and find out which encoder takes their pictures.
 
     That takes a tenth of a second, for most of which no other thread of the process runs.
     """
-    with suppress(ImportError):  # whoever opens a movie then hears of it
-        import av  # noqa: F401 - here for that alone
+    with suppress(ImportError, RecordError):  # whoever opens a movie then hears of it
+        Encoding(encoders, rate, size)
 
 
 class Movie:

@@ -37,6 +37,7 @@ from pythonosc.osc_packet import OscPacket
 from pythonosc.udp_client import SimpleUDPClient
 from screen import Look, Screen, longest_gap
 from soakplayed import Played
+from storm import free_port
 from trouble import SIZES, TROUBLES, clock
 from verdict import Row, report
 
@@ -71,7 +72,7 @@ class Soak:
         self.folder, self.fps, self.flags = folder, fps, flags
         self.disk, self.cache = folder / "disk", folder / "cache"
         self.clock_file = folder / "clock"
-        self.port, self.page, self.nobody = _free_port(), _free_port(), _free_port()
+        self.port, self.page, self.nobody = free_port(), free_port(), free_port()
         self.rows = {name: Row() for name in TROUBLES}
         self.looks: list[Look] = []
         self.recordings: dict[str, Recording] = {}
@@ -390,12 +391,6 @@ def _builds(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.Error):
         return "lwlive.engine.compiled.build" in process.cmdline()
     return False
-
-
-def _free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def main() -> int:

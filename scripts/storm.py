@@ -5,8 +5,9 @@
 plays one show a seed, with one control every quarter of a second of every kind that bends the walk
 or multiplies its work, and records it. Prints a line a seed: late frames, the largest change from
 picture to picture in medians (of the recording, at 64 px), milliseconds from a control's arrival to
-its picture. `--calm` asks for the short storm of cheap controls that the bench plays, and tells
-what the show uses of the machine.
+its picture. The last line has the latencies of all seeds by kind of control, and by the evaluations
+of a frame that was asked for: four steps with guidance take eight. `--calm` asks for the short
+storm of cheap controls that the bench plays, and says what the show uses of the machine.
 """
 
 import argparse
@@ -18,7 +19,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from bisect import bisect
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +34,23 @@ from pythonosc.udp_client import SimpleUDPClient
 PERIOD_S = 0.02  # a cheap control so often
 STORM_S = 0.25  # a control of a storm so often
 LOOK_S = 30.0  # a look at the show so often
+TELLING_S = 0.1  # until a latency is heard, and a control read, at most
 SMALL = 64  # pixels that recorded pictures are compared at
 PROMPTS = ["gold rings on black", "blueberry spaghetti", "purple smoke :1 | clouds :0.5", ""]
 TOLD = ("frames_shown", "frames_late", "fps_sampled", "inbetween_ratio", "batch", "compiled")
 
 
 Use = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A control that was sent, and the picture that answered it."""
+
+    kind: str
+    evaluations: int  # of a frame as it is asked for from then on
+    at: float  # when it was sent
+    latency_ms: float | None = None  # as the show has it; None where no picture did
 
 
 def unseen(_: Use) -> None:
@@ -77,6 +91,17 @@ class Ear:
                         if value > above:
                             return value
         return None
+
+    def heard(self, name: str, seconds: float) -> list[tuple[float, float]]:
+        """What the status says of a number in so many seconds, and when."""
+        until, found = time.monotonic() + seconds, []
+        while (left := until - time.monotonic()) > 0:
+            self._socket.settimeout(left)
+            with contextlib.suppress(TimeoutError):
+                for timed in OscPacket(self._socket.recv(65536)).messages:
+                    if timed.message.address == f"/lwlive/status/{name}":
+                        found.append((time.monotonic(), float(timed.message.params[0])))
+        return found
 
 
 def cheap(rng: random.Random) -> tuple[str, Any]:
@@ -125,17 +150,30 @@ def figures(
     fps: float,
     seconds: float,
     look: Callable[[Use], None] = unseen,
+) -> dict[str, Any]:
+    """Late frames, latencies and more of a show of so many seconds under cheap controls.
+
+    look: is given what the show uses, every LOOK_S. Raises RuntimeError.
+    """
+    return played(flags, fps, seconds, look)[0]
+
+
+def played(
+    flags: list[str],
+    fps: float,
+    seconds: float,
+    look: Callable[[Use], None] = unseen,
     control: Control = cheap,
     seed: int = 4,
-) -> dict[str, Any]:
-    """Late frames, latencies and more of a show of so many seconds with these flags.
+) -> tuple[dict[str, Any], list[Asked]]:
+    """The figures of a show with these flags, and the controls that were sent.
 
-    look: is given what the show uses, every LOOK_S. control: makes one, from random numbers.
-    Raises RuntimeError with what it said where the show ended before its time.
+    control: makes one, from random numbers. Raises RuntimeError with what it said where the show
+    ended before its time.
     """
     every_s = PERIOD_S if control is cheap else STORM_S
     with tempfile.TemporaryDirectory() as folder:
-        stats, port = Path(folder) / "stats.json", _free_port()
+        stats, port = Path(folder) / "stats.json", free_port()
         command = [sys.executable, "-m", "lwlive", *flags, "--headless", "--folder", folder]
         command += ["--fps", str(fps), "--duration", str(seconds)]
         command += ["--stats", str(stats), "--osc-port", str(port)]
@@ -144,7 +182,7 @@ def figures(
             try:
                 client = SimpleUDPClient("127.0.0.1", port)
                 with Ear(client) as ear:
-                    sent = _storm(show, client, ear, look, control, random.Random(seed), every_s)
+                    asked = _storm(show, client, ear, look, control, random.Random(seed), every_s)
             finally:
                 show.kill()
                 show.wait()
@@ -153,7 +191,8 @@ def figures(
                 raise RuntimeError(f"the show ended with {show.returncode}: {said.read()}")
         found = json.loads(stats.read_text("utf-8"))
     latency = {f"latency_{name}_ms": found["latency_ms"][name] for name in ("p50", "p95")}
-    return {"fps": fps, "sent": sent, **{name: found[name] for name in TOLD}, **latency}
+    told = {name: found[name] for name in TOLD}
+    return {"fps": fps, "sent": len(asked), **told, **latency}, asked
 
 
 def _storm(
@@ -164,9 +203,11 @@ def _storm(
     control: Control,
     rng: random.Random,
     every_s: float,
-) -> int:
-    """Steer the show from its first picture to its end; how many messages were sent."""
-    sent = 0
+) -> list[Asked]:
+    """Steer the show from its first picture to its end; the controls that were sent."""
+    asked: list[Asked] = []
+    heard: list[tuple[float, float]] = []
+    values = {"steps": 1, "depth": 0.0, "guidance": 1.0}  # ember's own
     while show.poll() is None and not ear.told("fps", above=0):
         pass
     began = next_look = time.monotonic()
@@ -178,10 +219,48 @@ def _storm(
                 if late is not None:
                     look({"second": second, **used, "late": late})
         name, value = control(rng)
+        values[name] = value
+        asked.append(Asked(name, _evaluations(values), time.monotonic()))
         client.send_message(f"/lwlive/{name}", value)
-        sent += 1
-        time.sleep(every_s)
-    return sent
+        heard += ear.heard("latency_ms", every_s)
+    return answered(asked, heard)
+
+
+def _evaluations(values: dict[str, Any]) -> int:
+    """Evaluations of a frame with such controls, once all is there."""
+    steps = int(values["steps"])
+    return (steps - int(values["depth"] * steps)) * (2 if values["guidance"] > 1 else 1)
+
+
+def answered(asked: Sequence[Asked], heard: Iterable[tuple[float, float]]) -> list[Asked]:
+    """The controls with their latencies, which were heard at these times.
+
+    A latency is that of the control which was sent so long before. Where none was, it was heard
+    before, and is told again.
+    """
+    found, sent = list(asked), [each.at for each in asked]
+    for at, latency_ms in heard:
+        sent_at = at - latency_ms / 1e3
+        i = bisect(sent, sent_at) - 1
+        if i >= 0 and sent_at - sent[i] <= TELLING_S:
+            found[i] = replace(found[i], latency_ms=latency_ms)
+    return found
+
+
+def latencies(asked: Iterable[Asked], by: str) -> dict[str, Any]:
+    """How many controls were answered, and after how many milliseconds, in groups."""
+    groups: dict[Any, list[float]] = {}
+    for each in asked:
+        if each.latency_ms is not None:
+            groups.setdefault(getattr(each, by), []).append(each.latency_ms)
+    return {
+        str(group): {
+            "n": len(found),
+            "p50_ms": round(float(np.percentile(found, 50))),
+            "p95_ms": round(float(np.percentile(found, 95))),
+        }
+        for group, found in sorted(groups.items())
+    }
 
 
 def _used(show: "subprocess.Popen[Any]") -> Use:
@@ -196,28 +275,32 @@ def _used(show: "subprocess.Popen[Any]") -> Use:
     }
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of UDP that nobody has at the moment."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def stormed(flags: list[str], fps: float, seconds: float, seed: int) -> dict[str, Any]:
-    """The figures of one storm."""
+def stormed(
+    flags: list[str], fps: float, seconds: float, seed: int
+) -> tuple[dict[str, Any], list[Asked]]:
+    """The figures of one storm, and its controls."""
     with tempfile.TemporaryDirectory() as folder:
         recording = Path(folder) / "storm.mp4"
         flags = [*flags, "--record", str(recording)]
-        found = figures(flags, fps, seconds, control=stormy, seed=seed)
+        found, asked = played(flags, fps, seconds, control=stormy, seed=seed)
         change = changes(recording)
     largest, median = float(change.max()), float(np.median(change))
     told = ("frames_shown", "frames_late", "fps_sampled", "latency_p50_ms", "latency_p95_ms")
-    return {
+    line = {
         "seed": seed,
         "largest_in_medians": round(largest / median, 2),
         "at_frame": int(change.argmax()) + 1,
         "median": round(median, 2),
         **{name: found[name] for name in told},
     }
+    return line, asked
 
 
 def main() -> None:
@@ -229,8 +312,12 @@ def main() -> None:
     parser.add_argument("--calm", action="store_true", help="one show under cheap controls")
     given, flags = parser.parse_known_args()
     if not given.calm:
+        asked: list[Asked] = []
         for seed in range(given.seeds):
-            print(json.dumps(stormed(flags, given.fps, given.seconds, seed)), flush=True)
+            line, more = stormed(flags, given.fps, given.seconds, seed)
+            asked += more
+            print(json.dumps(line), flush=True)
+        print(json.dumps({by: latencies(asked, by) for by in ("kind", "evaluations")}))
         return
     looks: list[Use] = []
 

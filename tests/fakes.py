@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from lwlive.controls import Command
+from lwlive.commands import Command
 from lwlive.messages import Heard, Running
 from lwlive.params import Params
 from lwlive.ring import Frame, Pixels, Ring

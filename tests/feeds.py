@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from lwlive.checkpoint import Size
 from lwlive.ring import Pixels
 from lwlive.stage.outputs.feed import Feed, Sink
 from lwlive.stage.outputs.scaling import Scaling
@@ -68,7 +69,7 @@ class Played:
         while not self._stop.is_set():
             pixels = self.draw(self.tick)
             before = time.thread_time()
-            self.feed.put(picture(pixels, self.tick, **{self.switch: self.on}))
+            ticked(self.feed, picture(pixels, self.tick, **{self.switch: self.on}))
             self.longest_s = max(self.longest_s, time.thread_time() - before)
             self.tick += 1
             time.sleep(max(0.0, begun + self.tick / FPS - time.perf_counter()))
@@ -76,7 +77,14 @@ class Played:
 
 def feed_of(make: Callable[[], Sink], said: list[str], **more: Any) -> Feed:
     """A feed named `test` that follows the switch `test`."""
-    return Feed("test", "test", make, more.pop("scaling", Scaling()), FPS, said.append, **more)
+    scaling = more.pop("scaling", Scaling())
+    return Feed("test", "test", make, scaling, Size(SIDE, SIDE), FPS, said.append, **more)
+
+
+def ticked(feed: Feed, picture: Picture) -> None:
+    """A tick: the feed is told how things stand, and gets its picture."""
+    feed.tell(picture.status, {}, 0.0)
+    feed.put(picture)
 
 
 def until(true: Callable[[], object], what: str, limit_s: float = 30.0) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from lwlive.controls import Command, Controls, Fire, Set
+from lwlive.commands import Command, Fire, Set
+from lwlive.controls import Controls
 from lwlive.params import Params
 from lwlive.stage.desk import Desk
 from lwlive.stage.parts import Arrived, Source

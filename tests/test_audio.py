@@ -21,8 +21,8 @@ from test_show import Run
 from lwlive import ring
 from lwlive.cli import arguments
 from lwlive.cli.audio import WIDE, bar
-from lwlive.cli.commands import main
-from lwlive.controls import Command, Hear, Offer
+from lwlive.cli.subcommands import main
+from lwlive.commands import Command, Hear, Offer
 from lwlive.params import Params
 from lwlive.ring import Ring
 from lwlive.routes import BANDS, SILENCE

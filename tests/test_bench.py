@@ -22,6 +22,7 @@ sys.path.insert(0, str(SCRIPT.parent))
 import bench  # noqa: E402 - lies beside them
 import machine  # noqa: E402 - lies there, too
 import shares  # noqa: E402 - as that does
+import storm  # noqa: E402 - and this one
 
 pytestmark = pytest.mark.slow
 
@@ -131,3 +132,19 @@ def test_a_smaller_machine_has_its_cores_and_gives_them_back(tmp_path: Path) -> 
     assert one.run(flags, 64) == 0
     assert one.run(["no such word"], 64) != 0
     assert os.sched_getaffinity(0) == everything
+
+
+def test_a_storm_knows_which_control_each_latency_answers() -> None:
+    asked = [storm.Asked(kind, i + 1, float(i)) for i, kind in enumerate(("seed", "steps", "seed"))]
+    heard = [
+        (0.09, 80.0),
+        (1.25, 200.0),
+        (1.45, 80.0),  # told again: at that time nothing was sent
+        (2.5, 450.0),
+    ]
+    found = storm.answered(asked, heard)
+    assert [each.latency_ms for each in found] == [80, 200, 450]
+    groups = storm.latencies(found, "kind")
+    assert groups["seed"]["n"] == 2
+    assert groups["steps"] == {"n": 1, "p50_ms": 200, "p95_ms": 200}
+    assert list(storm.latencies(found, "evaluations")) == ["1", "2", "3"]

@@ -13,7 +13,7 @@ from fakes import FakeEars
 from playing import Playing, colour, until
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from lwlive.controls import Command, Fire, Learn, Offer, Switch
+from lwlive.commands import Command, Fire, Learn, Offer, Switch
 from lwlive.cuelist import load
 from lwlive.params import SPECS, TRIGGERS
 from lwlive.stage.sources.midi.child import Heard, Ports

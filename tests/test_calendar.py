@@ -17,6 +17,7 @@ import psutil
 import pytest
 from fakes import SPAWN, flat
 from test_long import Engines, Storm, Time
+from test_state import status
 
 from lwlive.checkpoint import Size
 from lwlive.config import Config
@@ -28,7 +29,7 @@ from lwlive.snapshot import Snapshot
 from lwlive.stage.desk import Desk
 from lwlive.stage.master import Master
 from lwlive.stage.outputs.journal import Journal
-from lwlive.stage.parts import Arrived
+from lwlive.stage.parts import Arrived, Picture
 from lwlive.stage.rig import rigged
 from lwlive.stage.show import Show
 from lwlive.stage.state import State, told
@@ -183,3 +184,27 @@ def test_a_journal_passes_over_a_sleep_of_years_and_keeps_the_level_after_it(
     )
     assert sum(line.get("repeat", 0) for line in lines) == last + 2
     assert not said
+
+
+def test_a_journal_that_is_lost_begins_again_where_there_is_no_thread_to_be_had_just_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    journal = Journal(tmp_path / "j", Config(), Size(8, 8), said.append)
+    journal._lines.over = True  # its file is gone
+
+    def put(tick: int) -> None:
+        journal.put(Picture(flat(9), tick, 1.0, Shown(flat(9), None, True), status(tick / 30)))
+
+    def none(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none)
+        for tick in range(3):
+            put(tick)
+    for tick in range(3, 6):
+        put(tick)
+    journal.close()
+    lines = [json.loads(line) for line in (tmp_path / "j-2").read_text().splitlines()]
+    assert [line["tick"] for line in lines if "repeat" in line] == [0, 1]

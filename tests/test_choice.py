@@ -4,8 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lwlive.controls import Command, Fire, Learn, Nudge, Recall, Toggle
+from lwlive.commands import (
+    Command,
+    Fire,
+    Learn,
+    Nudge,
+    Recall,
+    Toggle,
+)
 from lwlive.params import SPECS, TRIGGERS
+from lwlive.stage.outputs.window import rail
 from lwlive.stage.outputs.window.choice import LEARN, LEAVE, ROWS, Choice
 from lwlive.stage.sources.keys import BY_CODE
 
@@ -105,3 +113,12 @@ def test_what_is_being_learnt_is_shown_until_a_control_moves_or_a_key_leaves_it(
     assert choice.press(key) == Learn(None)
     choice.told(None)
     assert choice.lines() is None
+
+
+def test_odd_letters_in_a_name_are_words_and_no_rail() -> None:
+    choice = Choice(["preset a\x1fb\tc"])
+    choice.press(LEARN)
+    choice.press(Nudge("guidance", len(TEXTS) + 1))  # up, to the texts at the end of the list
+    assert all(rail.parted(line)[1] is None for line in choice.lines() or ())
+    choice.told("preset a\x1fb")
+    assert all(rail.parted(line)[1] is None for line in choice.lines() or ())

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from lwlive import __version__
 from lwlive.checkpoint import ModelError, folder_of, own_values, size_of
-from lwlive.cli import arguments, commands, flags, perform, showfile
+from lwlive.cli import arguments, flags, perform, showfile, subcommands
 from lwlive.config import PARTS, Bare, Config
 from lwlive.params import SPECS, ControlError, Params
 from lwlive.stage.host import EngineFailure
@@ -57,7 +57,7 @@ class Hall:
 
     def perform(self, *words: str) -> int:
         """Run `lwlive` with these flags; OSC on a free port unless they say otherwise."""
-        return commands.main(
+        return subcommands.main(
             ["--model", str(self.model), "--fps", "240", "--osc-port", "0", *words]
         )
 
@@ -193,7 +193,7 @@ def test_variables_of_the_users_shell_change_nothing(monkeypatch: pytest.MonkeyP
 def test_what_is_wrong_is_one_sentence_and_exit_code_one(
     words: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert commands.main(words) == 1
+    assert subcommands.main(words) == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
@@ -218,7 +218,7 @@ def test_what_is_wrong_is_one_sentence_and_exit_code_one(
 def test_lists_are_printed_and_nothing_is_started(
     word: str, holds: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert commands.main([word]) == 0
+    assert subcommands.main([word]) == 0
     out, err = capsys.readouterr()
     assert all(text in out for text in holds)
     assert err == ""
@@ -228,7 +228,7 @@ def test_only_the_presets_that_have_a_key_are_listed_with_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("lwlive.preset.bundled", lambda: [Path(f"p{i}.toml") for i in range(11)])
-    commands.main(["presets"])
+    subcommands.main(["presets"])
     rows = capsys.readouterr().out.splitlines()[1:]
     assert [row[0] for row in rows] == [*"123456789", " ", " "]
     assert [row[3:] for row in rows] == [f"p{i}" for i in range(11)]
@@ -236,7 +236,7 @@ def test_only_the_presets_that_have_a_key_are_listed_with_one(
 
 def test_help_has_every_flag_with_its_range_and_default(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        commands.main(["--help"])
+        subcommands.main(["--help"])
     assert ended.value.code == 0
     said = capsys.readouterr().out
     text = " ".join(said.split())
@@ -255,12 +255,12 @@ def test_help_has_every_flag_with_its_range_and_default(capsys: pytest.CaptureFi
     assert heads == [arguments.SHOWN, *(part.title for part in PARTS), arguments.FILE]
 
 
-@pytest.mark.parametrize("words", [*commands.COMMANDS, "models pull", "models build", ""])
+@pytest.mark.parametrize("words", [*subcommands.COMMANDS, "models pull", "models build", ""])
 def test_every_command_can_be_asked_for_help(
     words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        commands.main([*words.split(), "--help"])
+        subcommands.main([*words.split(), "--help"])
     assert ended.value.code == 0
     out, err = capsys.readouterr()
     assert out.startswith(f"Usage: {' '.join(['lwlive', *words.split()])}")
@@ -326,7 +326,7 @@ def test_a_checkpoints_own_values_follow_from_its_files(model: Path) -> None:
 
 
 def test_a_missing_model_is_one_sentence(caplog: pytest.LogCaptureFixture) -> None:
-    assert commands.main(["--model", "nowhere"]) == 1
+    assert subcommands.main(["--model", "nowhere"]) == 1
     assert len(caplog.messages) == 1
     assert caplog.messages[0].startswith("'nowhere' is not a model")
 
@@ -499,7 +499,7 @@ def test_statistics_that_cannot_be_written_are_told_by_their_flag(
 def test_the_printed_file_loads_back_unchanged(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert commands.main(["config"]) == 0
+    assert subcommands.main(["config"]) == 0
     printed = capsys.readouterr().out
     path = tmp_path / "show.toml"
     path.write_text(printed, "utf-8")
@@ -587,7 +587,7 @@ def test_what_is_wrong_in_a_file_is_one_sentence_with_the_file_and_the_key(
 ) -> None:
     path = tmp_path / "s.toml"
     path.write_text(text, "utf-8")
-    assert commands.main(["--config", str(path)]) == 1
+    assert subcommands.main(["--config", str(path)]) == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
@@ -601,11 +601,11 @@ def test_a_file_that_is_not_text_or_never_ends_is_one_sentence(
 ) -> None:
     path = tmp_path / "s.toml"
     path.write_bytes(b"\xff\xfe\x00")
-    assert commands.main(["--config", str(path)]) == 1
+    assert subcommands.main(["--config", str(path)]) == 1
     assert "is not text in UTF-8" in capsys.readouterr().err
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "f.toml")
-        assert commands.main(["--config", str(tmp_path / "f.toml")]) == 1
+        assert subcommands.main(["--config", str(tmp_path / "f.toml")]) == 1
         assert "is not a file" in capsys.readouterr().err
 
 
@@ -614,7 +614,7 @@ def test_the_show_does_not_write_over_its_own_file(
 ) -> None:
     path = tmp_path / "s.toml"
     path.write_text("[show]\nfps = 30\n")
-    assert commands.main(["--config", str(path), "--stats", str(path)]) == 1
+    assert subcommands.main(["--config", str(path), "--stats", str(path)]) == 1
     assert "--config and --stats are the same file" in capsys.readouterr().err
     assert path.read_text() == "[show]\nfps = 30\n"
 
@@ -667,7 +667,7 @@ def test_no_value_of_any_flag_is_a_traceback(
         said = [*caplog.messages, *err.splitlines()]
         assert code == 0 or said, f"{words}: it failed and said nothing"
         assert all(len(line) < 1000 for line in said), words
-    assert kind_of(name) is bool or stands_alone(name) or commands.main([flag(name)]) == 1
+    assert kind_of(name) is bool or stands_alone(name) or subcommands.main([flag(name)]) == 1
 
 
 def stands_alone(name: str) -> bool:

@@ -17,7 +17,8 @@ import pytest
 from test_display import status
 from test_midi_jack import PROGRAMS, RATE, Server
 
-from lwlive.controls import Controls, Fire, Offer
+from lwlive.commands import Fire, Offer
+from lwlive.controls import Controls
 from lwlive.params import Params
 from lwlive.stage.desk import Desk
 from lwlive.stage.parts import Arrived, Source

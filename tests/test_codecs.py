@@ -15,8 +15,8 @@ from test_recorder import COLOURS, flat, wait_for
 from test_show import Run, run
 
 from lwlive.cli import destinations
+from lwlive.commands import Toggle
 from lwlive.config import Config
-from lwlive.controls import Toggle
 from lwlive.encoders import CODECS
 from lwlive.params import ControlError
 from lwlive.stage.outputs.recorder import Recorder

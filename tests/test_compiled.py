@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from lwlive.checkpoint import Size
-from lwlive.cli import commands, models
+from lwlive.cli import models, subcommands
 from lwlive.engine.compiled import build as building
 from lwlive.engine.compiled import package, verify
 from lwlive.engine.compiled.build import Build, build
@@ -388,7 +388,7 @@ def test_a_listing_names_what_is_damaged(tmp_path: Path) -> None:
 
 def test_what_is_built_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = ["models", "build", "--cache", str(tmp_path)]
-    assert commands.main(said) == 0
+    assert subcommands.main(said) == 0
     assert capsys.readouterr().out == f"nothing is built in {tmp_path}\n"
     about = {"name": "sdxs", "size": [512, 256], "device": "cuda", "kind": {"precision": "float16"}}
     for batch, torch_version in ((1, version("torch")), (4, "1.0")):
@@ -397,7 +397,7 @@ def test_what_is_built_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[s
         row = {"about": {**about, "batch": batch, "torch": torch_version}}
         (place / "about.json").write_text(json.dumps(row))
         (place / "costs.json").write_text("[0.015, 0.005]")
-    assert commands.main(said) == 0
+    assert subcommands.main(said) == 0
     assert capsys.readouterr().out.splitlines() == [
         "sdxs, 512x256, batch 1, float16 on cuda: 50 frames/s in one step, 0 MB",
         "sdxs, 512x256, batch 4, float16 on cuda: 200 frames/s in one step, 0 MB, of torch 1.0, "

@@ -12,8 +12,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lwlive import cuelist, preset
-from lwlive.cli import commands
-from lwlive.controls import Command, Controls, Fire, Go, Offer, Recall, Set, Toggle
+from lwlive.cli import subcommands
+from lwlive.commands import (
+    Command,
+    Fire,
+    Go,
+    Offer,
+    Recall,
+    Set,
+    Toggle,
+)
+from lwlive.controls import Controls
 from lwlive.cuelist import Cue, CueList
 from lwlive.params import ControlError, Params
 from lwlive.preset import PresetError
@@ -173,13 +182,13 @@ def test_a_list_is_checked_and_printed_without_a_show(
         at = "22:00"
         note = "doors"
         """
-    assert commands.main(["cues", str(write(tmp_path, text))]) == 0
+    assert subcommands.main(["cues", str(write(tmp_path, text))]) == 0
     head, first, second, again = capsys.readouterr().out.splitlines()
     assert head.split() == ["cue", "sets", "transition", "then", "at", "note"]
     assert re.fullmatch(r"1 +aurora +turquoise aurora .* 8 s +30 s", first)
     assert re.fullmatch(r"2 +late +smoke +2\.5 s +22:00 +doors", second)
     assert again == "and from the first again"
-    assert commands.main(["cues", str(write(tmp_path, "[[cues]]\nspeed = 9"))]) == 1
+    assert subcommands.main(["cues", str(write(tmp_path, "[[cues]]\nspeed = 9"))]) == 1
     assert "show.toml: cue 1: speed takes" in capsys.readouterr().err
 
 

@@ -5,7 +5,15 @@ from typing import Any
 
 import pytest
 
-from lwlive.controls import Command, Controls, Fire, Learn, Recall, Set, Switch
+from lwlive.commands import (
+    Command,
+    Fire,
+    Learn,
+    Recall,
+    Set,
+    Switch,
+)
+from lwlive.controls import Controls
 from lwlive.params import Params
 from lwlive.preset import PresetError
 from lwlive.stage.desk import Desk
@@ -63,11 +71,53 @@ def test_a_preset_that_is_still_read_gives_way_to_what_comes_after_it(
     assert stage.controls.params.speed == 0.25
 
 
+@pytest.mark.parametrize("first", [None, 12.0])
+def test_presets_for_different_moments_are_all_taken_up(
+    tmp_path: Path, first: float | None
+) -> None:
+    stage = Stage(tmp_path).do(Recall("b"), due=first).do(Recall("a"), due=14.0).read()
+    assert stage.wait(3.0).controls.params.prompt == "blue"
+    assert stage.wait(2.0).controls.params.prompt == "red"
+    assert stage.controls.params.speed == 1.0
+
+
+def test_of_presets_for_one_moment_the_newest_counts(tmp_path: Path) -> None:
+    stage = Stage(tmp_path).do(Recall("b"), Recall("a"), due=12.0).read().wait(3.0)
+    assert (stage.controls.params.prompt, stage.controls.params.speed) == ("red", 0.25)
+
+
+def test_panic_leaves_nothing_of_what_is_still_being_read(tmp_path: Path) -> None:
+    stage = Stage(tmp_path).do(Recall("b"), due=12.0).do(Set("morph_a", "a"), Set("morph_b", "b"))
+    stage.do(Set("morph", 1.0), Fire("panic")).read().read()
+    assert (stage.wait(3.0).controls.params.prompt, stage.controls.params.morph) == (
+        Params().prompt,
+        0.0,
+    )
+
+
 def test_a_bundle_that_chooses_two_presets_and_morphs_does_all_three(tmp_path: Path) -> None:
     stage = Stage(tmp_path).do(Set("morph_a", "a"), Set("morph_b", "b"), Set("morph", 1.0))
     stage.read().read()
     assert not stage.hand.refusals
     assert (stage.controls.params.prompt, stage.controls.params.morph) == ("blue", 1.0)
+
+
+def test_a_bundle_for_later_that_chooses_two_presets_and_morphs_does_all_three_then(
+    tmp_path: Path,
+) -> None:
+    stage = Stage(tmp_path)
+    stage.do(Set("morph_a", "a"), Set("morph_b", "b"), Set("morph", 1.0), due=12.0)
+    assert stage.read().controls.params.morph == 0.0
+    stage.wait(2.0).read()
+    assert not stage.hand.refusals
+    assert (stage.controls.params.prompt, stage.controls.params.morph) == ("blue", 1.0)
+
+
+def test_moves_of_morph_for_different_moments_all_wait_for_its_presets(tmp_path: Path) -> None:
+    stage = Stage(tmp_path).do(Set("morph_a", "a"), Set("morph_b", "b"))
+    stage.do(Set("morph", 1.0), due=12.0).do(Set("morph", 0.0), due=14.0).read()
+    assert stage.wait(3.0).controls.params.prompt == "blue"
+    assert stage.wait(2.0).controls.params.prompt == "red"
 
 
 def test_whatever_has_a_time_tag_is_done_at_its_time(tmp_path: Path) -> None:
@@ -93,3 +143,10 @@ def test_a_show_that_continues_keeps_its_look_and_does_without_a_preset_that_is_
     assert (kept.prompt, kept.morph_a, kept.morph_b) == ("gold", "a", "")
     with pytest.raises(PresetError, match="gone"):
         Stage(tmp_path, **values)
+
+
+@pytest.mark.parametrize("name", ["a\x1fb", "a\tb", "\ud800", "\n"])
+def test_only_what_can_be_read_is_learnt(tmp_path: Path, name: str) -> None:
+    stage = Stage(tmp_path).do(Learn(f"preset {name}"))
+    assert stage.desk.learning is None
+    assert "there is nothing called" in stage.hand.refusals[0]

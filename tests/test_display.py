@@ -22,13 +22,22 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
-from lwlive.controls import Command, Controls, Fire, Nudge, Recall, Switch, Toggle
+from lwlive.commands import (
+    Command,
+    Fire,
+    Nudge,
+    Recall,
+    Switch,
+    Toggle,
+)
+from lwlive.controls import Controls
 from lwlive.params import SPECS, TRIGGERS, Params
 from lwlive.ring import Pixels
 from lwlive.stage.master import dimmed
 from lwlive.stage.outputs.window import hud
 from lwlive.stage.outputs.window.display import Display
 from lwlive.stage.outputs.window.geometry import Fit, Placement, placements, start_size
+from lwlive.stage.outputs.window.glow import glow
 from lwlive.stage.outputs.window.monitor import Refresh
 from lwlive.stage.outputs.window.screens import NoMonitor, NoScreen
 from lwlive.stage.sources.keys import ADDRESS, FULLSCREEN, KEYS, LEARN, LIST, QUIT, keys_table
@@ -223,7 +232,7 @@ def test_every_key_has_one_action_and_stands_in_the_table() -> None:
 def test_the_splash_is_dark_but_never_black_and_moves_slowly(aspect: float) -> None:
     before = None
     for elapsed_s in np.arange(0, 20, 0.5):
-        light = hud.glow(float(elapsed_s), aspect).astype(int)
+        light = glow(float(elapsed_s), aspect).astype(int)
         assert light.max(axis=2).min() >= 10
         assert light.max() <= 140
         assert np.ptp(light.mean(axis=2)) >= 10
@@ -636,7 +645,7 @@ def test_another_pygame_is_a_sentence_that_says_how_to_mend_it(tmp_path: Path, p
     (tmp_path / "pygame" / "__init__.py").write_text(pygame)
     root = Path(__file__).resolve().parent.parent
     words = ["--duration", "1", "--osc-port", "0"]
-    code = f"import sys; from lwlive.cli import commands; commands._told({words})"
+    code = f"import sys; from lwlive.cli import subcommands; subcommands._told({words})"
     child = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"},

@@ -12,7 +12,7 @@ import pytest
 from simulated import Machine
 from test_time import EASY, Storm
 
-from lwlive.controls import Fire, Offer, Patch, Set, Unpatch
+from lwlive.commands import Fire, Offer, Patch, Set, Unpatch
 from lwlive.routes import BANDS, Band, Lfo, Route
 from lwlive.tempo import Tempo
 

@@ -91,7 +91,7 @@ def test_unknown_words_keep_their_bytes() -> None:
 
 
 def test_ember_prints_every_word_it_knows_without_torch() -> None:
-    command = "import sys; from lwlive.cli import commands; commands.main(['ember']); "
+    command = "import sys; from lwlive.cli import subcommands; subcommands.main(['ember']); "
     command += "assert 'torch' not in sys.modules"
     said = subprocess.run(
         [sys.executable, "-c", command], capture_output=True, text=True, check=True, cwd=ROOT

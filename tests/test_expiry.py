@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import pytest
 from test_state import inline, status
 
 from lwlive.stage.disk import Disk
@@ -96,3 +97,26 @@ def test_a_folder_that_is_gone_is_a_sentence(tmp_path: Path) -> None:
     room.play(30)
     assert len(room.said) == 1
     assert "No such file" in room.said[0]
+
+
+def test_one_recording_that_cannot_be_removed_keeps_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On Windows, one that a player has open."""
+    held, gone = (aged(tmp_path / f"lwlive-2026010{n}-200000.mp4", 8) for n in (1, 2))
+    unlink = Path.unlink
+
+    def guarded(path: Path, missing_ok: bool = False) -> None:
+        if path == held:
+            raise PermissionError(13, "Permission denied", str(path))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", guarded)
+    room = Room(tmp_path, 7)
+    room.play(20)
+    assert held.exists()
+    assert not gone.exists()
+    assert room.said == [
+        "a recording older than 7 days removed (--keep-days)",
+        f"1 old recording could not be removed, the first {held}: Permission denied",
+    ]

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from feeds import FPS, SIDE, Told, feed_of, number_in, numbered, picture, until
+from feeds import FPS, SIDE, Told, feed_of, number_in, numbered, picture, ticked, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lwlive.checkpoint import Size
-from lwlive.controls import Switch
+from lwlive.commands import Switch
 from lwlive.params import ControlError
 from lwlive.ring import Pixels
 from lwlive.stage.outputs import feed as module
@@ -47,7 +47,7 @@ class Ticks:
 
     def play(self, ticks: int, on: bool = True) -> None:
         for _ in range(ticks):
-            self.feed.put(picture(numbered(self.tick), self.tick, test=on))
+            ticked(self.feed, picture(numbered(self.tick), self.tick, test=on))
             if on:
                 until(lambda: self._over(), "the feed's thread has not taken the picture")
             self.tick += 1
@@ -76,10 +76,23 @@ def test_every_picture_arrives_in_its_order_while_it_is_on_and_none_while_it_is_
     assert show.said[:2] == ["test: there", "test: off"]
 
 
+def test_it_is_opened_before_there_is_a_picture_and_no_picture_is_lost_or_made_up() -> None:
+    show = Ticks()
+    show.opens = [ConnectionRefusedError(111, "Connection refused")]
+    told = picture(numbered(0), 0, test=True).status
+    show.feed.tell(told, {}, 0.0)
+    until(lambda: show.feed.failures, "it was not tried")
+    assert (show.account, show.seen) == (0, [])
+    show.now += module.PAUSES_S[0]
+    show.play(3)
+    show.feed.close()
+    assert ([n for n, _ in show.seen], show.account) == ([0, 1, 2], 3)
+
+
 def test_pictures_are_handed_over_and_not_copied() -> None:
     show = Ticks()
     pixels = numbered(5)
-    show.feed.put(picture(pixels, 0, test=True))
+    ticked(show.feed, picture(pixels, 0, test=True))
     until(lambda: show.seen, "nothing came")
     show.feed.close()
     assert show.seen[0][1] is pixels
@@ -141,17 +154,17 @@ def test_a_call_that_does_not_return_is_ended_and_the_show_never_waits() -> None
         return sinks[-1]
 
     feed = feed_of(make, said, clock=lambda: now[0])
-    feed.put(picture(numbered(0), 0, test=True))
+    ticked(feed, picture(numbered(0), 0, test=True))
     until(lambda: feed._busy is not None, "it has not begun")
     for tick in range(1, round(module.STALL_S * FPS) + 2):
         now[0] = tick / FPS
-        feed.put(picture(numbered(tick), tick, test=True))
+        ticked(feed, picture(numbered(tick), tick, test=True))
         assert sinks[0].aborted == (now[0] >= module.STALL_S)
     assert feed.dropped > 100  # and `put` has returned each time
     until(lambda: feed.failures, "the call was not ended")
     until(lambda: feed._outbox and feed._outbox._taken == feed._outbox._done, "it is not empty")
     now[0] += module.PAUSES_S[0] + 0.1
-    feed.put(picture(numbered(999), 999, test=True))
+    ticked(feed, picture(numbered(999), 999, test=True))
     until(lambda: seen, "it did not come back")
     feed.close()
     assert sinks[0].aborted == 1
@@ -173,10 +186,10 @@ def test_one_that_waits_for_somebody_to_connect_may_wait() -> None:
     seen: list[tuple[int, Any]] = []
     sink = Patient(seen, {})
     feed = feed_of(lambda: sink, said, clock=lambda: now[0])
-    feed.put(picture(numbered(0), 0, test=True))
+    ticked(feed, picture(numbered(0), 0, test=True))
     until(lambda: feed._busy is not None, "it has not begun")
     now[0] = 3600.0
-    feed.put(picture(numbered(1), 1, test=True))
+    ticked(feed, picture(numbered(1), 1, test=True))
     assert sink.aborted == 0
     go.set()
     until(lambda: len(seen) == 2, "it did not begin")
@@ -209,12 +222,12 @@ def test_one_that_waits_for_somebody_to_connect_ends_when_it_is_switched_off() -
 
     go = threading.Event()
     feed = feed_of(make, said, clock=lambda: 0.0)
-    feed.put(picture(numbered(0), 0, test=True))
+    ticked(feed, picture(numbered(0), 0, test=True))
     until(lambda: feed._busy is not None, "it has not begun")
-    feed.put(picture(numbered(1), 1, test=False))
+    ticked(feed, picture(numbered(1), 1, test=False))
     until(lambda: feed._ending[0].over, "it waits for somebody after it was switched off")
     assert sinks[0].aborted == 1
-    feed.put(picture(numbered(2), 2, test=True))
+    ticked(feed, picture(numbered(2), 2, test=True))
     until(lambda: len(sinks) == 2 and feed._busy is not None, "it does not begin again")
     go.set()
     until(lambda: [n for n, _ in seen] == [2], "it does not send")
@@ -366,7 +379,7 @@ def test_levels_that_were_given_out_do_not_change() -> None:
 
 
 def test_a_feed_that_was_never_on_says_nothing_of_itself() -> None:
-    feed = Feed("ndi", "ndi", lambda: Told([], {}), Scaling(), FPS, print)
-    feed.put(picture(numbered(0), 0, ndi=False))
+    feed = Feed("ndi", "ndi", lambda: Told([], {}), Scaling(), Size(SIDE, SIDE), FPS, print)
+    ticked(feed, picture(numbered(0), 0, ndi=False))
     assert feed.summary() is None
     feed.close()

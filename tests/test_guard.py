@@ -1,5 +1,6 @@
 """The guard and the watchdog: a show that dies or hangs is started again, and its pictures feed."""
 
+import errno
 import os
 import socket
 import sys
@@ -14,7 +15,7 @@ from fakes import FakeSupply, flat
 
 from lwlive.cli import guard
 from lwlive.cli.guard import Guard
-from lwlive.controls import Fire
+from lwlive.commands import Fire
 from lwlive.params import Params
 from lwlive.stage.figures import Figures
 from lwlive.stage.parts import Picture
@@ -258,6 +259,26 @@ def test_a_show_whose_guard_is_gone_ends_and_one_whose_system_is_gone_plays_on(
         ends = [arrived.command for arrived in dog.poll(1.0)]
         assert ends == ([Fire("quit")] if guarded else [])
     assert not notify(address, "x")
+
+
+@pytest.mark.parametrize("code", [errno.ENOBUFS, errno.EMFILE])
+def test_a_show_plays_on_where_a_sign_of_life_cannot_be_sent_just_now(
+    address: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ENOBUFS is what macOS says where the guard is behind."""
+    manager = Manager(address)
+    dog = Watchdog({"NOTIFY_SOCKET": address, "LWLIVE_GUARDED": "1"})
+
+    def full(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(socket, "socket", full)
+        dog.put(picture(1.0))
+    assert not dog.poll(1.0)
+    dog.put(picture(3.0))
+    assert "WATCHDOG=1" in manager.heard()
+    manager.socket.close()
 
 
 def test_without_anybody_who_listens_nothing_happens() -> None:

@@ -12,7 +12,7 @@ from huggingface_hub import errors
 
 from lwlive import hub
 from lwlive.checkpoint import EMBER, Additions, ModelError, check, own_values
-from lwlive.cli import commands
+from lwlive.cli import subcommands
 from lwlive.config import Config
 
 COMMIT = "0" * 40
@@ -123,7 +123,7 @@ def test_what_the_hub_refuses_is_a_sentence(
     fake: FakeHub, error: Exception, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fake.error = error
-    assert commands.main(["models", "pull", "sd-turbo"]) == 1
+    assert subcommands.main(["models", "pull", "sd-turbo"]) == 1
     err = capsys.readouterr().err
     assert said in err
     assert "stabilityai/sd-turbo" in err
@@ -211,7 +211,7 @@ def test_what_is_no_model_at_all_gets_a_sentence(fake: FakeHub, name: str, tmp_p
 def test_the_table_tells_what_is_here(fake: FakeHub, capsys: pytest.CaptureFixture[str]) -> None:
     fake.put("stabilityai/sd-turbo", FILES)
     fake.put("stabilityai/sdxl-turbo", {"model_index.json": INDEX})
-    assert commands.main(["models"]) == 0
+    assert subcommands.main(["models"]) == 0
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
     assert rows["ember"].endswith("built in")
     assert rows["sd-turbo"].endswith(" here")
@@ -221,7 +221,7 @@ def test_the_table_tells_what_is_here(fake: FakeHub, capsys: pytest.CaptureFixtu
 
 def test_pull_fetches_the_decoder_too(fake: FakeHub, capsys: pytest.CaptureFixture[str]) -> None:
     fake.remote = {"stabilityai/sd-turbo": FILES, "madebyollin/taesd": DECODER}
-    assert commands.main(["models", "pull", "sd-turbo"]) == 0
+    assert subcommands.main(["models", "pull", "sd-turbo"]) == 0
     assert hub.cached("madebyollin/taesd") is not None
     assert "sd-turbo is in" in capsys.readouterr().out
 
@@ -229,5 +229,5 @@ def test_pull_fetches_the_decoder_too(fake: FakeHub, capsys: pytest.CaptureFixtu
 def test_words_after_models_that_mean_nothing_are_a_sentence(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert commands.main(["models", "burn"]) == 1
+    assert subcommands.main(["models", "burn"]) == 1
     assert "there is no `lwlive models burn`" in capsys.readouterr().err

@@ -34,7 +34,8 @@ ONLY_IN: dict[str, tuple[str, ...]] = {  # library: the modules, or packages, th
     "pygame": (
         "lwlive.stage.outputs.window.display",
         "lwlive.stage.outputs.window.monitor",
-        "lwlive.stage.outputs.window.hud",
+        "lwlive.stage.outputs.window.lettering",
+        "lwlive.stage.outputs.window.panels",
         "lwlive.stage.outputs.window.rail",
         "lwlive.stage.outputs.window.screens",
         "lwlive.stage.sources.keys",

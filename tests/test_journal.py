@@ -17,8 +17,8 @@ from test_time import Storm
 
 from lwlive.checkpoint import Size
 from lwlive.cli import render
+from lwlive.commands import Fire, Offer, Patch, Set, Unpatch
 from lwlive.config import Config
-from lwlive.controls import Fire, Offer, Patch, Set, Unpatch
 from lwlive.engine.eager import Eager
 from lwlive.engine.load import load
 from lwlive.engine.networks import Kind

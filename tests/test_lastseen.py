@@ -8,15 +8,19 @@ import pytest
 from fakes import SPAWN, FakeEngines, flat
 from hypothesis import given
 from hypothesis import strategies as st
+from test_state import inline, status
 from test_supply import FPS, ORDINARY, Stage, look
 
 from lwlive.checkpoint import Size
 from lwlive.messages import Failed
 from lwlive.ring import Ring
 from lwlive.stage import lastseen
+from lwlive.stage.disk import Disk
 from lwlive.stage.host import EngineFailure
 from lwlive.stage.lastseen import APART_S, COUNT, Recent
-from lwlive.stage.supply import Supply
+from lwlive.stage.parts import Picture
+from lwlive.stage.state import Keeper, State, pictures_of
+from lwlive.stage.supply import Shown, Supply
 
 PICTURES = [flat(40 + 5 * number) for number in range(COUNT)]
 
@@ -29,6 +33,18 @@ def test_recent_pictures_are_a_few_of_the_last_seconds_and_apart() -> None:
     assert len(found) == COUNT
     apart = np.diff([int(each[0, 0, 0]) for each in found]) % 200
     assert set(apart) == {round(30 * APART_S)}
+
+
+def test_pictures_are_kept_as_they_came_since_the_next_show_dims_them_itself(
+    tmp_path: Path,
+) -> None:
+    keeper = Keeper(tmp_path / "s", State({}), lambda _: None, Disk(lambda _: None, inline))
+    for tick in range(30):
+        shown = Shown(flat(200), None, False)
+        keeper.put(Picture(flat(50), tick, 0.25, shown, status(tick / 10)))
+    keeper.close()
+    found = lastseen.read(pictures_of(tmp_path / "s"), Size(8, 8))
+    assert np.array_equal(found[0], flat(200))
 
 
 def test_what_is_written_is_read_and_another_size_is_nothing(tmp_path: Path) -> None:
@@ -54,6 +70,12 @@ def test_a_damaged_file_is_nothing_or_pictures(
     path.write_bytes(whole[:at] + data if cut else whole[:at] + data + whole[at + len(data) :])
     found = lastseen.read(path, Size(8, 8))
     assert all(each.shape == (8, 8, 3) for each in found)
+
+
+@pytest.mark.parametrize("count", ["Infinity", str(10**30), "-1", "0", "null"])
+def test_a_head_that_cannot_be_is_nothing(tmp_path: Path, count: str) -> None:
+    (tmp_path / "p").write_bytes(b"lwlive pictures [%s, 8, 8, 3]\n" % count.encode())
+    assert lastseen.read(tmp_path / "p", Size(8, 8)) == []
 
 
 class Restarted(Stage):

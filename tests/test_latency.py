@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from simulated import Machine
 
-from lwlive.controls import Set
+from lwlive.commands import Set
 from lwlive.engine.governor import LATENCY_S, batch_for
 from lwlive.engine.tuning.measure import a_frame
 from lwlive.engine.tuning.pieces import Cost

@@ -19,7 +19,7 @@ from lwlive.recent import KEPT
 SHOW = """
 import sys
 from fakes import FakeSupply
-from lwlive.cli import commands, perform
+from lwlive.cli import subcommands, perform
 
 class Talkative(FakeSupply):
     def tick(self, now):
@@ -30,7 +30,7 @@ perform._supply = lambda *_: Talkative()
 flags = ["--headless", "--fps", "120", "--osc-port", "0", "--journal", "j.jsonl"]
 flags += ["--duration", "99"]
 print("ready", flush=True)
-sys.exit(commands.main([*flags, "--model", sys.argv[1], "--stats", "s.json"]))
+sys.exit(subcommands.main([*flags, "--model", sys.argv[1], "--stats", "s.json"]))
 """
 
 

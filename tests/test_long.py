@@ -14,8 +14,9 @@ from fakes import SPAWN, FakeEngine, FakeOsc, SimulatedClock
 from test_producer import FakeModel, Timer
 
 from lwlive.checkpoint import Size
+from lwlive.commands import Command, Fire, Set
 from lwlive.config import Config
-from lwlive.controls import Command, Controls, Fire, Set
+from lwlive.controls import Controls
 from lwlive.engine.producer import Producer
 from lwlive.messages import Loaded
 from lwlive.params import Params
@@ -177,10 +178,11 @@ def test_two_hours_leave_memory_queues_threads_and_files_as_they_were(
         show.run()
     minutes = sorted(storm.looks)
     assert minutes == list(range(15, 120, 10))
-    early, last = storm.looks[minutes[3]], storm.looks[minutes[-1]]
+    early, last = storm.looks[75], storm.looks[115]
     print(early, last)
     assert supply.host.deaths == 2 * HOUR_S // LIVES_S
-    assert last["objects"] < 1.02 * early["objects"]
+    # The newest thousand controls are kept: 67 minutes of them. 600 more came after that.
+    assert last["objects"] < early["objects"] + 300
     assert last["megabytes"] < early["megabytes"] + 32
     for same in ("threads", "files", "handles"):
         assert last[same] == early[same], same

@@ -10,7 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lwlive.controls import Amount, Command, Controls, Fire, Go, Move, Nudge, Recall, Set, Toggle
+from lwlive.commands import (
+    Amount,
+    Command,
+    Fire,
+    Go,
+    Move,
+    Nudge,
+    Recall,
+    Set,
+    Toggle,
+)
+from lwlive.controls import Controls
 from lwlive.params import SPECS, TRIGGERS, ControlError, Params, Value
 from lwlive.stage.sources.midi import box as boxes
 from lwlive.stage.sources.midi.binding import (

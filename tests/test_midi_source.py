@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lwlive.cli.midi import Screen
-from lwlive.controls import Controls, Fire, Learn, Patch, Set
+from lwlive.commands import Fire, Learn, Patch, Set
+from lwlive.controls import Controls
 from lwlive.cuelist import Cue, CueList
 from lwlive.params import SPECS, Params
 from lwlive.routes import Lfo, Route

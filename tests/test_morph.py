@@ -12,7 +12,15 @@ from test_cues import Hand
 from test_producer import FakeModel, Timer
 
 from lwlive import mix, preset
-from lwlive.controls import Command, Controls, Fire, Move, Nudge, Recall, Set
+from lwlive.commands import (
+    Command,
+    Fire,
+    Move,
+    Nudge,
+    Recall,
+    Set,
+)
+from lwlive.controls import Controls
 from lwlive.engine.prompt import Conds
 from lwlive.params import LOOK, SPECS, ControlError, Params
 from lwlive.routes import Lfo, Route

@@ -82,7 +82,7 @@ def test_a_name_that_is_taken_is_a_sentence(found: dict[str, Any]) -> None:
 
 
 def test_ndi_that_is_not_installed_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ndi, "find_spec", lambda _: None)
+    monkeypatch.setattr("lwlive.stage.outputs.feed.find_spec", lambda _: None)
     with pytest.raises(ControlError, match=r"NDI is not installed.*pip install.*\[ndi\]"):
         ndi.check()
     said: list[str] = []

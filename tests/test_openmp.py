@@ -31,7 +31,7 @@ class Spy:
             print(os.environ.get("GOMP_SPINCOUNT"), os.environ.get("KMP_BLOCKTIME"), flush=True)
             os._exit(0)
 sys.meta_path.insert(0, Spy())
-from lwlive.cli import commands
+from lwlive.cli import subcommands
 """
 
 
@@ -40,7 +40,7 @@ from lwlive.cli import commands
 )
 def test_it_is_set_before_torch_is_imported(words: list[str], tmp_path: Path) -> None:
     child = subprocess.run(
-        [sys.executable, "-c", f"{PROBE}commands.main({[*words, '--cache', str(tmp_path)]})"],
+        [sys.executable, "-c", f"{PROBE}subcommands.main({[*words, '--cache', str(tmp_path)]})"],
         env={name: value for name, value in os.environ.items() if name not in CHOSEN},
         cwd=tmp_path,
         capture_output=True,

@@ -22,13 +22,21 @@ from pythonosc.osc_bundle_builder import OscBundleBuilder
 from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
 
-from lwlive.controls import Command, Controls, Fire, Go, Move, Recall, Set
+from lwlive.commands import (
+    Command,
+    Fire,
+    Go,
+    Move,
+    Recall,
+    Set,
+)
+from lwlive.controls import Controls
 from lwlive.params import SPECS, TRIGGERS, ControlError, Params
 from lwlive.routes import BANDS
+from lwlive.stage.sources.listening import ListenError
 from lwlive.stage.sources.osc.addresses import Row, addresses, describe, heard, port
 from lwlive.stage.sources.osc.packet import MAX_ARGUMENTS, MAX_BYTES, MAX_MESSAGES, Foreign, check
 from lwlive.stage.sources.osc.server import Osc
-from lwlive.stage.sources.osc.sockets import OscError
 
 ROWS = addresses()
 LOOPBACKS = ["127.0.0.1"]
@@ -851,18 +859,18 @@ def test_only_senders_on_the_allow_list_are_let_in(allow: list[str], let_in: boo
 
 @pytest.mark.parametrize("entry", ["", "me", "1.2.3", "192.168.1.0/33", "localhost"])
 def test_a_bad_allow_list_is_a_sentence(entry: str) -> None:
-    with pytest.raises(OscError, match="--osc-allow takes"):
+    with pytest.raises(ListenError, match="--osc-allow takes"):
         Osc("127.0.0.1", 0, [entry])
 
 
 def test_a_port_in_use_is_a_sentence_with_the_way_out(server: Osc) -> None:
-    with pytest.raises(OscError, match=rf"{server.port}.*--osc-port"):
+    with pytest.raises(ListenError, match=rf"{server.port}.*--osc-port"):
         Osc("127.0.0.1", server.port, [])
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no such host", ""])
 def test_a_host_that_is_not_here_is_a_sentence(host: str) -> None:
-    with pytest.raises(OscError, match="--osc-host"):
+    with pytest.raises(ListenError, match="--osc-host"):
         Osc(host, 0, [])
 
 
@@ -919,7 +927,7 @@ def test_a_port_that_is_taken_while_osc_is_down_is_tried_again(
         with monkeypatch.context() as patch:
 
             def taken(*_: object) -> None:
-                raise OscError("UDP port is in use by another program")
+                raise ListenError("UDP port is in use by another program")
 
             patch.setattr("lwlive.stage.sources.osc.server.opened", taken)
             osc.poll(0.0)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from lwlive.controls import Alter, Amount, Command, Controls, Unpatch
+from lwlive.commands import Alter, Amount, Command, Unpatch
+from lwlive.controls import Controls
 from lwlive.params import ControlError, Params
 from lwlive.routes import BANDS, ROUTES, SHAPES, Band, Lfo, Route
 from lwlive.stage.sources.osc.addresses import addresses, heard, listened

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from simulated import Machine
 from test_walk import FPS, SHAPE, cond
 
-from lwlive.controls import Controls, Fire, Set, Toggle
+from lwlive.commands import Fire, Set, Toggle
+from lwlive.controls import Controls
 from lwlive.cuelist import Cue, CueList
 from lwlive.engine.glide import EASE_S
 from lwlive.engine.place import LOOK_S

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from simulated import Machine
 
-from lwlive.controls import Set
+from lwlive.commands import Set
 from lwlive.engine.keyframe import Keyframe
 from lwlive.engine.pace import live_pace
 from lwlive.engine.sampler import Check, Sampler, unchecked

@@ -21,18 +21,30 @@ import aiohttp
 import numpy as np
 import psutil
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 from playing import SIDE, Playing, colour, until
 
-from lwlive.controls import Amount, Command, Fire, Go, Learn, Move, Recall, Set, Switch, Unpatch
+from lwlive.commands import (
+    Amount,
+    Command,
+    Fire,
+    Go,
+    Learn,
+    Move,
+    Recall,
+    Set,
+    Switch,
+    Unpatch,
+)
 from lwlive.params import SPECS, TRIGGERS, ControlError
+from lwlive.stage.sources.listening import ListenError
 from lwlive.stage.sources.osc.addresses import listened
 from lwlive.stage.sources.osc.sockets import networks
 from lwlive.stage.sources.page import address, asking, health, opening
 from lwlive.stage.sources.page.access import CLIENTS, Access, Budget, own_host, own_origin
-from lwlive.stage.sources.page.address import Address, PageError
+from lwlive.stage.sources.page.address import Address
 from lwlive.stage.sources.page.board import STATE_BYTES, Board
 from lwlive.stage.sources.page.clients import Clients
 from lwlive.stage.sources.page.preview import Preview
@@ -176,6 +188,9 @@ def test_a_message_asks_for_a_command(words: list[Any], command: object) -> None
 
 
 @given(JSON | st.tuples(st.sampled_from([*asking.ROWS]), JSON, JSON).map(list))
+@example(["/lwlive/speed", 10**400])
+@example(["/lwlive/fader/speed", -(10**400)])
+@example(["/lwlive/cue", 10**400])
 def test_whatever_is_asked_for_is_a_command_or_a_sentence(words: Any) -> None:
     with contextlib.suppress(ControlError):
         key, command = asking.asked(words)
@@ -304,7 +319,7 @@ def test_every_address_means_those_of_ipv4_too() -> None:
 
 def test_a_port_in_use_is_a_sentence() -> None:
     (taken, *_) = address.listening("127.0.0.1", 0)
-    with pytest.raises(PageError, match="in use by another program"):
+    with pytest.raises(ListenError, match="in use by another program"):
         address.listening("127.0.0.1", taken.getsockname()[1])
     taken.close()
 
@@ -313,7 +328,9 @@ def test_what_is_missing_for_the_page_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(opening, "find_spec", lambda name: None if name == "aiohttp" else True)
-    with pytest.raises(PageError, match=r"--page needs aiohttp: run `.* -m pip install .*\[page\]"):
+    with pytest.raises(
+        ControlError, match=r"--page needs aiohttp: run `.* -m pip install .*\[page\]"
+    ):
         Playing(tmp_path).__enter__()
 
 
@@ -383,11 +400,13 @@ def test_health_follows_the_pictures() -> None:
 
 
 def test_the_metrics_are_prometheus_text() -> None:
-    text = health.metrics(health.Times(1, 1, 1), {"fps": 30, "late": 2, "latency_ms": None}, 1.5)
+    state = {"fps": 30, "late": 2, "skipped": 1, "latency_ms": None}
+    text = health.metrics(health.Times(1, 1, 1), state, 1.5)
     lines = text.splitlines()
     assert "lwlive_up 1" in lines
     assert "lwlive_fps 30" in lines
     assert "lwlive_late_total 2" in lines
+    assert "lwlive_skipped_total 1" in lines
     for line in lines:
         assert line.startswith(("# HELP lwlive_", "# TYPE lwlive_")) or len(line.split()) == 2
     assert not any("prompt" in line or "latency" in line for line in lines)

@@ -9,8 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lwlive.commands import (
+    Command,
+    Fire,
+    Move,
+    Nudge,
+    Recall,
+    Set,
+    Toggle,
+)
 from lwlive.config import Config
-from lwlive.controls import Command, Controls, Fire, Move, Nudge, Recall, Set, Toggle
+from lwlive.controls import Controls
 from lwlive.params import LOOK, SAMPLED, SPECS, TRIGGERS, ControlError, Params, spec, table
 
 NAMES = tuple(SPECS)

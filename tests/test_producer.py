@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from lwlive.controls import Controls, Fire, Set
+from lwlive.commands import Fire, Set
+from lwlive.controls import Controls
 from lwlive.engine.keyframe import Cond
 from lwlive.engine.lastgood import LastGood
 from lwlive.engine.producer import Producer

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lwlive.stage.outputs.window import hud, rail
+from lwlive.stage.outputs.window import rail
+from lwlive.stage.outputs.window.lettering import Lettering, panel
 
 PLACES = st.floats(0, 1)
 
@@ -23,11 +24,11 @@ def test_a_line_keeps_its_words_and_its_marks(words: str, hand: float, now: floa
 def test_the_mark_goes_from_end_to_end_as_the_fader_does() -> None:
     places = []
     for now in (0.0, 0.5, 1.0):
-        panel = hud.panel(hud.Lettering(20), ["speed\t0.50\tkeyframes/s" + rail.told(0.25, now)])
-        pixels = pygame.surfarray.array3d(panel).astype(int).sum(2)  # [W, H]
+        drawn = panel(Lettering(20), ["speed\t0.50\tkeyframes/s" + rail.told(0.25, now)])
+        pixels = pygame.surfarray.array3d(drawn).astype(int).sum(2)  # [W, H]
         bright = pixels[-8 * 20 :] > 600
         places.append(float(np.flatnonzero(bright.any(1)).mean()))
     assert places[2] - places[0] == pytest.approx(rail.WIDE * 20, abs=4)
     assert places[1] == pytest.approx((places[0] + places[2]) / 2, abs=2)
-    plain = hud.panel(hud.Lettering(20), ["speed\t0.50\tkeyframes/s"])
-    assert plain.get_width() < panel.get_width()
+    plain = panel(Lettering(20), ["speed\t0.50\tkeyframes/s"])
+    assert plain.get_width() < drawn.get_width()

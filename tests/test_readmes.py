@@ -119,6 +119,14 @@ def test_every_link_leads_somewhere(readme: Path) -> None:
             assert anchor in anchors(target), link
 
 
+@pytest.mark.parametrize("readme", ALL, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_row_of_a_table_stands_in_one(readme: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", readme.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+    for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        rows = block.splitlines()
+        assert re.fullmatch(r"\|[-| :]+\|", rows[1] if len(rows) > 1 else ""), rows[0]
+
+
 def test_every_readme_can_be_reached_from_the_first() -> None:
     reached, waiting = set(), [FIRST]
     while waiting:

@@ -1,6 +1,8 @@
 """Safe mode: what fails three starts in a row is left out at the fourth, and tried again later."""
 
+import json
 import logging
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -8,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_cli import Hall
 
-from lwlive.cli import commands, safe
+from lwlive.cli import safe, subcommands
 from lwlive.config import Config
-from lwlive.stage.starts import AGAIN_S, IN_A_ROW, PARTS, UNKNOWN, Starts
+from lwlive.stage.starts import AGAIN_S, IN_A_ROW, PARTS, UNKNOWN, Record, Starts
 
 
 class Box:
@@ -102,7 +104,12 @@ def test_a_clock_that_is_set_back_or_forward_leads_to_a_try_and_no_more(box: Box
     assert not box.starts.without
 
 
-@given(st.binary(max_size=200) | st.sampled_from([b"[]", b"null", b'{"failed": 3}', b"[" * 9999]))
+FAR = json.dumps(asdict(Record()) | {"since": 10**400}).encode()
+
+
+@given(
+    st.binary(max_size=200) | st.sampled_from([b"[]", b"null", b'{"failed": 3}', b"[" * 9999, FAR])
+)
 def test_a_damaged_record_is_an_empty_one(
     tmp_path_factory: pytest.TempPathFactory, data: bytes
 ) -> None:
@@ -163,19 +170,19 @@ def test_a_show_that_keeps_a_state_plays_in_the_end(
     if part == "configuration":  # its duration is left out with the rest
         Path("s.json.starts").unlink(missing_ok=True)
     for _ in range(IN_A_ROW):
-        assert commands.main(words) == 1
+        assert subcommands.main(words) == 1
     if part == "configuration":
         starts = Starts(Path("s.json.starts"))
         assert starts.without == (part,)
         assert safe._wanted(words, starts.without) == ["--state", "s.json", "--headless"]
         return
     caplog.clear()
-    assert commands.main(words) == 0
+    assert subcommands.main(words) == 0
     assert sum(f"this one is without its {part}" in line for line in caplog.messages) == 1
 
 
 @pytest.mark.usefixtures("hall")
 def test_a_show_without_a_state_is_refused_each_time() -> None:
     for _ in range(IN_A_ROW + 2):
-        assert commands.main(["--headless", "--model", "nowhere"]) == 1
+        assert subcommands.main(["--headless", "--model", "nowhere"]) == 1
     assert not list(Path(".").glob("*.starts"))

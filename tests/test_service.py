@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lwlive.cli import commands, service
+from lwlive.cli import service, subcommands
 
 HARD = 'show of 100% "x" $y.toml'  # a name that is hard to quote
 
@@ -79,13 +79,13 @@ def test_other_systems_start_a_guard(config: Path) -> None:
 def test_printing_writes_nothing_and_what_is_wrong_is_told_now(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert commands.main(["service", "--config", str(config)]) == 0
+    assert subcommands.main(["service", "--config", str(config)]) == 0
     assert "Type=notify" in capsys.readouterr().out
     assert not (config.parent / "config").exists()
-    assert commands.main(["service"]) == 1
+    assert subcommands.main(["service"]) == 1
     assert "--config is missing" in capsys.readouterr().err
     config.write_text("[model]\nmodle = 1\n", "utf-8")
-    assert commands.main(["service", "--config", str(config)]) == 1
+    assert subcommands.main(["service", "--config", str(config)]) == 1
     assert "[model] has no 'modle', did you mean model?" in capsys.readouterr().err
 
 
@@ -100,7 +100,7 @@ def test_install_writes_and_enables_it_and_says_how_to_undo_it(
         program.write_text(f'#!/bin/sh\necho {name} "$@" >> {config.parent}/calls\n', "utf-8")
         program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    assert commands.main(["service", "--config", str(config), "--install"]) == 0
+    assert subcommands.main(["service", "--config", str(config), "--install"]) == 0
     assert (config.parent / "calls").read_text().splitlines() == [
         "systemctl --user daemon-reload",
         "systemctl --user enable --now lwlive",
@@ -112,7 +112,7 @@ def test_install_writes_and_enables_it_and_says_how_to_undo_it(
     assert f"written: {unit}" in said
     assert "to undo it: systemctl --user disable --now lwlive; rm " in said
     (programs / "systemctl").write_text("#!/bin/sh\necho no bus >&2\nexit 1\n", "utf-8")
-    assert commands.main(["service", "--config", str(config), "--install"]) == 1
+    assert subcommands.main(["service", "--config", str(config), "--install"]) == 1
     assert "failed: systemctl --user daemon-reload (no bus)" in capsys.readouterr().out
 
 
@@ -120,7 +120,7 @@ def test_install_writes_and_enables_it_and_says_how_to_undo_it(
 
 
 def checked(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, str]]:
-    code = commands.main(["check", "--headless", *words])
+    code = subcommands.main(["check", "--headless", *words])
     rows = {}
     for line in capsys.readouterr().out.splitlines():
         if line.startswith(("ok   ", "WRONG")):

@@ -14,7 +14,7 @@ import pytest
 from feeds import SIDE, Played, feed_of, until
 
 from lwlive.params import ControlError
-from lwlive.stage.outputs import camera, spout, syphon
+from lwlive.stage.outputs import camera, feed, spout, syphon
 from lwlive.stage.outputs.camera import Camera
 from lwlive.stage.outputs.feed import FeedError
 
@@ -76,7 +76,7 @@ def senders(monkeypatch: pytest.MonkeyPatch) -> list[FakeSpoutSender]:
     enums.GL_RGBA = 0x1908
     monkeypatch.setitem(sys.modules, "SpoutGL", library)
     monkeypatch.setitem(sys.modules, "SpoutGL.enums", enums)
-    monkeypatch.setattr(spout, "find_spec", lambda _: library)
+    monkeypatch.setattr(feed, "find_spec", lambda _: library)
     return FakeSpoutSender.made
 
 
@@ -162,7 +162,7 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> list[FakeSyphonServer]:
     pieces["syphon.utils.raw"].create_mtl_texture = create_mtl_texture
     for name, module in {"syphon": library, **pieces}.items():
         monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.setattr(syphon, "find_spec", lambda _: library)
+    monkeypatch.setattr(feed, "find_spec", lambda _: library)
     return FakeSyphonServer.made
 
 
@@ -183,7 +183,7 @@ def test_syphon_gets_every_picture_under_its_name_and_is_stopped(
 def test_what_is_not_installed_says_what_to_install_and_where_it_runs(
     monkeypatch: pytest.MonkeyPatch, module: Any, system: str
 ) -> None:
-    monkeypatch.setattr(module, "find_spec", lambda _: None)
+    monkeypatch.setattr(feed, "find_spec", lambda _: None)
     with pytest.raises(ControlError, match=f"is not installed: run .*for {system} only"):
         module.check()
 

@@ -18,8 +18,18 @@ from hypothesis import strategies as st
 
 from lwlive import preset
 from lwlive.checkpoint import Size
+from lwlive.commands import (
+    Command,
+    Fire,
+    Go,
+    Move,
+    Nudge,
+    Recall,
+    Set,
+    Toggle,
+)
 from lwlive.config import Config
-from lwlive.controls import Command, Controls, Fire, Go, Move, Nudge, Recall, Set, Toggle
+from lwlive.controls import Controls
 from lwlive.messages import Loaded, Running
 from lwlive.params import SAMPLED, SPECS, TRIGGERS, Params
 from lwlive.ring import Frame
@@ -827,7 +837,6 @@ COMMANDS = st.one_of(
 )
 
 
-@pytest.mark.slow
 @given(st.lists(st.lists(COMMANDS, max_size=3), max_size=15))
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 def test_no_sequence_of_commands_ends_the_show_or_leaves_a_value_invalid(

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from test_producer import FPS, FakeModel, Timer
 from torch import Tensor
 
-from lwlive.controls import Controls, Set
+from lwlive.commands import Set
+from lwlive.controls import Controls
 from lwlive.engine.keyframe import Cond
 from lwlive.engine.producer import Producer
 from lwlive.engine.slew import eased, most

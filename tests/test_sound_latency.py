@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from simulated import Machine
 
-from lwlive.controls import Patch
+from lwlive.commands import Patch
 from lwlive.ring import Frame
 from lwlive.routes import Band, Route
 
@@ -16,12 +16,12 @@ class Sounding(Machine):
     """A show whose first band takes another value now and then, at any moment."""
 
     def __init__(self, faster: float, batch: int, pauses_s: tuple[float, float]) -> None:
-        each = batch / faster
-        super().__init__(0.6 * each, 0.4 * each, batch, 30.0, steps=1, pace=0)
-        self.controls.do(Patch(Route("speed", 0.3, Band("low"))))
         self._rng, self._pauses_s, self._value = np.random.default_rng(batch), pauses_s, 0.0
         self._next_sound = 2.0
         self._unseen: list[tuple[float, float]] = []
+        each = batch / faster
+        super().__init__(0.6 * each, 0.4 * each, batch, 30.0, steps=1, pace=0)
+        self.controls.do(Patch(Route("speed", 0.3, Band("low"))))
         self.delays: list[float] = []
         self.watch = self._look
 

@@ -1,5 +1,6 @@
 """The soundtrack's laws: sound lies beside the pictures of its moment, nothing is left out."""
 
+import tracemalloc
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,14 +72,16 @@ class Room:
             due = self.begun + pts / self.fps * (1 + self.slow)
             self._pass(due + late(pts))
             track.shown(pts, self.now)
-            samples, at = track.until((pts + 1) / self.fps)
+            for samples, at in track.until((pts + 1) / self.fps):
+                assert at == end
+                end += samples.shape[1]
+                parts.append(samples)
+        self._pass(self.now + FRAME_S)
+        for samples, at in track.until(seconds, last=True):
             assert at == end
             end += samples.shape[1]
             parts.append(samples)
-        self._pass(self.now + FRAME_S)
-        samples, at = track.until(seconds, last=True)
-        assert at == end
-        return np.concatenate([*parts, samples], axis=1)
+        return np.concatenate(parts, axis=1)
 
 
 def clicks(sound: Any) -> Any:
@@ -213,8 +216,8 @@ def test_sound_from_before_the_first_picture_is_left_out(before_s: float) -> Non
     for pts in range(90):
         room._pass(room.begun_shown + pts / 30)
         track.shown(pts, room.now)
-        parts.append(track.until((pts + 1) / 30)[0])
-    parts.append(track.until(3, last=True)[0])
+        parts += [samples for samples, _ in track.until((pts + 1) / 30)]
+    parts += [samples for samples, _ in track.until(3, last=True)]
     found = clicks(np.concatenate(parts, axis=1))
     wanted = np.arange(0, 20) * CLICKS_S - before_s
     wanted = wanted[(wanted > 0) & (wanted < 2.9)]
@@ -229,3 +232,22 @@ def test_the_room_itself_is_right() -> None:
     sound = np.concatenate([block.frames for block in blocks]).T
     assert clicks(sound) == pytest.approx([0, 0.5, 1.0, 1.5], abs=1e-4)
     assert blocks[10].at == pytest.approx(room.begun + 0.05)
+
+
+def test_a_file_whose_disk_hangs_costs_no_memory_however_long_the_show_goes_on() -> None:
+    room = Room()
+    track = Soundtrack(room, room.fps)
+    tracemalloc.start()
+    for tick in range(100_000):  # an hour of ticks, and nobody asks for sound
+        track.shown(tick, tick / room.fps)
+    grown, _ = tracemalloc.get_traced_memory()
+    room.now += 3000
+    room._blocks = [Piece(np.ones((BLOCK, 2), np.float32), room.now)]  # what came last
+    end = 0
+    for samples, at in track.until(3333):  # then it answers
+        assert at == end
+        end += samples.shape[1]
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert end == round((3333 - WAIT_S) * SOUND_RATE)
+    assert (grown < 100_000, most < 20e6) == (True, True)

@@ -1,6 +1,7 @@
 """The state of a show: written whole, continued from, and left out where it is damaged."""
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -151,6 +152,9 @@ def test_a_damaged_state_is_one_sentence_and_a_fresh_start(
         {"settings": None},
         {"at": -1},
         {"at": 1e300},
+        {"at": 10**400},
+        {"phase": 10**400},
+        {"restarts": float("inf")},
     ],
 )
 def test_a_state_with_what_cannot_be_is_damaged(tmp_path: Path, change: dict[str, Any]) -> None:
@@ -222,3 +226,46 @@ def test_the_cue_is_written_when_it_changes(tmp_path: Path) -> None:
     found = read(path)
     assert found is not None
     assert found.cue == "drop"
+
+
+def test_the_last_state_is_the_one_that_stays_whatever_the_disk_was_still_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, write = tmp_path / "state", files.write
+    jobs: list[Callable[[], None]] = []
+    disk = Disk(lambda _: None, jobs.append)
+    keeper = Keeper(path, State({}, settings=told(PARAMS)), lambda _: None, disk)
+    begun, free = threading.Event(), threading.Event()
+
+    def slow(where: Path, data: bytes) -> None:
+        if not begun.is_set():
+            begun.set()
+            assert free.wait(10)
+        write(where, data)
+
+    monkeypatch.setattr(files, "write", slow)
+    keeper.put(Picture(flat(1), 0, 1.0, Shown(flat(1), None, False), status(0.0)))
+    threads = [threading.Thread(target=jobs.pop()), threading.Thread(target=keeper.close)]
+    threads[0].start()
+    assert begun.wait(10)
+    threads[1].start()
+    threads[1].join(0.2)
+    free.set()
+    for thread in threads:
+        thread.join(10)
+    found = read(path)
+    assert found is not None
+    assert found.ended
+
+
+def test_a_state_whose_writing_begins_after_the_last_one_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    jobs: list[Callable[[], None]] = []
+    disk = Disk(lambda _: None, jobs.append)
+    keeper = Keeper(path, State({}, settings=told(PARAMS)), lambda _: None, disk)
+    keeper.put(Picture(flat(1), 0, 1.0, Shown(flat(1), None, False), status(0.0)))
+    keeper.close()
+    jobs.pop()()
+    found = read(path)
+    assert found is not None
+    assert found.ended

@@ -8,7 +8,8 @@ import pytest
 
 from lwlive import preset
 from lwlive.checkpoint import Size, folder_of
-from lwlive.controls import Amount, Controls, Fire, Patch, Set
+from lwlive.commands import Amount, Fire, Patch, Set
+from lwlive.controls import Controls
 from lwlive.engine.eager import Eager
 from lwlive.engine.load import load
 from lwlive.engine.networks import Kind

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import random
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -12,12 +13,13 @@ import psutil
 import pytest
 from fakes import RUNNING, SPAWN, FakeEngine, FakeEngines, flat
 
-from lwlive.controls import Controls, Fire, Set
+from lwlive.commands import Fire, Set
+from lwlive.controls import WAITING, Controls
 from lwlive.messages import Doing, Failed, Loaded, Note
 from lwlive.params import Params
 from lwlive.ring import Pixels, Ring
 from lwlive.stage.engine import LOADING_S
-from lwlive.stage.host import MINUTE_S, STALL_S, STALL_TURNS, EngineFailure
+from lwlive.stage.host import FIRST_S, MINUTE_S, STALL_S, STALL_TURNS, EngineFailure
 from lwlive.stage.standby import KEPT_S
 from lwlive.stage.supply import FREEZE_S, Shown, Supply
 
@@ -113,6 +115,21 @@ def test_before_the_first_frame_there_is_nothing_and_from_then_on_a_picture_ever
     assert all(stage.tick() is not None for _ in range(3000))
 
 
+@pytest.mark.parametrize("second_s", [0.0, 0.03, 0.5])
+def test_a_first_frame_waits_a_moment_for_the_second_and_not_for_long(
+    stage: Stage, second_s: float
+) -> None:
+    begun = stage.time
+    stage.tick(frames=1)
+    stage.wait(second_s)
+    first_s = stage.time - begun - len(stage.shown) / FPS
+    stage.play(1)
+    numbers = [shown.frame.number for shown in stage.shown if shown.frame]
+    assert numbers == list(range(len(numbers)))
+    assert first_s <= FIRST_S + 1 / FPS
+    assert any(shown.late for shown in stage.shown) == (second_s > FIRST_S)
+
+
 def test_a_frame_is_shown_once_and_what_is_missing_repeats_the_last_and_is_late(
     stage: Stage,
 ) -> None:
@@ -187,6 +204,8 @@ def test_a_late_frame_in_the_midst_of_the_fade_does_not_jump(stage: Stage) -> No
     stage.play(4)
     stage.engine.die()
     stage.wait(2)
+    stage.tick(frames=1)
+    stage.wait(2 * FIRST_S)
     for _ in range(20):
         stage.tick(frames=1)
         shown = stage.tick()
@@ -357,6 +376,30 @@ def test_an_engine_that_does_not_read_never_makes_the_stage_wait(stage: Stage) -
     assert stage.engine.newest == stage.controls.snapshot
 
 
+def test_an_engine_that_does_not_read_holds_nothing_up_whatever_waits_for_its_moment(
+    stage: Stage,
+) -> None:
+    stage.play(1)
+    host, began = stage.supply.host, stage.time
+    for i in range(WAITING):
+        text = f"{i} " + "\N{SNOWMAN}" * 490
+        stage.controls.do(Set("prompt", text), at=began, due=began + 0.1 + i / 200)
+    sends = threading.Thread(
+        target=host.send, args=(stage.controls.snapshot, stage.time), daemon=True
+    )
+    sends.start()
+    sends.join(10)
+    assert not sends.is_alive()
+    while stage.time < began + 2:  # then it reads, and hears of each in time
+        stage.controls.turn(stage.time)
+        host.send(stage.controls.snapshot, None)
+        stage.tick(frames=1)
+        for ahead_s in (0.0, 0.1):
+            moment = stage.time + ahead_s
+            heard, known = stage.engine.newest.at(moment), stage.controls.snapshot.at(moment)
+            assert heard.params == known.params
+
+
 def test_the_newest_controls_arrive_within_a_frame_of_being_sent(stage: Stage) -> None:
     stage.play(1)
     for i in range(200):
@@ -373,7 +416,7 @@ def test_what_the_engine_says_is_known(stage: Stage) -> None:
     stage.engine.say(Loaded("ember", {"steps": 4}))
     stage.engine.say(Note("no compiler here"))
     stage.engine.say(RUNNING)
-    stage.tick(frames=1)
+    stage.tick(frames=2)
     assert stage.supply.host.loaded == Loaded("ember", {"steps": 4})
     assert stage.supply.host.running == RUNNING
     assert stage.supply.host.state == "not compiled"
@@ -393,7 +436,7 @@ def test_a_lost_engine_is_told_until_the_next_one_gives_pictures(stage: Stage) -
     stage.engine.say(RUNNING)
     stage.wait(5)
     assert stage.supply.host.state == "lost (1 so far), loading ember"
-    stage.tick(frames=1)
+    stage.tick(frames=2)
     assert stage.supply.host.state == "not compiled"
 
 
@@ -522,6 +565,7 @@ def test_a_frame_that_stands_for_several_ticks_is_shown_so_long_and_counted_late
     stage: Stage,
 ) -> None:
     stage.play(1)
+    stage.tick()
     before = len(stage.shown)
     stage.engine.make(4, ticks=3)
     stage.wait(12 / FPS)
@@ -686,6 +730,7 @@ def test_a_change_that_waits_is_asked_for_at_its_moment_and_one_called_off_never
     stage.play(0.1)
     assert stage.shown[-1].asked == ()  # nothing is answered before it is due
     (waiting,) = stage.controls.snapshot.later
+    stage.tick()
     stage.time = due + 0.01
     stage.engine.hear()
     stage.engine.newest = waiting  # the frame that is due then is made with it

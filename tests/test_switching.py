@@ -8,8 +8,8 @@ import pytest
 from feeds import Told, until
 from test_show import Run, run
 
+from lwlive.commands import Set, Switch
 from lwlive.config import Config
-from lwlive.controls import Set, Switch
 from lwlive.params import ControlError, Params
 from lwlive.stage import rig
 from lwlive.stage.outputs import ndi, stream
@@ -134,7 +134,7 @@ def test_what_is_not_installed_or_no_address_ends_the_start_with_a_sentence(
 
 
 def test_a_snapshot_is_written_by_its_trigger(run: Run) -> None:
-    from lwlive.controls import Fire
+    from lwlive.commands import Fire
 
     run.osc.arrives[10] = [Fire("snapshot")]
     run.play(1)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lwlive.controls import Command, Controls, Fire, Offer, Set
+from lwlive.commands import Command, Fire, Offer, Set
+from lwlive.controls import Controls
 from lwlive.params import Params
 from lwlive.stage.desk import Desk
 from lwlive.stage.parts import Arrived, Source

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from simulated import Machine
 
-from lwlive.controls import Fire, Set
+from lwlive.commands import Fire, Set
 from lwlive.engine.governor import CATCH_UP
 
 Make = Callable[..., Machine]
@@ -165,6 +165,38 @@ def test_under_a_storm_of_controls_pictures_answer_in_time(
     show.play(60)
     assert len(show.latencies_s) > 150
     assert np.percentile(show.latencies_s, 95) <= most_s
+
+
+@pytest.mark.parametrize("seed", [0, 2])
+def test_hands_wait_for_no_more_than_the_steps_of_one_frame(machine: Make, seed: int) -> None:
+    """However many trajectories are missing: four steps with guidance are eight evaluations."""
+    show = machine(0.0114, 0.0081, 2)
+    show.hands = Storm(seed)
+    advance, longest = show.producer.advance, 0
+
+    def counted() -> bool:
+        nonlocal longest
+        before = show.model.calls
+        found = advance()
+        longest = max(longest, show.model.calls - before)
+        return found
+
+    show.producer.advance = counted  # type: ignore[method-assign] # counts and does the same
+    show.play(25)
+    assert longest == 8
+
+
+def test_a_depth_that_never_rests_is_seen_within_a_second_and_a_half(machine: Make) -> None:
+    show = machine(0.0114, 0.0081, 2, steps=4, guidance=2.0, pace=0.0)
+    show.play(2)
+
+    def fader(show: Machine) -> None:
+        show.controls.do(Set("depth", 0.5 + 0.2 * np.sin(show.now)))
+
+    show.hands = fader
+    show.play(3)
+    seen = zip(show.shown_at, show.made, strict=True)
+    assert not any(made.walk.free for at, made in seen if at > 3.5)
 
 
 def test_the_evaluations_of_a_turn_are_known_before_it_is_made(machine: Make) -> None:

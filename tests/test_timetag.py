@@ -17,7 +17,8 @@ from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import build_msg
 from pythonosc.udp_client import UDPClient
 
-from lwlive.controls import Controls, Move, Set
+from lwlive.commands import Move, Set
+from lwlive.controls import Controls
 from lwlive.params import Params
 from lwlive.stage.desk import Desk
 from lwlive.stage.parts import Arrived, Source

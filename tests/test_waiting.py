@@ -4,14 +4,12 @@ import time
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lwlive.controls import (
-    WAITING,
+from lwlive.commands import (
     Amount,
     Command,
-    Controls,
     Fire,
     Move,
     Nudge,
@@ -21,6 +19,7 @@ from lwlive.controls import (
     Toggle,
     Unpatch,
 )
+from lwlive.controls import WAITING, Controls
 from lwlive.params import ControlError, Params
 from lwlive.routes import Lfo, Route
 from lwlive.tempo import Tempo
@@ -61,8 +60,8 @@ def played(plan: Plan) -> tuple[Controls, list[tuple[float, Command]]]:
     return controls, accepted
 
 
-@pytest.mark.slow
 @given(PLANS)
+@example([(1.3125, 3.0625, Set("prompt", "rings")), (4.4375, 0.0, Set("prompt", "smoke"))])
 @settings(max_examples=200, deadline=None)
 def test_what_waited_ends_as_if_it_had_been_done_when_it_was_due(plan: Plan) -> None:
     controls, accepted = played(plan)
@@ -145,6 +144,13 @@ def test_panic_forgets_what_waits_and_keeps_the_rooms_tempo() -> None:
     controls.turn(3.0)
     assert controls.params == Params(bpm=133.0)
     assert controls.snapshot.tempo.by == "clock"
+
+
+def test_panic_takes_back_what_was_told_of_later_also_where_nothing_else_has_changed() -> None:
+    controls = Controls(Params())
+    controls.do(Set("prompt", "lava"), "hand", 0.0, due=1.0)
+    controls.do(Fire("panic"), "hand", 0.5)
+    assert controls.snapshot.at(2.0).params.prompt == Params().prompt  # as the engine makes it
 
 
 def test_more_than_can_wait_is_refused_with_a_sentence() -> None:

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lwlive.controls import Controls, Fire, Set
+from lwlive.commands import Fire, Set
+from lwlive.controls import Controls
 from lwlive.engine.glide import Glide
 from lwlive.engine.keyframe import NOISES, Cond, mix, noise_of, slerp
 from lwlive.engine.place import LOOK_S, PINNED

@@ -15,7 +15,7 @@ import pytest
 
 from lwlive import shared
 from lwlive.checkpoint import Size
-from lwlive.controls import Command, Fire
+from lwlive.commands import Command, Fire
 from lwlive.ring import Pixels
 from lwlive.stage.outputs.window.host import HANG_S, Host, NoWindow
 from lwlive.stage.outputs.window.process import Broken, Open, Told, Wanted

@@ -55,15 +55,14 @@ def perform(config: "Config", params: "Params", starts: "Starts | None" = None) 
 
 
 def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Starts | None") -> int:
-    from lwlive import hub, logs
+    from lwlive import hub, logs, precedence
     from lwlive.checkpoint import ModelError
     from lwlive.cli import destinations
     from lwlive.controls import Controls
     from lwlive.params import ControlError
     from lwlive.stage.clock import WallClock
     from lwlive.stage.host import EngineFailure
-    from lwlive.stage.sources.osc.sockets import OscError
-    from lwlive.stage.sources.page.address import PageError
+    from lwlive.stage.sources.listening import ListenError
 
     clock = WallClock()
     started = clock.now() - _age_s()
@@ -124,6 +123,7 @@ def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Star
             stack.enter_context(awake())
             with _signals(desk.end) as came:
                 try:
+                    precedence.first()
                     gc.freeze()  # a collection in mid-show passes over all that stays, for 30 ms
                     show.run()
                 finally:
@@ -133,7 +133,7 @@ def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Star
                         logs.event("the show ends, by a key, a control or its duration")
                     if config.stats is not None:
                         destinations.write_statistics(config.stats, show.statistics())
-    except (ControlError, ModelError, EngineFailure, OscError, PageError) as error:
+    except (ControlError, ModelError, EngineFailure, ListenError) as error:
         return _failed(str(error), error, starts)
     except OSError as error:
         return _failed(of_system(error, "the show"), error, starts)

@@ -25,7 +25,7 @@ from lwlive.routes import SILENCE, Band
 from lwlive.snapshot import Snapshot
 
 MOTION_S = 1.0  # after a control, another one is expected for so long
-FREE_S = 1.0  # frames do without their keyframes' trajectories for no longer than that
+FREE_S = 0.5  # frames do without a keyframe's trajectory for so long, until it is made regardless
 STEADY = 0.25  # of a tick: a frame is due as many ticks after another as it is, give or take that
 
 
@@ -83,12 +83,14 @@ class Aim:
         now = self._clock()
         if snapshot.prompts != old.prompts:
             self.prompted_at = now
-        since = self._parting(snapshot, old) - self.delay_s
-        if since < self._ahead.due(self._ahead.next_number, now):
-            if since <= now:
+        seen = now + self.delay_s
+        since = self._parting(snapshot, old, seen)
+        if since < self._ahead.due(self._ahead.next_number, now) + self.delay_s:
+            if since <= seen:
                 self.moved_at = now
             soonest = now + SLACK_S + self._threads.costs.first_s(self.evaluations())
-            self._ahead.take_back(max(soonest, since - STEADY * self._ring.tick_s), now)
+            early = since - self.delay_s - STEADY * self._ring.tick_s
+            self._ahead.take_back(max(soonest, early), now)
         self.follow()
 
     def listen(self) -> None:
@@ -102,9 +104,9 @@ class Aim:
             self._ahead.take_back(soonest, now)
             self.follow()
 
-    def _parting(self, snapshot: Snapshot, old: Snapshot) -> float:
-        """From which second on other controls make other pictures, as these are seen."""
-        return snapshot.parts(old, self._clock() + self.delay_s, self._ring.tick_s)
+    def _parting(self, snapshot: Snapshot, old: Snapshot, seen: float) -> float:
+        """From which second on, `seen` at the earliest, other controls make other pictures."""
+        return snapshot.parts(old, seen, self._ring.tick_s)
 
     def evaluations(self) -> int:
         """Evaluations of the first batch under the newest controls."""
@@ -118,6 +120,17 @@ class Aim:
         newest = self.snapshot.at(self.turn.due)
         self.next = steered(first, newest, self._cond, self._sampler)
         self.next = self.next.freed(self._free())
+
+    def traced(self) -> None:
+        """A trajectory that was missing has been made; others may wait for theirs as long again."""
+        self._free_at = self._clock()
+        if not self._sampler.untraced(self.next.freed(False)):
+            self.follow()
+
+    @property
+    def overdue(self) -> bool:
+        """Whether frames have done without a trajectory for long enough."""
+        return self._free_at is not None and self._clock() - self._free_at >= FREE_S
 
     def planned(self) -> Turn:
         """The next turn, as far as that is known before it is decided upon.
@@ -151,15 +164,14 @@ class Aim:
         if not self._sampler.untraced(self.next.freed(False)):
             self._free_at = None
             return False
-        now = self._clock()
         if self._free_at is None:
-            self._free_at = now
-        return now - self._free_at < FREE_S
+            self._free_at = self._clock()
+        return True
 
     def superseded(self, until: float) -> bool:
         """Whether newer controls make other pictures of what is seen until then."""
-        newest = self._inbox()
-        return newest is not self.snapshot and self._parting(newest, self.snapshot) < until
+        newest, seen = self._inbox(), self._clock() + self.delay_s
+        return newest is not self.snapshot and self._parting(newest, self.snapshot, seen) < until
 
     def _begun(self, phase: float) -> tuple[Turn, Walk]:
         """The first turn and the beginning of the walk, under the newest controls."""

@@ -7,7 +7,7 @@ counted before it is made.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import median
+from statistics import median_low
 
 from lwlive.ring import AHEAD_S
 
@@ -37,6 +37,11 @@ class Costs:
         """Whether a turn was measured."""
         return bool(self.evaluations)
 
+    @property
+    def warm(self) -> bool:
+        """Whether a turn was measured after the first one, which may take many times as long."""
+        return len(self.evaluations) > 1
+
     def learned(self, evaluation_s: float, decode_s: float) -> "Costs":
         """The costs with what a call took in the last turn."""
         return Costs(
@@ -46,12 +51,12 @@ class Costs:
     @property
     def evaluation(self) -> float:
         """Seconds an evaluation usually takes: one outlier does not count."""
-        return median(self.evaluations) if self.known else 0.0
+        return median_low(self.evaluations) if self.known else 0.0
 
     @property
     def decode(self) -> float:
         """Seconds a call of the decoder usually takes."""
-        return median(self.decodes) if self.known else 0.0
+        return median_low(self.decodes) if self.known else 0.0
 
     def first_s(self, evaluations: int) -> float:
         """Seconds until the first frames of a turn with so many evaluations are there.
@@ -77,7 +82,7 @@ class Situation:
     ticks: int  # that a frame has stood for
     costs: Costs
     evaluations: int  # that the next batch needs
-    most_evaluations: int  # that a batch has needed lately, or the next one and a trace beside it
+    tracing: int  # evaluations that a keyframe takes which is still to be traced beside the frames
     measuring: int  # evaluations that measuring a batch of the coming segment needs
     ready_s: float  # until the last frame made has had its time on the screen
     room: int  # frames that can be put without waiting for a slot
@@ -111,7 +116,7 @@ def decide(now: Situation) -> Decision:
     first_s = now.costs.first_s(now.evaluations)
     wanted_s = AHEAD_S
     if now.moving or now.sounding:  # what the next turn needs, and one batch more, or a frame
-        longest_s = max(first_s, now.costs.first_s(now.most_evaluations))
+        longest_s = now.costs.first_s(now.evaluations + now.tracing)
         more = 1 / min(2, frames) if now.sounding else frames
         wanted_s = min(AHEAD_S, longest_s + SLACK_S + more * ticks * now.tick_s)
     measuring_s = first_s + now.costs.first_s(now.measuring)
@@ -135,7 +140,7 @@ def strides_for(now: Situation) -> tuple[int, int]:
     of either than at present is taken up only with a fifth of the time to spare.
     """
     costs = now.costs
-    if not costs.known:
+    if not costs.warm:
         return now.stride, now.ticks
 
     def fits(stride: int, ticks: int) -> bool:

@@ -25,6 +25,7 @@ from lwlive.config import Config
 from lwlive.engine.governor import FULL_LOAD, SPARING_LOAD
 from lwlive.engine.heartbeat import Alive
 from lwlive.messages import Doing, Failed, Heard, Loaded, Note
+from lwlive.precedence import SAMPLING, behind
 from lwlive.ring import Ring, RingHandle
 from lwlive.snapshot import Snapshot
 
@@ -59,8 +60,7 @@ class Order:
 def run(order: Order, pipe: "Connection[Any, Any]") -> None:
     """Entry of the spawned child. Ends when the stage says so, or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the stage's to answer
-    if hasattr(os, "nice"):
-        os.nice(2)  # where cores are short, showing goes before sampling
+    behind(SAMPLING)
     try:
         engine = Engine(order, pipe)
     except FileNotFoundError:  # the stage is gone already, and its ring

@@ -7,7 +7,6 @@ a limited rate. The producer knows nothing of checkpoints or processes.
 """
 
 import math
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -20,7 +19,7 @@ from lwlive.engine.aim import MOTION_S, Aim
 from lwlive.engine.cuda import Timer, waited
 from lwlive.engine.governor import FULL_LOAD, SLACK_S, Costs, Decision, Situation, decide
 from lwlive.engine.model import Model
-from lwlive.engine.sampler import Sampler
+from lwlive.engine.sampler import Sampler, unchecked
 from lwlive.engine.spare import Spare
 from lwlive.engine.threads import Threads
 from lwlive.engine.turn import Made, cut, made, places, sampled
@@ -30,7 +29,6 @@ from lwlive.ring import Frame, Pixels, Ring
 from lwlive.snapshot import Snapshot
 
 PROMPTS_S = 0.3  # after a prompt, another one may come for so long: a fader on its weights
-LATELY = 100  # turns whose evaluations are remembered
 
 
 class _Superseded(Exception):  # noqa: N818 - not a fault
@@ -65,7 +63,6 @@ class Producer:
         self._most = threads
         self.ahead = Ahead(ring, since)
         self.aim = Aim(ring, self.ahead, inbox, timer, delay_s, self._settled)
-        self._lately: deque[int] = deque(maxlen=LATELY)  # evaluations of the newest turns
         self._replaced = 0  # pictures that were not good, by models used before
         self._used: Model | None = None
         self._spare = Spare(fps)
@@ -151,7 +148,7 @@ class Producer:
                 ticks=self.aim.ticks,
                 costs=self.costs,
                 evaluations=evaluations,
-                most_evaluations=max([evaluations + tracing, *self._lately]),
+                tracing=tracing,
                 measuring=self.sampler.evaluations(coming) if coming is not None else 0,
                 ready_s=self.ahead.ready_s(now),
                 room=self.ring.room,
@@ -164,17 +161,20 @@ class Producer:
         )
 
     def _traced(self) -> bool:
-        """Trace a keyframe that the next frame does without, where there is time for it."""
+        """Trace a keyframe that the next frame does without, where there is time or it is overdue.
+
+        One at a time, and the next frames after each: so hands never wait for all of them.
+        """
         if not self.aim.next.free:
             return False
+        overdue = self.aim.overdue
         first_s = self.costs.first_s(self.sampler.evaluations(self.aim.next))
         tracing_s = self.costs.first_s(self.sampler.tracing(self.aim.next))
-        if self.ahead.ready_s(self.clock()) < first_s + tracing_s + SLACK_S:
+        if not overdue and self.ahead.ready_s(self.clock()) < first_s + tracing_s + SLACK_S:
             return False
         missing = self.sampler.untraced(self.aim.next.freed(False))
-        self.sampler.trace_one(missing[0], self.aim.next, self._give_way)
-        if len(missing) == 1:
-            self.aim.follow()
+        self.sampler.trace_one(missing[0], self.aim.next, unchecked if overdue else self._give_way)
+        self.aim.traced()
         return True
 
     def _make(self, frames: int) -> None:
@@ -196,7 +196,6 @@ class Producer:
         clean = self.sampler.latents(which, lambda: self._check(len(which)))
         sampling_s = self.timer() - start
         evaluated = self.sampler.evaluated - before
-        self._lately.append(evaluated)
         decoding_s, decoded = self._put(self._placed(turn), walks, clean)
         self._turn_s = sampling_s + decoding_s
         if len(which) == self.model.batch and decoded:  # a smaller one may cost as much

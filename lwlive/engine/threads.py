@@ -2,14 +2,14 @@
 
 Several threads make a frame together and wait for each other at every operation. Where other
 programs want the cores, one of them is mostly not running, and a single thread is several times
-faster than two. So when calls take longer than they did, the other number is tried for a few
-turns, and the faster one is kept. Pure arithmetic: time and costs come in; whoever makes the frames
-sets the number.
+faster than two. So the other number is tried for a few turns, at the beginning and whenever calls
+take longer than they did, and the faster one is kept. Pure arithmetic: time and costs come in;
+whoever makes the frames sets the number.
 """
 
 import math
 
-from lwlive.engine.governor import Costs
+from lwlive.engine.governor import RECENT, Costs
 
 SLOWER = 1.5  # times its best: something else wants the cores
 GONE = 0.7  # times what it was, alone: the others may have gone
@@ -65,7 +65,9 @@ class Threads:
         gone = self.now != self.most and (
             call_s < GONE * self._since_s or now >= self._next_at + LONGEST_PAUSE_S
         )
-        if (slow and self.now == self.most) or (gone and ready_s >= ROOM_S):
+        settled = len(self._costs[self.now].evaluations) == RECENT
+        untried = settled and not self._costs[self._other].known  # others may have been there first
+        if (slow and self.now == self.most) or ((gone or untried) and ready_s >= ROOM_S):
             self.now = self._other
             self._costs[self.now] = Costs()
             self._trial = TURNS

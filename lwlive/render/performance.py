@@ -12,9 +12,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from lwlive import routes
+from lwlive.changes import LONGEST_S
 from lwlive.checkpoint import Size
 from lwlive.config import Config
-from lwlive.controls import LONGEST_S
 from lwlive.journalfile import FORMAT
 from lwlive.messages import Turn
 from lwlive.params import SPECS, spec

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lwlive import preset
-from lwlive.controls import (
-    WAITING,
+from lwlive.changes import seconds
+from lwlive.commands import (
     Command,
-    Controls,
     Fire,
     Go,
     Hear,
@@ -24,8 +23,8 @@ from lwlive.controls import (
     Recall,
     Set,
     Switch,
-    seconds,
 )
+from lwlive.controls import WAITING, Controls
 from lwlive.cuelist import CueList
 from lwlive.files import claimed, stamped
 from lwlive.params import SPECS, TRIGGERS, ControlError
@@ -88,9 +87,12 @@ class Desk:
         self._disk = Disk(self.say) if disk is None else disk
         self.switches = Switches()
         self.snapshots = 0  # how often one was asked for
-        self._recalls = 0  # one that is still being read counts only while nothing newer comes
+        self._recalls = 0
+        # presets still being read, by recall, and their moments: one counts only while nothing
+        # newer comes for the same moment
+        self._reading: dict[int, float | None] = {}
         self._choosing = 0  # presets being read for `morph`
-        self._morphed: tuple[Arrived, Refusing] | None = None  # what came meanwhile
+        self._morphed: list[tuple[Arrived, Refusing]] = []  # what moved it meanwhile
         self._held: list[tuple[float, Arrived, Refusing]] = []  # commands for a later moment
         self._taken = 0  # cues
         self._taps = Taps()
@@ -126,8 +128,8 @@ class Desk:
         """Carry out a command; its source hears what cannot be done, now or later."""
         command = arrived.command
         try:
-            if arrived.due is not None and arrived.due > arrived.at and not _carried(command):
-                self._hold(arrived.due, arrived, source)
+            if (due := arrived.due) is not None and due > arrived.at and self._holds(command, due):
+                self._hold(due, arrived, source)
             elif isinstance(command, Recall):
                 self._recall(command, arrived, source)
             elif command == Fire("save"):
@@ -145,9 +147,9 @@ class Desk:
             elif isinstance(command, Learn):
                 self._learn(command.target)
             elif isinstance(command, Go) or command in (Fire("go"), Fire("back")):
-                self._recalls += 1
+                self._overtake(self._due(arrived))
                 self._change(lambda: self._cue(command, arrived), arrived.at)
-            elif isinstance(command, Set) and command.name in CHOICES:
+            elif isinstance(command, Set) and _chooses(command):
                 self._choose(command, arrived, source)
             elif isinstance(command, Set | Move | Nudge) and command.name == "morph":
                 self._move(command, arrived, source)
@@ -158,8 +160,8 @@ class Desk:
                     arrived.at,
                 )
                 if command == Fire("panic"):
-                    self._recalls += 1
-                    self.preset = ()
+                    self._reading.clear()
+                    self._morphed, self.preset = [], ()
                     if self.cues is not None:
                         self.cues.panic()
         except ControlError as error:
@@ -171,6 +173,15 @@ class Desk:
         change()
         if self.controls.snapshot.effect != before:
             self.asked_at = at if self.asked_at is None else min(at, self.asked_at)
+
+    def _holds(self, command: Command, due: float) -> bool:
+        """Whether a command waits for its moment here, and not in the controls.
+
+        A move of `morph` does where one of its presets is to be chosen until then.
+        """
+        if isinstance(command, Set | Move | Nudge) and command.name == "morph":
+            return any(_chooses(held.command) and at <= due for at, held, _ in self._held)
+        return not _carried(command)
 
     def _hold(self, due: float, arrived: Arrived, source: Refusing) -> None:
         """Keep a command until its moment. Raises ControlError."""
@@ -235,10 +246,14 @@ class Desk:
     def _move(self, command: Set | Move | Nudge, arrived: Arrived, source: Refusing) -> None:
         """Morph, once the presets that were just chosen are there. Raises ControlError."""
         if self._choosing:
-            self._morphed = arrived, source
+            if not isinstance(command, Nudge):  # it takes the place of those for its moment
+                self._morphed = [each for each in self._morphed if each[0].due != arrived.due]
+            if len(self._morphed) >= WAITING:
+                raise ControlError(f"{WAITING} moves of morph wait for its presets; no more can")
+            self._morphed.append((arrived, source))
             return
         due = arrived.due
-        self._recalls += 1
+        self._overtake(due)
         self._change(lambda: self._morph.move(command, arrived.by, arrived.at, due), arrived.at)
         self.preset = ()
         self._left(arrived.at)
@@ -250,9 +265,10 @@ class Desk:
 
         def chosen() -> None:
             self._choosing -= 1
-            if not self._choosing and self._morphed is not None:
-                (moved, asked_by), self._morphed = self._morphed, None
-                self.do(moved, asked_by)
+            if not self._choosing:
+                morphed, self._morphed = self._morphed, []
+                for moved, asked_by in morphed:
+                    self.do(moved, asked_by)
 
         def read() -> Look:
             return Look(*preset.load_look(preset.named(name, folder), notes.append))
@@ -278,7 +294,8 @@ class Desk:
         """Let the next control that moves be bound to a target. Raises ControlError."""
         kind, _, which = (target or "").partition(" ")
         known = {*SPECS, *TRIGGERS}
-        if target is not None and target not in known and not (kind in LEARNT and which):
+        named = kind in LEARNT and which and which.isprintable()
+        if target is not None and target not in known and not named:
             raise ControlError(
                 f"there is nothing called {target!r:.60} to learn; known are {', '.join(known)}, "
                 f"and {', '.join(f'{kind} NAME' for kind in LEARNT)}"
@@ -286,9 +303,8 @@ class Desk:
         self.learning = target
 
     def _recall(self, command: Recall, arrived: Arrived, source: Refusing) -> None:
-        """Have a preset read; of several asked for, only the newest is taken up."""
-        self._recalls += 1
-        number, folder = self._recalls, self._folder
+        """Have a preset read; of several for one moment, only the newest is taken up."""
+        number, folder = self._recalls + 1, self._folder
         due, every = self._due(arrived), self._every(arrived)
         over = None if command.seconds is None else seconds(command.seconds)
 
@@ -299,8 +315,9 @@ class Desk:
             return path, values, routes, notes
 
         def take_up(found: tuple[Path, dict[str, object], Routes, list[str]]) -> None:
-            if number != self._recalls:
+            if number not in self._reading:
                 return
+            del self._reading[number]
             path, values, routes, notes = found
             self._left(arrived.at)  # first, so that of two on one beat the newer counts
             try:
@@ -316,9 +333,17 @@ class Desk:
                 self.say(text)
 
         def refuse(why: str) -> None:
+            self._reading.pop(number, None)
             source.refused(arrived, why)
 
         self._disk.do(f"preset {command.preset}", read, take_up, refuse)
+        self._overtake(due)
+        self._recalls = number
+        self._reading[number] = due
+
+    def _overtake(self, due: float | None) -> None:
+        """Something newer comes for a moment, None for now: a preset still read gives way."""
+        self._reading = {number: when for number, when in self._reading.items() if when != due}
 
     def _save(self, snapshot: Snapshot, arrived: Arrived, source: Refusing) -> None:
         """Have the present values saved under a new name, and say which."""
@@ -343,8 +368,12 @@ def _carried(command: Command) -> bool:
     """Whether a command with a moment to wait for is carried by controls, cues, taps or morph."""
     if isinstance(command, Fire):
         return command.name in ("next", "beat", "go", "back", "tap")
-    chooses = isinstance(command, Set) and command.name in CHOICES
-    return not chooses and not isinstance(command, Learn | Switch | Hear)
+    return not _chooses(command) and not isinstance(command, Learn | Switch | Hear)
+
+
+def _chooses(command: Command) -> bool:
+    """Whether it chooses a preset of `morph`."""
+    return isinstance(command, Set) and command.name in CHOICES
 
 
 def _found(which: str | int, folder: Path) -> Path:

@@ -7,7 +7,9 @@ what becomes of the show when it ends.
 import logging
 import multiprocessing
 import signal
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
@@ -19,6 +21,9 @@ from lwlive.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
 
+# So many bytes fit into an empty pipe: Linux holds three times as many; the 8 KB of macOS and
+# Windows have not been tried.
+PIPE_BYTES = 2**16 if sys.platform == "linux" else 2**13 - 64
 LOADING_S = 300.0  # one that loads something and says nothing for so long stands still
 
 
@@ -61,12 +66,16 @@ class Engine:
             yield message
 
     def post(self, snapshot: Snapshot) -> None:
-        """Send the newest controls. One message is under way at most: a full pipe would wait."""
+        """Send the newest controls. One message is under way at most: a full pipe would wait.
+
+        Of what waits for its moment it hears as much as the pipe holds, the earliest first. Of the
+        rest it hears when some of that has come, since the controls are others then.
+        """
         if self._unheard or self._sent is snapshot:
             return
         self._sent, self._unheard = snapshot, True
         try:
-            self._pipe.send_bytes(bytes(ForkingPickler.dumps(snapshot)))
+            self._pipe.send_bytes(_fitting(snapshot))
         except OSError:  # its death is noticed where it is listened to
             log.debug("the engine is gone: controls wait for the next one")
 
@@ -77,6 +86,17 @@ class Engine:
         self._pipe.close()
         self.ring.close()
         return self.process.exitcode
+
+
+def _fitting(snapshot: Snapshot) -> bytes:
+    """The controls as they are sent, with as many of the later ones as fit."""
+    data = bytes(ForkingPickler.dumps(snapshot))
+    while len(data) > PIPE_BYTES and snapshot.later:
+        count = len(snapshot.later)
+        fit = min(count - 1, count * PIPE_BYTES // len(data))
+        snapshot = replace(snapshot, later=snapshot.later[:fit])
+        data = bytes(ForkingPickler.dumps(snapshot))
+    return data
 
 
 def ending(code: int | None) -> str:

@@ -28,6 +28,7 @@ PAUSES_S = (0.0, 0.0, 2.0, 5.0, 15.0, 60.0)  # before a new start, by deaths in 
 MINUTE_S = 60.0  # an engine that gave pictures for so long ends the row
 SLEPT_S = 2.0  # a tick so late tells of a stage that did not run, not of an engine
 READY_S = 0.3  # seconds of frames that a successor has, before it takes over
+FIRST_S = 0.1  # so long a first frame waits for the second, or the walk would begin with a halt
 REAP_S = 0.02  # how long a lost engine is waited for, to learn how it ended
 
 
@@ -62,6 +63,7 @@ class Host:
         self._stands = 0  # ticks that the last frame still stands for
         self.moving = False  # frames have come from this engine
         self.begun = False  # frames have come from any
+        self._waiting: float | None = None  # since when its first frame is there
         self._loading = True  # it said so, and not yet that it samples
         self._row = 0  # deaths in a row
         self._start_at = math.inf  # when to start again
@@ -210,6 +212,8 @@ class Host:
         if self._stands:
             self._stands -= 1
             return None
+        if not self.moving and not self._flows(now):
+            return None
         frame = self._engine.ring.take(now) if self._engine is not None else None
         if frame is None:
             return None
@@ -220,6 +224,17 @@ class Host:
         self._stands, self.phase = frame.ticks - 1, frame.phase
         self._frame_at = self._signs_at = now
         return frame
+
+    def _flows(self, now: float) -> bool:
+        """Whether a new engine's frames are to be shown: more than one is there, or one for long.
+
+        The second one takes a whole batch, which may be longer than a tick.
+        """
+        if not self.queued:
+            return False
+        if self._waiting is None:
+            self._waiting = now
+        return self.queued > 1 or now - self._waiting >= FIRST_S
 
     def still_s(self, now: float) -> float:
         """For how long an engine that has given frames gives none."""
@@ -293,7 +308,7 @@ class Host:
         self._engine = engine
         self.underway.begin(engine.first)
         self._signs_at = now  # of life: a frame, a message
-        self.moving, self._loading, self._failed = False, True, None
+        self.moving, self._waiting, self._loading, self._failed = False, None, True, None
         self.doing = "starting"
         self.starts += 1
 

@@ -53,7 +53,7 @@ def read(path: Path, size: Size) -> list[Pixels]:
         head, _, data = path.read_bytes().partition(b"\n")
         count, height, width, planes = map(int, json.loads(head.removeprefix(MAGIC)))
         whole = np.frombuffer(data, np.uint8).reshape(count, height, width, planes)
-    except (OSError, ValueError, TypeError, RecursionError):
+    except (OSError, ValueError, TypeError, OverflowError, RecursionError):
         return []
     if not head.startswith(MAGIC) or (width, height, planes) != (*size, 3):
         return []

@@ -11,7 +11,9 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from lwlive import mix
-from lwlive.controls import Controls, Move, Nudge, Set, nudged
+from lwlive.changes import nudged
+from lwlive.commands import Move, Nudge, Set
+from lwlive.controls import Controls
 from lwlive.params import SPECS, ControlError, Params, spec
 from lwlive.routes import Routes
 

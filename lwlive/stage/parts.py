@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from lwlive.controls import Command
+from lwlive.commands import Command
 from lwlive.ring import Pixels
 from lwlive.stage.status import Status
 from lwlive.stage.supply import Shown

@@ -94,7 +94,7 @@ def rigged(
     if config.keep_days is not None:
         expiry = Expiry(config.folder, recordings, config.keep_days, desk.say)
     steering: list[Source | None] = [window, osc, midi, link, audio, page, takes]
-    sources = [*steering, watchdog, renewal, expiry, Events()]
+    sources = [*steering, *feeds, watchdog, renewal, expiry, Events()]
     showing: list[Output | None] = [window, *feeds, takes, journal, snapshots, page]
     outputs = [*showing, keeper, watchdog]
     return [one for one in sources if one is not None], [one for one in outputs if one is not None]
@@ -149,5 +149,5 @@ def into_other_programs(config: Config, size: Size, desk: Desk) -> list[Feed]:
     feeds = []
     for name, (switch, make) in made.items():
         desk.switches.know(switch, getattr(config, switch) not in (None, []))
-        feeds.append(Feed(name, switch, make, scaling, config.fps, desk.say))
+        feeds.append(Feed(name, switch, make, scaling, size, config.fps, desk.say))
     return feeds

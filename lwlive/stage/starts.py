@@ -138,5 +138,5 @@ def _read(path: Path) -> Record:
             doubted=doubted,
             why={str(part): str(why) for part, why in dict(found["why"]).items()},
         )
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return Record()

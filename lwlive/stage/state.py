@@ -10,6 +10,7 @@ FILE.starts, which counts starts that failed (starts.py).
 
 import json
 import math
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -33,6 +34,10 @@ RETRY_S = 10.0  # after a state that could not be written
 MOST_BYTES = 2**20
 LATEST = 3e10  # seconds since 1970: in 2920; dates end soon after that on some systems
 LEFT_OUT = ("record",)  # what a show records, its own settings say
+_DAMAGED = (  # what may be raised where a file is another one than was written
+    *(ControlError, ValueError, TypeError, KeyError),
+    *(AttributeError, OverflowError, RecursionError),
+)
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ def read(path: Path) -> State | None:
         cue, phase, at = found["cue"], float(found["phase"]), float(found["at"])
         restarts, ended = int(found["restarts"]), bool(found["ended"])
         settings = dict(found["settings"])
-    except (ControlError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except _DAMAGED as error:
         raise StateError(f"it is damaged: {str(error) or type(error).__name__:.200}") from None
     named = cue is None or isinstance(cue, str)
     if not (0 <= phase < 1e12 and named and 0 <= restarts < 1e9 and 0 <= at < LATEST):
@@ -134,11 +139,13 @@ class Keeper(Output):
         self._next: float | None = None  # when it is written again
         self._busy = self._failing = self._good = False
         self._last: Status | None = None
+        self._writing = threading.Lock()  # held by whoever writes; guards the next
+        self._over = False  # the last state is written
 
     def put(self, picture: Picture) -> None:
         """Write the state, where it is time."""
         self._last = status = picture.status
-        self._recent.add(picture.pixels, status.now)
+        self._recent.add(picture.shown.pixels, status.now)  # the next show dims them itself
         self._disk.poll(status.now)
         if self._next is None:
             self._next = status.now  # the first is written with the first picture
@@ -179,6 +186,13 @@ class Keeper(Output):
         self, status: Status, pictures: Sequence[Pixels] = (), ended: bool = False
     ) -> str | None:
         """Write it; why that failed. In a thread of its own, but at the end."""
+        with self._writing:
+            if self._over:
+                return None
+            self._over = ended
+            return self._written(status, pictures, ended)
+
+    def _written(self, status: Status, pictures: Sequence[Pixels], ended: bool) -> str | None:
         if self._good and self._starts is not None and self._starts.record.step:
             self._starts.well()
         routes = [(route.number, table(route)) for route in status.routes]

@@ -64,6 +64,7 @@ class Status:
     preset: tuple[str | int, ...] = ()  # taken up last: its name, and as it was asked for
     cue: Standing | None = None  # of the cue list, where there is one
     late_minute: int = 0  # of `late`, those of the last minute
+    skipped: int = 0  # of `late`, ticks that passed while the one before still went on
     restarts: int = 0  # of the stage, since a show that ended in order
     machine: Look = field(default_factory=Look)  # memory, disk and temperature
 
@@ -92,6 +93,7 @@ class Status:
             fps_sampled=figures.fps_sampled,
             late=figures.late,
             late_minute=figures.late_minute,
+            skipped=figures.skipped,
             latency_ms=figures.latency_ms,
             replaced=supply.host.replaced,
             queued=supply.host.queued,

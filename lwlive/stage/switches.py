@@ -6,7 +6,7 @@ thread alone; it knows nothing of what an output is.
 
 from collections.abc import Mapping
 
-from lwlive.controls import Switch
+from lwlive.commands import Switch
 from lwlive.params import ControlError
 
 ALL = "all"  # the name that means every output that the show was started with

@@ -12,7 +12,7 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 
-from lwlive.controls import Fire
+from lwlive.commands import Fire
 from lwlive.stage.parts import Arrived, Output, Picture, Source
 from lwlive.stage.status import Status
 
@@ -26,7 +26,11 @@ EXTEND_S = 60.0  # asked for at a time
 
 
 def notify(address: str, message: str) -> bool:
-    """Send a message to where NOTIFY_SOCKET says. False where nobody listens any more."""
+    """Send a message to where NOTIFY_SOCKET says. False where nobody listens any more.
+
+    One that listens and is behind (macOS has no buffers then), or a process that has too many files
+    open, is a matter of the moment.
+    """
     try:
         if address.startswith(UDP):
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
@@ -38,10 +42,10 @@ def notify(address: str, message: str) -> bool:
             where = f"\0{address[1:]}" if address.startswith("@") else address
             sender.sendto(message.encode(), where)
         return True
-    except BlockingIOError:  # it listens, and is behind
-        return True
-    except (OSError, ValueError):
+    except (FileNotFoundError, ConnectionRefusedError, ValueError):
         return False
+    except OSError:
+        return True
 
 
 class Watchdog(Source, Output):

@@ -55,14 +55,22 @@ class Expiry(Source):
         except ControlError:  # the disk does not answer, which it says itself
             return
 
-    def _removed(self, before: float) -> int:
-        """Remove what was last written before that time; how many. Raises OSError."""
-        count = 0
+    def _removed(self, before: float) -> tuple[int, list[str]]:
+        """Remove what was last written before that time: how many, and why not the others.
+
+        Raises OSError where the folder cannot be read.
+        """
+        count, kept = 0, []
         for path in self._recordings():
-            if path.stat().st_mtime < before:
-                path.unlink()
-                count += 1
-        return count
+            try:
+                if path.stat().st_mtime < before:
+                    path.unlink()
+                    count += 1
+            except FileNotFoundError:  # somebody else has removed it just now
+                continue
+            except OSError as error:  # on Windows, a player has it open
+                kept.append(f"{path}: {error.strerror or error}")
+        return count, kept
 
     def _recordings(self) -> Iterator[Path]:
         for path in sorted(self._folder.iterdir()):
@@ -74,7 +82,11 @@ class Expiry(Source):
                 if ours.fullmatch(path.stem) and path.is_file() and not path.is_symlink():
                     yield path
 
-    def _done(self, count: int) -> None:
+    def _done(self, done: tuple[int, list[str]]) -> None:
+        count, kept = done
         if count:
             many = "a recording" if count == 1 else f"{count} recordings"
             self._say(f"{many} older than {self._days:g} days removed (--keep-days)")
+        if kept:
+            many = "1 old recording" if len(kept) == 1 else f"{len(kept)} old recordings"
+            self._say(f"{many} could not be removed, the first {kept[0]}")

@@ -2,28 +2,34 @@
 
 | thread | runs | may wait for |
 |---|---|---|
-| the show's | `Feed(...)`, `put`, `summary` | nothing |
+| the show's | `Feed(...)`, `tell`, `put`, `summary` | nothing |
 | one that may wait | `close` | CLOSE_S |
 | the feed's, one for each time it is switched on | its `Sink`: `open`, `show`, `close` | anything |
 
 Each way into other programs is a `Sink` in a file of its own. What all of them need is here: a
 short queue, counted drops, a sentence when it fails and when it is back, pauses between tries, and
-a watch over calls that do not return, which `abort` ends. Sentences of the feed's thread wait in a
-queue for `put`, since only the show's thread may say them. This file knows no library.
+a watch over calls that do not return, which `abort` ends. A sink is opened as soon as it is
+switched on, before there is a picture for it: libraries that open hold Python's lock for up to 50
+ms, which a show that has not begun does not miss. Sentences of the feed's thread wait in a queue
+for `tell`, since only the show's thread may say them. This file knows no library.
 """
 
+import itertools
 import logging
 import queue
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from importlib.util import find_spec
 from typing import Any, Protocol
 
+from lwlive import extras
 from lwlive.checkpoint import Size
 from lwlive.params import ControlError
 from lwlive.stage.outputs.outbox import Outbox, Pictures
 from lwlive.stage.outputs.scaling import Form, Scaling
-from lwlive.stage.parts import Output, Picture
+from lwlive.stage.parts import Output, Picture, Source
+from lwlive.stage.status import Status
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +47,14 @@ class FeedError(ControlError):
     def __init__(self, sentence: str, lasting: bool = False) -> None:
         super().__init__(sentence)
         self.lasting = lasting
+
+
+def need(library: str, title: str, extra: str, where: str = "") -> None:
+    """Raises FeedError where a library is not installed. where: what else is to be said of it."""
+    if find_spec(library) is None:
+        raise FeedError(
+            f"{title} is not installed: run `{extras.command(extra)}`{where}", lasting=True
+        )
 
 
 class Sink(Protocol):
@@ -65,8 +79,11 @@ class Sink(Protocol):
         """End. Called once for each `open`, however that went."""
 
 
-class Feed(Output):
-    """Pictures into another program, while `switch` is on in the status. `make`: a new sink."""
+class Feed(Source, Output):
+    """Pictures into another program, while `switch` is on in the status. `make`: a new sink.
+
+    size: of the show's pictures. It steers nothing; as a source it is told how things stand.
+    """
 
     def __init__(
         self,
@@ -74,12 +91,14 @@ class Feed(Output):
         switch: str,
         make: Callable[[], Sink],
         scaling: Scaling,
+        size: Size,
         fps: float,
         say: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name, self._switch, self._make = name, switch, make
-        self._scaling, self._fps, self._say, self._clock = scaling, fps, say, clock
+        self._scaling, self._size, self._fps = scaling, size, fps
+        self._say, self._clock = say, clock
         self._outbox: Outbox | None = None
         self._ending: list[Outbox] = []  # switched off, and not done yet
         self._sentences: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -99,9 +118,12 @@ class Feed(Output):
 
     def put(self, picture: Picture) -> None:
         """Send the picture of a tick, where that is wanted."""
-        self._follow(picture.status.outputs.get(self._switch, False), picture)
         if self._outbox is not None:
             self._outbox.put(picture.pixels, picture.tick)
+
+    def tell(self, status: Status, changes: Mapping[str, str], now: float) -> None:  # noqa: ARG002
+        """Follow the switch, and say what there is to say."""
+        self._follow(status.outputs.get(self._switch, False))
         self._watch()
         with suppress(queue.Empty):
             while True:
@@ -131,15 +153,13 @@ class Feed(Output):
             "failures": self.failures,
         }
 
-    def _follow(self, on: bool, picture: Picture) -> None:
+    def _follow(self, on: bool) -> None:
         """Begin or end, as the switch says; one that is ending is waited for."""
         for outbox in [one for one in self._ending if one.over]:
             self._ending.remove(outbox)
             self._lost += outbox.dropped
         if on and self._outbox is None and not self._ending:
-            height, width = picture.pixels.shape[:2]
-            size = Size(width, height)
-            made = Outbox(self.name, self._run, self._broken, size, self._fps, QUEUE_S)
+            made = Outbox(self.name, self._run, self._broken, self._size, self._fps, QUEUE_S)
             self._outbox = made
             made.start()
         elif not on and self._outbox is not None:
@@ -165,19 +185,20 @@ class Feed(Output):
         """In the feed's thread: one sink after the other, until it is switched off."""
         tries, again, failed_at, told = 0, 0.0, None, ""
         since: float | None = None  # when the present sink began
-        for pixels, number in pictures:
+        for item in itertools.chain((None,), pictures):  # None: open it, there is no picture yet
             now = self._clock()
             if self._sink is None and now < again:
-                self._unsent += 1
+                self._unsent += item is not None
                 continue
             try:
                 if self._sink is None:
                     since = self._begin()
                     if failed_at is None:
                         self._sentences.put(f"{self.name}: {self.where}")
-                self._show(pixels, number)
+                if item is not None:
+                    self._show(*item)
             except Exception as error:  # whatever a library or a far end does, the show continues
-                self._unsent += 1
+                self._unsent += item is not None
                 self.failures += 1
                 sentence = self._end(error)
                 now = self._clock()

@@ -91,8 +91,12 @@ class Journal(Output):
         while news := self._lines.news():
             self._say(news)
         if self._lines.over:
+            try:
+                lines = Lines(self._lines.path, ABOUT, later=True)
+            except RuntimeError:  # no memory for a thread, or too many: with the next picture
+                return
             self._lines.close(0.0)
-            self._lines = Lines(self._lines.path, ABOUT, later=True)
+            self._lines = lines
             self._begin()
 
     def tick(

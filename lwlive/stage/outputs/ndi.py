@@ -10,20 +10,16 @@ import json
 import os
 import tempfile
 from fractions import Fraction
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from lwlive import extras
-from lwlive.params import ControlError
-from lwlive.stage.outputs.feed import FeedError
+from lwlive.stage.outputs.feed import FeedError, need
 from lwlive.stage.outputs.scaling import Form
 
 
 def check() -> None:
-    """Raises ControlError where NDI is not installed."""
-    if find_spec("NDIlib") is None:
-        raise ControlError(f"NDI is not installed: run `{extras.command('ndi')}`")
+    """Raises FeedError where NDI is not installed."""
+    need("NDIlib", "NDI", "ndi")
 
 
 class Ndi:
@@ -39,10 +35,7 @@ class Ndi:
 
     def open(self) -> str:
         """Announce the sender. Raises FeedError."""
-        try:
-            check()
-        except ControlError as error:
-            raise FeedError(str(error), lasting=True) from None
+        check()
         if self._address is not None:
             _keep_to(self._address)
         import NDIlib

@@ -188,13 +188,15 @@ class Recorder:
                 self.frames += movie.write(pixels, pts)
                 end = pts + 1
                 if sound is not None:
-                    movie.hear(*sound.until(float(end / self._rate)))
+                    for piece in sound.until(float(end / self._rate)):
+                        movie.hear(*piece)
                 if pts >= look:
                     look = pts + round(_LOOK_S * float(self._rate))
                     if not self.path.exists():
                         raise RecordError(_gone(self.path))
             if sound is not None:
-                movie.hear(*sound.until(float(end / self._rate), last=True))
+                for piece in sound.until(float(end / self._rate), last=True):
+                    movie.hear(*piece)
             self.frames += movie.finish()
         except BaseException:
             with suppress(Exception):  # the first error is the one to tell

@@ -13,7 +13,7 @@ written as it came, sample for sample. This file knows nothing of devices and fi
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,6 +25,7 @@ WAIT_S = 0.5  # for sound to come; the pictures beside it wait in the file's wri
 NEAR_S, CLOSE_S = 0.006, 0.001  # where correcting begins, and ends
 FAR_S = 0.015  # further away, sound was lost or is too much: a gap, or some is left out
 STRETCH = 0.005  # of a block's length at most
+PIECE = 10 * SOUND_RATE  # samples given together at most
 KEPT = 64  # ticks, whose moments tell when tick 0 was
 
 
@@ -52,10 +53,10 @@ class Soundtrack:
 
     def __init__(self, tap: Tap, rate: Any) -> None:
         self._tap, self._rate = tap, float(rate)
-        self._ticks: deque[tuple[int, float]] = deque()  # number and moment; put in by the show
+        self._ticks: deque[tuple[int, float]] = deque(maxlen=KEPT)  # put in by the show
         self._starts: deque[float] = deque(maxlen=KEPT)  # when tick 0 was, as each one tells
         self._waiting: deque[Block] = deque()
-        self._parts: list[Samples] = []  # laid down, not asked for yet
+        self._parts: deque[Samples | int] = deque()  # laid down, not asked for; silence as a count
         self._end = 0  # sample at which they end
         self._given = 0  # samples given out
         self._correcting = False
@@ -66,10 +67,11 @@ class Soundtrack:
         """Tick `pts` of the movie was shown at this moment."""
         self._ticks.append((pts, now))
 
-    def until(self, seconds: float, last: bool = False) -> tuple[Samples, int]:
+    def until(self, seconds: float, last: bool = False) -> Iterator[tuple[Samples, int]]:
         """The sound up to `seconds` of the movie that is not given yet, and at which sample.
 
-        Up to WAIT_S before it, so that what is late still comes, unless this is the `last`.
+        Up to WAIT_S before it, so that what is late still comes, unless this is the `last`. It
+        comes in pieces: after a disk has hung for long it is much.
         """
         while self._ticks:
             pts, now = self._ticks.popleft()
@@ -82,7 +84,8 @@ class Soundtrack:
         wanted = round((seconds if last else seconds - WAIT_S) * SOUND_RATE)
         if wanted > self._end:
             self._silence(wanted - self._end)
-        return self._give(max(wanted, self._given))
+        while self._given < wanted:
+            yield self._piece(min(PIECE, wanted - self._given))
 
     def _lay(self, block: Block, start: float) -> None:
         """Lay a block where it belongs."""
@@ -112,18 +115,28 @@ class Soundtrack:
         self._add(samples)
 
     def _silence(self, count: int) -> None:
-        self._add(np.zeros((2, count), np.float32))
+        self._parts.append(count)
+        self._end += count
 
     def _add(self, samples: Samples) -> None:
         self._parts.append(samples)
         self._end += samples.shape[1]
 
-    def _give(self, end: int) -> tuple[Samples, int]:
-        whole = np.concatenate([np.zeros((2, 0), np.float32), *self._parts], axis=1)
-        count = end - self._given
-        at, self._given = self._given, end
-        self._parts = [whole[:, count:]]
-        return whole[:, :count], at
+    def _piece(self, count: int) -> tuple[Samples, int]:
+        """The next samples, and at which one they begin."""
+        at, found = self._given, np.zeros((2, count), np.float32)
+        self._given += count
+        done = 0
+        while done < count:
+            part = self._parts.popleft()
+            length = part if isinstance(part, int) else part.shape[1]
+            taken = min(length, count - done)
+            if not isinstance(part, int):
+                found[:, done : done + taken] = part[:, :taken]
+            if taken < length:
+                self._parts.appendleft(length - taken if isinstance(part, int) else part[:, taken:])
+            done += taken
+        return found, at
 
 
 def stretched(samples: Samples, count: int) -> Samples:

@@ -5,21 +5,15 @@ this runs in a feed's thread. It has never run on Windows; the tests have a fake
 own signatures. This file knows nothing of shows.
 """
 
-from importlib.util import find_spec
 from typing import Any
 
-from lwlive import extras
-from lwlive.params import ControlError
-from lwlive.stage.outputs.feed import FeedError
+from lwlive.stage.outputs.feed import FeedError, need
 from lwlive.stage.outputs.scaling import Form
 
 
 def check() -> None:
-    """Raises ControlError where Spout is not installed."""
-    if find_spec("SpoutGL") is None:
-        raise ControlError(
-            f"Spout is not installed: run `{extras.command('spout')}`; it is for Windows only"
-        )
+    """Raises FeedError where Spout is not installed."""
+    need("SpoutGL", "Spout", "spout", "; it is for Windows only")
 
 
 class Spout:
@@ -34,10 +28,7 @@ class Spout:
 
     def open(self) -> str:
         """Announce the sender. Raises FeedError."""
-        try:
-            check()
-        except ControlError as error:
-            raise FeedError(str(error), lasting=True) from None
+        check()
         import SpoutGL
 
         self._sender = SpoutGL.SpoutSender()

@@ -21,11 +21,11 @@ import numpy as np
 
 from lwlive.checkpoint import Size
 from lwlive.encoders import Encoding, streaming
+from lwlive.precedence import SENDING, behind
 from lwlive.stage.outputs.stream import Settings
 
 # Without this, a receiver waits for the next picture before it shows one.
 _PROMPT = {"omit_video_pes_length": "0"}
-NICE = 5  # where cores are short, the show's pictures go first
 _SEGMENT_S = 2
 _ROOM = 2**16  # bytes: a disk with less is full
 
@@ -36,8 +36,7 @@ class _Ended(Exception):  # noqa: N818 - what it is: the other program has ended
 
 def main() -> int:
     """One stream, from its settings to the end of the pipe."""
-    if hasattr(os, "nice"):
-        os.nice(NICE)
+    behind(SENDING)
     source = sys.stdin.buffer
     line = source.readline()
     if not line:

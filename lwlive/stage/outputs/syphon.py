@@ -4,21 +4,15 @@ The library is syphon-python (MIT), an extra. It has never run on macOS; the tes
 the library's own signatures. Used by a feed's thread; this file knows nothing of shows.
 """
 
-from importlib.util import find_spec
 from typing import Any
 
-from lwlive import extras
-from lwlive.params import ControlError
-from lwlive.stage.outputs.feed import FeedError
+from lwlive.stage.outputs.feed import need
 from lwlive.stage.outputs.scaling import Form
 
 
 def check() -> None:
-    """Raises ControlError where Syphon is not installed."""
-    if find_spec("syphon") is None:
-        raise ControlError(
-            f"Syphon is not installed: run `{extras.command('syphon')}`; it is for macOS only"
-        )
+    """Raises FeedError where Syphon is not installed."""
+    need("syphon", "Syphon", "syphon", "; it is for macOS only")
 
 
 class Syphon:
@@ -35,10 +29,7 @@ class Syphon:
 
     def open(self) -> str:
         """Announce the server. Raises FeedError."""
-        try:
-            check()
-        except ControlError as error:
-            raise FeedError(str(error), lasting=True) from None
+        check()
         import syphon
 
         self._server = syphon.SyphonMetalServer(self._name)

@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 from lwlive import __version__, movie
 from lwlive.checkpoint import Size
-from lwlive.controls import Set
+from lwlive.commands import Set
 from lwlive.encoders import CODECS
 from lwlive.files import stamped
 from lwlive.stage.outputs.recorder import Recorder
@@ -90,7 +90,8 @@ class Takes(Source, Output):
         if not self._loading:
             self._loading = True
             with suppress(RuntimeError):  # no memory for a thread: a recording loads it itself
-                threading.Thread(target=movie.load, name="loading", daemon=True).start()
+                told = CODECS[self._codec].encoders, movie.rate_of(self._fps), self._size
+                threading.Thread(target=movie.load, args=told, name="loading", daemon=True).start()
         recorder = self._recorder
         if recorder is not None and recorder.failed is not None:
             if not self._failing:

@@ -11,7 +11,14 @@ os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # read when pygame is 
 
 import pygame
 
-from lwlive.controls import Command, Fire, Nudge, Recall, Switch, Toggle
+from lwlive.commands import (
+    Command,
+    Fire,
+    Nudge,
+    Recall,
+    Switch,
+    Toggle,
+)
 from lwlive.params import SPECS, TRIGGERS
 
 FULLSCREEN, ADDRESS, LIST, LEARN, QUIT = (

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lwlive import extras
-from lwlive.controls import Offer
+from lwlive.commands import Offer
 from lwlive.params import ControlError
 from lwlive.stage.parts import Arrived, Source
 from lwlive.stage.sources.tempo import AHEAD, HANDS

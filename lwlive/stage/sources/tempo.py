@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lwlive.controls import Offer
+from lwlive.commands import Offer
 from lwlive.stage.taps import Taps
 from lwlive.tempo import FASTEST, SLOWEST, UNTOLD, Tempo
 

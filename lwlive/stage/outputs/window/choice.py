@@ -7,7 +7,14 @@ out.
 
 from collections.abc import Sequence
 
-from lwlive.controls import Command, Fire, Learn, Nudge, Recall, Toggle
+from lwlive.commands import (
+    Command,
+    Fire,
+    Learn,
+    Nudge,
+    Recall,
+    Toggle,
+)
 from lwlive.params import SPECS, TRIGGERS
 from lwlive.stage.outputs.window.hud import shortened
 
@@ -55,14 +62,19 @@ class Choice:
     def lines(self) -> list[str] | None:
         """The list, or what is being learnt; None where there is nothing to show."""
         if self._learning is not None:
-            return [f"learn\t{self._learning}", "", "\tmove a control now", "\tL: leave it"]
+            return [
+                f"learn\t{shortened(self._learning)}",
+                "",
+                "\tmove a control now",
+                "\tL: leave it",
+            ]
         if not self._open:
             return None
         first = min(max(0, self._chosen - ROWS // 2), max(0, len(self._targets) - ROWS))
         rows = []
         for number, target in enumerate(self._targets[first : first + ROWS], first):
-            chosen = number == self._chosen
-            rows.append(f"{target} >\t{shortened(_about(target))}" if chosen else target)
+            told = f"{shortened(target)} >\t{shortened(_about(target))}"
+            rows.append(told if number == self._chosen else shortened(target))
         count = f"{self._chosen + 1} of {len(self._targets)}"
         return [f"learn\t{count}", "", *rows, "", "\tarrows, then L; or the key itself; Esc"]
 

@@ -30,11 +30,14 @@ if not getattr(pygame, "IS_CE", False):  # the names below are in pygame-ce only
 
 from pygame._sdl2 import video
 
-from lwlive.controls import Command
-from lwlive.stage.outputs.window import hud as paint
+from lwlive.commands import Command
 from lwlive.stage.outputs.window import screens
 from lwlive.stage.outputs.window.geometry import Fit, Place, placements
+from lwlive.stage.outputs.window.glow import glow
+from lwlive.stage.outputs.window.hud import shortened
+from lwlive.stage.outputs.window.lettering import BRIGHT, DIM
 from lwlive.stage.outputs.window.monitor import Area, Bare, Refresh, named
+from lwlive.stage.outputs.window.panels import Panels
 from lwlive.stage.qrcode import Code
 from lwlive.stage.sources.keys import ADDRESS, BY_CODE, FULLSCREEN, KEYS, LIST, QUIT, code, fine
 
@@ -130,7 +133,7 @@ class Display:
     def close(self) -> None:
         """Close the window and let go of the screen."""
         self._forget()
-        del self._words, self._renderer  # before their window
+        del self._panels, self._renderer  # before their window
         self._window.destroy()
         self._let_go()
 
@@ -156,7 +159,7 @@ class Display:
     def _forget(self) -> None:
         """Drop what lives in the GPU's memory; all of it is made again when next needed."""
         self._textures: dict[str, video.Texture] = {}
-        self._words = paint.Words(self._renderer, self._clock)
+        self._panels = Panels(self._renderer, self._clock)
 
     def presses(self) -> list[tuple[Command, float]]:
         """What was asked for since the last call, each with the time of the clock.
@@ -284,7 +287,7 @@ class Display:
         texture.alpha = self._arrival(level)
         for place in placements(self._size, (width, height), self._fit):
             texture.draw(None, place[:4], flip_x=place.flip_x, flip_y=place.flip_y)
-        self._words.panel("hud", hud, self._size, 54, (0.0, 0.0), every_s=REPAINT_S)
+        self._panels.panel("hud", hud, self._size, 54, (0.0, 0.0), every_s=REPAINT_S)
 
     def splash(
         self, lines: Sequence[str], elapsed: float, master: float = 1.0, notice: str | None = None
@@ -303,10 +306,10 @@ class Display:
     ) -> None:
         width, height = self._size
         self._renderer.clear()
-        glow = self._upload("glow", paint.glow(elapsed, width / height))
-        glow.color = (_level(master),) * 3
-        glow.draw(None, (0, 0, width, height))
-        self._words.title(lines, (width, height), _level(master))
+        light = self._upload("glow", glow(elapsed, width / height))
+        light.color = (_level(master),) * 3
+        light.draw(None, (0, 0, width, height))
+        self._panels.title(lines, (width, height), _level(master))
         self._finish(notice)
 
     @contextmanager
@@ -323,12 +326,12 @@ class Display:
 
     def _finish(self, notice: str | None) -> None:
         """The words that go over everything, and onto the screen with it."""
-        said = [paint.shortened(notice, 120)] if notice else None
-        self._words.panel("notice", said, self._size, 50, (0.5, 1.0), inks=(paint.BRIGHT,))
+        said = [shortened(notice, 120)] if notice else None
+        self._panels.panel("notice", said, self._size, 50, (0.5, 1.0), inks=(BRIGHT,))
         keys = [f"{key.label}\t{key.help}".replace("`", "") for key in KEYS]
         keys_said = keys if self._keys_shown else None
-        inks = (paint.BRIGHT, paint.DIM)
-        self._words.panel("keys", keys_said, self._size, 42, (0.5, 0.5), inks)
+        inks = (BRIGHT, DIM)
+        self._panels.panel("keys", keys_said, self._size, 42, (0.5, 0.5), inks)
         self._draw_address()
         self._renderer.present()
 
@@ -337,7 +340,7 @@ class Display:
         said = None
         if self._address_shown:
             said = [self._code.text if self._code else NO_PAGE]
-        self._words.panel("address", said, self._size, 42, (0.5, 0.0), inks=(paint.BRIGHT,))
+        self._panels.panel("address", said, self._size, 42, (0.5, 0.0), inks=(BRIGHT,))
         if said is None or self._code is None:
             return
         pixels = self._code.pixels(int(CODE_SHARE * min(self._size)))
@@ -353,9 +356,9 @@ class Display:
         if part >= 1:
             self._splash_s = None
             return 255
-        glow = self._textures["glow"]
-        glow.color = (round(level * (1 - part)),) * 3  # gone by then, also beside the picture
-        glow.draw(None, (0, 0, *self._size))
+        light = self._textures["glow"]
+        light.color = (round(level * (1 - part)),) * 3  # gone by then, also beside the picture
+        light.draw(None, (0, 0, *self._size))
         return round(255 * part)
 
     def _upload(self, name: str, pixels: npt.NDArray[np.uint8]) -> video.Texture:
@@ -386,7 +389,7 @@ def _level(master: float) -> int:
 
 def _icon() -> pygame.Surface:
     """A small round light, where pygame would put its own mark."""
-    light = 2.5 * paint.glow(0, 1, 64)  # [64, 64, 3]
+    light = 2.5 * glow(0, 1, 64)  # [64, 64, 3]
     axis = np.linspace(-1, 1, 64)
     cover = np.clip((1 - np.hypot(axis, axis[:, None])) * 32, 0, 1) * 255  # [64, 64]
     rgba = np.dstack([light, cover]).clip(0, 255).astype(np.uint8)

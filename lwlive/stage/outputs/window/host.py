@@ -23,7 +23,7 @@ import numpy as np
 
 from lwlive import shared
 from lwlive.checkpoint import Size
-from lwlive.controls import Command
+from lwlive.commands import Command
 from lwlive.ring import Pixels
 from lwlive.stage.outputs.window.geometry import Fit
 from lwlive.stage.outputs.window.process import (

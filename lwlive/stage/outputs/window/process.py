@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lwlive.checkpoint import Size
-from lwlive.controls import Command
+from lwlive.commands import Command
 from lwlive.stage.outputs.window.geometry import Fit, Place
 from lwlive.stage.qrcode import Code
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from lwlive.controls import Command
+from lwlive.commands import Command
 from lwlive.ring import Pixels
 from lwlive.stage.outputs.window import hud
 from lwlive.stage.outputs.window.choice import Choice

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lwlive.controls import Command, Hear, Offer
+from lwlive.commands import Command, Hear, Offer
 from lwlive.routes import SILENCE
 from lwlive.stage.parts import Arrived, Source
 from lwlive.stage.sources.audio.capture import Capture, Tap

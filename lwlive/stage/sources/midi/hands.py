@@ -6,7 +6,17 @@ This file knows nothing of ports, files or lamps.
 
 from collections.abc import Iterator, Mapping
 
-from lwlive.controls import Amount, Command, Fire, Go, Move, Nudge, Recall, Set, Toggle
+from lwlive.commands import (
+    Amount,
+    Command,
+    Fire,
+    Go,
+    Move,
+    Nudge,
+    Recall,
+    Set,
+    Toggle,
+)
 from lwlive.params import Value
 from lwlive.stage.sources.midi.binding import ABSOLUTE, MOMENTARY, RELATIVE, TOGGLE, Binding, clicks
 from lwlive.stage.sources.midi.box import Box

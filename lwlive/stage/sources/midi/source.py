@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from lwlive.controls import Amount, Learn, Move
+from lwlive.commands import Amount, Learn, Move
 from lwlive.params import SPECS, ControlError, Value
 from lwlive.stage.disk import Disk
 from lwlive.stage.parts import Arrived, Source

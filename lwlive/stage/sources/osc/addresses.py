@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from lwlive.config import DEFAULT_PORT, OUTPUTS, Config
-from lwlive.controls import (
+from lwlive.changes import seconds
+from lwlive.commands import (
     Alter,
     Amount,
     Command,
@@ -23,8 +23,8 @@ from lwlive.controls import (
     Set,
     Switch,
     Unpatch,
-    seconds,
 )
+from lwlive.config import DEFAULT_PORT, OUTPUTS, Config
 from lwlive.params import SPECS, TRIGGERS, ControlError, Spec, Value
 from lwlive.routes import BANDS, LONGEST, ROUTES, SHAPES, SHORTEST, checked
 from lwlive.stage.sources.osc.packet import Argument, Foreign
@@ -237,8 +237,8 @@ def _number(value: Argument) -> int | float | bool | None:
         if len(text) > 40 or not _NUMBER.fullmatch(text):
             return None
         value = int(text) if text.lstrip("+-").isdigit() else float(text)
-    if isinstance(value, int | float) and math.isfinite(value):
-        return value
+    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+        return value  # a whole number of any length: JSON has those
     return None
 
 

@@ -14,7 +14,7 @@ import threading
 from itertools import count
 from typing import Any, NamedTuple
 
-from lwlive.controls import Command, Fire
+from lwlive.commands import Command, Fire
 from lwlive.params import ControlError
 
 NTP_S = 2_208_988_800  # from the year 1900, where time tags begin, to 1970

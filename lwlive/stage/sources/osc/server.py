@@ -25,14 +25,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
-from lwlive.controls import Move, Set, Switch
+from lwlive.commands import Move, Set, Switch
 from lwlive.params import SPECS, ControlError
 from lwlive.routes import BANDS
 from lwlive.stage.parts import Arrived, Source
+from lwlive.stage.sources.listening import ListenError
 from lwlive.stage.sources.osc.addresses import AHEAD_S, HEARING, Row, heard, listened, port
 from lwlive.stage.sources.osc.inbox import Inbox, Kept, ahead_s
 from lwlive.stage.sources.osc.packet import MAX_BYTES, Message, check
-from lwlive.stage.sources.osc.sockets import LOCAL, OscError, allowed, networks, opened
+from lwlive.stage.sources.osc.sockets import LOCAL, allowed, networks, opened
 from lwlive.stage.sources.osc.subscribers import MOST, Sender, Subscribers, called
 from lwlive.stage.sources.osc.tally import Counts, Tally
 from lwlive.stage.status import Status
@@ -52,7 +53,7 @@ class Osc(Source):
     host: address or name to listen on, IPv4 or IPv6. port: 0 takes a free one. allow: addresses
     and networks that may send; empty lets in everyone who reaches the socket. say: gets what the
     person at the desk should know. clock: the show's, in seconds; wall_ns: the system's, in
-    nanoseconds since 1970. Raises OscError.
+    nanoseconds since 1970. Raises ListenError.
     """
 
     name = "osc"
@@ -213,7 +214,7 @@ class Osc(Source):
             one.close()
         try:
             self._sockets, _ = opened(self._host, self.port)
-        except OscError as error:
+        except ListenError as error:
             self._failure = error
             return
         self._listening_since = now

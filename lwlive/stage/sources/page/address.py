@@ -1,6 +1,5 @@
 """Where the page is: its sockets, and its address with the secret. It knows no web server."""
 
-import errno
 import ipaddress
 import re
 import secrets
@@ -10,15 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lwlive import files
+from lwlive.stage.sources.listening import ListenError, bound
 
 PREFIX = "/page/"  # what the page's own paths begin with; the others are OSCQuery's
 SECRET = re.compile(r"[A-Za-z0-9_-]{12,64}")
 _NOWHERE = "192.0.2.1"  # an address of documentation, which nothing is ever sent to
-BACKLOG = 64
-
-
-class PageError(Exception):
-    """The page cannot be opened; the message is a sentence for the person at the desk."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +49,14 @@ def is_open(host: str) -> bool:
 def listening(host: str, port: int) -> tuple[socket.socket, ...]:
     """Sockets that listen: the host's, and beside 127.0.0.1 also ::1's, which browsers try first.
 
-    port 0 takes a free one. Raises PageError.
+    port 0 takes a free one. Raises ListenError.
     """
-    first = _bound("127.0.0.1" if host == "localhost" else host, port)
+    first = bound("TCP", "127.0.0.1" if host == "localhost" else host, port, "page")
     if host not in ("127.0.0.1", "localhost") or not socket.has_ipv6:
         return (first,)
     try:
-        return first, _bound("::1", first.getsockname()[1])
-    except PageError:  # no IPv6 here, or its port is taken: 127.0.0.1 is enough
+        return first, bound("TCP", "::1", first.getsockname()[1], "page")
+    except ListenError:  # no IPv6 here, or its port is taken: 127.0.0.1 is enough
         return (first,)
 
 
@@ -109,39 +104,3 @@ def kept_secret(path: Path) -> str:
 def new_secret() -> str:
     """One that nobody guesses: 96 bits."""
     return secrets.token_urlsafe(12)
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    """A TCP socket that listens. Raises PageError."""
-    where = f"TCP port {port} of {host!r}"
-    try:
-        family, _, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except (OSError, UnicodeError):
-        raise PageError(
-            f"{host!r} is not an address of this machine; give --page-host one, such as 127.0.0.1"
-        ) from None
-    try:
-        made = socket.socket(family, socket.SOCK_STREAM)
-    except OSError as error:
-        raise PageError(f"{where} cannot be opened ({error.strerror})") from error
-    try:
-        if hasattr(socket, "SO_REUSEADDR") and hasattr(socket, "SO_REUSEPORT"):  # not on Windows,
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # where it means otherwise
-        if family == socket.AF_INET6:
-            only = int(address[0] != "::")  # which means IPv4's addresses too
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)
-        made.bind(address)
-        made.listen(BACKLOG)
-        made.setblocking(False)
-    except OSError as error:
-        made.close()
-        if error.errno == errno.EADDRINUSE:
-            why = "is in use by another program; choose another with --page-port, 0 for a free one"
-        elif error.errno == errno.EADDRNOTAVAIL:
-            why = "cannot be opened: this machine has no such address; change --page-host"
-        else:
-            why = f"cannot be opened ({error.strerror}); choose another with --page-port"
-        raise PageError(f"{where} {why}") from error
-    return made

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from lwlive.controls import Command, Fire
+from lwlive.commands import Command, Fire
 from lwlive.params import ControlError
 from lwlive.stage.sources.osc.addresses import Row, heard, listened
 

@@ -16,6 +16,7 @@ METRICS = {
     "fps_target": ("gauge", "Pictures to be shown in a second."),
     "fps_sampled": ("gauge", "Pictures of the last second that went through the model."),
     "late": ("counter", "Ticks that had to repeat a picture."),
+    "skipped": ("counter", "Those of them that passed while the tick before still went on."),
     "replaced": ("counter", "Frames with NaN, shown as the last good one."),
     "deaths": ("counter", "How often the engine was lost."),
     "starts": ("counter", "How often an engine was started."),

@@ -15,10 +15,11 @@ from lwlive import extras
 from lwlive.checkpoint import Size
 from lwlive.config import DEFAULT_PORT, Config
 from lwlive.logs import event, whisper
+from lwlive.params import ControlError
 from lwlive.recent import Recent
 from lwlive.stage.qrcode import Code
 from lwlive.stage.sources.page import address
-from lwlive.stage.sources.page.address import Address, PageError
+from lwlive.stage.sources.page.address import Address
 from lwlive.stage.sources.page.board import BoardHandle
 from lwlive.stage.sources.page.page import Order, Page
 
@@ -34,12 +35,12 @@ def opened(
     say: Callable[[str], None],
     recent: Recent,
 ) -> tuple[Page, Address]:
-    """The page and where it is. Raises PageError.
+    """The page and where it is. Raises ListenError, ControlError.
 
     osc_port: None where OSC is off. recent: the lines of the log that the page shows.
     """
     if missing := [name for name in NEEDED if find_spec(name) is None]:
-        raise PageError(f"--page needs {' and '.join(missing)}: run `{extras.command('page')}`")
+        raise ControlError(f"--page needs {' and '.join(missing)}: run `{extras.command('page')}`")
     wanted = config.page_port
     if wanted is None:
         wanted = osc_port if osc_port is not None else DEFAULT_PORT

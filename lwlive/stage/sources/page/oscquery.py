@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lwlive.controls import LONGEST_S
+from lwlive.changes import LONGEST_S
 from lwlive.params import SPECS, Spec
 from lwlive.routes import BANDS, LONGEST, SHAPES, SHORTEST
 from lwlive.stage.sources.osc.addresses import FADER, ROOT, STATUS, Row, listened

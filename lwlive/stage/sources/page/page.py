@@ -24,7 +24,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
 
 from lwlive.checkpoint import Size
-from lwlive.controls import Command, Fire
+from lwlive.commands import Command, Fire
 from lwlive.recent import Recent
 from lwlive.stage.parts import Arrived, Output, Picture, Source
 from lwlive.stage.sources.page.address import Address

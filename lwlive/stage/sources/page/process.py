@@ -17,11 +17,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lwlive.controls import Command, Fire
+from lwlive.commands import Command, Fire
+from lwlive.precedence import TELLING, behind
+from lwlive.stage.sources.listening import BACKLOG
 from lwlive.stage.sources.osc.sockets import networks
 from lwlive.stage.sources.page import health
 from lwlive.stage.sources.page.access import CONNECTIONS, OPEN_S, Access
-from lwlive.stage.sources.page.address import BACKLOG, is_open, own_addresses
+from lwlive.stage.sources.page.address import is_open, own_addresses
 from lwlive.stage.sources.page.announce import announced
 from lwlive.stage.sources.page.board import Board
 from lwlive.stage.sources.page.clients import Clients
@@ -45,8 +47,7 @@ _log = logging.getLogger(__name__)
 def run(order: Order, pipe: "Connection[Any, Any]") -> None:
     """Entry of the spawned child. Ends when the show says so, or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the show's to answer
-    if hasattr(os, "nice"):
-        os.nice(3)  # where cores are short, showing and sampling go before telling
+    behind(TELLING)
     logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # what strangers send is no news
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:

@@ -17,7 +17,7 @@ from typing import Any
 from aiohttp import web
 
 from lwlive import preset
-from lwlive.controls import Command
+from lwlive.commands import Command
 from lwlive.params import ControlError
 from lwlive.stage.sources.osc.packet import check
 from lwlive.stage.sources.page import asking, health, oscquery

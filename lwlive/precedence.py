@@ -1,0 +1,31 @@
+"""Who goes first where cores are short: showing, then sampling, then telling and sending.
+
+A show's thread works half a millisecond a tick and has to do so in time; whoever else runs at that
+moment can wait so long. The fair scheduler of Linux lets it wait instead, for up to tens of
+milliseconds beside busy programs: it owes them time. So where the system grants it (to root, or by
+a limit for `rtprio`), the thread is of the real-time class, which nobody but its like delays. What
+it starts, threads and processes, is ordinary. This file does not know what anybody does.
+"""
+
+import os
+import sys
+from contextlib import suppress
+
+SAMPLING, TELLING, SENDING = 2, 5, 5  # steps of `nice` behind the show's thread
+
+
+def first() -> bool:
+    """Let the calling thread run as soon as it wakes. False where the system does not grant it."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            policy = os.SCHED_RR | os.SCHED_RESET_ON_FORK
+            lowest = os.sched_get_priority_min(os.SCHED_RR)
+            os.sched_setscheduler(0, policy, os.sched_param(lowest))
+            return True
+    return False
+
+
+def behind(steps: int) -> None:
+    """Let the calling process go behind others by so many steps, where the system knows that."""
+    if hasattr(os, "nice"):
+        os.nice(steps)

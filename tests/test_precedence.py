@@ -1,0 +1,43 @@
+"""Precedence: the show's thread goes first, and whatever it starts is ordinary."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it changes nothing")
+
+# prints what `first` did and the policies of this thread, a thread and a process begun after it
+TRIED = """
+import os, subprocess, sys, threading
+def refuse(*_):
+    raise PermissionError(1, "Operation not permitted")
+if sys.argv[1] == "somebody without rights":
+    os.sched_setscheduler = refuse
+from lwlive.precedence import behind, first
+print(first())
+kinds = [os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK]
+thread = threading.Thread(target=lambda: kinds.append(os.sched_getscheduler(0)))
+thread.start()
+thread.join()
+asked = "import os; print(os.sched_getscheduler(0))"
+kinds.append(int(subprocess.run([sys.executable, "-c", asked], capture_output=True).stdout))
+print(*kinds)
+behind(3)
+print(os.nice(0))
+"""
+
+
+@pytest.mark.parametrize("who", ["whoever runs the tests", "somebody without rights"])
+def test_a_show_goes_first_as_far_as_it_may_and_what_it_starts_is_ordinary(who: str) -> None:
+    nice = os.nice(0)
+    command = [sys.executable, "-c", TRIED, who]
+    made = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    how, kinds, behind = made.stdout.splitlines()
+    own, *started = map(int, kinds.split())
+    assert started == [os.SCHED_OTHER, os.SCHED_OTHER]
+    assert int(behind) == min(19, nice + 3)
+    assert own == (os.SCHED_RR if how == "True" else os.SCHED_OTHER)
+    if who == "somebody without rights":
+        assert how == "False"
