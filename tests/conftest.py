@@ -52,7 +52,7 @@ LONGEST = (
 PLACES = {name: place for place, names in enumerate(LONGEST) for name in names.split()}
 
 
-class Files(LoadScopeScheduling):
+class Files(LoadScopeScheduling):  # type: ignore[misc]  # it has no annotations
     """Keeps the tests of a file on one worker: they share what takes long to make."""
 
     def _split_scope(self, nodeid: str) -> str:
