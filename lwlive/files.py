@@ -61,7 +61,7 @@ def stamped(when: datetime, suffix: str = ".mp4") -> str:
 def free(path: Path) -> Path:
     """The path itself, or the first of `name-2`, `name-3` ... that nothing has yet."""
     found, n = path, 1
-    while found.exists():
+    while os.path.lexists(found):  # a link that leads nowhere is something, too
         n += 1
         found = path.with_stem(f"{path.stem}-{n}")
     return found

@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # PyAV is loaded when a movie is opened, in its thread
 Samples = npt.NDArray[np.float32]  # [2, n], at SOUND_RATE
 SOUND_RATE = 48_000
 _PRIMING = 1024  # samples of silence that FFmpeg's AAC begins with
-
+_FRAGMENT_US = 200_000  # of a fragment: so much is lost to a kill, beside what waits for its sound
 
 # What an ordinary file's table has for a frame, at most: its size, time, place and whether it is a
 # key frame (ISO 14496-12: stsz, stts, stsc, co64, stss); and for the rest of its head.
@@ -58,7 +58,7 @@ def load(encoders: Iterable[Encoder], rate: Fraction, size: Size) -> None:
 class Movie:
     """One MP4 file being written, by one thread. Opens immediately; raises PyAV's errors.
 
-    `fragmented` and flushed: a killed process leaves everything but the last second playable. Else
+    `fragmented` and flushed: a killed process leaves all but the last second playable. Else
     the file is whole when it is closed, with its length in front. There is a key frame every second
     or, `intra`, every frame is one, so that players can jump to any.
     """
@@ -82,7 +82,7 @@ class Movie:
         self._encoding = Encoding(encoders, rate, Size(width, height), intra)
         self.encoder = self._encoding.chosen.name
         flags = "frag_keyframe+empty_moov+default_base_moof" if fragmented else "faststart"
-        flush = {"flush_packets": "1"} if fragmented else {}
+        flush = {"flush_packets": "1", "frag_duration": str(_FRAGMENT_US)} if fragmented else {}
         self._output = av.open(
             _address(path),
             "w",

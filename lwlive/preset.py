@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 _FOR_PEOPLE = ("title", "about")
 MAX_BYTES = 1 << 20  # of a preset; a large one has a few thousand
+MOST_BITS = 1 << 13  # of a whole number in a file; what is wrong with its key is said below that
 _LOOKS = re.compile(rf"^\s*({'|'.join(LOOK)})\s*=", re.MULTILINE)  # what makes a file a preset
 CUES = "cues"  # of a cue list: see `cuelist`
 ROUTES = "routes"  # [[routes]] with a parameter, an amount, an lfo or a band each
@@ -202,13 +203,31 @@ def read(path: Path, what: str = "preset") -> dict[str, Any]:
         raise PresetError(f"cannot read the {what} {path}: {error.strerror}") from None
     try:
         text = found.decode("utf-8-sig")  # editors on Windows write a mark in front
-        return tomllib.loads(text)
+        return toml(text)
     except UnicodeDecodeError as error:
         raise PresetError(f"{path} is not text in UTF-8: {error.reason}") from None
     except (ValueError, RecursionError) as error:
         last = f"at line {text.count(chr(10)) + 1}, the end"
         why = str(error).replace("at end of document", last)
         raise PresetError(f"{path} is not valid TOML: {why}") from None
+
+
+def toml(text: str) -> dict[str, Any]:
+    """TOML without numbers so long that Python reads them and cannot write them into a sentence.
+
+    Raises ValueError or RecursionError.
+    """
+    found = tomllib.loads(text)
+    waiting: list[Any] = [found]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
+        elif isinstance(one, int) and one.bit_length() > MOST_BITS:
+            raise ValueError("a whole number in it has thousands of digits")
+    return found
 
 
 def _unknown_key(key: str) -> str:

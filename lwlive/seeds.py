@@ -1,6 +1,7 @@
 """Seeds: which seed each keyframe of a walk has. Arithmetic on whole numbers, nothing else."""
 
 MOST = 2**63 - 1
+FIRST_PHASE = -1.0  # of a walk: a bend towards a new seed begins a segment before its keyframe 0
 
 
 def seed_of(seed: int, index: int) -> int:

@@ -1,6 +1,7 @@
 """An X server whose pixels lie in a file, and what was seen on it. Linux only."""
 
 import contextlib
+import itertools
 import struct
 import subprocess
 import time
@@ -8,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+MISSED_S = 0.5  # a look so late after the one before tells of a machine that gave no core
 
 
 @dataclass
@@ -63,6 +66,12 @@ class Screen:
             return seen if seen.size else None  # the server is only just beginning
         except (OSError, ValueError, struct.error):
             return None
+
+
+def stood(looks: list[Look]) -> float:
+    """Seconds in which whoever looks got no core, and so nobody else did by right."""
+    between = (after.at - before.at for before, after in itertools.pairwise(looks))
+    return sum(max(0.0, seconds - MISSED_S) for seconds in between)
 
 
 def longest_gap(looks: list[Look]) -> float:

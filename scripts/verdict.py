@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -10,12 +10,29 @@ if TYPE_CHECKING:
     from soak import Soak
 
 
+class Gap(NamedTuple):
+    """The longest time without a new picture, of one trouble."""
+
+    seconds: float
+    load: float  # programs that wanted a core at its end
+    stood_s: float  # of the whole trouble, in which the soak itself got no core
+
+    @property
+    def own_s(self) -> float:
+        """What of it is the show's."""
+        return self.seconds - self.stood_s
+
+    def __str__(self) -> str:
+        without = f", {self.stood_s:.1f} without a core" if self.stood_s > 0.05 else ""
+        return f"{self.seconds:.1f} ({self.load:.0f}{without})"
+
+
 @dataclass
 class Row:
     """What one kind of trouble did."""
 
     times: int = 0
-    gaps: list[tuple[float, float]] = field(default_factory=list)  # see `gap_s`; load, each time
+    gaps: list[Gap] = field(default_factory=list)  # each time
     level: float = 255.0  # darkest picture while there was one
     lost_s: float = 0.0  # most seconds of recording that are missing
     engine: int = 0  # restarts
@@ -26,8 +43,13 @@ class Row:
 
     @property
     def gap_s(self) -> float:
-        """The longest time without a new picture."""
-        return max((gap_s for gap_s, _ in self.gaps), default=0.0)
+        """The longest time without a new picture, but for what the machine stood still."""
+        return max((gap.own_s for gap in self.gaps), default=0.0)
+
+    @property
+    def stood_s(self) -> float:
+        """The longest time in which the machine gave no core, of one trouble."""
+        return max((gap.stood_s for gap in self.gaps), default=0.0)
 
 
 @dataclass
@@ -40,6 +62,7 @@ class Report:
 
 LIMITS = {"stage": 10.0, "everything": 10.0, "state": 10.0, "machine": 14.0}  # by first word
 ENGINE_S = 6.0
+LOST_S = 1.0  # at the end of a recording
 AGAIN_S = 30.0  # without sound, without the page
 
 
@@ -55,7 +78,7 @@ def report(soak: "Soak", minutes: float, patience: float) -> Report:
     for name, row in soak.rows.items():
         if not row.times:
             continue
-        gaps = ", ".join(f"{gap_s:.1f} ({load:.0f})" for gap_s, load in row.gaps)
+        gaps = ", ".join(map(str, row.gaps))
         found.lines.append(
             f"| {name} | {gaps} | "
             f"{row.level:.0f} of 255 | {max(0.0, row.lost_s):.1f} s | {row.engine}, {row.stage} | "
@@ -65,10 +88,12 @@ def report(soak: "Soak", minutes: float, patience: float) -> Report:
         limit = ENGINE_S if stage_s is None else patience * stage_s
         if row.gap_s > limit:
             found.broken.append(f"{name}: {row.gap_s:.1f} s without a new picture")
+        if row.lost_s - row.stood_s > LOST_S:
+            found.broken.append(f"{name}: {row.lost_s:.1f} s of a recording are missing")
         if row.cues > 1:
             found.broken.append(f"{name}: {row.cues} cues came by the clock")
         for thing, seconds in (("sound", row.deaf_s), ("the page", row.page_s)):
-            if seconds > patience * AGAIN_S:
+            if seconds - row.stood_s > patience * AGAIN_S:
                 found.broken.append(f"{name}: {seconds:.1f} s without {thing}")
     memory = [mb for _, mb in soak.memory]
     first = np.median(memory[6:12]) if len(memory) > 12 else float("nan")

@@ -70,3 +70,52 @@ def music(
             notes = [f * 2 ** ((0, -4, 3, -2)[n // 8 % 4] / 12) for f in (220, 277.2, 329.6)]
             at(first + n / 2 * beat_s, len(out), pads * chord(4 * beat_s, notes, rate), out, rate)
     return out
+
+
+def snare(rate: int = RATE, seed: int = 3) -> Sound:
+    """A snare drum: noise over a short tone."""
+    t = np.arange(round(0.18 * rate)) / rate
+    noise = np.random.default_rng(seed).standard_normal(len(t)) * np.exp(-t / 0.05)
+    return _sound(0.6 * noise + 0.7 * np.sin(2 * np.pi * 190 * t) * np.exp(-t / 0.04))
+
+
+def bass(hz: float, seconds: float, rate: int = RATE) -> Sound:
+    """A bass note with overtones."""
+    t = np.arange(round(seconds * rate)) / rate
+    edge = np.minimum(1, np.minimum(t / 0.005, (seconds - t) / 0.03)) / 2
+    return _sound(edge * sum(np.sin(2 * np.pi * hz * k * t) / k for k in (1, 2, 3)))
+
+
+# sixteenths of a bar: kick, snare, hat, bass
+STYLES = {
+    "house": ("x...x...x...x...", "....x.......x...", "..x...x...x...x.", "..x...x...x..xx."),
+    "hiphop": ("x.....x...x.....", "....x.......x...", "x.x.x.x.x.x.x.xx", "x.....x...x....."),
+    "techno": ("x...x...x...x...", "................", "x.x.xxx.x.x.xxx.", ".xxx.xxx.xxx.xxx"),
+    "dnb": ("x.........x.....", "....x.......x...", "x.x.x.x.x.x.x.x.", "x..x..x.....x..."),
+}
+ROOTS = (55.0, 55.0, 65.4, 49.0)
+
+
+def song(
+    bars: int, bpm: float, style: str, swing: float = 0.0, pause: range = range(0), seed: int = 0
+) -> Sound:
+    """Drums, bass and chords as hands play them: uneven, and in `pause` chords alone, then hats."""
+    rng, sixteenth_s = np.random.default_rng(seed), 15 / bpm
+    out = np.zeros(round(bars * 16 * sixteenth_s * RATE), np.float32)
+    for bar in range(bars):
+        root, begins = ROOTS[bar // 2 % 4], bar * 16 * sixteenth_s
+        notes = (4 * root, 4.8 * root, 6 * root)
+        at(begins, len(out), 0.14 * chord(16 * sixteenth_s, notes), out)
+        for n in range(16):
+            late_s = (swing if n % 2 else 0) * sixteenth_s + abs(rng.normal(0, 0.002))
+            kicks, snares, hats, basses = (row[n] == "x" for row in STYLES[style])
+            if bar in pause:
+                kicks = snares = basses = False
+                hats = hats and bar - pause[0] >= len(pause) // 2
+            sounds = [(kicks, 0.56, kick()), (snares, 0.28, snare())]
+            sounds += [(hats, 0.12, hat(seed=n % 5)), (basses, 0.2, bass(root, sixteenth_s * 0.9))]
+            for played, loud, what in sounds:
+                if played:
+                    loud *= rng.uniform(0.8, 1)
+                    at(begins + n * sixteenth_s + late_s, len(out), loud * what, out)
+    return np.clip(out, -1, 1)

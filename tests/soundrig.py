@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PATIENCE_S = 30.0
-NEEDED = ("dbus-daemon", "pipewire", "wireplumber", "pipewire-pulse", "pactl", "paplay")
+NEEDED = ("dbus-daemon", "pipewire", "wireplumber", "pipewire-pulse", "pw-jack", "pactl", "paplay")
 
 
 class SoundRig:

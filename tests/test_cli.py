@@ -579,6 +579,9 @@ def test_a_preset_of_the_file_loses_to_it_and_one_of_the_command_line_wins(tmp_p
         ("[live", "is not valid TOML: "),
         ("[show]\nfps = 1\nfps = 2", "is not valid TOML: "),
         ("a = " + "[" * 5000, "is not valid TOML: "),
+        ("[show]\nfps = 0x" + "f" * 4000, "is not valid TOML: a whole number"),
+        ('[show]\npreset = "a\\u0000.toml"', "[show] preset takes "),
+        ('[model]\nlora = ["a\\u0000"]', "[model] lora takes "),
         ("#" * 2**21, "is larger than a megabyte"),
     ],
 )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from music import RATE, Sound, at, chord, click, hat, kick, music
+from music import RATE, Sound, at, chord, click, hat, kick, music, song
 
 from lwlive.routes import BANDS
 from lwlive.stage.sources.audio.beat import Beat
@@ -106,11 +106,10 @@ def test_silence_is_not_blown_up_before_the_music_or_half_a_minute_and_more_afte
 
 def test_the_low_band_pulses_with_the_kick_and_falls_between() -> None:
     found = between(bands(music(20, 120)), 10, 20)[:, LOW]
-    beat = round(0.5 / HOP_S)
-    on = np.array([found[n : n + 8].max() for n in range(0, len(found) - beat, beat)])
-    off = np.array(
-        [found[n + beat - 6 : n + beat].min() for n in range(0, len(found) - beat, beat)]
-    )
+    beat, on_s, off_s = (round(s / HOP_S) for s in (0.5, 0.08, 0.06))
+    beats = range(0, len(found) - beat, beat)
+    on = np.array([found[n : n + on_s].max() for n in beats])
+    off = np.array([found[n + beat - off_s : n + beat].min() for n in beats])
     assert on.min() > 0.7
     assert off.max() < 0.25
 
@@ -121,11 +120,11 @@ def test_a_band_rises_within_two_hops_and_falls_slowly() -> None:
         at(0.3 * n, len(sound), chord(0.15, (100.0,)), sound)
     found = bands(sound)[:, LOW]
     top = int(found.argmax())
-    fall = found[top : top + 40]
+    fall = found[top : top + round(0.4 / HOP_S)]
     steps = np.diff(fall[fall.argmax() :])
     assert steps.min() > -0.2  # no cliff
     onset = round(0.3 * 10 / HOP_S)
-    assert found[onset + 12] > 0.6
+    assert found[onset + round(0.12 / HOP_S)] > 0.6
 
 
 @pytest.mark.parametrize("what", [kick(), hat(), click()])
@@ -137,10 +136,10 @@ def test_every_hit_is_a_pulse_within_two_hundredths_that_decays(what: Sound) -> 
     found = bands(sound)[:, ONSET]
     for when in hits[4:]:
         n = round(when / HOP_S)
-        assert found[n : n + 3].max() > 0.5
-        assert found[n + 33] < 0.2 * found[n : n + 5].max()
+        assert found[n : n + round(0.02 / HOP_S)].max() > 0.5
+        assert found[n + round(0.33 / HOP_S)] < 0.2 * found[n : n + round(0.05 / HOP_S)].max()
     rises = np.flatnonzero(np.diff(found) > 0.2)
-    assert len(set((rises - rises[0]) // 20)) <= len(hits) + 1
+    assert len(set((rises - rises[0]) // round(0.2 / HOP_S))) <= len(hits) + 1
 
 
 def test_a_held_chord_is_one_hit_and_no_more() -> None:
@@ -188,6 +187,40 @@ def test_a_tempo_that_changes_is_followed() -> None:
     found = followed(np.concatenate([music(12, 120), music(22, 132)]))
     assert found[0][1].bpm == pytest.approx(120, rel=0.01)
     assert found[-1][1].bpm == pytest.approx(132, rel=0.01)
+
+
+SONGS = [("house", 124, 0.0), ("hiphop", 92, 0.25), ("techno", 128, 0.0), ("dnb", 174, 0.0)]
+
+
+@pytest.mark.parametrize(("style", "bpm", "swing"), SONGS)
+def test_a_song_keeps_its_tempo_and_its_range_over_a_break(
+    style: str, bpm: float, swing: float
+) -> None:
+    bar_s, before, pause = 240 / bpm, 12, 8
+    sound = song(before + pause + 12, bpm, style, swing, range(before, before + pause))
+    for _, tempo in (found := followed(sound)):
+        assert tempo.bpm == pytest.approx(bpm, rel=0.01)
+    drop_s = (before + pause) * bar_s
+    assert found[0][0] < 8.05
+    assert found[-1][0] > drop_s + 8  # and after the break again
+    heard_at = bands(sound)
+    for first in (before / 2 * bar_s, drop_s):  # the first bars of the drop, too
+        bars = between(heard_at, first, first + 4 * bar_s)
+        for band in (LOW, HIGH, ONSET):
+            assert bars[:, band].max() > 0.6
+            assert bars[:, band].min() < 0.3
+    for n in (0, 2, 4):  # the kick on the first beat of a bar is a hit
+        one = between(heard_at, drop_s + n * bar_s, drop_s + n * bar_s + 0.06)
+        assert one[:, ONSET].max() > 0.25
+        assert one[:, LOW].max() > 0.5
+
+
+@pytest.mark.parametrize("style", ["dnb", "hiphop"])
+def test_a_cross_beat_of_one_and_a_half_beats_is_not_taken_for_the_beat(style: str) -> None:
+    found = followed(song(12, 174, style, seed=174))
+    assert found
+    for _, tempo in found:
+        assert tempo.bpm == pytest.approx(174, rel=0.01)
 
 
 def at_random(seconds: float, often: float, seed: int) -> Sound:

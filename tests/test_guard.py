@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -134,6 +135,22 @@ def test_a_show_that_somebody_ended_or_whose_words_are_wrong_is_not_started_agai
     room.thread.join(60)
     assert (room.code, len(room.lives())) == (code, 1)
     assert not room.said
+
+
+def test_a_guard_that_is_asked_to_end_while_it_starts_a_show_ends_that_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = subprocess.Popen
+
+    def interrupted(*args: Any, **more: Any) -> Any:
+        show = real(*args, **more)
+        room.guard.end()  # as a signal does before the guard has a hold of it
+        return show
+
+    monkeypatch.setattr(subprocess, "Popen", interrupted)
+    room = Room(tmp_path, "hangs")
+    room.close()
+    assert room.guard.starts == 1
 
 
 def test_the_guard_knows_neither_torch_nor_pygame_nor_what_a_show_takes_its_flags_with() -> None:

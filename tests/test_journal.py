@@ -339,7 +339,7 @@ FIRSTS: list[dict[str, Any]] = [
     {"tick": float("nan")},
     {"begin": float("nan")},
     {"begin": float("inf")},
-    {"begin": -1},
+    {"begin": -1.5},
     {"begin": "0"},
     {"begin": True},
     {"repeat": 10**12},
@@ -489,6 +489,13 @@ def test_a_journal_holds_only_what_parameters_take(tmp_path: Path) -> None:
     (tmp_path / "j").write_text(json.dumps(head) + "\n" + json.dumps(line) + "\n")
     with pytest.raises(RenderError, match="speed takes a number from 0 to 4"):
         performance.read(tmp_path / "j")
+
+
+@pytest.mark.parametrize("phase", [-1.0, -0.25])
+def test_a_journal_may_begin_in_a_bend_towards_a_seed(tmp_path: Path, phase: float) -> None:
+    first = json.dumps({**FIRST, "begin": phase})
+    (tmp_path / "j").write_text(f"{json.dumps(HEAD)}\n{first}\n")
+    assert performance.read(tmp_path / "j").changes[0].begin == phase
 
 
 def test_a_journal_that_cannot_be_written_is_told_at_once(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,8 +13,10 @@ from unittest import mock
 import pytest
 import tiny
 import torch
+from safetensors.torch import load_file
 from test_producer import FakeModel, Timer
 
+from lwlive import hub
 from lwlive.checkpoint import ModelError, Opened, Size
 from lwlive.config import Config
 from lwlive.engine.heartbeat import Alive
@@ -310,3 +313,19 @@ def test_steps_without_numbers_are_refused_before_a_show_and_avoided_in_it() -> 
     for waiting in (False, True):
         with pytest.raises(ScheduleError):
             engine(Params(steps=2), waiting)[0]._inbox(Choosy())
+
+
+def test_a_checkpoint_of_float16_bin_files_alone_is_loaded_as_it_was_fetched(
+    folder: Path, tmp_path: Path
+) -> None:
+    older = tmp_path / "older"
+    shutil.copytree(folder, older)
+    for path in [*older.rglob("*.safetensors")]:
+        name = "pytorch_model" if path.parent.name == "text_encoder" else path.stem
+        torch.save(load_file(path), path.with_name(f"{name}.fp16.bin"))
+        path.unlink()
+    files = [path.relative_to(older).as_posix() for path in older.rglob("*.bin")]
+    assert set(files) <= set(hub.needed(files))
+    one, other = (load(place, Size(64, 64), "cpu", KIND) for place in (folder, older))
+    x = torch.randn(1, *one.shape)
+    assert torch.equal(one.decoder(x)[0], other.decoder(x)[0])

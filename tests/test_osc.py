@@ -13,7 +13,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -575,6 +575,35 @@ def test_the_largest_packets_are_judged_in_a_bounded_time(what: str) -> None:
             assert good.values
         spent = min(spent, time.thread_time() - start)
     assert spent < 0.1
+
+
+def test_in_a_flood_without_end_the_thread_rests_as_long_as_it_works(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While it works, the show's thread waits for the interpreter at each of its reads."""
+    now, rested, longest, since = 0.0, 0.0, 0.0, 0.0
+
+    class Endless:
+        def recvfrom(self, _most: int) -> tuple[bytes, tuple[str, int]]:
+            nonlocal now
+            now += 1e-4
+            return message("/lwlive/speed", 1.0), ("127.0.0.1", 9)
+
+    def rest(seconds: float) -> bool:
+        nonlocal now, rested, longest, since
+        longest = max(longest, now - since)
+        now += seconds
+        rested, since = rested + seconds, now
+        return False
+
+    with Osc("127.0.0.1", 0, [], clock=lambda: now) as osc:
+        monkeypatch.setattr(osc._stop, "wait", rest)
+        while now < 1.0:
+            osc._drain(cast("socket.socket", Endless()))
+        taken = osc.poll(now)
+    assert rested > 0.45
+    assert longest < 0.003
+    assert [one.command for one in taken] == [Set("speed", 1.0)]
 
 
 FLOOD = """

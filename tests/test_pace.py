@@ -82,3 +82,13 @@ def test_a_loop_closed_in_mid_walk_takes_no_pace_of_another_segment(machine: Mak
             assert made.walk.warp == pytest.approx(expected, abs=1e-5)
             compared += 1
     assert compared > 3
+
+
+def test_a_pace_measured_without_trajectories_is_that_of_no_other_walk(machine: Make) -> None:
+    show = machine(crossfeed=0.5, speed=0.5)
+    show.play(1)
+    pace, walk = live_pace(), show.producer.aim.next
+    while pace.measure(Sampler(show.producer.model), walk.freed(True), 60.0):
+        pass
+    assert pace.settled(walk.freed(True), 60.0).warp
+    assert not pace.settled(walk.freed(False), 60.0).warp

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from playing import SIDE, Playing, colour, until
 
+from lwlive.checkpoint import Size
 from lwlive.commands import (
     Amount,
     Command,
@@ -39,10 +41,12 @@ from lwlive.commands import (
     Unpatch,
 )
 from lwlive.params import SPECS, TRIGGERS, ControlError
+from lwlive.recent import Recent
 from lwlive.stage.sources.listening import ListenError
 from lwlive.stage.sources.osc.addresses import listened
 from lwlive.stage.sources.osc.sockets import networks
 from lwlive.stage.sources.page import address, asking, health, opening
+from lwlive.stage.sources.page import page as page_module
 from lwlive.stage.sources.page.access import CLIENTS, Access, Budget, own_host, own_origin
 from lwlive.stage.sources.page.address import Address
 from lwlive.stage.sources.page.board import STATE_BYTES, Board
@@ -731,6 +735,38 @@ def nonsense(chance: random.Random) -> str:
         ]
     )
     return chance.choice([json.dumps({"do": words}), json.dumps(words), "{", "\0", '{"look": 7}'])
+
+
+def test_its_process_starts_with_the_first_tick_and_later_where_it_cannot(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Before it, the cores are for what the audience sees."""
+    started: list[str] = []
+    said: list[str] = []
+
+    def start(_order: Any) -> Any:
+        started.append("process")
+        raise OSError("none in a test")
+
+    order: Any = lambda handle: handle  # noqa: E731
+    page = page_module.Page(order, Size(32, 32), said.append, Recent([]), start)
+    status: Any = None
+    page.poll(0.0)
+    time.sleep(0.05)
+    assert not started
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("threading.Thread.start", refuse)
+        page.tell(status, {}, 1.0)
+        page.tell(status, {}, 2.0)
+    assert said == ["there is no page yet: can't start new thread; it is tried again"]
+    assert not started
+    page.tell(status, {}, 100.0)
+    until(lambda: bool(started))
+    page.close()
 
 
 class Phone:

@@ -162,6 +162,8 @@ def test_only_the_keys_in_the_file_are_loaded_and_words_for_people_are_not(tmp_p
         ("seed = 1\nseed = 2\n", ["not valid TOML", "line 2"]),
         ("seed = 1\nprompt = '''a\nb", ["not valid TOML", "line 3"]),
         (f"seed = {'9' * 5000}", ["not valid TOML"]),
+        (f"seed = 0x{'f' * 4000}", ["not valid TOML", "thousands of digits"]),
+        (f"[[routes]]\namount = [0x{'f' * 4000}]", ["not valid TOML", "thousands of digits"]),
         (f"seed = {'[' * 5000}", ["not valid TOML"]),
     ],
 )

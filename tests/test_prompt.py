@@ -9,6 +9,7 @@ import tiny
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import CLIPTokenizer
 
 from lwlive import mix
 from lwlive.checkpoint import ModelError, Size
@@ -114,6 +115,24 @@ def test_tokens_are_those_of_the_stock_tokenizer(text: str, tmp_path: Path) -> N
     tokens = Tokens(path)
     assert torch.equal(tokens([text]), theirs)
     assert len(tokens.weights([(text, 1.5)])) == tokens.length
+
+
+@pytest.mark.parametrize("older", [True, False])
+@pytest.mark.parametrize("pad", ["!", {"content": "!", "lstrip": False, "normalized": True}])
+def test_short_texts_are_filled_up_as_older_tokenizers_say(
+    tmp_path: Path, pad: object, older: bool
+) -> None:
+    path = tiny.folder(tmp_path)
+    (path / "tokenizer" / "special_tokens_map.json").write_text(json.dumps({"pad_token": pad}))
+    if not older:
+        config = path / "tokenizer" / "tokenizer_config.json"
+        config.write_text(
+            json.dumps({**json.loads(config.read_text()), "added_tokens_decoder": {}})
+        )
+    stock = CLIPTokenizer.from_pretrained(path / "tokenizer")
+    theirs = stock(["hello"], padding="max_length", truncation=True, return_tensors="pt").input_ids
+    assert torch.equal(Tokens(path)(["hello"]), theirs)
+    assert (theirs[0, -1] == 0) == older
 
 
 @pytest.mark.parametrize(

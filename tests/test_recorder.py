@@ -449,6 +449,14 @@ def test_a_name_that_is_claimed_overwrites_nothing(tmp_path: Path) -> None:
     assert set(names) == {f"lwlive-20260203-040506{tail}.mp4" for tail in ("", "-2", "-3")}
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right of their own there")
+def test_a_name_that_leads_nowhere_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "show.mp4"
+    path.symlink_to(tmp_path / "a disk that is gone" / "show.mp4")
+    assert free(path).name == "show-2.mp4"
+    assert claimed(path).name == "show-2.mp4"
+
+
 def test_the_module_brings_in_neither_av_nor_torch() -> None:
     source = "import sys, lwlive.stage.outputs.recorder; print({'av', 'torch'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)

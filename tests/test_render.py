@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lwlive import preset
-from lwlive.checkpoint import Size
+from lwlive.checkpoint import ModelError, Size
 from lwlive.cli import render
 from lwlive.params import SPECS, ControlError
 from lwlive.render import picture, timing
@@ -397,3 +397,10 @@ def test_lpips_that_is_not_there_gets_a_sentence(monkeypatch: pytest.MonkeyPatch
 def Broken(**_: Any) -> None:  # noqa: N802 - stands in for a class
     """LPIPS on a machine without a network."""
     raise OSError("no route to host")
+
+
+def test_a_model_whose_name_speaks_of_memory_is_refused_by_its_own_sentence() -> None:
+    anything: Any = None
+    with pytest.raises(ModelError, match="memory-palace is damaged"):  # noqa: SIM117 - raised inside
+        with render._enough_memory(anything):
+            raise ModelError("the checkpoint in memory-palace is damaged")

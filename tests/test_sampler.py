@@ -17,6 +17,7 @@ from lwlive.engine.eager import Eager
 from lwlive.engine.load import load
 from lwlive.engine.networks import Kind
 from lwlive.engine.sampler import Sampler, along, evened
+from lwlive.engine.schedule import named
 from lwlive.engine.walk import Walk, begin
 from lwlive.params import Params
 from lwlive.snapshot import Snapshot
@@ -141,6 +142,25 @@ def test_at_depth_the_walk_passes_exactly_through_its_keyframes(model: Eager) ->
     there = replace(walk, fraction=1.0)
     next_one = sampler.latents([walk_of(model, 1.0)])
     assert torch.allclose(sampler.latents([there]), next_one, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["pndm", "heun"])
+def test_a_prompt_bends_at_depth_where_steps_ask_the_model_more_than_once(
+    name: str, tmp_path: Path
+) -> None:
+    model = open_model(tmp_path, named(name, SCHEDULERS["ddim"]))
+    sampler = Sampler(model)
+    walk = walk_of(model, 0.3, depth=0.5, crossfeed=0.5, steps=8)
+    before = sampler.latents([walk])
+    least = sampler.evaluations(walk)
+    asked = sampler.evaluated
+    sampler.latents([walk.after(1 / FPS)])
+    assert sampler.evaluated - asked == least == len(model.schedule(8, 4).steps)
+    new = replace(walk.params, prompt="world", crossfeed=0.6)
+    bent = walk.steered(Snapshot(1, new), model.encode([new.prompt, new.negative]))
+    assert bent.a is not walk.a
+    after = sampler.latents([bent.after(1 / FPS)])
+    assert float(change(torch.cat([before, after]))[0]) < 0.1 * float(before.std())
 
 
 def test_depth_costs_fewer_evaluations(model: Eager, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from lwlive.cli import service, subcommands
+from lwlive.checkpoint import Additions, Opened, Size
+from lwlive.cli import looks, service, subcommands
+from lwlive.config import Config
+from lwlive.engine.compiled.build import Build
+from lwlive.engine.networks import Kind
 
 HARD = 'show of 100% "x" $y.toml'  # a name that is hard to quote
 
@@ -128,6 +132,21 @@ def checked(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[
             what, _, found = rest.strip().partition(": ")
             rows[what] = f"{mark.strip()} {found}"
     return code, rows
+
+
+def test_a_package_of_a_model_of_the_hub_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = tmp_path / "models--stabilityai--sd-turbo" / "snapshots" / "0123abcd"
+    opened = Opened(snapshot, Additions(), Size(512, 512), tmp_path)
+    monkeypatch.setattr(looks, "_opened", lambda _: opened)
+    with pytest.raises(looks.Trouble, match="nothing is compiled for sd-turbo"):
+        looks._package(Config(model="sd-turbo"))
+    want = Build(str(snapshot), Size(512, 512), "cpu", Kind("float32", True), 1, 1)
+    place = want.place(tmp_path)
+    place.mkdir(parents=True)
+    (place / "costs.json").write_text("[1, 1]")
+    assert looks._package(Config(model="sd-turbo")) == f"1 in {tmp_path / 'packages'}"
 
 
 @pytest.mark.slow

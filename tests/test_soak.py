@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from soundrig import NEEDED
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from screen import Look, longest_gap  # noqa: E402 - the scripts are no package
+from screen import Look, longest_gap, stood  # noqa: E402 - the scripts are no package
 from soak import missing  # noqa: E402 - the scripts are no package
+from verdict import Gap  # noqa: E402 - the scripts are no package
 
 E = 0.1
 
@@ -44,6 +46,17 @@ def test_a_gap_is_the_time_without_a_new_picture_on_a_screen_that_is_there(
     pieces: list[tuple[str, float]], gap: float
 ) -> None:
     assert longest_gap(looks(*pieces)) == pytest.approx(gap, abs=2 * E)
+
+
+def test_a_machine_that_gives_no_core_is_told_and_not_held_against_the_show() -> None:
+    """The one who looks ten times a second did not look for so long."""
+    seen = looks(("new", 5), ("frozen", 1))
+    seen += [replace(look, at=look.at + 9.0) for look in looks(("frozen", 1), ("new", 2))]
+    late = Gap(longest_gap(seen), 3.0, stood(seen))
+    assert late.seconds > 5
+    assert late.own_s == pytest.approx(late.seconds - stood(seen))
+    assert "without a core" in str(late)
+    assert stood(looks(("new", 5), ("frozen", 4), ("new", 5))) == 0
 
 
 def test_what_is_missing_is_what_the_trouble_took_that_ended_a_recording() -> None:

@@ -8,7 +8,7 @@ from lwlive.commands import Patch
 from lwlive.ring import Frame
 from lwlive.routes import Band, Route
 
-HEARD_S = (0.023, 0.036)  # from a sound to its band, as found with PipeWire: 5th, 95th percentile
+HEARD_S = (0.004, 0.016)  # from a sound to its band, as found with PipeWire: 5th, 95th percentile
 SEEN_S = 0.15  # what a sound may take to be seen, nearly always
 
 

@@ -4,13 +4,15 @@ import tracemalloc
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_recorder import flat, wait_for
+from test_recorder import decode, flat, number_in, numbered, wait_for
 
-from lwlive.movie import SOUND_RATE
+from lwlive.encoders import LIVE
+from lwlive.movie import SOUND_RATE, Movie, rate_of
 from lwlive.stage.outputs.recorder import Recorder
 from lwlive.stage.outputs.soundtrack import WAIT_S, Soundtrack, stretched
 
@@ -205,6 +207,32 @@ def test_a_recording_has_its_sound_in_sync_in_the_file(tmp_path: Path) -> None:
     assert [line.split(",")[0] for line in lines] == ["aac", "h264"]
     assert float(lines[0].split(",")[1]) == pytest.approx(4.0, abs=0.05)
     assert (tmp_path / "a.mp4").read_bytes().index(b"moov") < 64  # its length is in front
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+def test_whenever_it_is_killed_a_recording_has_lost_less_than_a_second(
+    tmp_path: Path, deaf: bool
+) -> None:
+    """What is in the file after each picture is what a process that is killed then leaves."""
+    room, path = Room(), tmp_path / "a.mp4"
+    room.deaf = [(1.0, 9.0)] if deaf else []  # the sound server is killed
+    track = Soundtrack(room, 30)
+    movie = Movie(path, rate_of(30), 96, 64, {}, LIVE, sound=True)
+    lost = []
+    for pts in range(150):
+        room._pass(room.begun + pts / 30)
+        track.shown(pts, room.now)
+        movie.write(numbered(pts), pts)
+        for piece in track.until((pts + 1) / 30):
+            movie.hear(*piece)
+        with av.open(str(path)) as left:
+            times = [p.pts * p.time_base for p in left.demux(video=0) if p.pts is not None]
+        assert times == [n / movie._encoding.rate for n in range(len(times))]
+        lost.append((pts + 1 - len(times)) / 30)
+    movie.finish()
+    movie.close()
+    assert max(lost[15:]) < 0.9, lost
+    assert [number_in(picture) for _, picture in decode(path)] == list(range(150))
 
 
 @pytest.mark.parametrize("before_s", [0.02, 0.09, 0.4, 2.9])

@@ -80,6 +80,16 @@ def test_what_is_written_is_what_is_taken_up(tmp_path: Path) -> None:
     assert not said
 
 
+@pytest.mark.parametrize("phase", [-1.0, -0.25])
+def test_a_show_that_ends_in_a_bend_towards_a_seed_is_taken_up(
+    tmp_path: Path, phase: float
+) -> None:
+    path, said = tmp_path / "s.json", list[str]()
+    Room(path).show(0.0, phase=phase)
+    assert taken_up(path, PARAMS, said.append).phase == phase
+    assert not said
+
+
 def test_it_is_written_with_the_first_picture_and_once_a_minute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,7 +155,7 @@ def test_a_damaged_state_is_one_sentence_and_a_fresh_start(
         {"values": []},
         {"routes": [[99, {"parameter": "speed"}]]},
         {"phase": float("nan")},
-        {"phase": -1},
+        {"phase": -1.5},
         {"phase": "x"},
         {"cue": 5},
         {"restarts": -3},

@@ -17,6 +17,7 @@ from lwlive.engine.keyframe import NOISES, Cond, mix, noise_of, slerp
 from lwlive.engine.place import LOOK_S, PINNED
 from lwlive.engine.walk import Walk, begin
 from lwlive.params import Params
+from lwlive.seeds import FIRST_PHASE
 from lwlive.snapshot import Snapshot
 
 SHAPE = (4, 8, 8)
@@ -275,10 +276,10 @@ def test_mix_is_exact_at_both_ends(f: float) -> None:
 
 def test_crossfeed_pulls_over_its_range_and_decays_there() -> None:
     walk = start(steps=8, depth=0.25, crossfeed=0.8, crossfeed_range=0.75, crossfeed_decay=0.5)
-    pulls = [walk.pull(i, walk.look) for i in range(9)]
+    pulls = [walk.pull(i, 2, 8) for i in range(9)]
     assert pulls == pytest.approx([0, 0, 0, 0.8, 0.6, 0.4, 0, 0, 0])
     whole = start(steps=4, crossfeed=0.3)
-    assert [whole.pull(i, whole.look) for i in range(1, 4)] == [0.3, 0.3, 0.3]
+    assert [whole.pull(i, 0, 4) for i in range(1, 4)] == [0.3, 0.3, 0.3]
 
 
 def test_guidance_is_damped_halfway_between_prompts_and_nowhere_else() -> None:
@@ -312,3 +313,13 @@ def test_a_pinned_keyframe_lets_go_evenly() -> None:
     holds = [replace(pinned, fraction=1 - PINNED * part).pin() for part in (1.0, 0.5, 0.0)]
     assert holds[0] is None
     assert [hold[1] for hold in holds if hold] == [0.5, 1.0]
+
+
+def test_a_walk_may_begin_again_in_a_bend_towards_a_seed() -> None:
+    bending = start(seed=5, speed=1.0)
+    bent = bending.steered(snapshot(1, seed=9, speed=1.0), cond(2.0))
+    phase = bent.after(0.25).phase
+    assert FIRST_PHASE <= bent.phase < phase < 0
+    again = start(phase, seed=9)
+    assert again.phase == phase
+    assert torch.equal(again.b.noise, noise_of(9, 0, SHAPE, "cpu"))

@@ -142,6 +142,8 @@ class Guard:
             self._show = subprocess.Popen(self._command, env=environment)
         except OSError as error:
             return 1, f"cannot be started ({error.strerror})"
+        if self._end_by is not None:  # it was asked to end while it was started
+            self._show.terminate()
         threading.Thread(target=ear.await_end, args=(self._show,), daemon=True).start()
         looked = self._clock()
         while True:

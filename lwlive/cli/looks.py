@@ -91,11 +91,15 @@ def _package(config: "Config") -> str | None:
     """Packages are found by what is measured, which needs torch: here only whether any is there."""
     if not config.compile:
         return "not asked for"
+    from glob import escape
+
+    from lwlive.checkpoint import name_of
+
     opened = _known(config)
     if opened is None:
         return None
     place = opened.cache / "packages"
-    name = Path(opened.folder).name
+    name = escape(name_of(opened.folder))
     found = list(place.glob(f"{name}-*/costs.json")) if place.is_dir() else []
     if not found:
         raise Trouble(

@@ -88,7 +88,8 @@ def _enough_memory(settings: Settings) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "memory" not in str(error):
+        ours = isinstance(error, ModelError)  # which is a sentence already
+        if ours or (not isinstance(error, MemoryError) and "memory" not in str(error)):
             raise
         raise RenderError(
             f"there is no memory for frames of {settings.size}, {settings.batch} together; "

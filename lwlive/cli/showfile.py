@@ -4,7 +4,6 @@ Keys are the flags' names without the dashes in front; `_` and `-` mean the same
 the folder that lwlive is started in, as those of flags do. This file starts nothing.
 """
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_origin
@@ -15,6 +14,7 @@ from pydantic import ValidationError
 from lwlive.cli.flags import Rows, accepts, metavar, of_model, plain, refusal, short
 from lwlive.config import PARTS, Config
 from lwlive.params import SPECS, ControlError
+from lwlive.preset import toml
 from lwlive.spelling import did_you_mean
 
 LIVE = "live"  # the table of live parameters
@@ -74,13 +74,13 @@ def _tables(path: Path) -> dict[str, Any]:
             raise ControlError(
                 f"--config: {path} is larger than a megabyte: not a file of settings"
             )
-        return tomllib.loads(content.decode("utf-8-sig"))
+        return toml(content.decode("utf-8-sig"))
     except OSError as error:
         name = short(str(path))
         raise ControlError(f"--config: {name} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise ControlError(f"{path} is not text in UTF-8: {error.reason}") from None
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+    except (RecursionError, ValueError) as error:
         raise ControlError(f"{path} is not valid TOML: {error}") from None
 
 
@@ -96,6 +96,10 @@ def _checked(row: tuple[Any, Any], found: object, where: str) -> object:
         fits = fits and not isinstance(found, bool)
     else:
         fits = isinstance(found, bool if kind is bool else str)
+    if isinstance(found, str | list):  # no name of a file or a device has such a letter
+        fits = fits and not any(
+            "\0" in one for one in ([found] if isinstance(found, str) else found)
+        )
     name = where.split()[-1].replace("-", "_")
     try:
         if not fits:

@@ -49,7 +49,8 @@ def sentences(what: str, folder: Path) -> Iterator[None]:
 
 def network(folder: Path, index: dict[str, Any], part: str, **options: Any) -> Any:
     """A network with all of its weights. Raises ModelError."""
-    files = [path.name for path in (folder / part).glob("*.safetensors")]
+    inside = folder / part
+    files = [p.name for p in [*inside.glob("*.safetensors")] or inside.glob("*.bin")]
     if files and all(".fp16." in file for file in files):
         options["variant"] = "fp16"
     with sentences(part, folder / part):

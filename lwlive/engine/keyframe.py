@@ -63,7 +63,7 @@ class Keyframe:
 
     noise: Tensor  # [n, C, H, W]: the initial one, and one for each step that injects noise
     cond: Cond
-    # steps -> trajectory [steps + 1, C, H, W], the latents before each step and the clean ones.
+    # steps -> trajectory [n, C, H, W]: latents each time the model is asked, and the clean ones.
     # Filled by the sampler when depth or crossfeed first ask for it, and never changed.
     trajectories: dict[int, Tensor] = field(default_factory=dict)
     guidance: float | None = None  # of its trajectory, where it has its own

@@ -154,9 +154,9 @@ class Place:
         """Pull towards the mixed trajectories, of this frame."""
         return self.number("crossfeed")
 
-    def pull(self, i: int, look: "Look") -> float:
-        """The pull before step i: full after the first step run, decaying over its range."""
-        first, end = look.inherited + 1, round(self.number("crossfeed_range") * look.steps)
+    def pull(self, i: int, begin: int, total: int) -> float:
+        """The pull before step i of `begin` to `total`: full after the first one, then decaying."""
+        first, end = begin + 1, round(self.number("crossfeed_range") * total)
         if self.free or not first <= i < end:
             return 0.0
         along = (i - first) / max(1, end - 1 - first)

@@ -155,13 +155,14 @@ class Sampler:
 
     def evaluations(self, walk: Walk) -> int:
         """Most evaluations that a batch of places from this one on takes, its traces included."""
-        steps = walk.drawn.steps - walk.drawn.inherited
+        steps = len(self.model.schedule(walk.drawn.steps, walk.drawn.inherited).steps)
         traces = self.tracing(walk) * len(self.untraced(walk))
         return steps * self._each([walk.top("guidance")]) + traces
 
     def tracing(self, walk: Walk) -> int:
         """Evaluations that the trajectory of one of its keyframes takes."""
-        return walk.look.steps * self._each([walk.top("guidance")])
+        steps = self.model.schedule(walk.look.steps, 0).total
+        return steps * self._each([walk.top("guidance")])
 
     def untraced(self, walk: Walk) -> list[Keyframe]:
         """The keyframes whose trajectories are missing for this place or those that follow it."""
@@ -207,10 +208,10 @@ class Sampler:
 
     def _run(self, walks: Sequence[Walk], look: Look, check: Check) -> Tensor:
         """Clean latents [n, C, H, W] of a batch, all of one look."""
-        steps, first = look.steps, look.inherited
         for walk in walks:
             self.trace(walk)
-        schedule = self.model.schedule(steps, first)
+        steps, schedule = look.steps, self.model.schedule(look.steps, look.inherited)
+        first, total = schedule.begin, schedule.total
         if first:
             x = torch.stack([walk.inherited(steps, first) for walk in walks])
         else:
@@ -221,7 +222,7 @@ class Sampler:
         guidances = [walk.guidance for walk in walks]
 
         def pull(i: int, latents: Tensor) -> Tensor:
-            shares = [walk.pull(i, look) if i < schedule.total else 0.0 for walk in walks]
+            shares = [walk.pull(i, first, total) if i < total else 0.0 for walk in walks]
             if any(shares):
                 rows = [
                     walk.inherited(steps, i) if share else z
@@ -260,10 +261,10 @@ class Sampler:
         return torch.tensor(list(values), device=self.model.device)
 
     def _trajectory(self, keyframe: Keyframe, walk: Walk, steps: int, check: Check) -> Tensor:
-        """A keyframe's own latents before each step, and the clean ones: [steps + 1, C, H, W]."""
+        """A keyframe's own latents before each step, and the clean ones, [n, C, H, W]."""
         schedule, held, noise = self.model.schedule(steps, 0), self.held, keyframe.noise[:1]
         x, guidance = noise * schedule.noise_scale, walk.guidance_of(keyframe)
-        self.evaluated += steps * self._each([guidance])
+        self.evaluated += schedule.total * self._each([guidance])
         found = denoise(
             guided(
                 self.model,

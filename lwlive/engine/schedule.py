@@ -34,12 +34,15 @@ class Step:
     input_scale: float  # the model sees latents times this
     latents: Terms  # of x[i], the latents before step i
     outputs: Terms  # of m[i], the model's output at step i
-    noises: Terms  # of n[i], the noise injected at step i
+    noises: Terms  # of n[i], the noise injected at step i, which may ask the model twice
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """N steps from noise to clean latents; `steps[0]` is step number `begin`."""
+    """The way from noise to clean latents; `steps[0]` is number `begin` of the whole way.
+
+    Some schedulers ask the model twice a step, or once more at the start: each time counts here.
+    """
 
     noise_scale: float  # initial latents are unit noise times this
     begin: int
@@ -134,7 +137,7 @@ def levels(scheduler: Any, steps: int) -> list[tuple[float, float]]:
 
 
 def read(scheduler: Any, steps: int, begin: int = 0, eta: float = 0.0) -> Schedule:
-    """The table of a diffusers scheduler at `steps` steps, from step `begin` on.
+    """The table of a diffusers scheduler at `steps` steps, without the first `begin` of them.
 
     `eta`: share of fresh noise in DDIM's steps (Song 2020), for schedulers that have it.
     Raises ScheduleError for schedulers that clip or threshold, since those are not linear, and for
@@ -166,15 +169,18 @@ def _read(scheduler: Any, steps: int, begin: int, options: dict[str, float]) -> 
     scheduler = type(scheduler).from_config(scheduler.config)  # fresh: no history
     scheduler.set_timesteps(steps)
     times = scheduler.timesteps
-    if hasattr(scheduler, "set_begin_index"):
-        scheduler.set_begin_index(begin)
     n = len(times)
+    first = _first(scheduler, steps, begin)
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(first)
     rows: list[Step] = []
     with _NoiseSymbol() as noise, torch.no_grad():
-        for i in range(begin, n):
-            noise.symbol = _unit(3 * n, 2 * n + i)
+        for i in range(first, n):
+            noise.symbol = _unit(3 * n, 2 * n + i // scheduler.order)
             x, output = _unit(3 * n, i), _unit(3 * n, n + i)
             scale = float(scheduler.scale_model_input(torch.ones(1, 1, 1, 1), times[i]))
+            if first:
+                options = options | _remembering(scheduler, i - first)
             out = scheduler.step(output, times[i], x, return_dict=False, **options)[0]
             row = out.flatten().double().tolist()
             rows.append(
@@ -187,7 +193,32 @@ def _read(scheduler: Any, steps: int, begin: int, options: dict[str, float]) -> 
                 )
             )
     rescale = RESCALED if scheduler.config.get("rescale_betas_zero_snr", False) else 0.0
-    return Schedule(float(scheduler.init_noise_sigma), begin, tuple(rows), rescale)
+    return Schedule(float(scheduler.init_noise_sigma), first, tuple(rows), rescale)
+
+
+def _first(scheduler: Any, steps: int, begin: int) -> int:
+    """Which time the model is asked first, where the first `begin` steps are left out.
+
+    Of two times at one level of noise it is the second: by then a step is done.
+    """
+    asked = len(scheduler.timesteps)
+    if not begin or asked == steps:
+        return begin
+    return begin * int(scheduler.order) if scheduler.order > 1 else begin + asked - steps
+
+
+def _remembering(scheduler: Any, done: int) -> dict[str, int]:
+    """Lets a scheduler that began in the middle use no outputs of steps before that.
+
+    done: how many of its steps are. LMS counts steps from the start of the way, not those that it
+    remembers; PNDM takes its second step for the first one again.
+    """
+    import diffusers
+
+    if isinstance(scheduler, diffusers.PNDMScheduler) and done == 1:
+        scheduler.counter = 2
+    counts = isinstance(scheduler, diffusers.LMSDiscreteScheduler)
+    return {"order": min(done + 1, 4)} if counts else {}
 
 
 def _unit(size: int, at: int) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 from lwlive.checkpoint import ModelError, read_json, why
 
 CONFIG, END = "tokenizer_config.json", "<|endoftext|>"
+MAP = "special_tokens_map.json"  # beside it in older tokenizers, where it wins, as in SD 2
 LENGTH, MOST_LENGTH = 77, 4096  # tokens of a text: CLIP's, and more than any encoder has
 MARKS = 2  # tokens of a text that are not words: its start and its end
 
@@ -31,6 +32,8 @@ class Tokens:
     def __init__(self, folder: Path, part: str = "tokenizer", words: Sequence[Word] = ()) -> None:
         path = folder / part
         config = read_json(path / CONFIG) if (path / CONFIG).is_file() else {}
+        if "added_tokens_decoder" not in config and (path / MAP).is_file():
+            config |= read_json(path / MAP)
         self.length = _length(config.get("model_max_length"), folder, part)
         pad = config.get("pad_token") or END
         self.pad = str(pad.get("content", END) if isinstance(pad, dict) else pad)

@@ -130,7 +130,8 @@ class Walk(Place):
         noise = torch.stack([self.noise(i) for i in range(len(self.a.noise))])
         steps, mixed = self.look.steps, {}
         if self.inherits:
-            mixed[steps] = torch.stack([self.inherited(steps, i) for i in range(steps + 1)])
+            rows = range(len(self.a.trajectories[steps]))
+            mixed[steps] = torch.stack([self.inherited(steps, i) for i in rows])
         return Keyframe(noise, self.cond(), mixed)
 
     def next_segment(self) -> "Walk":

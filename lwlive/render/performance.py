@@ -17,9 +17,10 @@ from lwlive.checkpoint import Size
 from lwlive.config import Config
 from lwlive.journalfile import FORMAT
 from lwlive.messages import Turn
-from lwlive.params import SPECS, spec
+from lwlive.params import SPECS, spec, within
 from lwlive.render.settings import SOURCES, RenderError, regular
 from lwlive.routes import SILENCE, Routes
+from lwlive.seeds import FIRST_PHASE
 from lwlive.snapshot import EASED
 from lwlive.tempo import UNTOLD, Tempo
 
@@ -187,7 +188,7 @@ def _take(found: Performance, line: dict[str, Any], reading: _Reading) -> None:
             reading.over = _over(line.get("over", {}))
         change.over = reading.over
     if "begin" in line:
-        change.begin = _number(line["begin"], FAR, "a phase")
+        change.begin = _number(line["begin"], FAR, "a phase", FIRST_PHASE)
         if change.params is None:
             raise ValueError("a walk begins without params")
         if (reading.turn.joined + 1) % reading.turn.stride:
@@ -210,10 +211,10 @@ def _over(told: dict[str, Any]) -> dict[str, float]:
     return {name: _number(s, LONGEST_S, "seconds of over") for name, s in told.items()}
 
 
-def _number(value: Any, high: float, what: str) -> float:
-    """A number from 0. Raises ValueError."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= high:
-        raise ValueError(f"{what} is a number from 0 to {high:g}, not {_short(value)}")
+def _number(value: Any, high: float, what: str, low: float = 0.0) -> float:
+    """A number in its range. Raises ValueError."""
+    if not within(value, low, high):
+        raise ValueError(f"{what} is a number from {low:g} to {high:g}, not {_short(value)}")
     return float(value)
 
 

@@ -21,6 +21,7 @@ from lwlive import __version__, files
 from lwlive.params import ControlError, Params, spec
 from lwlive.ring import Pixels
 from lwlive.routes import Routes, checked, table
+from lwlive.seeds import FIRST_PHASE
 from lwlive.stage import lastseen
 from lwlive.stage.disk import Disk
 from lwlive.stage.lastseen import Recent
@@ -77,7 +78,7 @@ def read(path: Path) -> State | None:
     except _DAMAGED as error:
         raise StateError(f"it is damaged: {str(error) or type(error).__name__:.200}") from None
     named = cue is None or isinstance(cue, str)
-    if not (0 <= phase < 1e12 and named and 0 <= restarts < 1e9 and 0 <= at < LATEST):
+    if not (FIRST_PHASE <= phase < 1e12 and named and 0 <= restarts < 1e9 and 0 <= at < LATEST):
         raise StateError("it is damaged: its phase, cue, restarts or time cannot be")
     return State(values, routes, phase, cue, settings, restarts, ended, at)
 

@@ -42,7 +42,7 @@ from lwlive.engine.schedule import MOST_STEPS, ScheduleError
 from lwlive.engine.tuning.measure import seconds
 from lwlive.engine.tuning.pieces import Cost
 
-FORMAT = 7  # one up whenever what is written changes
+FORMAT = 8  # one up whenever what is written changes
 CPU = {"freezing": True, "cpp.dynamic_threads": True}  # how code for a CPU is compiled
 COSTS = "costs.json"  # written last
 COMPILERS = "TORCHINDUCTOR_CACHE_DIR"  # what names the folder of the compiler; the user may
@@ -227,7 +227,7 @@ def _compile(want: Build, making: Path, note: str | None = None) -> Trial:
         except ScheduleError as error:
             refused[steps] = str(error)
         else:
-            schedules += [{"of": steps, **asdict(one)} for one in made]
+            schedules += [{"of": steps, "without": n, **asdict(one)} for n, one in enumerate(made)]
     about = {"name": eager.name, "shape": eager.shape, "own": eager.own, **asdict(want)}
     notes = [*modules.notes, *([note] if note else [])]
     about |= {"embeds_guidance": eager.embeds_guidance, "notes": notes, "torch": version("torch")}

@@ -143,7 +143,7 @@ class Packaged:
         self.device, self.dtype = str(about["device"]), str(about["kind"]["precision"])
         prepare(about["kind"]["attention"])
         self.batch = int(about["batch"])
-        self._schedules = {(row["of"], row["begin"]): row for row in text["schedules"]}
+        self._schedules = {(row["of"], row["without"]): row for row in text["schedules"]}
         self._refused = {int(steps): str(said) for steps, said in text["refused"].items()}
         self.embeds_guidance = bool(about["embeds_guidance"])
         self.encode = Encoder(place, self._asked, self.device)

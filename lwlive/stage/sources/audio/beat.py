@@ -2,7 +2,7 @@
 
 Autocorrelation of how much louder the sound becomes (its flux), summed over several beats as
 Scheirer (1998) and Ellis (2007) have it; then the beats are looked for where they should be, and a
-line through them gives tempo and moment. One value every hundredth of a second comes in, so that a
+line through them gives tempo and moment. One value every hundredth of a second is taken, so that a
 minute's worth of arithmetic takes a few milliseconds.
 
 Trackers on PyPI were looked at: those with a licence that fits want torch or numba, or whole files.
@@ -25,18 +25,22 @@ BEATS = 8  # whose distances are compared
 USUAL, OCTAVES = 125.0, 1.0  # tempos near this one are likelier than half or double of it
 SURE = 0.35  # the correlation from one beat to the next that counts as a beat
 FULL = 0.85  # times as alike after half a beat: then it is a whole one
+CROSS = (1.5, 2 / 3)  # a cross-beat is so many times as fast
 STAYS, STAY = 0.03, 1.25  # so near the last estimate, a tempo is so much likelier
 AGREE = 0.015  # two estimates in a row differ by less
 NEAR_S = 0.06  # how far from its place a beat is looked for
 DRUMS = 0.5  # what the kick counts, beside everything else
 LAG_S = 0.0095  # from a hit to where its flux is found
+STEP_S = 0.01  # from one value that is looked at to the next
 
 
 class Beat:
     """Follows one sound."""
 
     def __init__(self, hop_s: float) -> None:
-        self._hop_s = hop_s
+        self._every = max(1, round(STEP_S / hop_s))  # hops
+        self._hops = 0
+        self._hop_s = hop_s = hop_s * self._every
         self._flux: deque[float] = deque(maxlen=round(SPAN_S / hop_s))
         self._since = 0
         self._still = 0  # hops in which nothing was heard
@@ -45,6 +49,9 @@ class Beat:
 
     def heard(self, new: Heard, at: float) -> Tempo | None:
         """The tempo, where it is known, after one more hop; `at`: the moment of its end."""
+        self._hops = (self._hops + 1) % self._every
+        if self._hops:
+            return None
         self._flux.append(new.flux + DRUMS * new.drum)
         self._since += 1
         self._still = 0 if new.flux > FAINT else self._still + 1
@@ -78,9 +85,13 @@ def estimate(flux: Numbers, hop_s: float, before: float = 0.0) -> tuple[float, f
     bpm = np.geomspace(SLOWEST, FASTEST, 600)
     score = _regular(alike, 60 / bpm / hop_s)
     likely = np.exp(-0.5 * (np.log2(bpm / USUAL) / OCTAVES) ** 2)
-    if before:
-        likely *= np.where(np.abs(bpm / before - 1) < STAYS, STAY, 1.0)
-    best = int(np.argmax(score * likely))
+    held = score * np.where(np.abs(bpm - before) < STAYS * before, STAY, 1.0)
+    best = int(np.argmax(held * likely))
+    for ratio in CROSS:  # between these it is the sound that tells, and not what is usual
+        part = np.abs(bpm / bpm[best] / ratio - 1) < STAYS
+        if part.any() and (held * part).max() > held[best]:
+            best = int(np.argmax(held * part))
+            break
     twice = int(np.argmin(np.abs(bpm - 2 * bpm[best]))) if 2 * bpm[best] <= FASTEST * 1.01 else best
     near = score[max(0, twice - 3) : twice + 4]
     if (

@@ -42,9 +42,12 @@ QUIET_S = 0.1  # without a block for so long, there is silence
 LOST_S = 2.5  # and for so long, the device is lost; an idle PulseAudio sink rests for up to two
 PAUSES_S = (0.5, 1.0, 2.0, 5.0)  # before it is opened again, by failures in a row
 BACK_S = 1.0  # of sound that ends the row
-HELD = 200  # blocks that may wait, two seconds of sound
+HELD = 400  # blocks that may wait, two seconds of sound
 CREEP = 1e-3  # by which a device's clock may be slow
 JUMP_S = 0.1  # a stamp that is later than expected by this: blocks were lost
+
+
+Came = queue.SimpleQueue[tuple[bytearray, float]]  # blocks, and when each of them came
 
 
 class Block(NamedTuple):
@@ -113,7 +116,7 @@ class Capture:
         """Block after block until `stop` is set; None wherever there has been none for a while."""
         row, told = 0, ""
         while not stop.is_set():
-            came: queue.Queue[tuple[bytearray, float]] = queue.Queue(HELD)
+            came: Came = queue.SimpleQueue()
             try:
                 device = self._open(self._wanted, self._putting(came))
             except AudioError as error:
@@ -141,18 +144,16 @@ class Capture:
             while self._clock() < ends and not stop.wait(QUIET_S):
                 yield None
 
-    def _putting(self, came: "queue.Queue[tuple[bytearray, float]]") -> Put:
+    def _putting(self, came: Came) -> Put:
         def put(samples: bytearray) -> None:
-            try:
-                came.put_nowait((samples, self._clock()))
-            except queue.Full:
+            if came.qsize() < HELD:
+                came.put((samples, self._clock()))
+            else:
                 self.skipped += 1
 
         return put
 
-    def _listened(
-        self, came: "queue.Queue[tuple[bytearray, float]]", stop: threading.Event
-    ) -> Iterator[tuple[Block | None, bool]]:
+    def _listened(self, came: Came, stop: threading.Event) -> Iterator[tuple[Block | None, bool]]:
         """What an open device gives until it is lost, and whether it has proved to give sound."""
         last, count, offset = self._clock(), 0, float("inf")
         while not stop.is_set():

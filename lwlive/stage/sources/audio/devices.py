@@ -16,7 +16,8 @@ from lwlive import extras
 from lwlive.params import ControlError
 
 RATE, CHANNELS = 48_000, 2  # whatever the device has is turned into this
-BLOCK_MS = 10
+BLOCK_MS = 5  # PipeWire, asked for no more, takes as much at a time itself
+PERIODS = 6  # blocks that the system holds while this program is kept from taking them
 USUAL = "default"  # the input that the system takes where none is named
 
 
@@ -125,6 +126,7 @@ class _Opened:
             nchannels=CHANNELS,
             sample_rate=RATE,
             buffersize_msec=BLOCK_MS,
+            callback_periods=PERIODS,
             device_id=one.id,
             backends=[one.backend],
             app_name="lwlive",

@@ -16,8 +16,8 @@ import math
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,9 @@ import numpy.typing as npt
 Samples = npt.NDArray[np.float32]  # [n], mono, -1 to 1
 Numbers = npt.NDArray[np.float64]
 
-HOP_S = 0.01  # from one value of the bands to the next
+HOP_S = 0.005  # from one value of the bands to the next
+LOOK_S = 0.02  # of sound is looked at for each, at least
+APART = 2  # hops that spectra are apart, of which one tells how much louder the other is
 EDGES_HZ = (30.0, 250.0, 3000.0, 16_000.0)  # between which low, mid and high are
 PARTS = (4, 12, 8)  # of each of them, in which flux and centroid are measured
 DULL_HZ, BRIGHT_HZ = 150.0, 6000.0  # where the centroid is 0 and 1
@@ -51,11 +53,11 @@ STANDS_OUT = 2.2  # times the median of the flux that a hit has,
 SHARE = 0.22  # at this share of the strongest lately,
 WEAKEST = 0.25  # and not less than this
 MEDIAN_S, STRONGEST_S = 0.8, 6.0
+LOUDEST = 1e3  # a sample that is larger is a fault
 CONTRAST = 60.0  # of the logarithm in which flux is measured
 
 
-@dataclass(frozen=True)
-class Heard:
+class Heard(NamedTuple):
     """What was heard up to one moment."""
 
     bands: tuple[float, ...]  # in the order of BANDS in lwlive/routes.py
@@ -69,43 +71,50 @@ class Features:
     def __init__(self, rate: int) -> None:
         self.hop = round(rate * HOP_S)  # samples
         self.hop_s = self.hop / rate
-        size = 2 ** math.ceil(math.log2(2 * self.hop))
+        size = 2 ** math.ceil(math.log2(rate * LOOK_S))
         self._window = _late(size).astype(np.float32)
         self._scale = 2 / (size * float(np.sum(self._window**2)))  # of a power: 1 for a full square
         hz = np.fft.rfftfreq(size, 1 / rate)
-        edges = [int(np.searchsorted(hz, one)) for one in _edges(rate / 2)]
-        self._edges = sorted(set(edges))  # in bins; low parts may fall between two
-        between = [self._edges.index(int(np.searchsorted(hz, one))) for one in EDGES_HZ[1:3]]
+        found = [int(np.searchsorted(hz, one)) for one in _edges(rate / 2)]
+        edges = sorted(set(found))  # in bins; low parts may fall between two
+        self._begin, self._end = 2 * np.array(edges[:-1]), 2 * edges[-1]  # a bin is two numbers
+        between = [edges.index(int(np.searchsorted(hz, one))) for one in EDGES_HZ[1:3]]
         self._low, self._mid = between  # the parts before these are low and mid
         span = math.log(BRIGHT_HZ / DULL_HZ)
-        middle = [math.exp(float(np.log(hz[a:b]).mean())) for a, b in pairwise(self._edges)]
+        middle = [math.exp(float(np.log(hz[a:b]).mean())) for a, b in pairwise(edges)]
         self._bright = [min(1.0, max(0.0, math.log(m / DULL_HZ) / span)) for m in middle]
 
-        self._late: Samples = np.zeros(size, np.float32)  # the last samples
-        self._left: Samples = np.zeros(0, np.float32)  # of a hop that is not whole yet
+        # the last samples, and those of a hop that is not whole yet
+        self._late: Samples = np.zeros(size - self.hop, np.float32)
         self._gain = _Gain(self.hop_s)
         self._hits = _Hits(self.hop_s)
-        self._before = [[0.0] * len(middle)] * 2  # the parts of the last two hops
+        self._before = deque([[0.0] * len(middle)] * 2 * APART, 2 * APART)  # parts of the last hops
         self._levels = [0.0] * 4
         self._centroid = 0.5
         self._attack, self._release = _share(self.hop_s, ATTACK_S), _share(self.hop_s, RELEASE_S)
         self._follow = _share(self.hop_s, BRIGHT_S)
 
     def heard(self, block: Samples) -> list[Heard]:
-        """What a block of any length brings: one for each hundredth of a second that is whole."""
-        left = np.concatenate([self._left, block])
-        count = len(left) // self.hop
-        self._left = left[count * self.hop :]
-        return [self._hop(left[n * self.hop : (n + 1) * self.hop]) for n in range(count)]
+        """What a block of any length brings: one for each hop that is whole."""
+        late, hop, size = np.concatenate([self._late, block]), self.hop, len(self._window)
+        count = max(0, len(late) - size + hop) // hop
+        self._late = late[count * hop :]
+        return [self._hop(late[n * hop : n * hop + size]) for n in range(count)]
 
-    def _hop(self, samples: Samples) -> Heard:
-        self._late = np.concatenate([self._late[self.hop :], samples])
-        late = self._late * self._window
-        if not math.isfinite(float(late.sum())):
+    def _powers(self, late: Samples) -> list[float]:
+        """The power of each part of the spectrum."""
+        found = np.fft.rfft(late * self._window).view(np.float32)
+        found *= found
+        powers = np.add.reduceat(found[: self._end], self._begin)
+        powers *= self._scale
+        numbers: list[float] = powers.tolist()
+        return numbers
+
+    def _hop(self, late: Samples) -> Heard:
+        powers = self._powers(late)
+        if not math.isfinite(sum(powers)):  # so is a sample, or it is far too large
             late = np.nan_to_num(late, nan=0.0, posinf=0.0, neginf=0.0)
-        found = np.fft.rfft(late)
-        power = (found.real**2 + found.imag**2)[: self._edges[-1]] * self._scale
-        powers = np.add.reduceat(power, self._edges[:-1]).tolist()
+            powers = self._powers(np.clip(late, -LOUDEST, LOUDEST))
         # a few dozen numbers are left, with which plain Python is faster than numpy
         low, mid, high = (
             sum(powers[: self._low]),
@@ -119,9 +128,9 @@ class Features:
 
         loud = [math.sqrt(power) / self._gain.full for power in powers]
         parts = [math.log1p(CONTRAST * one) for one in loud]
-        older, old = self._before
-        grown = [max(0.0, p - max(a, b)) for p, a, b in zip(parts, older, old, strict=True)]
-        self._before = [old, parts]
+        lately = zip(parts, self._before[0], self._before[APART], strict=True)
+        grown = [p - m if p > (m := a if a > b else b) else 0.0 for p, a, b in lately]
+        self._before.append(parts)
         flux = sum(grown) / len(grown)
         drum = sum(grown[: self._low]) / self._low
 

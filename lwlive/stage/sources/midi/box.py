@@ -22,6 +22,7 @@ import tomli_w
 
 from lwlive import files
 from lwlive.params import ControlError
+from lwlive.preset import toml
 from lwlive.stage.sources.midi.binding import Binding
 from lwlive.stage.sources.midi.row import read
 
@@ -58,7 +59,7 @@ def load(path: Path) -> Box:
 def parsed(text: str, path: Path) -> Box:
     """The box that a text describes. Raises ControlError naming the file and the row."""
     try:
-        found: dict[str, Any] = tomllib.loads(text)
+        found: dict[str, Any] = toml(text)
     except (ValueError, RecursionError) as error:
         raise ControlError(f"{path} is not valid TOML: {error}") from None
     for key in found:

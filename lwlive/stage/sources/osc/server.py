@@ -9,7 +9,8 @@ The osc thread checks and reads every message and keeps the newest good one per 
 time it came. A time tag is made a moment of the show's clock as it comes, since the system's clock
 may jump; each moment has a newest message of its own. Both threads use the same sockets, which
 systems allow: one only receives, the other only sends. Where the thread fails it is started again,
-after a pause that grows.
+after a pause that grows. In a flood it rests half of the time, since the show's thread would
+otherwise wait for the interpreter wherever a tick reads or writes something.
 
 OSC has no passwords: whoever reaches the socket and is on the allow-list may play. There is no
 quit, no path and no evaluation to be had. This file knows nothing of windows, frames or engines.
@@ -43,6 +44,7 @@ MINUTE_S = 60.0  # one that listened for so long ends the row
 _MAX_NOTED = 1000  # sentences that are said once
 _MAX_ASKING = 64  # subscriptions asked for between two ticks; bounds the memory a flood can take
 _WAIT_S = 0.1  # how long closing may take
+WORK_S, REST_S = 0.002, 0.002  # in a flood, the thread works for so long and then rests so long
 
 _log = logging.getLogger(__name__)
 
@@ -242,9 +244,11 @@ class Osc(Source):
             self._failure = error
 
     def _drain(self, one: socket.socket) -> None:
-        for _ in range(1000):  # then the other socket has its turn
-            if self._stop.is_set():
-                return
+        until = self._clock() + WORK_S
+        while not self._stop.is_set():
+            if (now := self._clock()) >= until:
+                self._stop.wait(REST_S)
+                return  # the other socket has its turn
             try:
                 packet, sender = one.recvfrom(MAX_BYTES)
             except BlockingIOError:
@@ -256,7 +260,7 @@ class Osc(Source):
                     raise
                 self._tally.add(1, 0, ["someone: a packet is larger than UDP carries"])
                 continue
-            self._take(packet, sender, self._clock(), self._wall_ns())
+            self._take(packet, sender, now, self._wall_ns())
 
     def _take(self, packet: bytes, sender: Sender, at: float, wall_ns: int) -> None:
         """Keep the good messages of one packet, count the others."""

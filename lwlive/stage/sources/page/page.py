@@ -1,5 +1,8 @@
 """The page as a part of the show: its process looked after, commands up, state and pictures down.
 
+The process starts with the show's first tick: where a show starts again, its last pictures are on
+the screen before anything else gets a core.
+
 | thread, process | runs | may wait for |
 |---|---|---|
 | the show's | `poll`, `tell`, `put`, `refused` | a lock held for a few dictionary operations |
@@ -100,12 +103,13 @@ class Page(Source, Output):
         self._asked: dict[str, Asked] = {}
         self._notes: list[str] = []  # sentences to say
         self._thread = threading.Thread(target=self._look_after, name="page", daemon=True)
-        self._thread.start()
+        self._start_at = -math.inf  # when the thread is started, where it is not yet
 
     def close(self) -> None:
         """End the process."""
         self._stop.set()
-        self._thread.join(2 * CLOSE_S)
+        if self._thread.ident is not None:  # it was started
+            self._thread.join(2 * CLOSE_S)
         self._tidy()
 
     def summary(self) -> Mapping[str, Any]:
@@ -143,7 +147,9 @@ class Page(Source, Output):
             board.put_picture(picture.pixels)
 
     def tell(self, status: Status, changes: Mapping[str, str], now: float) -> None:  # noqa: ARG002
-        """Write how things stand."""
+        """Write how things stand; the first time, start the process."""
+        if self._thread.ident is None and now >= self._start_at:
+            self._begin(now)
         board = self._board
         if board is None:
             return
@@ -158,6 +164,13 @@ class Page(Source, Output):
         if not board.put_state(state) and not self._too_long:
             self._too_long = True
             self._say(f"the page cannot be sent how things stand: {len(state)} bytes are too many")
+
+    def _begin(self, now: float) -> None:
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # no memory for a thread, or too many
+            self._start_at = now + PAUSES_S[-1]
+            self._say(f"there is no page yet: {error}; it is tried again")
 
     def _tidy(self) -> None:
         """Let go of boards that nobody writes any more; only the show's thread writes."""
