@@ -16,6 +16,7 @@ class Gap(NamedTuple):
     seconds: float
     load: float  # programs that wanted a core at its end
     stood_s: float  # of the whole trouble, in which the soak itself got no core
+    slowed: float = 1.0  # the factor by which the show was slowed since others had the cores
 
     @property
     def own_s(self) -> float:
@@ -24,7 +25,8 @@ class Gap(NamedTuple):
 
     def __str__(self) -> str:
         without = f", {self.stood_s:.1f} without a core" if self.stood_s > 0.05 else ""
-        return f"{self.seconds:.1f} ({self.load:.0f}{without})"
+        slowed = f", slowed {self.slowed:.1f} times" if self.slowed >= 2 else ""
+        return f"{self.seconds:.1f} ({self.load:.0f}{without}{slowed})"
 
 
 @dataclass
@@ -42,9 +44,9 @@ class Row:
     cues: int = 0  # most that came by the clock
 
     @property
-    def gap_s(self) -> float:
-        """The longest time without a new picture, but for what the machine stood still."""
-        return max((gap.own_s for gap in self.gaps), default=0.0)
+    def slowed(self) -> float:
+        """The largest factor by which others slowed the show, of one trouble."""
+        return max((gap.slowed for gap in self.gaps), default=1.0)
 
     @property
     def stood_s(self) -> float:
@@ -66,8 +68,8 @@ LOST_S = 1.0  # at the end of a recording
 AGAIN_S = 30.0  # without sound, without the page
 
 
-def report(soak: "Soak", minutes: float, patience: float) -> Report:
-    """What came of it. patience: by how much a new stage may take longer than it should."""
+def report(soak: "Soak", minutes: float, fair: bool) -> Report:
+    """What came of it. fair: limits are longer by the factor by which others slowed the show."""
     found = Report()
     head = "| trouble | seconds without a new picture, each time (load) | darkest picture | "
     head += (
@@ -84,16 +86,17 @@ def report(soak: "Soak", minutes: float, patience: float) -> Report:
             f"{row.level:.0f} of 255 | {max(0.0, row.lost_s):.1f} s | {row.engine}, {row.stage} | "
             f"{row.deaf_s:.1f} s | {row.page_s:.1f} s |"
         )
-        stage_s = LIMITS.get(name.split()[0])
-        limit = ENGINE_S if stage_s is None else patience * stage_s
-        if row.gap_s > limit:
-            found.broken.append(f"{name}: {row.gap_s:.1f} s without a new picture")
-        if row.lost_s - row.stood_s > LOST_S:
+        limit = LIMITS.get(name.split()[0], ENGINE_S)
+        slow = row.slowed if fair else 1.0
+        if late := [gap for gap in row.gaps if gap.own_s > limit * (gap.slowed if fair else 1.0)]:
+            longest = max(gap.own_s for gap in late)
+            found.broken.append(f"{name}: {longest:.1f} s without a new picture")
+        if row.lost_s - row.stood_s > LOST_S * slow:
             found.broken.append(f"{name}: {row.lost_s:.1f} s of a recording are missing")
         if row.cues > 1:
             found.broken.append(f"{name}: {row.cues} cues came by the clock")
         for thing, seconds in (("sound", row.deaf_s), ("the page", row.page_s)):
-            if seconds - row.stood_s > patience * AGAIN_S:
+            if seconds - row.stood_s > AGAIN_S * slow:
                 found.broken.append(f"{name}: {seconds:.1f} s without {thing}")
     memory = [mb for _, mb in soak.memory]
     first = np.median(memory[6:12]) if len(memory) > 12 else float("nan")

@@ -184,6 +184,7 @@ class FakeSupply:
         self.plan: deque[str | None] = deque()
         self.host = FakeHost()
         self.ticks = 0
+        self.continues = False
         self.closed = False
         self.pixels = flat(200)
         self._lag = deque([0] * lag)  # versions that the next pictures show

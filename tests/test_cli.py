@@ -341,6 +341,23 @@ def test_a_port_in_use_is_one_sentence(hall: Hall, caplog: pytest.LogCaptureFixt
     assert hall.supply.closed
 
 
+def test_a_start_asks_for_time_with_every_step_before_its_first_tick(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where others have the cores each step may take a minute, and whoever waits would end it."""
+    said: list[str] = []
+
+    def hear(_address: str, message: str) -> bool:
+        said.extend(message.splitlines())
+        return True
+
+    monkeypatch.setattr("lwlive.stage.watchdog.notify", hear)
+    monkeypatch.setenv("NOTIFY_SOCKET", "@nobody")
+    assert hall.perform("--duration", "0.05") == 0
+    first = next(n for n, line in enumerate(said) if not line.startswith("EXTEND"))
+    assert first >= 4
+
+
 def test_with_no_screen_it_says_so_and_runs_headless(
     hall: Hall, caplog: pytest.LogCaptureFixture
 ) -> None:

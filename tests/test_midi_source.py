@@ -795,7 +795,11 @@ def test_a_process_that_is_lost_is_said_and_started_again(
     elif how == "says so":
         children.all[0].its.send(Failed("ImportError: no such thing"))
     silent = {"hangs": SILENCE_S, "hangs at its start": START_S}.get(how, 0.0)
-    lost_at = (1.0 if how == "hangs at its start" else 30.0) + silent + 0.1
+    since = 1.0 if how == "hangs at its start" else 30.0
+    lost_at = since + silent + 0.1
+    for second in range(1, int(silent)):
+        said_by(link, since + second)
+        assert not said
     said_by(link, lost_at)
     assert len(said) == 1
     assert "MIDI was lost" in said[0]
@@ -805,6 +809,23 @@ def test_a_process_that_is_lost_is_said_and_started_again(
     assert len(children.all) == 1
     said_by(link, lost_at + PAUSES_S[0])
     assert len(children.all) == 2
+
+
+def test_a_machine_that_slept_has_not_lost_its_midi(
+    watched: tuple[Link, Children, list[str]],
+) -> None:
+    link, children, said = watched
+    said_by(link, 1.0)
+    children.all[0].its.send(PORTS)
+    said_by(link, 30.0)
+    for wakes in (45.0, 80.0):  # and falls asleep again
+        said_by(link, wakes)
+        said_by(link, wakes + 1.0)
+    assert said == []
+    assert not children.all[0].killed
+    for second in range(int(SILENCE_S) + 2):
+        said_by(link, 82.0 + second)
+    assert "MIDI was lost" in said[0]
 
 
 def test_a_machine_without_room_for_a_process_is_tried_again(

@@ -734,6 +734,26 @@ class Wheel(Source):
         self.closed += 1
 
 
+@pytest.mark.parametrize("continues", [True, False])
+def test_a_show_that_starts_again_shows_a_picture_before_its_sources_start(
+    run: Run, continues: bool
+) -> None:
+    """Their processes and libraries would take the cores for which its window waits."""
+    shown: list[int] = []  # pictures on the screen at each poll
+
+    class Starting(Wheel):
+        def poll(self, now: float) -> list[Arrived]:
+            shown.append(len(run.screen.shown_at))
+            return super().poll(now)
+
+    run.sources.append(Starting())
+    run.supply.continues = continues
+    run.play(1)
+    assert shown[0] == int(continues)
+    assert len(run.screen.shown_at) == 30
+    assert shown[-1] >= 28
+
+
 class Projector(Output):
     """A toy output with a thread of its own, which takes pictures as slowly as it likes."""
 

@@ -1,12 +1,15 @@
 """The soak: what it measures is what was on the screen, and three minutes of it hold."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 from soundrig import NEEDED
 
@@ -16,6 +19,7 @@ sys.path.insert(0, str(SCRIPTS))
 from screen import Look, longest_gap, stood  # noqa: E402 - the scripts are no package
 from soak import missing  # noqa: E402 - the scripts are no package
 from verdict import Gap  # noqa: E402 - the scripts are no package
+from waited import slowed, turns  # noqa: E402 - the scripts are no package
 
 E = 0.1
 
@@ -59,6 +63,27 @@ def test_a_machine_that_gives_no_core_is_told_and_not_held_against_the_show() ->
     assert stood(looks(("new", 5), ("frozen", 4), ("new", 5))) == 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux counts it")
+def test_by_how_much_others_slow_a_show_is_what_linux_counts() -> None:
+    """A program that shares one core with two others takes three times as long."""
+    core = [min(os.sched_getaffinity(0))]
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3)]
+    try:
+        for each in others:
+            os.sched_setaffinity(each.pid, core)
+        show = [psutil.Process(others[0].pid)]
+        time.sleep(0.5)
+        before = turns(show)
+        time.sleep(1.5)
+        assert slowed(before, turns(show)) > 2
+        assert slowed({}, {}) == 1
+        assert slowed({(1, 1): (0, 0)}, {(1, 1): (5, 0), (1, 2): (5, 10)}) == 2
+    finally:
+        for each in others:
+            each.kill()
+            each.wait()
+
+
 def test_what_is_missing_is_what_the_trouble_took_that_ended_a_recording() -> None:
     troubles = [10.0, 50.0, 90.0]
     assert missing(49.5, 55.0, troubles) == 0.5  # killed
@@ -74,7 +99,7 @@ def test_three_minutes_of_trouble_leave_nothing_behind(tmp_path: Path) -> None:
     if missing:
         pytest.skip(f"not installed, so nothing can be soaked: {', '.join(missing)}")
     command = [sys.executable, str(SCRIPTS / "soak.py"), "--minutes", "3", "--seed", "3"]
-    command += ["--folder", str(tmp_path / "soak"), "--patience", "8", "--no-compile"]
+    command += ["--folder", str(tmp_path / "soak"), "--fair", "--no-compile"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     said = (tmp_path / "soak" / "said.txt").read_text("utf-8", "replace")
     print(done.stdout, done.stderr, said)

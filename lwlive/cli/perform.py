@@ -44,7 +44,9 @@ def perform(config: "Config", params: "Params", starts: "Starts | None" = None) 
     from lwlive import logs
     from lwlive.cli import destinations
     from lwlive.stage.machine import about
+    from lwlive.stage.watchdog import ask_for_time
 
+    ask_for_time(os.environ)
     destinations.check(config)
     with logs.opened(config.log, about()) as recent:
         after = os.environ.get("LWLIVE_AFTER")
@@ -79,7 +81,9 @@ def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Star
             # there are pictures of the show before, it waits until the window shows them.
             supply = stack.enter_context(_supply(config, opened, controls, clock.now(), begun))
             from lwlive.stage.desk import Desk
+            from lwlive.stage.watchdog import ask_for_time
 
+            ask_for_time(os.environ)
             desk = Desk(
                 config.folder,
                 controls,
@@ -100,7 +104,9 @@ def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Star
             from lwlive.stage.rig import lone, rigged
             from lwlive.stage.show import Show
 
+            ask_for_time(os.environ)
             screen = _opened(screen, stack)
+            ask_for_time(os.environ)
             config = _alone(config) if lone(config, screen) else config
             midi = _midi(config, desk.say)
             sources, outputs = rigged(

@@ -101,7 +101,8 @@ class Show:
             self.supply.host.send(new, asked_at)
 
     def _tick(self, n: int, now: float) -> None:
-        self._poll(now)
+        if n or not self.supply.continues:  # an audience waits: sources start after its picture
+            self._poll(now)
         shown = self.supply.tick(now)
         self._hear_engine(now)
         self.report.level = level = self._master.step(

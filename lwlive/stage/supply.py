@@ -61,6 +61,7 @@ class Supply:
         self._newest: Pixels | None = None  # of the last new frame
         self._last: Pixels  # of the last tick, once there are pictures
         self._kept = Standby(fps)
+        self.continues = bool(kept)  # from a show before, whose pictures are shown first
         if kept:
             self._kept.fill(kept)
             self._newest, self._state = kept[-1], State.STANDBY
@@ -68,7 +69,7 @@ class Supply:
         self._fade = math.ceil(FADE_S * fps)  # ticks
         self._fading = 0  # ticks left of fading back into the walk
         self._settling = 0  # ticks left of fading from `_still`, where a fade was broken off
-        self.host = Host(start, make_ring, fps, snapshot, now, delay_s, phase, bool(kept))
+        self.host = Host(start, make_ring, fps, snapshot, now, delay_s, phase, self.continues)
 
     def __enter__(self) -> "Supply":
         return self

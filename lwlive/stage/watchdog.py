@@ -48,6 +48,15 @@ def notify(address: str, message: str) -> bool:
         return True
 
 
+def ask_for_time(environment: Mapping[str, str]) -> None:
+    """Ask whoever started the show to wait on, before its first tick.
+
+    Where other programs have the cores, parts take a minute to load: such a start does not hang.
+    """
+    if address := environment.get(SOCKET):
+        notify(address, f"EXTEND_TIMEOUT_USEC={EXTEND_S * 1e6:.0f}")
+
+
 class Watchdog(Source, Output):
     """Tells the service manager, where there is one."""
 

@@ -17,6 +17,7 @@ from lwlive.stage.sources.midi.child import Failed, Heard, Order, Ports, Send, r
 SILENCE_S = 5.0  # a process that says nothing for so long hangs
 START_S = 20.0  # or one that has just been started, for so long
 PAUSES_S = (0.5, 2.0, 5.0, 15.0, 60.0)  # before a new start, by failures in a row
+SLEPT_S = 2.0  # a poll so late after the last tells of a machine that slept, or a busy one
 MINUTE_S = 60.0  # one that lived for so long ends the row
 MOST = 2000  # messages taken at one poll; more wait for the next
 
@@ -42,12 +43,16 @@ class Link:
         self._pipe: Connection[Any, Any] | None = None
         self._started_at = self._heard_at = -math.inf
         self._start_at = -math.inf
+        self._polled_at = math.inf
         self._row = 0  # failures in a row
         self._dying: list[BaseProcess] = []  # killed, and not gone when last looked at
 
     def poll(self, now: float) -> Iterator[Ports | Heard]:
         """What it has said since the last call."""
         self._dying = [process for process in self._dying if process.is_alive()]
+        if (slept := now - self._polled_at) > SLEPT_S:  # nor may MIDI's process have run
+            self._heard_at += slept
+        self._polled_at = now
         if self._pipe is None:
             if now >= self._start_at:
                 self._started_at = self._heard_at = now
