@@ -17,5 +17,5 @@ import environment
 if __name__ == "__main__":
     environment.prepare("test")
     os.chdir(environment.ROOT)
-    workers = ["-n", str(min(2, os.cpu_count() or 1)), "--dist", "loadgroup"]
+    workers = ["-n", str(min(2, os.cpu_count() or 1))]
     environment.start(environment.program("python"), "-m", "pytest", *workers, *sys.argv[1:])

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from lwlive.openmp import spin_briefly
 
@@ -39,11 +41,35 @@ REAL_TIME = {
 TRIES = 2  # after the first
 
 
+# Files that take longest, those first, so that no worker is left with one in the end. Two names
+# together are for one worker: two shows beside each other would need four cores.
+LONGEST = (
+    *("test_soak", "test_engine test_bench", "test_prove", "test_month", "test_page", "test_beats"),
+    *("test_browser", "test_film", "test_journal", "test_midi_jack", "test_display", "test_stream"),
+    *("test_window", "test_scripts", "test_logs", "test_osc", "test_show", "test_cli", "test_ndi"),
+    *("test_audio", "test_long", "test_sound_rig", "test_storm", "test_supply", "test_recorder"),
+)
+PLACES = {name: place for place, names in enumerate(LONGEST) for name in names.split()}
+
+
+class Files(LoadScopeScheduling):  # type: ignore[misc]  # it has no annotations
+    """Keeps the tests of a file on one worker: they share what takes long to make."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        name = Path(nodeid.partition("::")[0]).stem
+        return LONGEST[PLACES[name]] if name in PLACES else name
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Files:
+    """What hands tests to workers, in the order below."""
+    config.option.loadscopereorder = False
+    return Files(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file on one worker: they share what takes long to make."""
+    """Begin with what takes longest, and try again what plays in real time."""
+    items.sort(key=lambda item: PLACES.get(item.path.stem, len(LONGEST)))
     for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
         if item.path.stem in REAL_TIME:
             item.add_marker(pytest.mark.flaky(reruns=TRIES, reruns_delay=1))
 

@@ -75,6 +75,7 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Modules:
     return load(folder, Size(64, 64), "cpu", Kind("float32", True))
 
 
+@pytest.mark.slow
 def test_both_ways_give_the_same_pictures(modules: Modules, fake: Callable[..., Clock]) -> None:
     clock = fake()
     x, found = torch.randn(2, *modules.shape), {}

@@ -330,6 +330,7 @@ def blocks_of(sound: Any, at: float = 0.0) -> list[Block]:
     return [Block(pair, at + n * BLOCK / RATE) for n, pair in enumerate(pairs)]
 
 
+@pytest.mark.slow
 def test_where_nothing_comes_any_more_the_bands_fall_to_nothing() -> None:
     listener = Listener()
     for one in blocks_of(music(1, 120)[: RATE // 10]):

@@ -5,7 +5,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
@@ -17,26 +19,36 @@ from lwlive.engine.networks import Kind
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "bench.py"
 sys.path.insert(0, str(SCRIPT.parent))
-import machine  # noqa: E402 - lies beside the script
-import shares  # noqa: E402 - lies there, too
+import bench  # noqa: E402 - lies beside them
+import machine  # noqa: E402 - lies there, too
+import shares  # noqa: E402 - as that does
 import storm  # noqa: E402 - and this one
 
-# One after another: two shows beside each other would need four cores.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("shows")]
+pytestmark = pytest.mark.slow
 
 
-def test_the_bench_ends_with_a_line_of_json(tmp_path: Path) -> None:
+@pytest.fixture
+def benched(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., list[str]]]:
+    """Runs the benchmark in this process, where torch is loaded; the lines that it prints."""
+    threads = torch.get_num_threads()
+
+    def run(*flags: str) -> list[str]:
+        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *flags])
+        bench.main()
+        return capsys.readouterr().out.strip().splitlines()
+
+    yield run
+    torch.set_num_threads(threads)  # the benchmark takes those that it finds fastest
+
+
+def test_the_bench_ends_with_a_line_of_json(
+    benched: Callable[..., list[str]], tmp_path: Path
+) -> None:
     folder = tiny.folder(tmp_path / "tiny")
     flags = ["--model", str(folder), "--sizes", "64", "--steps", "1", "--seconds", "0.2"]
-    flags += ["--show", "0"]
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), *flags, "--no-compile", "--device", "cpu"],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-    )
-    found = json.loads(done.stdout.strip().splitlines()[-1])
+    found = json.loads(benched(*flags, "--show", "0", "--no-compile", "--device", "cpu")[-1])
     assert [row["against"] for row in found["rows"]] == ["stock", "stock, best"]
     for row in found["rows"]:
         mean = sum(row["stock"]) / 2
@@ -44,22 +56,39 @@ def test_the_bench_ends_with_a_line_of_json(tmp_path: Path) -> None:
     assert set(found["rows"][-1]["ms"]) == {"text", "slerp", "one step", "decode"}
 
 
-@pytest.mark.parametrize("arch", ["sd-turbo", "sdxl-turbo", "sd15-lcm"])
-def test_every_published_shape_can_be_benched_narrow(arch: str, tmp_path: Path) -> None:
-    flags = ["--arch", arch, "--tiny", "--sizes", "64", "--steps", "1", "--seconds", "0.05"]
-    flags += ["--batches", "1", "2", "--no-compile", "--device", "cpu", "--cache", str(tmp_path)]
-    flags += ["--show", "2"]
+def narrow(arch: str, cache: Path, *flags: str) -> list[str]:
+    """Flags of the benchmark for a published shape, narrow."""
+    words = ["--arch", arch, "--tiny", "--sizes", "64", "--steps", "1", "--seconds", "0.05"]
+    return [*words, "--no-compile", "--device", "cpu", "--cache", str(cache), *flags]
+
+
+def plausible(rows: list[dict[str, Any]]) -> None:
+    assert min(row["lwlive"] for row in rows) > 0
+    assert all(0 < row["peak_share"] < 1 for row in rows)
+    assert all(row["warm_up_s"]["cold"] > row["warm_up_s"]["cached"] > 0 for row in rows[1::2])
+    assert all(row["peak_mb"] > 100 for row in rows[1::2])
+
+
+@pytest.mark.parametrize(("arch", "batches"), [("sdxl-turbo", [2]), ("sd15-lcm", [1, 2])])
+def test_every_published_shape_can_be_benched_narrow(
+    arch: str, batches: list[int], benched: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    said = benched(*narrow(arch, tmp_path, "--batches", *map(str, batches), "--show", "0"))
+    found = json.loads(said[-1])
+    assert [row["batch"] for row in found["rows"]] == [n for n in batches for _ in range(2)]
+    plausible(found["rows"])
+    assert found["shows"] == []
+
+
+def test_the_bench_as_a_program_plays_a_show(tmp_path: Path) -> None:
+    flags = narrow("sd-turbo", tmp_path, "--batches", "2", "--show", "2")
     done = subprocess.run(
         [sys.executable, str(SCRIPT), *flags], capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.strip().splitlines()[-1])
-    rows = found["rows"]
-    assert [row["batch"] for row in rows] == [1, 1, 2, 2]
-    assert min(row["lwlive"] for row in rows) > 0
-    assert all(0 < row["peak_share"] < 1 for row in rows)
-    assert all(row["warm_up_s"]["cold"] > row["warm_up_s"]["cached"] > 0 for row in rows[1::2])
-    assert all(row["peak_mb"] > 100 for row in rows[1::2])
+    assert [row["batch"] for row in found["rows"]] == [2, 2]
+    plausible(found["rows"])
     (show,) = found["shows"]
     # a tick that a busy machine made the show skip is late, too
     assert 0 < show["frames_shown"] <= 120
@@ -88,15 +117,8 @@ def test_the_operations_of_a_frame_are_those_of_its_convolutions_and_products(
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_without_a_gpu_its_rows_are_not_measured() -> None:
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--arch", "sd-turbo", "--device", "cuda"],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-    )
-    said, line = done.stdout.strip().splitlines()
+def test_without_a_gpu_its_rows_are_not_measured(benched: Callable[..., list[str]]) -> None:
+    said, line = benched("--arch", "sd-turbo", "--device", "cuda")
     assert "not measured" in said
     assert json.loads(line)["rows"] is None
 

@@ -87,6 +87,7 @@ def pipeline(family: str) -> Any:
     return pipe
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_single_file_gives_the_pictures_of_its_pipeline(
     family: str, cache: Cache, tmp_path: Path

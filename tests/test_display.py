@@ -111,6 +111,7 @@ def test_mirror_shows_the_whole_picture_and_neighbours_are_mirrored(
         assert below is None or below.flip_y != place.flip_y
 
 
+@pytest.mark.slow
 @given(SIZE, SIZE)
 def test_the_first_window_is_a_whole_multiple_within_the_monitor(
     monitor: tuple[int, int], picture: tuple[int, int]
@@ -320,6 +321,7 @@ def near(pixel: ArrayLike, colour: ArrayLike, by: int = 6) -> bool:
     return bool(np.abs(np.asarray(pixel) - np.asarray(colour)).max() <= by)
 
 
+@pytest.mark.slow
 @on_screen
 @pytest.mark.parametrize("renderer", ["opengl", "software"])
 def test_each_fit_puts_the_picture_where_it_says(screen: str, renderer: str) -> None:
@@ -338,6 +340,7 @@ def test_each_fit_puts_the_picture_where_it_says(screen: str, renderer: str) -> 
                     assert near(seen[y, x], colour), (fit, x, y, seen[y, x])
 
 
+@pytest.mark.slow
 @on_screen
 def test_mirror_continues_the_picture_backwards(screen: str) -> None:
     ramp = np.zeros((80, 80, 3), np.uint8)
@@ -349,6 +352,7 @@ def test_mirror_continues_the_picture_backwards(screen: str) -> None:
         assert abs(seen[200, 519 - away, 0] - seen[200, 520 + away, 0]) <= 4
 
 
+@pytest.mark.slow
 @on_screen
 def test_at_its_own_size_and_at_three_times_it_the_picture_is_exact(screen: str) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (100, 100, 3), np.uint8)
@@ -381,6 +385,7 @@ def test_the_master_dims_the_picture(screen: str) -> None:
             assert so_dark(settled(display, screen, so_dark, master=master))
 
 
+@pytest.mark.slow
 @on_screen
 def test_words_lie_over_the_picture_and_go_away_again(screen: str) -> None:
     prompt = "漢字 \u202e\U0001f469 très long " * 20
@@ -402,6 +407,7 @@ def test_words_lie_over_the_picture_and_go_away_again(screen: str) -> None:
         assert near(seen[387, 300], RED)
 
 
+@pytest.mark.slow
 @on_screen
 def test_before_the_first_picture_the_window_is_never_black(screen: str) -> None:
     with Display("splash", True, "0", "fit", True, (80, 80)) as display:
@@ -421,6 +427,7 @@ def test_before_the_first_picture_the_window_is_never_black(screen: str) -> None
         assert arrived(settled(display, screen, arrived))
 
 
+@pytest.mark.slow
 @on_screen
 def test_blackout_covers_the_splash_and_the_arrival_of_the_first_picture(screen: str) -> None:
     with Display("dark", True, "0", "fill", True, (80, 80)) as display:
@@ -452,6 +459,7 @@ def test_keys_arrive_as_commands(screen: str) -> None:
         assert actions == wanted
 
 
+@pytest.mark.slow
 @on_screen
 def test_a_held_arrow_repeats_and_a_held_switch_does_not(screen: str) -> None:
     with Display("held", False, "0", "fit", True, (80, 80)) as display:
@@ -468,6 +476,7 @@ def test_a_held_arrow_repeats_and_a_held_switch_does_not(screen: str) -> None:
         assert actions[1:5] == [Nudge("guidance", 1)] * 4
 
 
+@pytest.mark.slow
 @on_screen
 def test_question_mark_shows_the_keys_and_escape_closes_them_first(screen: str) -> None:
     with Display("list", True, "0", "fill", True, (80, 80)) as display:
@@ -491,6 +500,7 @@ def test_question_mark_shows_the_keys_and_escape_closes_them_first(screen: str) 
         assert actions == [QUIT]
 
 
+@pytest.mark.slow
 @on_screen
 def test_resizing_and_fullscreen_go_on_showing_the_picture(screen: str) -> None:
     with Display("resized", False, "0", "fill", True, (80, 80)) as display:
@@ -531,6 +541,7 @@ def small_monitor(width: int, height: int) -> None:
     xrandr("--output", "screen", "--mode", "small")
 
 
+@pytest.mark.slow
 @on_screen
 def test_fullscreen_covers_the_monitor_also_when_its_resolution_changes(screen: str) -> None:
     small_monitor(320, 200)
@@ -560,6 +571,7 @@ def test_fullscreen_covers_the_monitor_also_when_its_resolution_changes(screen: 
         xrandr("--output", "screen", "--mode", "640x400")
 
 
+@pytest.mark.slow
 @on_screen
 def test_no_input_method_is_asked_for_a_key(screen: str) -> None:
     import pygame
@@ -616,6 +628,7 @@ def test_there_is_no_refresh_rate_where_pictures_do_not_wait_for_the_monitor(
     assert measured(named, periods).hz is None
 
 
+@pytest.mark.slow
 @on_screen
 def test_a_virtual_screen_has_no_refresh_rate() -> None:
     with Display("virtual", False, "0", "fit", True, (80, 80)) as display:
@@ -625,6 +638,7 @@ def test_a_virtual_screen_has_no_refresh_rate() -> None:
         assert display.refresh_hz is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pygame", ["", "IS_CE = 0", "def __getattr__(name): raise AttributeError"])
 def test_another_pygame_is_a_sentence_that_says_how_to_mend_it(tmp_path: Path, pygame: str) -> None:
     (tmp_path / "pygame").mkdir()
@@ -645,6 +659,7 @@ def test_another_pygame_is_a_sentence_that_says_how_to_mend_it(tmp_path: Path, p
     assert "-m pip uninstall -y pygame pygame-ce" in child.stderr
 
 
+@pytest.mark.slow
 @on_screen
 def test_closing_the_window_asks_to_quit() -> None:
     import pygame
@@ -655,6 +670,7 @@ def test_closing_the_window_asks_to_quit() -> None:
         assert [command for command, _ in display.presses()] == [QUIT]
 
 
+@pytest.mark.slow
 @on_screen
 def test_a_monitor_that_is_not_there_is_refused_with_their_number() -> None:
     with pytest.raises(NoMonitor, match="no monitor 2: there are 2, 0 to 1"):
@@ -683,6 +699,7 @@ def test_signals_are_left_to_python(screen: str, name: str, ends: str) -> None:
     assert ends in child.stderr
 
 
+@pytest.mark.slow
 @on_screen
 def test_the_cursor_is_hidden_in_fullscreen_and_after_a_rest(screen: str) -> None:
     import pygame
@@ -702,6 +719,7 @@ def test_the_cursor_is_hidden_in_fullscreen_and_after_a_rest(screen: str) -> Non
         assert not pygame.mouse.get_visible()
 
 
+@pytest.mark.slow
 @on_screen
 def test_the_window_is_opened_with_little_work() -> None:
     """Half a second of a processor at most, whatever else runs on it."""

@@ -143,7 +143,8 @@ def off_beat(show: Machine, tempo: Tempo, every: float, after_s: float) -> list[
 
 
 @pytest.mark.parametrize(
-    ("every", "denoise_s", "batch"), [(1, 0.03, 4), (4, 0.004, 1), (8, 0.03, 4)]
+    ("every", "denoise_s", "batch"),
+    [(1, 0.03, 4), (4, 0.004, 1), pytest.param(8, 0.03, 4, marks=pytest.mark.slow)],
 )
 def test_keyframes_come_on_the_beat(
     machine: Make, every: int, denoise_s: float, batch: int
@@ -155,6 +156,7 @@ def test_keyframes_come_on_the_beat(
     assert max(map(abs, gaps)) < show.tick_s
 
 
+@pytest.mark.slow
 def test_after_a_bend_the_walk_is_on_the_beat_within_three_keyframes(machine: Make) -> None:
     show = machine(0.004, 0.002, 1, 60.0, sync=4.0, pace=0.0)
     beat_s = 60 / TEMPO.bpm
@@ -178,6 +180,7 @@ def test_after_a_bend_the_walk_is_on_the_beat_within_three_keyframes(machine: Ma
     assert going[going < bent[0]].max() <= 1.5 / (4 * beat_s) + 1e-6
 
 
+@pytest.mark.slow
 def test_a_jittering_lost_and_changed_tempo_moves_the_walk_smoothly(machine: Make) -> None:
     show = machine(0.004, 0.002, 1, 60.0, sync=4.0, pace=0.0)
     rng, told = np.random.default_rng(2), TEMPO
@@ -208,6 +211,7 @@ def test_a_jittering_lost_and_changed_tempo_moves_the_walk_smoothly(machine: Mak
     assert np.abs(np.diff(steps[300:])).max() < 0.1 * rate
 
 
+@pytest.mark.slow
 def test_without_sync_speed_tells_again_and_nothing_jumps(machine: Make) -> None:
     show = machine(0.004, 0.002, 1, 60.0, sync=4.0, speed=1.0, pace=0.0)
     show.play(10)
@@ -224,10 +228,11 @@ def test_without_sync_speed_tells_again_and_nothing_jumps(machine: Make) -> None
     assert show.late <= 1
 
 
-NUMBERS = ("speed", "guidance", "crossfeed_range", "damping", "transition", "pace", "loop", "seed")
+NUMBERS = ("guidance", "crossfeed_range", "damping", "transition", "pace", "loop", "seed")
+SLOWER = [pytest.param(name, marks=pytest.mark.slow) for name in NUMBERS]
 
 
-@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("name", ["speed", *SLOWER])
 def test_an_oscillator_takes_nothing_back_and_costs_no_samples(machine: Make, name: str) -> None:
     def samples(routed: bool) -> tuple[float, Machine]:
         pace = 0.5 if name == "pace" else 0.0  # measuring a pace costs samples

@@ -120,6 +120,7 @@ def test_a_saved_model_trained_on_knows_what_it_knew() -> None:
         assert torch.equal(known[row], before[rows[piece]]), piece
 
 
+@pytest.mark.slow
 def test_a_grown_model_draws_what_it_drew_before_twice_as_large() -> None:
     old = folder.blank()
     small = {**old.unet.config, "in_channels": 4, "out_channels": 4}
@@ -239,6 +240,7 @@ def test_captions_tell_what_is_drawn(seed: int) -> None:
         assert any(name in said for name in words.MODIFIERS[kind])
 
 
+@pytest.mark.slow
 def test_asked_colours_are_drawn() -> None:
     seen = []
     for seed in range(24):
@@ -247,6 +249,7 @@ def test_asked_colours_are_drawn() -> None:
     assert sum(seen) >= 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", list(words.FAMILIES))
 def test_a_noise_near_another_draws_a_picture_near_it(family: str) -> None:
     start, other = draw.starting(3), draw.starting(4)
@@ -306,6 +309,7 @@ def test_training_pairs_each_picture_with_the_noise_it_was_drawn_from(tmp_path: 
         assert torch.equal(part, torch.from_numpy(pixels.copy()).float() / 127.5 - 1)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 12), st.integers(0, 12))
 @settings(deadline=None, max_examples=6)
 def test_what_counts_of_a_part_is_decoded_as_the_whole_picture_is(top: int, left: int) -> None:
@@ -497,6 +501,7 @@ def test_the_whole_training_makes_a_folder_that_the_stock_pipeline_opens(
     assert made.shape == (1, canvas.SIZE, canvas.SIZE, 3)
 
 
+@pytest.mark.slow
 def test_a_blank_decoder_begins_with_colours() -> None:
     vae = folder.blank().vae
     picture = torch.stack([draw.example(seed)[0] for seed in (3, 4)]) * 2 - 1
@@ -518,6 +523,7 @@ def test_the_model_is_written_where_it_is_said_and_else_among_the_work(
     assert written == [tmp_path / out if out else tmp_path / "work" / "ember"]
 
 
+@pytest.mark.slow
 def test_the_encoder_learns_and_leaves_the_decoder_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

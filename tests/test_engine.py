@@ -1,5 +1,6 @@
 """The whole show in real processes, on a small checkpoint: starts, answers, survives, ends."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -33,8 +34,7 @@ from lwlive.engine.load import attending, load
 from lwlive.engine.networks import Kind
 from lwlive.params import SPECS
 
-# One after another: two shows beside each other would need four cores.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("shows")]
+pytestmark = pytest.mark.slow
 
 POSIX = os.name == "posix"
 SHARED = Path("/dev/shm")
@@ -157,6 +157,26 @@ class Running:
         assert self.process.returncode == 0, said
         found: dict[str, Any] = json.loads(self.stats.read_text())
         return found
+
+
+def hurry(show: int) -> None:
+    """Once a process builds packages, have it build as if nothing else ran here.
+
+    It gives way to whatever does, which takes minutes beside other tests.
+    """
+    if not hasattr(os, "SCHED_IDLE"):
+        return
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        for child in psutil.Process(show).children(recursive=True):
+            with contextlib.suppress(psutil.Error, ProcessLookupError):
+                building = "lwlive.engine.compiled.build" in child.cmdline()
+                if building and os.sched_getscheduler(child.pid) == os.SCHED_IDLE:
+                    with contextlib.suppress(PermissionError):  # not everybody may
+                        os.sched_setscheduler(child.pid, os.SCHED_OTHER, os.sched_param(0))
+                    return
+        time.sleep(0.1)
+    raise AssertionError("nothing is built, or it does not give way")
 
 
 def _free_port() -> int:
@@ -331,12 +351,14 @@ def test_the_first_show_compiles_and_the_next_one_is_compiled_from_its_first_pic
     checkpoint: Path, tmp_path: Path
 ) -> None:
     cache = tmp_path / "cache"
-    running = Running(checkpoint, cache, tmp_path, "--batch", "2", "--duration", "1500")
-    try:  # what builds gives way to whatever else runs here
+    flags = ("--batch", "2", "--fps", "5", "--duration", "1500")  # the processor is for building
+    running = Running(checkpoint, cache, tmp_path, *flags)
+    try:
+        hurry(running.process.pid)
         running.wait(lambda told: told.get("engine") == "compiled", 1200)
         running.end()
         running.client.close()
-        running = Running(checkpoint, cache, tmp_path, "--batch", "2", "--duration", "1500")
+        running = Running(checkpoint, cache, tmp_path, *flags)
         running.wait(lambda told: told.get("engine") == "compiled" and told.get("fps", 0) > 0)
         children = psutil.Process(running.process.pid).children(recursive=True)
         assert not any("lwlive.engine.compiled.build" in child.cmdline() for child in children)
@@ -370,7 +392,8 @@ def test_the_first_show_compiles_and_the_next_one_is_compiled_from_its_first_pic
 def test_a_build_that_fails_says_why(tmp_path: Path) -> None:
     want = Build(str(tmp_path / "nothing"), Size(64, 64), "cpu", Kind("float32", True), 2, 1)
     builder = Builder(want, tmp_path / "packages" / "x")
-    deadline = time.monotonic() + 300  # it gives way to whatever else runs here
+    hurry(os.getpid())
+    deadline = time.monotonic() + 300
     while not builder.done and time.monotonic() < deadline:
         time.sleep(0.1)
     assert builder.trouble is not None

@@ -179,6 +179,7 @@ def test_the_same_settings_make_the_same_movie_however_it_came_about(room: Room)
         assert (room.folder / "w.mp4").read_bytes() == first
 
 
+@pytest.mark.slow
 def test_a_render_begun_anew_leaves_no_movie_of_another(room: Room) -> None:
     assert room.render("--name w --max-frames 2") == 0
     (room.folder / ".w.mp4.77").write_bytes(b"half")  # of one that was killed
@@ -186,6 +187,7 @@ def test_a_render_begun_anew_leaves_no_movie_of_another(room: Room) -> None:
     assert [path.name for path in room.folder.iterdir()] == ["w"]
 
 
+@pytest.mark.slow
 def test_a_model_is_found_by_the_names_that_a_show_takes(
     room: Room, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -241,6 +243,7 @@ def test_a_loop_ends_where_it_begins_to_the_pixel(room: Room) -> None:
         assert max(change(frames)) < 5 * np.median(change(frames))
 
 
+@pytest.mark.slow
 def test_a_blend_passes_through_its_keyframes_and_nowhere_jumps(room: Room) -> None:
     blend = "--prompt a --prompt bbbb --prompt c --steps 4 --depth 0.5 --guidance 3 --num-steps 6"
     blend += " --crossfeed 0.4 --crossfeed-range 0.7 --crossfeed-decay 0.5 --damping 0.5"
@@ -268,6 +271,7 @@ def test_neighbouring_transitions_share_their_keyframe(room: Room) -> None:
     assert len(made) == 3
 
 
+@pytest.mark.slow
 def test_crossfeed_has_its_effect_within_its_range(room: Room) -> None:
     def middle(more: str) -> np.ndarray:
         blend = "--prompt a --prompt bbbb --steps 6 --depth 0.2 --guidance 4 --num-steps 8"
@@ -349,6 +353,7 @@ def test_outside_the_mask_nothing_moves(room: Room) -> None:
     assert all(np.abs(a - b)[mask > 0].max() > 0 for a, b in pairwise(frames))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_for_inpainting_sees_mask_and_picture(tmp_path: Path) -> None:
     pipe = tiny.pipeline(family="inpaint")
     pipe.save_pretrained(tmp_path / "nine")
@@ -385,6 +390,7 @@ def drums(path: Path, seconds: float = 4.0) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_walk_goes_with_the_drums_and_the_movie_carries_them(room: Room) -> None:
     file = drums(room.folder / "d.wav")
     words = f"--name a --audio {file} --num-steps 20 --pace 0"

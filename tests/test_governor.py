@@ -45,7 +45,12 @@ def costs_of(rate: float, share: float) -> tuple[float, float]:
     return (1 - share) / rate, share / rate
 
 
-@pytest.fixture(params=[(rate, share) for rate in RATES for share in (0.02, 0.3)])
+@pytest.fixture(
+    params=[
+        *((rate, 0.02) for rate in RATES),
+        *(pytest.param((rate, 0.3), marks=pytest.mark.slow) for rate in RATES),
+    ]
+)
 def show(request: pytest.FixtureRequest) -> Iterator[Machine]:
     """A show at 30 frames/s on a machine of some rate."""
     made = Machine(*costs_of(*request.param), batch=1, pace=0.0)

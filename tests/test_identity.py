@@ -335,6 +335,7 @@ def test_a_movie_that_fails_leaves_frames_and_names_itself(
     assert room.render() == 0
 
 
+@pytest.mark.slow
 @given(
     st.recursive(
         st.none() | st.integers() | st.text(),

@@ -157,6 +157,7 @@ def package() -> Package:
     return Package(ROOT)
 
 
+@pytest.mark.slow
 def test_the_stage_imports_no_torch_not_even_through_others(package: Package) -> None:
     stage = [name for name in package.trees if within(name, STAGE)]
     assert stage
@@ -165,6 +166,7 @@ def test_the_stage_imports_no_torch_not_even_through_others(package: Package) ->
     assert [name for name in stage if any_of(package.reached(name), *heavy)] == []
 
 
+@pytest.mark.slow
 def test_the_engine_imports_neither_the_stage_nor_pygame(package: Package) -> None:
     engine = [name for name in package.trees if within(name, ("lwlive.engine",))]
     assert engine

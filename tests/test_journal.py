@@ -215,6 +215,7 @@ def test_a_storm_with_routes_beats_and_waiting_changes_comes_out_as_it_was_shown
     assert any(turn and any(turn.bands) for turn in (change.turn for change in changes))
 
 
+@pytest.mark.slow
 def test_a_lost_engine_is_in_the_journal(model: Path, tmp_path: Path) -> None:
     show = Performance(model, tmp_path / "j.jsonl")
     show.play(20)
@@ -278,6 +279,7 @@ def test_more_steps_another_size_and_prompt_are_taken_in_its_place(
     assert again[0].shape == (72, 96, 3)
 
 
+@pytest.mark.slow
 def test_a_size_that_the_model_cannot_make_gets_a_sentence(
     model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -292,6 +294,7 @@ def test_a_size_that_the_model_cannot_make_gets_a_sentence(
     assert not (tmp_path / "again").exists()
 
 
+@pytest.mark.slow
 def test_a_journal_cut_short_is_good_up_to_its_last_whole_line(model: Path, tmp_path: Path) -> None:
     show = perform(model, tmp_path / "j.jsonl")
     show.end()
@@ -447,6 +450,7 @@ KEYS = ["tick", "begin", "at", "turn", "nexts", "params", "repeat", "master", "d
 KEYS += ["tempo", "routes", "level", "over"]
 
 
+@pytest.mark.slow
 @given(st.lists(st.dictionaries(st.sampled_from(KEYS), JSON, max_size=5), max_size=4), st.binary())
 def test_any_line_is_taken_or_told(
     tmp_path_factory: pytest.TempPathFactory, lines: list[dict[str, Any]], end: bytes

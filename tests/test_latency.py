@@ -43,6 +43,7 @@ def performed(
     return show
 
 
+@pytest.mark.slow
 def test_a_machine_hardly_faster_than_the_show_answers_controls_in_a_fifth_of_a_second() -> None:
     costs = {n: Cost(n * DENOISE_S, n * DECODE_S) for n in (1, 2, 4, 8)}
     show = performed(batch_for(a_frame(costs, STEPS), FPS), 60)

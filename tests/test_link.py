@@ -149,6 +149,7 @@ def test_two_shows_and_another_program_on_link_are_in_phase(network: Network) ->
     assert show.ask("look")["offers"] == offers
 
 
+@pytest.mark.slow
 def test_alone_on_link_the_beat_is_the_shows(network: Network) -> None:
     show = network.join("ours", 120)
     show.ask("bpm 90")

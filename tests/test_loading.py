@@ -246,6 +246,7 @@ def reading() -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("work", "signs"), [(busily, True), (reading, True), (lambda: time.sleep(1.5), False)]
 )

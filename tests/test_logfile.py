@@ -22,6 +22,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "lwlive"
 
 
+@pytest.mark.slow
 def test_a_month_of_lines_is_five_files_of_a_megabyte_with_the_newest_last(
     tmp_path: Path,
 ) -> None:

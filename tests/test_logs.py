@@ -216,6 +216,7 @@ def test_a_show_whose_terminal_stands_still_plays_and_ends_in_order(
     assert figures["frames_shown"] > 30
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="nohup is POSIX's")
 def test_a_show_that_is_to_outlive_its_terminal_does(model: Path, tmp_path: Path) -> None:
     code = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)" + SHOW

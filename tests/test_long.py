@@ -34,6 +34,7 @@ FPS = 2.0
 HOUR_S = 3600.0
 OFTEN_S = 4  # between controls
 LIVES_S = 900  # of an engine
+RESTS_S = 0.05  # a producer with nothing to do, which here would look for work 200 times a second
 
 
 class Time(SimulatedClock):
@@ -42,13 +43,15 @@ class Time(SimulatedClock):
     def __init__(self) -> None:
         super().__init__()
         self.producer: Producer | None = None
+        self._rests_until = 0.0
 
     def __call__(self) -> float:
         return self.time
 
     def sleep_until(self, due: float) -> None:
-        while self.producer is not None and self.time < due and self.producer.advance():
-            pass
+        while self.producer is not None and self._rests_until <= self.time < due:
+            if not self.producer.advance():
+                self._rests_until = self.time + RESTS_S
         super().sleep_until(due)
 
 

@@ -63,7 +63,9 @@ def opened(path: Path, *loras: tuple[str, float]) -> Eager:
 
 
 @pytest.mark.parametrize("written", [as_diffusers, as_kohya])
-@pytest.mark.parametrize("family", OWN)
+@pytest.mark.parametrize(
+    "family", ["sd1", *(pytest.param(name, marks=pytest.mark.slow) for name in (*OWN,)[1:])]
+)
 def test_loras_give_what_the_stock_pipeline_gives(
     written: Any, family: str, tmp_path: Path
 ) -> None:

@@ -450,6 +450,7 @@ def learnt(draw: st.DrawFn) -> Binding:
     return of_target(target, control, draw(st.integers(1, 16)), **more)
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.lists(learnt(), max_size=12), st.sampled_from(["APC MINI", "X \N{SNOWMAN} [1]", "-"]))
 def test_learn_save_and_load_gives_the_same_table(

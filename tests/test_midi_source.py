@@ -682,6 +682,7 @@ def test_a_box_is_sent_to_and_one_that_is_gone_hurts_nobody() -> None:
 DELAYS = st.lists(st.floats(0, 0.02), min_size=200, max_size=400)
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(DELAYS, st.floats(-1e5, 1e5), st.floats(-200e-6, 90e-6))
 def test_stamps_keep_the_librarys_time_whatever_the_delays_and_the_drift(

@@ -253,6 +253,7 @@ def test_who_moves_morph_hears_of_all_that_it_moves(tmp_path: Path) -> None:
 # The engine
 
 
+@pytest.mark.slow
 def test_a_fader_on_morph_encodes_each_text_once_and_costs_what_any_fader_costs(
     tmp_path: Path,
 ) -> None:

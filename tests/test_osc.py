@@ -439,6 +439,7 @@ def test_a_packet_of_more_than_8192_bytes_is_not_lost(desk: Desk) -> None:
     assert desk.play(packet).prompt == "x" * 60 + "99"
 
 
+@pytest.mark.slow
 def test_a_flood_of_unknown_addresses_and_subscribers_takes_no_memory(desk: Desk) -> None:
     desk.play(message("/lwlive/speed", 1.0))
     before = desk.osc.counts
@@ -486,6 +487,7 @@ def mutated(random_: random.Random, seeds: list[bytes]) -> bytes:
     return bytes(packet)
 
 
+@pytest.mark.slow
 def test_fifty_thousand_mutated_packets_leave_it_answering_and_the_parameters_valid(
     desk: Desk,
 ) -> None:
@@ -531,6 +533,7 @@ def test_any_bytes_yield_messages_or_a_refusal(packet: bytes) -> None:
         assert all(isinstance(value, known) for value in good.values)
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.one_of(
@@ -1171,6 +1174,7 @@ PLAYS = st.tuples(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.lists(PLAYS, max_size=4), max_size=8))
 def test_in_the_end_every_player_believes_in_what_stands(
@@ -1223,6 +1227,7 @@ VALUES = st.one_of(
 PLAYED = st.tuples(st.sampled_from(ROWS), st.lists(VALUES, max_size=4))
 
 
+@pytest.mark.slow
 @given(st.lists(PLAYED, max_size=12))
 @settings(max_examples=300, deadline=None)
 def test_any_messages_are_commands_that_leave_the_values_valid_or_a_sentence(

@@ -114,6 +114,7 @@ def show(tmp_path: Path) -> Iterator[Playing]:
         yield playing
 
 
+@pytest.mark.slow
 def test_a_program_that_listens_hears_what_changes_until_it_ignores(show: Playing) -> None:
     async def listen() -> None:
         async with (
@@ -144,6 +145,7 @@ def test_a_program_that_listens_hears_what_changes_until_it_ignores(show: Playin
     asyncio.run(listen())
 
 
+@pytest.mark.slow
 def test_osc_over_the_websocket_steers_the_show_and_is_checked(show: Playing) -> None:
     async def send() -> None:
         async with (
@@ -160,6 +162,7 @@ def test_osc_over_the_websocket_steers_the_show_and_is_checked(show: Playing) ->
     assert (show.params.prompt, show.params.speed) == ("smoke", 0.25)
 
 
+@pytest.mark.slow
 def test_a_foreign_client_finds_the_show_and_reads_it(show: Playing) -> None:
     """python-oscquery, a client of other people; zeroconf stays on the loopback interface."""
     from pythonoscquery.osc_query_client import OSCQueryClient

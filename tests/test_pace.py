@@ -54,6 +54,7 @@ def test_the_trajectory_of_a_keyframe_is_made_once_however_often_its_segment_is_
     assert any(frame.turn.paced for frame in show.frames)
 
 
+@pytest.mark.slow
 def test_without_pace_nothing_is_measured(machine: Make) -> None:
     paced, raw = machine(speed=0.5), machine(speed=0.5, pace=0.0)
     for show in (paced, raw):

@@ -39,6 +39,7 @@ def test_the_wheel_is_under_40_megabytes(wheel: Path) -> None:
     assert wheel.stat().st_size < LIMIT_BYTES
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_every_module_and_every_file_of_ember(names: set[str]) -> None:
     files = [path for path in (ROOT / "lwlive").rglob("*") if path.is_file()]
     files = [p for p in files if p.name != "README.md" or p.parent.name == "ember"]
@@ -51,6 +52,7 @@ def test_the_wheel_holds_every_module_and_every_file_of_ember(names: set[str]) -
     } <= wanted
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_the_presets_and_their_pictures(names: set[str]) -> None:
     presets = [
         path.name for path in (ROOT / "presets").iterdir() if path.suffix in (".toml", ".jpg")

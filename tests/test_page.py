@@ -457,6 +457,7 @@ def test_what_is_refused_is_told_to_whoever_asked(still: Playing) -> None:
     with_a_phone(still, play)
 
 
+@pytest.mark.slow
 def test_nobody_is_sent_a_picture_who_does_not_look_and_none_is_encoded(still: Playing) -> None:
     async def play(phone: "Phone") -> None:
         await phone.listen(0.5)
@@ -503,6 +504,7 @@ def test_the_twenty_first_hears_why_and_the_others_stay(still: Playing) -> None:
     asyncio.run(crowd())
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_started_again_at_the_same_address(show: Playing) -> None:
     url = f"http://127.0.0.1:{show.address.port}/health"
     until(lambda: fetched(url)[0] == 200)
@@ -512,6 +514,7 @@ def test_a_process_that_dies_is_started_again_at_the_same_address(show: Playing)
     assert show.playing
 
 
+@pytest.mark.slow
 def test_a_process_that_hangs_costs_the_show_nothing(show: Playing) -> None:
     page = served_by(show)
     page.suspend()
@@ -521,6 +524,7 @@ def test_a_process_that_hangs_costs_the_show_nothing(show: Playing) -> None:
     assert show.show.report.figures.ticks - before >= 10  # were it waited for, there would be none
 
 
+@pytest.mark.slow
 def test_health_says_503_as_soon_as_there_are_no_pictures(show: Playing) -> None:
     url = f"http://127.0.0.1:{show.address.port}/health"
     until(lambda: fetched(url)[0] == 200)
@@ -531,6 +535,7 @@ def test_health_says_503_as_soon_as_there_are_no_pictures(show: Playing) -> None
     until(lambda: fetched(url)[0] == 200)
 
 
+@pytest.mark.slow
 def test_where_the_secret_is_wrong_there_is_nothing_to_learn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -168,6 +168,7 @@ def test_a_control_is_seen_soon_though_the_ring_was_full(
     assert bench.late <= 1
 
 
+@pytest.mark.slow
 def test_a_fader_in_motion_never_makes_the_producer_wait_for_a_slot(ring: Ring) -> None:
     bench = Bench(ring, denoise_s=0.0005, decode_s=0.0001)
     bench.run(60)

@@ -183,6 +183,7 @@ WILD = st.lists(
 ).map("".join)
 
 
+@pytest.mark.slow
 @given(WILD)
 def test_any_prompt_gives_finite_conditioning(models: dict[str, Eager], prompt: str) -> None:
     for family in ("sd1", "sdxl"):

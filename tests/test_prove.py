@@ -37,6 +37,7 @@ def played(
     return how, [json.loads(line) for line in out.getvalue().splitlines()], goals
 
 
+@pytest.mark.slow
 def test_a_stage_that_hangs_is_ended_in_time_and_what_it_said_counts(
     asked: argparse.Namespace,
 ) -> None:
@@ -80,6 +81,7 @@ def test_wheels_are_all_that_lwlive_needs_but_torch() -> None:
     assert any(each.startswith("numpy==") for each in wheels.constraints())
 
 
+@pytest.mark.slow
 def test_a_folder_of_wheels_is_installed_once_and_an_empty_one_is_refused(tmp_path: Path) -> None:
     folder, site = tmp_path / "wheels", tmp_path / "site"
     folder.mkdir()
@@ -123,6 +125,7 @@ def test_every_stage_runs_small_on_a_cpu(tmp_path: Path) -> None:
         ("right", "compiled"),
         ("fast", "frames"),
         ("fast", "against the stock pipeline"),
+        ("fast", "compiled"),
         ("show", "storm"),
         ("show", "engine lost"),
         ("ember", "frames"),

@@ -46,6 +46,7 @@ def test_a_film_is_exactly_as_long_as_its_seconds(
     assert len(joints) == len(seconds) + 1
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.text("abc ", min_size=1, max_size=5), min_size=2, max_size=6),

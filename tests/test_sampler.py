@@ -1,6 +1,8 @@
 """The sampler gives what stock pipelines give, whatever the batch, and blends without a seam."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,18 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Eager:
     return open_model(tmp_path_factory.mktemp("tiny"))
 
 
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Eager, Any]]:
+    """A small checkpoint with each scheduler, and the stock pipeline of it; each is made once."""
+
+    @cache
+    def made(name: str) -> tuple[Eager, Any]:
+        model = open_model(tmp_path_factory.mktemp("tiny"), SCHEDULERS[name])
+        return model, tiny.pipeline(SCHEDULERS[name])
+
+    return made
+
+
 def walk_of(model: Eager, phase: float = 0.0, **values: Any) -> Walk:
     """A walk of this model under these controls."""
     params = Params(**{"steps": 4, "guidance": 1.0, "prompt": "hello", "pace": 0.0, **values})
@@ -71,14 +85,15 @@ def change(frames: torch.Tensor) -> torch.Tensor:
     return (frames[1:] - frames[:-1]).flatten(1).square().mean(1).sqrt()
 
 
-@pytest.mark.parametrize("steps", [1, 2, 4, 8])
+@pytest.mark.parametrize(
+    "steps", [1, 4, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 8))]
+)
 @pytest.mark.parametrize("guidance", [1.0, 5.0])
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_depth_zero_equals_the_stock_pipeline(
-    name: str, guidance: float, steps: int, tmp_path: Path
+    name: str, guidance: float, steps: int, pair: Callable[[str], tuple[Eager, Any]]
 ) -> None:
-    model = open_model(tmp_path, SCHEDULERS[name])
-    pipe = tiny.pipeline(SCHEDULERS[name])
+    model, pipe = pair(name)
     walk = walk_of(model, seed=5, steps=steps, guidance=guidance, negative="bad")
     clean = Sampler(model).latents([walk])
     theirs = pipe(

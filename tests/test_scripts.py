@@ -84,6 +84,7 @@ def test_the_second_start_asks_pip_for_nothing_and_says_nothing(clone: Clone) ->
     assert clone.calls() == []
 
 
+@pytest.mark.slow
 @starts
 def test_a_pull_that_changes_what_is_needed_installs_again(clone: Clone) -> None:
     clone.run("live.py")

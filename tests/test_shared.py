@@ -29,6 +29,7 @@ def names() -> set[str]:
     return {path.name for path in shared.FOLDER.glob("*lwlive-*")}
 
 
+@pytest.mark.slow
 def test_what_a_group_that_was_killed_left_is_removed_at_the_next_start() -> None:
     command = [sys.executable, "-c", KILLED]
     maker = subprocess.Popen(

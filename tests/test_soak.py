@@ -93,7 +93,6 @@ def test_what_is_missing_is_what_the_trouble_took_that_ended_a_recording() -> No
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("soak")  # beside the other tests: it mostly waits
 @pytest.mark.skipif(sys.platform != "linux", reason="Xvfb, tmpfs and the clock are Linux's")
 def test_three_minutes_of_trouble_leave_nothing_behind(tmp_path: Path) -> None:
     missing = [name for name in ("Xvfb", "gcc", *NEEDED) if shutil.which(name) is None]

@@ -211,6 +211,7 @@ def whole_percussion(sound: np.ndarray) -> np.ndarray:
     return np.asarray(np.sqrt(np.mean((size * share) ** 2, axis=1)))
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(st.lists(st.integers(0, 9000), min_size=1, max_size=8), st.integers(1, 60))
 def test_drums_are_the_same_however_the_sound_is_cut(sizes: list[int], rows: int) -> None:

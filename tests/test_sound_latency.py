@@ -43,7 +43,7 @@ class Sounding(Machine):
             del self._unseen[: found[0] + 1]
 
 
-@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("batch", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_on_a_machine_that_samples_60_a_sound_is_seen_in_150_ms(batch: int) -> None:
     show = Sounding(60.0, batch, (0.2, 0.7)).play(40)
     show.close()
@@ -54,6 +54,7 @@ def test_on_a_machine_that_samples_60_a_sound_is_seen_in_150_ms(batch: int) -> N
     assert show.late <= 0.01 * show.ticks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 2, 4])
 def test_the_first_sound_after_a_rest_takes_back_what_was_made_ahead(batch: int) -> None:
     """In silence half a second of frames is ready; a sound does not wait until they are shown."""

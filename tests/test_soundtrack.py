@@ -135,6 +135,7 @@ def test_a_recording_without_a_sound_device_has_silence_of_its_whole_length() ->
     assert not sound.any()
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     st.floats(-0.002, 0.002),

@@ -128,6 +128,7 @@ def test_without_a_file_the_show_starts_afresh_and_says_nothing(tmp_path: Path) 
     assert not said
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_a_damaged_state_is_one_sentence_and_a_fresh_start(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

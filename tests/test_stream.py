@@ -127,6 +127,7 @@ def test_a_receiver_gets_every_picture_in_order_and_soon(scheme: str) -> None:
     assert said[0].startswith(f"test: {url}")
 
 
+@pytest.mark.slow
 def test_the_colours_arrive_as_they_were_sent() -> None:
     url, source = ways()["tcp"]
     feed = streaming(url, [])
@@ -202,6 +203,7 @@ def test_a_far_end_that_takes_nothing_is_left_and_the_show_never_waits(
     assert show.longest_s < 0.05
 
 
+@pytest.mark.slow
 def test_what_is_not_there_is_a_sentence_and_tried_again(tmp_path: Path) -> None:
     (tmp_path / "live").mkdir()
     said: list[str] = []

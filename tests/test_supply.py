@@ -440,6 +440,7 @@ def test_a_lost_engine_is_told_until_the_next_one_gives_pictures(stage: Stage) -
     assert stage.supply.host.state == "not compiled"
 
 
+@pytest.mark.slow
 def test_the_pictures_kept_are_a_few_seconds_and_never_more() -> None:
     for fps, side in ((30, 8), (240, 8), (30, 2048)):
         stage = Stage(fps, side)
@@ -453,6 +454,7 @@ def test_the_pictures_kept_are_a_few_seconds_and_never_more() -> None:
         stage.supply.close()
 
 
+@pytest.mark.slow
 def test_fifty_deaths_leave_no_memory_and_no_handle_behind(stage: Stage) -> None:
     def handles() -> int:
         process: Any = psutil.Process()  # which of the two it has hangs on the system
@@ -475,6 +477,7 @@ def test_fifty_deaths_leave_no_memory_and_no_handle_behind(stage: Stage) -> None
         Ring.attach(stage.rings[-1].handle)
 
 
+@pytest.mark.slow
 def test_a_storm_of_deaths_stalls_and_late_frames_never_blacks_out_and_never_jumps(
     stage: Stage,
 ) -> None:
@@ -636,6 +639,7 @@ def test_a_renewed_engine_costs_no_late_frame_and_no_jump(stage: Stage) -> None:
     assert stage.said == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fails", ["dies", "fails", "hangs"])
 def test_an_engine_that_cannot_be_renewed_plays_on(stage: Stage, fails: str) -> None:
     stage.play(4)

@@ -268,6 +268,7 @@ def test_ticks_that_were_lost_are_counted() -> None:
     assert show.beat == pytest.approx(24, abs=0.005)
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10**6), bpm=st.floats(60, 200))
 @settings(max_examples=30)
 def test_ticks_that_a_busy_sender_loses_now_and_then_cost_no_beat(seed: int, bpm: float) -> None:
@@ -420,6 +421,7 @@ def test_beats_never_run_backwards_whatever_the_clock_does(script: list[object],
         look()
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.binary(max_size=4), st.floats(allow_nan=True)), max_size=60))
 def test_no_bytes_and_no_stamp_stop_a_clock(messages: list[tuple[bytes, float]]) -> None:
     clock = MidiClock()

@@ -71,6 +71,7 @@ def test_one_core_has_nothing_to_choose() -> None:
     assert threads.costs.known
 
 
+@pytest.mark.slow
 def test_a_show_beside_busy_programs_samples_with_one_thread_and_later_with_all() -> None:
     before, fixed = torch.get_num_threads(), Machine(0.0060, 0.0025)
     fixed.slower = partial(_slower, 2)

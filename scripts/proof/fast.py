@@ -12,6 +12,7 @@ from typing import Any
 import architectures
 import bench
 import machine
+import right
 import stock
 import torch
 from line import Stage, half, stage
@@ -143,11 +144,13 @@ def busy(model: Model, batches: int = 5) -> dict[str, Any]:
 
 def compiled(here: Stage) -> None:
     """The most wanted shape compiled ahead of time, where there is time for it."""
-    name, batch = COMPILED if here.large else (COMPILED[0], 1)
-    size = Size(512, 512) if here.large else Size(64, 64)
+    name, batch = COMPILED
     folder = here.cache / ("full" if here.large else "narrow") / name
     kind, threads = Kind(half(here.device), True), torch.get_num_threads()
-    want = Build(str(folder), size, here.device, kind, batch, threads)
+    want = Build(str(folder), Size(512, 512), here.device, kind, batch, threads)
+    if not here.large:  # what was found to be right serves: compiling takes most of the time
+        want = right.wanted(here, folder, kind)
+        batch = want.batch
     place = want.place(here.cache)
     if want.costs(here.cache) is None:
         if here.left_s < (60 if here.large else 90):

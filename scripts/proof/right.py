@@ -159,7 +159,7 @@ def lora(here: Stage, kind: Kind) -> dict[str, Any]:
 
 def compiled(here: Stage, folder: Path, kind: Kind) -> dict[str, Any]:
     """A checkpoint compiled ahead of time against the same one asked directly."""
-    want = Build(str(folder), SIZE, here.device, kind, 2, torch.get_num_threads())
+    want = wanted(here, folder, kind)
     place = want.place(here.cache)
     try:
         if want.costs(here.cache) is None:
@@ -170,6 +170,11 @@ def compiled(here: Stage, folder: Path, kind: Kind) -> dict[str, Any]:
     with direct():
         plain = pictures(model(here, folder, kind, 2))
     return {"apart": apart(found, plain), "goal": SAME}
+
+
+def wanted(here: Stage, folder: Path, kind: Kind) -> Build:
+    """What is compiled of a narrow checkpoint."""
+    return Build(str(folder), SIZE, here.device, kind, 2, torch.get_num_threads())
 
 
 if __name__ == "__main__":
