@@ -79,7 +79,7 @@ class Controls:
         follows the tempo. What needs files, sources or outputs is not done here: see `Desk`.
         """
         self.turn(at)  # what was due before it goes first
-        if command == Fire("panic"):
+        if command == Fire("panic") and self._waiting:
             self._waiting.clear()
             self._tell(at, again=True)
         by = by if isinstance(command, Set | Move) else ""  # others do not know the value

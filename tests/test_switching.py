@@ -12,7 +12,7 @@ from lwlive.commands import Set, Switch
 from lwlive.config import Config
 from lwlive.params import ControlError, Params
 from lwlive.stage import rig
-from lwlive.stage.outputs import ndi, stream
+from lwlive.stage.outputs import feed, ndi, stream
 from lwlive.stage.outputs.feed import Feed
 from lwlive.stage.sources.keys import KEYS
 from lwlive.stage.sources.osc.addresses import addresses, heard
@@ -126,7 +126,7 @@ def test_a_show_whose_pictures_go_somewhere_is_not_recorded_for_want_of_a_window
 def test_what_is_not_installed_or_no_address_ends_the_start_with_a_sentence(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ndi, "find_spec", lambda _: None)
+    monkeypatch.setattr(feed, "find_spec", lambda _: None)
     with pytest.raises(ControlError, match="NDI is not installed"):
         run.play(1, ndi="lwlive")
     with pytest.raises(ControlError, match="is not an address"):

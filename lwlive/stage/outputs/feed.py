@@ -118,12 +118,13 @@ class Feed(Source, Output):
 
     def put(self, picture: Picture) -> None:
         """Send the picture of a tick, where that is wanted."""
+        self._follow(picture.status)
         if self._outbox is not None:
             self._outbox.put(picture.pixels, picture.tick)
 
     def tell(self, status: Status, changes: Mapping[str, str], now: float) -> None:  # noqa: ARG002
         """Follow the switch, and say what there is to say."""
-        self._follow(status.outputs.get(self._switch, False))
+        self._follow(status)
         self._watch()
         with suppress(queue.Empty):
             while True:
@@ -153,8 +154,9 @@ class Feed(Source, Output):
             "failures": self.failures,
         }
 
-    def _follow(self, on: bool) -> None:
+    def _follow(self, status: Status) -> None:
         """Begin or end, as the switch says; one that is ending is waited for."""
+        on = status.outputs.get(self._switch, False)
         for outbox in [one for one in self._ending if one.over]:
             self._ending.remove(outbox)
             self._lost += outbox.dropped
