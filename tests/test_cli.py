@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from lwlive import __version__
 from lwlive.checkpoint import ModelError, folder_of, own_values, size_of
-from lwlive.cli import arguments, flags, perform, showfile, subcommands
+from lwlive.cli import arguments, flags, showfile, subcommands, wiring
 from lwlive.config import PARTS, Bare, Config
 from lwlive.params import SPECS, ControlError, Params
 from lwlive.stage.host import EngineFailure
@@ -51,7 +51,7 @@ class Hall:
 
         self.recorders = Recorder.made
         monkeypatch.setattr(takes, "Recorder", Recorder)
-        monkeypatch.setattr(perform, "_supply", lambda *_: self.supply)
+        monkeypatch.setattr(wiring, "supply", lambda *_: self.supply)
         monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
         monkeypatch.chdir(model.parent)
 
@@ -374,8 +374,8 @@ def test_with_no_screen_it_says_so_and_runs_headless(
 def test_a_headless_show_that_nobody_would_see_is_recorded_for_half_a_minute(
     hall: Hall, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert perform.LONE_S == 30
-    monkeypatch.setattr(perform, "LONE_S", 0.1)
+    assert wiring.LONE_S == 30
+    monkeypatch.setattr(wiring, "LONE_S", 0.1)
     assert hall.perform("--headless", "--stats", "s.json") == 0
     (recorder,) = hall.recorders
     assert recorder.path.suffix == ".mp4"
@@ -470,7 +470,7 @@ def test_ctrl_c_before_the_show_leaves_no_traceback(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(perform, "_osc", interrupt)
+    monkeypatch.setattr(wiring, "osc", interrupt)
     assert hall.perform("--headless", "--duration", "1") == 130
     assert hall.supply.closed
 

@@ -19,14 +19,14 @@ from lwlive.recent import KEPT
 SHOW = """
 import sys
 from fakes import FakeSupply
-from lwlive.cli import subcommands, perform
+from lwlive.cli import subcommands, wiring
 
 class Talkative(FakeSupply):
     def tick(self, now):
         self.host.notes.append(f"note {self.ticks}")
         return super().tick(now)
 
-perform._supply = lambda *_: Talkative()
+wiring.supply = lambda *_: Talkative()
 flags = ["--headless", "--fps", "120", "--osc-port", "0", "--journal", "j.jsonl"]
 flags += ["--duration", "99"]
 print("ready", flush=True)

@@ -53,7 +53,7 @@ def test_it_is_set_before_torch_is_imported(words: list[str], tmp_path: Path) ->
 ENGINE = """
 import os, sys
 
-from lwlive.cli import perform
+from lwlive.cli import wiring
 from lwlive.config import Config
 from lwlive.controls import Controls
 from lwlive.params import Params
@@ -63,7 +63,7 @@ def said(order, run):
     print(os.environ.get("GOMP_SPINCOUNT"), os.environ.get("KMP_BLOCKTIME"))
     sys.exit()
 engine.starter = said
-perform._supply(Config(), None, Controls(Params()), 0.0)
+wiring.supply(Config(), None, Controls(Params()), 0.0)
 """
 
 

@@ -17,26 +17,13 @@ from lwlive.cli.safe import AGAIN
 from lwlive.cli.sentences import of_import, of_system
 
 if TYPE_CHECKING:
-    from lwlive.checkpoint import Opened, Size
     from lwlive.config import Config
-    from lwlive.controls import Controls
-    from lwlive.cuelist import CueList
     from lwlive.params import Params
     from lwlive.recent import Recent
-    from lwlive.ring import Pixels
-    from lwlive.routes import Routes
-    from lwlive.stage.outputs.window.host import Host
-    from lwlive.stage.qrcode import Code
-    from lwlive.stage.sources.midi.source import Midi
-    from lwlive.stage.sources.osc.server import Osc
-    from lwlive.stage.sources.page.page import Page
     from lwlive.stage.starts import Starts
     from lwlive.stage.state import State
-    from lwlive.stage.supply import Supply
 
 log = logging.getLogger("lwlive")
-
-LONE_S = 30.0  # a headless show that was not told how long lasts so many seconds
 
 
 def perform(config: "Config", params: "Params", starts: "Starts | None" = None) -> int:
@@ -59,7 +46,7 @@ def perform(config: "Config", params: "Params", starts: "Starts | None" = None) 
 def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Starts | None") -> int:
     from lwlive import hub, logs, precedence
     from lwlive.checkpoint import ModelError
-    from lwlive.cli import destinations
+    from lwlive.cli import destinations, wiring
     from lwlive.controls import Controls
     from lwlive.params import ControlError
     from lwlive.stage.clock import WallClock
@@ -70,16 +57,18 @@ def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Star
     started = clock.now() - _age_s()
     try:
         begun = _begun(config, params)
-        controls = Controls(params, _routes(config))
+        controls = Controls(params, wiring.routes(config))
         if begun is not None and begun.values:
             controls.load(begun.values, routes=begun.routes)
         asked, config = config, destinations.sparing(config)
-        cues = _cues(config)
+        cues = wiring.cues(config)
         opened = hub.opened(config, log.info)
         with contextlib.ExitStack() as stack:
             # The engine takes seconds to load: it starts before the window and its libraries. Where
             # there are pictures of the show before, it waits until the window shows them.
-            supply = stack.enter_context(_supply(config, opened, controls, clock.now(), begun))
+            supply = stack.enter_context(
+                wiring.supply(config, opened, controls, clock.now(), begun)
+            )
             from lwlive.stage.desk import Desk
             from lwlive.stage.watchdog import ask_for_time
 
@@ -93,9 +82,9 @@ def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Star
             )
             if desk.cues is not None and begun is not None and begun.cue is not None:
                 desk.cues.resume(begun.cue, clock.now(), begun.at)
-            osc = _osc(config, stack, desk.say)
-            page, code = _page(config, opened.size, osc, stack, desk.say, recent)
-            screen = _window(config, opened.size, desk.say, code)
+            osc = wiring.osc(config, stack, desk.say)
+            page, code = wiring.page(config, opened.size, osc, stack, desk.say, recent)
+            screen = wiring.window(config, opened.size, desk.say, code)
             if screen is not None:
                 stack.callback(screen.close)
             # The window opens meanwhile.
@@ -105,10 +94,10 @@ def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Star
             from lwlive.stage.show import Show
 
             ask_for_time(os.environ)
-            screen = _opened(screen, stack)
+            screen = wiring.opened(screen, stack)
             ask_for_time(os.environ)
-            config = _alone(config) if lone(config, screen) else config
-            midi = _midi(config, desk.say)
+            config = wiring.alone(config) if lone(config, screen) else config
+            midi = wiring.midi(config, desk.say)
             sources, outputs = rigged(
                 config,
                 opened.size,
@@ -175,15 +164,6 @@ def _failed(sentence: str, error: Exception, starts: "Starts | None") -> int:
     return 1
 
 
-def _routes(config: "Config") -> "Routes":
-    """Those of the preset that the show starts with. Raises PresetError."""
-    if config.preset is None:
-        return ()
-    from lwlive import preset
-
-    return preset.load_look(preset.find(config.preset, config.folder), lambda _: None)[1]
-
-
 def _age_s() -> float:
     """Seconds since this process was started, the interpreter's own start included.
 
@@ -199,156 +179,6 @@ def _age_s() -> float:
     import psutil
 
     return max(0.0, time.time() - psutil.Process().create_time())
-
-
-def _supply(
-    config: "Config",
-    opened: "Opened",
-    controls: "Controls",
-    now: float,
-    begun: "State | None" = None,
-) -> "Supply":
-    import multiprocessing
-
-    from lwlive import shared
-    from lwlive.engine.process import Order, run
-    from lwlive.openmp import spin_briefly
-    from lwlive.ring import Ring, slots
-    from lwlive.snapshot import Snapshot
-    from lwlive.stage.engine import starter
-    from lwlive.stage.supply import Supply
-
-    shared.sweep()
-    kept: list[Pixels] = []
-    if config.state is not None:
-        from lwlive.stage import lastseen
-        from lwlive.stage.state import pictures_of
-
-        kept = lastseen.read(pictures_of(config.state), opened.size)
-    context = multiprocessing.get_context("spawn")
-    spin_briefly(os.environ)  # every engine inherits it
-
-    def order(ring: Ring, snapshot: Snapshot, phase: float, since: float | None) -> Order:
-        return Order(config, opened, ring.handle, snapshot, phase, since)
-
-    return Supply(
-        starter(order, run),
-        lambda: Ring.create(context, slots(config.fps), opened.size.height, opened.size.width),
-        config.fps,
-        controls.snapshot,
-        now,
-        config.delay_ms / 1e3,
-        phase=begun.phase if begun is not None else 0.0,
-        kept=kept,
-    )
-
-
-def _window(
-    config: "Config", size: "Size", say: Callable[[str], None], code: "Code | None"
-) -> "Host | None":
-    """The window, which is not open yet, or None where none is wanted. code: the page's address,
-    for phones.
-
-    A show that covers a monitor, as an installation's, plays without one until there is a screen.
-    """
-    if config.headless:
-        return None
-    from lwlive.stage.outputs.window.host import Host
-
-    return Host(
-        "lwlive",
-        config.fullscreen,
-        config.monitor,
-        config.fit,
-        config.vsync,
-        size,
-        waits=config.fullscreen,
-        say=say,
-        code=code,
-    )
-
-
-def _opened(window: "Host | None", stack: contextlib.ExitStack) -> "Host | None":
-    """The window once it is open; None where there is no screen. Raises ControlError."""
-    if window is None:
-        return None
-    from lwlive.params import ControlError
-    from lwlive.stage.outputs.window.host import NoWindow
-
-    try:
-        return stack.enter_context(window)
-    except NoWindow as error:
-        if error.monitor:
-            raise ControlError(f"--monitor: {error}") from error
-        log.info(f"{error}; the show runs headless")
-        return None
-
-
-def _alone(config: "Config") -> "Config":
-    """A headless show whose pictures nothing takes: half a minute into a recording."""
-    from datetime import datetime
-
-    from lwlive.encoders import CODECS
-    from lwlive.files import free, stamped
-
-    path = free(config.folder / stamped(datetime.now(), CODECS[config.record_codec].suffix))
-    log.info(f"recording {LONE_S:.0f} seconds into {path.absolute()}")
-    return config.model_copy(update={"duration": LONE_S, "record": path})
-
-
-def _cues(config: "Config") -> "CueList | None":
-    """The list of --cues. Raises ControlError."""
-    if config.cues is None:
-        return None
-    from lwlive import cuelist
-
-    found = cuelist.load(config.cues, config.folder, log.info)
-    names = ", ".join(f"{number} {cue.name}" for number, cue in enumerate(found.cues, 1))
-    log.info(f"cues: {names}")
-    return found
-
-
-def _osc(config: "Config", stack: contextlib.ExitStack, say: Callable[[str], None]) -> "Osc | None":
-    if not config.osc:
-        return None
-    from lwlive.stage.sources.osc.server import Osc
-
-    osc = stack.enter_context(Osc(config.osc_host, config.osc_port, config.osc_allow, say))
-    log.info(f"OSC on {config.osc_host}:{osc.port}; `lwlive osc` lists the addresses")
-    return osc
-
-
-def _midi(config: "Config", say: Callable[[str], None]) -> "Midi | None":
-    """MIDI, whose process starts with the show's first tick."""
-    if config.no_midi:
-        return None
-    from lwlive.stage.sources.midi import box
-    from lwlive.stage.sources.midi.child import Order
-    from lwlive.stage.sources.midi.link import Link
-    from lwlive.stage.sources.midi.source import Midi
-
-    link = Link(Order(tuple(config.midi), config.midi_system), say)
-    return Midi(link, config.midi_folder or box.folder(), say, config.midi)
-
-
-def _page(
-    config: "Config",
-    size: "Size",
-    osc: "Osc | None",
-    stack: contextlib.ExitStack,
-    say: Callable[[str], None],
-    recent: "Recent",
-) -> "tuple[Page | None, Code | None]":
-    """The page, where it is wanted, and its address as the window shows it."""
-    if not config.page:
-        return None, None
-    from lwlive.stage.qrcode import Code
-    from lwlive.stage.sources.page.opening import opened, told
-
-    page, where = opened(config, size, osc.port if osc is not None else None, stack, say, recent)
-    code = Code.of(where.url)
-    told(where, code)
-    return page, code
 
 
 @contextlib.contextmanager

@@ -34,7 +34,7 @@ def lines(status: Status) -> list[str]:
         _line("latency", status.latency_ms, "ms"),
         _line("replaced", status.replaced),
         _line("ring", status.queued),
-        _line("in-betweens", f"{stride - 1} of {stride}" if stride else None),
+        _line("in-betweens", _between(stride)),
         _line("engine", status.engine),
         _line("engine deaths", status.deaths),
         _line(
@@ -54,6 +54,13 @@ def lines(status: Status) -> list[str]:
         moved = status.moved.get(name)
         rows.append(row if moved is None else row + rail.told(spec.position(value), moved))
     return rows
+
+
+def _between(stride: int | None) -> str | None:
+    """How many frames of how many are not sampled."""
+    if stride is None:
+        return None
+    return "none" if stride == 1 else f"{stride - 1} of {stride}"
 
 
 def _mark(beat: float) -> str:

@@ -149,7 +149,7 @@ function figures() {
   list(find("figures"), [
     ["engine", state.engine], ["model", state.model], ["computes in", state.dtype ?? "–"],
     ["frames/s shown", shown(state.fps, "int")], ["through the model", shown(state.fps_sampled, "int")],
-    ["in-betweens", state.stride ? `${state.stride - 1} of ${state.stride}` : "–"],
+    ["in-betweens", state.stride > 1 ? `${state.stride - 1} of ${state.stride}` : state.stride ? "none" : "–"],
     ["ready in the ring", shown(state.queued, "int")], ["late", shown(state.late, "int")],
     ["latency", state.latency_ms === null ? "–" : `${shown(state.latency_ms, "int")} ms`],
     ["frames with NaN, replaced", shown(state.replaced, "int")],
