@@ -11,6 +11,7 @@ then makes it a file with its length in front. A render is written beside its na
 import errno
 import os
 import shutil
+import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from fractions import Fraction
@@ -136,6 +137,14 @@ class Movie:
         """Close the file properly."""
         self._output.close()
 
+    def abandon(self) -> None:
+        """Close the file after a failure: what is whole in it plays. Raises nothing."""
+        with suppress(Exception):  # the failure is the one to tell
+            self.close()
+        if self._fragmented:
+            with suppress(OSError):
+                trim(self.path)
+
     def made_ordinary(self, going: Callable[[], bool]) -> None:
         """Make a closed file in fragments one with its length in front, without encoding it again.
 
@@ -186,6 +195,30 @@ class Movie:
         self._output.mux(packets)
         self.frames += len(packets)
         return len(packets)
+
+
+def trim(path: Path) -> None:
+    """Cut off what follows the last whole fragment of a file.
+
+    A disk that is full may take half of a fragment. Where that is half of its head, no player opens
+    the file any more. Raises OSError. Boxes: ISO 14496-12, 4.2.
+    """
+    if not path.is_file():
+        return
+    with path.open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        at = whole = 0
+        while at + 16 <= size:
+            file.seek(at)
+            length, kind, long = struct.unpack(">I4sQ", file.read(16))
+            length = long if length == 1 else length
+            if length < 8 or at + length > size:
+                break
+            at += length
+            if kind != b"moof":  # the pictures of that follow it
+                whole = at
+        if 0 < whole < size:
+            file.truncate(whole)
 
 
 def write_movie(

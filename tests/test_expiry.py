@@ -120,3 +120,21 @@ def test_one_recording_that_cannot_be_removed_keeps_no_other(
         "a recording older than 7 days removed (--keep-days)",
         f"1 old recording could not be removed, the first {held}: Permission denied",
     ]
+
+
+@pytest.mark.parametrize("years", [10, -50])
+def test_a_clock_that_was_wrong_at_a_start_removes_nothing(tmp_path: Path, years: int) -> None:
+    """Shows in a row: of the right time, of the wrong one twice, and of the right one again."""
+    paths, wall = [], NOW
+    for number, wrong in enumerate([0, 0, years, years, 0, 0]):
+        room = Room(tmp_path, 7)
+        wall += DAY_S
+        room.wall = wall + wrong * 365 * DAY_S
+        room.expiry._began = room.wall
+        room.play(30)
+        path = tmp_path / f"lwlive-20260101-20000{number}.mp4"
+        path.write_bytes(b"x")
+        os.utime(path, (room.wall + 60,) * 2)
+        paths.append(path)
+        room.play(2 * EVERY_S)
+    assert all(path.exists() for path in paths)

@@ -4,6 +4,8 @@ import errno
 import os
 import shutil
 import struct
+import subprocess
+import sys
 import threading
 import time
 from fractions import Fraction
@@ -20,7 +22,7 @@ from hypothesis import strategies as st
 from lwlive import files
 from lwlive.checkpoint import Size
 from lwlive.encoders import LIVE, RecordError, unhurried
-from lwlive.movie import Movie, metadata_of, rate_of, write_movie
+from lwlive.movie import Movie, metadata_of, rate_of, trim, write_movie
 from lwlive.ring import Pixels
 from lwlive.stage.outputs import recorder as recording
 from lwlive.stage.outputs.recorder import Recorder
@@ -346,3 +348,68 @@ def test_a_recording_without_memory_is_a_sentence(
         recorder.put(picture, 0)
         recorder.close()
     assert recorder.frames == 0
+
+
+def fragments(path: Path) -> bytes:
+    """A movie in fragments, with sound: its bytes."""
+    movie = Movie(path, rate_of(15), 96, 64, {"title": "x"}, X264, sound=True)
+    try:
+        for n in range(45):
+            movie.write(moving(n), n)
+            movie.hear(np.zeros((2, 3200), np.float32), 3200 * n)
+        movie.finish()
+        movie.close()
+    except OSError:
+        movie.abandon()
+        raise
+    return path.read_bytes()
+
+
+def test_wherever_a_full_disk_cuts_a_recording_all_whole_fragments_play(tmp_path: Path) -> None:
+    path, cut_off = tmp_path / "a.mp4", tmp_path / "b.mp4"
+    data = fragments(path)
+    heads = [at for at in range(len(data)) if data[at : at + 4] == b"moof"]
+    begin, end = heads[-3] - 4, heads[-2] - 4  # a fragment
+    cut_off.write_bytes(data[:begin])
+    whole = packets(cut_off)
+    assert len(whole) >= 30
+    size = struct.unpack(">I", data[begin : begin + 4])[0]
+    for cut in [*range(begin, begin + size, 3), *range(begin + size, end, 97)]:
+        cut_off.write_bytes(data[:cut])
+        trim(cut_off)
+        assert packets(cut_off) == whole, cut - begin
+    cut_off.write_bytes(data)
+    trim(cut_off)
+    assert cut_off.read_bytes() == data
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+import numpy as np
+from test_movie import fragments
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write is then refused, as on a full disk
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+try:
+    fragments(Path(sys.argv[1]))
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on a file's size")
+@pytest.mark.parametrize("into", [42, 100, 5000])
+def test_a_recording_that_the_disk_cuts_plays(tmp_path: Path, into: int) -> None:
+    data = fragments(tmp_path / "a.mp4")
+    begin = [at for at in range(len(data)) if data[at : at + 4] == b"moof"][-3] - 4
+    (tmp_path / "b.mp4").write_bytes(data[:begin])
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path / "a.mp4"), str(begin + into)],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert done.stdout == "File too large\n"
+    assert packets(tmp_path / "a.mp4") == packets(tmp_path / "b.mp4")

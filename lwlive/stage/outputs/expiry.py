@@ -3,11 +3,13 @@
 Only files named as lwlive names its recordings are looked at: `lwlive-DATE-TIME` in the show's
 folder, and the file of `--record` with those that follow it. The look runs aside (see `disk`). The
 show's own clock counts the hours, so that a clock that is set forward in mid-show ages nothing.
+Where it was wrong at a start, years lie between two recordings: such a gap does not count.
 """
 
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from lwlive.params import ControlError
@@ -17,6 +19,7 @@ from lwlive.stage.status import Status
 
 EVERY_S = 3600.0
 DAY_S = 86_400.0
+GAP_S = 30 * DAY_S  # without a recording: the machine was off, or its clock is wrong
 SUFFIXES = (".mp4", ".mov", ".mkv", ".avi")
 _STAMPED = re.compile(r"lwlive-\d{8}-\d{6}(-\d+)?")  # see recorder.stamped and recorder.free
 
@@ -49,28 +52,38 @@ class Expiry(Source):
         if now < self._next:
             return
         self._next = now + EVERY_S
-        before = self._began + (now - self._first) - self._days * DAY_S
+        wall = self._began + (now - self._first)
         try:
-            self._disk.do("old recordings", lambda: self._removed(before), self._done, self._say)
+            self._disk.do("old recordings", lambda: self._removed(wall), self._done, self._say)
         except ControlError:  # the disk does not answer, which it says itself
             return
 
-    def _removed(self, before: float) -> tuple[int, list[str]]:
-        """Remove what was last written before that time: how many, and why not the others.
+    def _removed(self, wall: float) -> tuple[int, list[str]]:
+        """Remove what is too old at that time: how many, and why not the others.
 
         Raises OSError where the folder cannot be read.
         """
-        count, kept = 0, []
-        for path in self._recordings():
+        count, kept, age, after = 0, [], 0.0, wall
+        for written, path in sorted(self._dated(), reverse=True):
+            gap = after - written
+            age += gap if 0 < gap < GAP_S else 0.0
+            after = min(after, written)
+            if age <= self._days * DAY_S:
+                continue
             try:
-                if path.stat().st_mtime < before:
-                    path.unlink()
-                    count += 1
+                path.unlink()
+                count += 1
             except FileNotFoundError:  # somebody else has removed it just now
                 continue
             except OSError as error:  # on Windows, a player has it open
                 kept.append(f"{path}: {error.strerror or error}")
         return count, kept
+
+    def _dated(self) -> Iterator[tuple[float, Path]]:
+        """The recordings, with when they were last written."""
+        for path in self._recordings():
+            with suppress(FileNotFoundError):
+                yield path.stat().st_mtime, path
 
     def _recordings(self) -> Iterator[Path]:
         for path in sorted(self._folder.iterdir()):

@@ -198,11 +198,10 @@ class Recorder:
                 for piece in sound.until(float(end / self._rate), last=True):
                     movie.hear(*piece)
             self.frames += movie.finish()
+            movie.close()
         except BaseException:
-            with suppress(Exception):  # the first error is the one to tell
-                movie.close()
+            movie.abandon()
             raise
-        movie.close()
         self._whole.set()
         self._make_ordinary(movie)
 
