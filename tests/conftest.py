@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Generator, Iterator
@@ -20,6 +21,12 @@ from lwlive.openmp import spin_briefly
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 spin_briefly(os.environ)
 
+# A shell starts what runs in the background with these ignored, and every child would inherit it.
+for _name, _handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+    _number = getattr(signal, _name, None)
+    if _number is not None and signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _handler)
+
 _STATE = tempfile.TemporaryDirectory(prefix="lwlive-state-")  # shows write their logs there
 os.environ["XDG_STATE_HOME"] = _STATE.name
 
@@ -34,7 +41,14 @@ REAL_TIME = {
     *("test_beats", "test_browser", "test_clock_jack", "test_display", "test_engine", "test_feed"),
     *("test_guard", "test_link", "test_midi_jack", "test_midi_source", "test_month", "test_ndi"),
     *("test_osc", "test_page", "test_prove", "test_recorded_sound", "test_recorder"),
-    *("test_renewal", "test_soak", "test_sound_rig", "test_soundtrack", "test_storm"),
+    *(
+        "test_renewal",
+        "test_soak",
+        "test_sound_rig",
+        "test_sound_walk",
+        "test_soundtrack",
+        "test_storm",
+    ),
     *("test_stream", "test_switching", "test_timetag", "test_window", "test_bench", "test_cli"),
     *("test_audio", "test_logs", "test_shared", "test_supply", "test_show", "test_openmp"),
 }
@@ -47,7 +61,8 @@ LONGEST = (
     *("test_soak", "test_engine test_bench", "test_prove", "test_month", "test_page", "test_beats"),
     *("test_browser", "test_film", "test_journal", "test_midi_jack", "test_display", "test_stream"),
     *("test_window", "test_scripts", "test_logs", "test_osc", "test_show", "test_cli", "test_ndi"),
-    *("test_audio", "test_long", "test_sound_rig", "test_storm", "test_supply", "test_recorder"),
+    *("test_audio", "test_long", "test_sound_rig", "test_sound_walk", "test_storm", "test_supply"),
+    "test_recorder",
 )
 PLACES = {name: place for place, names in enumerate(LONGEST) for name in names.split()}
 

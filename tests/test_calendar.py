@@ -149,7 +149,8 @@ def test_a_month_has_each_cue_once_a_day_and_leaves_memory_and_files_as_they_wer
 
     early, last = (month.days[day] for day in LOOKS)
     print(early, last)
-    assert last["objects"] < 1.02 * early["objects"]
+    # The newest thousand controls are kept, three objects each; some 330 came in between.
+    assert last["objects"] < early["objects"] + 1500
     assert last["megabytes"] < early["megabytes"] + 32
     for same in ("threads", "files", "handles"):
         assert last[same] == early[same], same

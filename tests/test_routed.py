@@ -14,7 +14,7 @@ from lwlive.cli import render
 from lwlive.render import hearing, routed
 from lwlive.render.settings import RenderError
 from lwlive.routes import Band, Lfo, Route
-from lwlive.stage.sources.audio.features import Features
+from lwlive.stage.sources.audio.features import HOP_S, Features
 from lwlive.tempo import Tempo
 
 
@@ -165,13 +165,13 @@ def test_a_render_with_sound_goes_with_the_kick_as_a_show_does(tmp_path: Path) -
 
 def test_what_a_render_hears_is_what_a_show_hears(tmp_path: Path) -> None:
     sound = tune(tmp_path, 4.0)
-    found = hearing.bands(Path(sound), 100.0, 450)
+    found = hearing.bands(Path(sound), 1 / HOP_S, 900)
     features = Features(RATE)
     with wave.open(sound) as file:
         samples = np.frombuffer(file.readframes(file.getnframes()), "<i2") / np.float32(32768)
     live = [one.bands for one in features.heard(samples.astype(np.float32))]
-    assert np.abs(np.array(found[:390]) - np.array(live[:390])).max() < 0.02
-    assert set(found[401:]) == {found[-1]}  # the sound is over
+    assert np.abs(np.array(found[:780]) - np.array(live[:780])).max() < 0.02
+    assert set(found[802:]) == {found[-1]}  # the sound is over
     assert max(found[-1][:5]) == 0
 
 
