@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import FakeRecorder, FakeSupply
+from fakes import FakeRecorder, FakeSupply, flat
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -421,6 +421,7 @@ def test_a_recording_that_cannot_be_written_is_told_and_the_show_goes_on(
     from lwlive.stage.outputs.recorder import Recorder
 
     monkeypatch.setattr(takes, "Recorder", Recorder)
+    hall.supply.pixels = flat(200, 64)  # of the model's size, else that is what fails
     words = ("--headless", "--duration", "0.05", "--record", "nowhere/a.mp4", "--stats", "s.json")
     assert hall.perform(*words) == 1  # what it was to record is not there
     assert sum("there is no folder nowhere" in line for line in caplog.messages) == 1
