@@ -9,20 +9,29 @@ it starts, threads and processes, is ordinary. This file does not know what anyb
 
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 SAMPLING, TELLING, SENDING = 2, 5, 5  # steps of `nice` behind the show's thread
 
 
-def first() -> bool:
-    """Let the calling thread run as soon as it wakes. False where the system does not grant it."""
+@contextmanager
+def first() -> Iterator[bool]:
+    """Let the calling thread run as soon as it wakes. Yields False where that is not granted."""
+    granted = False
     if sys.platform == "linux":
         with suppress(OSError):
             policy = os.SCHED_RR | os.SCHED_RESET_ON_FORK
             lowest = os.sched_get_priority_min(os.SCHED_RR)
             os.sched_setscheduler(0, policy, os.sched_param(lowest))
-            return True
-    return False
+            granted = True
+    try:
+        yield granted
+    finally:
+        if granted and sys.platform == "linux":
+            with suppress(OSError):  # only root may take the second flag back
+                ordinary = os.SCHED_OTHER | os.SCHED_RESET_ON_FORK
+                os.sched_setscheduler(0, ordinary, os.sched_param(0))
 
 
 def behind(steps: int) -> None:

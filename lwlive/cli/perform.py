@@ -118,9 +118,9 @@ def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Star
             stack.enter_context(awake())
             with _signals(desk.end) as came:
                 try:
-                    precedence.first()
                     gc.freeze()  # a collection in mid-show passes over all that stays, for 30 ms
-                    show.run()
+                    with precedence.first():
+                        show.run()
                 finally:
                     if came:
                         log.info(f"ended by {came[0]}")
