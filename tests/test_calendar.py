@@ -4,7 +4,6 @@ Clocks, dates, hourly and daily work see the whole month; of pictures there is h
 test_long.py plays two hours without a gap.
 """
 
-import gc
 import json
 import re
 import threading
@@ -13,10 +12,9 @@ from dataclasses import replace
 from datetime import datetime, time, timedelta
 from pathlib import Path
 
-import psutil
 import pytest
 from fakes import SPAWN, flat
-from test_long import Engines, Storm, Time
+from test_long import Engines, Storm, Time, in_use
 from test_state import status
 
 from lwlive.checkpoint import Size
@@ -54,7 +52,7 @@ class Month(Storm):
     """Storm on every day: hands, a death, a clock set wrong, and a machine that sleeps."""
 
     def __init__(self, engines: Engines, clock: Time) -> None:
-        super().__init__(engines, self.seen)
+        super().__init__(engines, in_use)
         self.clock, self.begun = clock, clock.time
         self.wrong_h = 0.0
         self.piece = 0  # of the month: the morning's and the evening's of each day
@@ -67,18 +65,6 @@ class Month(Storm):
         summer = timedelta(hours=1) if right >= SUMMER else timedelta()
         return right + summer + timedelta(hours=self.wrong_h)
 
-    def seen(self) -> dict[str, float]:
-        """What is in use."""
-        gc.collect()
-        process = psutil.Process()
-        return {
-            "objects": len(gc.get_objects()),
-            "megabytes": process.memory_info().rss / 2**20,
-            "threads": threading.active_count(),
-            "files": len(process.open_files()) + len(process.net_connections("all")),
-            "handles": process.num_fds() if hasattr(process, "num_fds") else 0,
-        }
-
     def poll(self, now: float) -> list[Arrived]:
         """Steer; when a piece is over, the machine sleeps until the next."""
         found = super().poll(now)
@@ -87,7 +73,7 @@ class Month(Storm):
         self.wrong_h = WRONG.get(day, 0.0) if evening and 16 < played < 24 else 0.0
         if played >= PLAYED_S:
             if not evening and day in LOOKS:
-                self.days[day] = self.seen()
+                self.days[day] = in_use()
             self.piece += 1
             self._sleep()
         return found

@@ -103,6 +103,19 @@ class Engines:
         self.rings.pop().close()
 
 
+def in_use() -> dict[str, float]:
+    """What this process uses."""
+    gc.collect()
+    process = psutil.Process()
+    return {
+        "objects": len(gc.get_objects()),
+        "megabytes": process.memory_info().rss / 2**20,
+        "threads": threading.active_count(),
+        "files": len(process.open_files()) + len(process.net_connections("all")),
+        "handles": process.num_fds() if hasattr(process, "num_fds") else 0,
+    }
+
+
 class Storm(FakeOsc):
     """A control every few seconds, a death now and then, and a look at what is in use."""
 
@@ -155,14 +168,7 @@ def test_two_hours_leave_memory_queues_threads_and_files_as_they_were(
     )
 
     def look() -> dict[str, float]:
-        gc.collect()
-        process = psutil.Process()
-        return {
-            "objects": len(gc.get_objects()),
-            "megabytes": process.memory_info().rss / 2**20,
-            "threads": threading.active_count(),
-            "files": len(process.open_files()) + len(process.net_connections("all")),
-            "handles": process.num_fds() if hasattr(process, "num_fds") else 0,
+        return in_use() | {
             "queued": supply.host.queued,
             "late": show.report.figures.late,
         }
