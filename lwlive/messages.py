@@ -22,6 +22,7 @@ class Turn:
     behind: bool = False  # the frame before had not caught up with the walk
     paced: bool = False  # a segment that begins here has its pace
     free: bool = False  # it inherits nothing, since trajectories were not there yet
+    lone: bool = False  # it inherits from its first keyframe alone: the other's was not there yet
     due: float = 0.0  # second of the show's clock at which the first of its frames is seen
     every_s: float = 1 / 30  # from frame to frame on the screen
     bands: tuple[float, ...] = (0.0,) * 6  # of the sound coming in, as routes.py names them

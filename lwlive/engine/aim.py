@@ -25,6 +25,7 @@ from lwlive.routes import SILENCE, Band
 from lwlive.snapshot import Snapshot
 
 MOTION_S = 1.0  # after a control, another one is expected for so long
+NEAR = 0.5  # of the way: up to here the first keyframe's trajectory may stand for both
 FREE_S = 0.5  # frames do without a keyframe's trajectory for so long, until it is made regardless
 STEADY = 0.25  # of a tick: a frame is due as many ticks after another as it is, give or take that
 
@@ -111,7 +112,10 @@ class Aim:
     def evaluations(self) -> int:
         """Evaluations of the first batch under the newest controls."""
         newest = self.snapshot.at(self.turn.due)
-        return self._sampler.evaluations(self.next.aimed(newest).freed(True))
+        walk, bent = self.next.aimed(newest), self.next.bent(newest)
+        near = not self.next.free if bent else walk.way < NEAR
+        lone = near and walk.look.steps in walk.a.trajectories
+        return self._sampler.evaluations(walk.freed(not lone, lone))
 
     def follow(self) -> None:
         """The next frame follows the last one made, under the controls that it is due under."""
@@ -119,7 +123,7 @@ class Aim:
         first = onward(self._ahead.last.made.walk, self.turn, 0, self._settle)
         newest = self.snapshot.at(self.turn.due)
         self.next = steered(first, newest, self._cond, self._sampler)
-        self.next = self.next.freed(self._free())
+        self.next = self.next.freed(*self._doing_without(self.next))
 
     def traced(self) -> None:
         """A trajectory that was missing has been made; others may wait for theirs as long again."""
@@ -156,17 +160,20 @@ class Aim:
             bands=self._ring.bands if heard else SILENCE,
         )
 
-    def _free(self) -> bool:
-        """Whether the next frame does without its keyframes' trajectories: some are missing.
+    def _doing_without(self, walk: Walk) -> tuple[bool, bool]:
+        """Whether the next frame does without both trajectories, and without the second one alone.
 
-        They are made beside the frames, where there is time, so that hands need not wait for them.
+        Those missing are made beside the frames, where there is time, so that hands need not wait
+        for them. A bend has the first one from its beginning: it is the mix that was there.
         """
-        if not self._sampler.untraced(self.next.freed(False)):
+        missing = self._sampler.untraced(walk.freed(False))
+        if not missing:
             self._free_at = None
-            return False
+            return False, False
         if self._free_at is None:
             self._free_at = self._clock()
-        return True
+        lone = walk.a not in missing and walk.way < NEAR
+        return not lone, lone
 
     def superseded(self, until: float) -> bool:
         """Whether newer controls make other pictures of what is seen until then."""

@@ -63,7 +63,7 @@ class Pace:
         p = walk.params
         path = (walk.seed, walk.index, walk.a.origin, walk.b.origin, p.prompt, p.negative)
         feed = (p.crossfeed, p.crossfeed_range, p.crossfeed_decay, p.damping)
-        return (*path, walk.free, look_of(p), p.guidance, *feed, self._points(frames))
+        return (*path, walk.free, walk.lone, look_of(p), p.guidance, *feed, self._points(frames))
 
 
 def frames_of(walk: Walk, fps: float) -> float:

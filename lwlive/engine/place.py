@@ -51,6 +51,7 @@ class Place:
     fresh: bool = False  # the segment has begun and its warp may still be measured
     tied: bool = False  # one track: conditioning and guidance go with the noise
     free: bool = False  # nothing is inherited, since the keyframes' trajectories are not there yet
+    lone: bool = False  # that of `a` alone is inherited, since that of `b` is not there yet
     moved: Modulation = field(default_factory=Modulation)  # by routes, when this frame is due
     beats: float = 0.0  # from keyframe to keyframe, 0 where speed tells
     drift: float = 0.0  # share of its rate by which the walk is faster, to be on the beat
@@ -170,6 +171,11 @@ class Place:
         return None
 
     @property
+    def lacking(self) -> bool:
+        """Whether it does without a trajectory that is not there yet."""
+        return self.free or self.lone
+
+    @property
     def inherits(self) -> bool:
         """Whether the keyframes' trajectories have a part in this frame."""
         return not self.free and (self.crossfeed > 0 or self.look.inherited > 0)
@@ -192,8 +198,12 @@ class Place:
         return slerp(self.a.noise[i], self.b.noise[i], self.way)
 
     def inherited(self, steps: int, i: int) -> Tensor:
-        """The mix of both keyframes' latents before step i of so many, [C, H, W]."""
-        return slerp(self.a.trajectories[steps][i], self.b.trajectories[steps][i], self.way)
+        """The mix of both keyframes' latents before step i of so many, [C, H, W].
+
+        Those of the first one alone are near it, since the walk has only just left that.
+        """
+        here = self.a.trajectories[steps][i]
+        return here if self.lone else slerp(here, self.b.trajectories[steps][i], self.way)
 
     def cond(self) -> Cond:
         """This frame's conditioning."""

@@ -138,7 +138,7 @@ class Producer:
     def _decided(self) -> Decision:
         """What is to be done now."""
         now, evaluations = self.clock(), self.sampler.evaluations(self.aim.next)
-        tracing = self.sampler.tracing(self.aim.next) if self.aim.next.free else 0
+        tracing = self.sampler.tracing(self.aim.next) if self.aim.next.lacking else 0
         coming = self._spare.coming(self.aim.next)
         return decide(
             Situation(
@@ -165,7 +165,7 @@ class Producer:
 
         One at a time, and the next frames after each: so hands never wait for all of them.
         """
-        if not self.aim.next.free:
+        if not self.aim.next.lacking:
             return False
         overdue = self.aim.overdue
         first_s = self.costs.first_s(self.sampler.evaluations(self.aim.next))
@@ -187,7 +187,7 @@ class Producer:
             if self.aim.planned() != turn:
                 self.aim.follow()
             turn = cut(replace(self.aim.turn, frames=frames, stride=self.stride), self.aim.snapshot)
-        turn = replace(turn, free=self.aim.next.free)
+        turn = replace(turn, free=self.aim.next.free, lone=self.aim.next.lone)
         self._seen_until = turn.due + turn.frames * turn.every_s
         walks = places(self.aim.next, turn, self._settled)
         which, before = sampled(walks, turn), self.sampler.evaluated

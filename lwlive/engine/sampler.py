@@ -168,7 +168,8 @@ class Sampler:
         """The keyframes whose trajectories are missing for this place or those that follow it."""
         if not walk.inheriting:
             return []
-        return [k for k in (walk.a, walk.b) if walk.look.steps not in k.trajectories]
+        wanted = (walk.a,) if walk.lone else (walk.a, walk.b)
+        return [k for k in wanted if walk.look.steps not in k.trajectories]
 
     def _each(self, guidances: Sequence[float]) -> int:
         """Evaluations of a step of places with such guidance."""

@@ -36,7 +36,7 @@ class Spare:
 
     def coming(self, walk: Walk) -> Walk | None:
         """The segment after this one, where its pace may still be measured. Asked at every turn."""
-        if self._known == (walk.b, walk.snapshot.version):
+        if walk.lone or self._known == (walk.b, walk.snapshot.version):
             return None
         return walk.next_segment()
 
@@ -52,7 +52,7 @@ class Spare:
 
     def measure(self, sampler: Sampler, walk: Walk, check: Check) -> bool:
         """Measure more of the walk's segment. False where that is done."""
-        if not walk.params.pace and not walk.moved.by("pace"):
+        if walk.lone or not (walk.params.pace or walk.moved.by("pace")):
             return False
         return self._pace.measure(sampler, walk, frames_of(walk, self._fps), check)
 

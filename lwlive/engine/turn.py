@@ -61,7 +61,7 @@ def cut(turn: Turn, snapshot: Snapshot) -> Turn:
 
 def places(first: Walk, turn: Turn, settle: Settle) -> list[Walk]:
     """The places of all frames of a turn. The last one of each stride is sampled."""
-    walks = [first.freed(turn.free)]
+    walks = [first.freed(turn.free, turn.lone)]
     while len(walks) < turn.frames:
         walks.append(onward(walks[-1], turn, len(walks), settle))
     return walks

@@ -27,9 +27,14 @@ KNOWN = 4  # keyframes remembered beside those of the segment
 class Walk(Place):
     """A place that moves: on to the next frame, and towards what new controls ask for."""
 
-    def freed(self, free: bool) -> "Walk":
-        """The same place, inheriting or not. Pictures follow such a change at a limited rate."""
-        return self if free == self.free else replace(self, free=free, looked_s=0.0, look_s=LOOK_S)
+    def freed(self, free: bool, lone: bool = False) -> "Walk":
+        """The same place, inheriting nothing, from its first keyframe alone or from both.
+
+        Pictures follow such a change at a limited rate.
+        """
+        if (free, lone) == (self.free, self.lone):
+            return self
+        return replace(self, free=free, lone=lone, looked_s=0.0, look_s=LOOK_S)
 
     def after(
         self, seconds: float, at: float | None = None, bands: Sequence[float] = SILENCE

@@ -226,7 +226,7 @@ def _turn(before: Turn, told: dict[str, Any]) -> Turn:
     if frames % stride:
         raise ValueError(f"a turn of {frames} frames has no stride of {stride}")
     _whole(turn.joined, 0, frames - 1, "joined")
-    for name in ("behind", "paced", "free"):
+    for name in ("behind", "paced", "free", "lone"):
         if not isinstance(getattr(turn, name), bool):
             raise ValueError(f"{name} is true or false, not {_short(getattr(turn, name))}")
     if not isinstance(turn.bands, list | tuple) or len(turn.bands) != len(SILENCE):

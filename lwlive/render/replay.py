@@ -124,7 +124,7 @@ class Replay:
                 return Shown(last.played, last.at + 1)
         self._turn = change.turn or following(self._turn)
         at = change.at or 0
-        turn = self._turn if self.again else replace(self._turn, stride=1, free=False)
+        turn = self._turn if self.again else replace(self._turn, stride=1, free=False, lone=False)
         if change.begin is not None:
             self._recent.clear()
             snapshot = self._snapshot(change)
