@@ -27,6 +27,7 @@ from lwlive.snapshot import Snapshot
 MOTION_S = 1.0  # after a control, another one is expected for so long
 NEAR = 0.5  # of the way: up to here the first keyframe's trajectory may stand for both
 FREE_S = 0.5  # frames do without a keyframe's trajectory for so long, until it is made regardless
+LONE_S = 1.0  # the same where that of the first one is there: those frames are near
 STEADY = 0.25  # of a tick: a frame is due as many ticks after another as it is, give or take that
 
 
@@ -134,7 +135,9 @@ class Aim:
     @property
     def overdue(self) -> bool:
         """Whether frames have done without a trajectory for long enough."""
-        return self._free_at is not None and self._clock() - self._free_at >= FREE_S
+        if self._free_at is None:
+            return False
+        return self._clock() - self._free_at >= (LONE_S if self.next.lone else FREE_S)
 
     def planned(self) -> Turn:
         """The next turn, as far as that is known before it is decided upon.

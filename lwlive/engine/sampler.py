@@ -73,13 +73,16 @@ def _sum(terms: Terms, tensors: dict[int, Tensor], like: Tensor) -> Tensor:
     return total
 
 
-def guided(model: Model, cond: Cond, guidance: Tensor, rescale: float) -> Ask:
+def guided(
+    model: Model, cond: Cond, guidance: Tensor, rescale: float, check: Check = unchecked
+) -> Ask:
     """Asks the model with classifier-free guidance (Ho 2022).
 
     cond: each [B, 2, ...]; guidance: [B]. At 1 or below, one evaluation instead of two, and always
     one where guidance is something that the model was taught to know (Meng 2023). A share `rescale`
     of what guidance makes is given the spread of what was wanted, frame by frame (Lin et al. 2024):
-    models that begin at pure noise are burnt out by guidance otherwise.
+    models that begin at pure noise are burnt out by guidance otherwise. `check` is called between
+    the two evaluations, and may raise to break off.
     """
     wanted, unwanted = (tuple(part[:, i] for part in cond) for i in (0, 1))
     if model.embeds_guidance:
@@ -91,6 +94,7 @@ def guided(model: Model, cond: Cond, guidance: Tensor, rescale: float) -> Ask:
         towards = model.denoise(x, timestep, wanted)
         if not double:
             return towards
+        check()
         away = model.denoise(x, timestep, unwanted)
         out = away + scale * (towards - away)
         if rescale:
@@ -179,7 +183,7 @@ class Sampler:
     def latents(self, walks: Sequence[Walk], check: Check = unchecked) -> Tensor:
         """Clean latents [n, C, H, W] of so many places on the walk, those of one look together.
 
-        `check` is called before each step, and may raise to break off.
+        `check` is called before each evaluation, and may raise to break off.
         """
         result: dict[int, Tensor] = {}
         for look in dict.fromkeys(walk.drawn for walk in walks):
@@ -244,6 +248,7 @@ class Sampler:
                 cond,
                 self._numbers(guidances),
                 schedule.rescale,
+                check,
             ),
             self.held.keep(first, steps, x, noise) if self.held else x,
             schedule,
@@ -272,6 +277,7 @@ class Sampler:
                 tuple(part[None] for part in keyframe.cond),
                 self._numbers([guidance]),
                 schedule.rescale,
+                check,
             ),
             held.keep(0, steps, x, noise) if held else x,
             schedule,
