@@ -6,8 +6,9 @@ plays one show a seed, with one control every quarter of a second of every kind 
 or multiplies its work, and records it. Prints a line a seed: late frames, the largest change from
 picture to picture in medians (of the recording, at 64 px), milliseconds from a control's arrival to
 its picture. The last line has the latencies of all seeds by kind of control, and by the evaluations
-of a frame that was asked for: four steps with guidance take eight. `--calm` asks for the short
-storm of cheap controls that the bench plays, and says what the show uses of the machine.
+of a frame that was asked for: four steps with guidance take eight, also while guidance is still on
+its way down. `--calm` asks for the short storm of cheap controls that the bench plays, and says
+what the show uses of the machine.
 """
 
 import argparse
@@ -30,6 +31,9 @@ import numpy as np
 import psutil
 from pythonosc.osc_packet import OscPacket
 from pythonosc.udp_client import SimpleUDPClient
+
+from lwlive.engine.glide import Glide
+from lwlive.params import SPECS
 
 PERIOD_S = 0.02  # a cheap control so often
 STORM_S = 0.25  # a control of a storm so often
@@ -131,6 +135,33 @@ def stormy(rng: random.Random) -> tuple[str, Any]:
     )
 
 
+class Wanted:
+    """What hands have asked for so far, and the evaluations of a frame of that; ember's own first.
+
+    A frame takes two a step for as long as guidance is above 1 on its way, too.
+    """
+
+    def __init__(self) -> None:
+        self._steps, self._depth, self._guidance = 1, 0.0, Glide(1.0, 1.0)
+        self._at = 0.0
+
+    def take(self, name: str, value: Any, now: float) -> None:
+        """Take up a control."""
+        self._guidance, self._at = self._guidance.after(now - self._at), now
+        if name == "guidance":
+            self._guidance = self._guidance.towards(value, SPECS[name].glide)
+        elif name == "steps":
+            self._steps = value
+        elif name == "depth":
+            self._depth = value
+
+    @property
+    def evaluations(self) -> int:
+        """Of a frame, once its keyframes' trajectories are there."""
+        steps = self._steps - int(self._depth * self._steps)
+        return steps * (2 if max(self._guidance.value, self._guidance.target) > 1 else 1)
+
+
 Control = Callable[[random.Random], tuple[str, Any]]
 
 
@@ -207,7 +238,7 @@ def _storm(
     """Steer the show from its first picture to its end; the controls that were sent."""
     asked: list[Asked] = []
     heard: list[tuple[float, float]] = []
-    values = {"steps": 1, "depth": 0.0, "guidance": 1.0}  # ember's own
+    wanted = Wanted()
     while show.poll() is None and not ear.told("fps", above=0):
         pass
     began = next_look = time.monotonic()
@@ -219,17 +250,12 @@ def _storm(
                 if late is not None:
                     look({"second": second, **used, "late": late})
         name, value = control(rng)
-        values[name] = value
-        asked.append(Asked(name, _evaluations(values), time.monotonic()))
+        now = time.monotonic()
+        wanted.take(name, value, now)
+        asked.append(Asked(name, wanted.evaluations, now))
         client.send_message(f"/lwlive/{name}", value)
         heard += ear.heard("latency_ms", every_s)
     return answered(asked, heard)
-
-
-def _evaluations(values: dict[str, Any]) -> int:
-    """Evaluations of a frame with such controls, once all is there."""
-    steps = int(values["steps"])
-    return (steps - int(values["depth"] * steps)) * (2 if values["guidance"] > 1 else 1)
 
 
 def answered(asked: Sequence[Asked], heard: Iterable[tuple[float, float]]) -> list[Asked]:

@@ -148,3 +148,18 @@ def test_a_storm_knows_which_control_each_latency_answers() -> None:
     assert groups["seed"]["n"] == 2
     assert groups["steps"] == {"n": 1, "p50_ms": 200, "p95_ms": 200}
     assert list(storm.latencies(found, "evaluations")) == ["1", "2", "3"]
+
+
+def test_what_is_asked_for_counts_guidance_until_it_has_gone_down() -> None:
+    wanted = storm.Wanted()
+    assert wanted.evaluations == 1
+    wanted.take("steps", 4, 1.0)
+    wanted.take("depth", 0.5, 2.0)
+    assert wanted.evaluations == 2
+    wanted.take("guidance", 3.0, 3.0)
+    assert wanted.evaluations == 4
+    wanted.take("guidance", 0.0, 6.0)
+    wanted.take("seed", 7, 7.0)
+    assert wanted.evaluations == 4  # it is 1.5 by now
+    wanted.take("seed", 8, 7.5)
+    assert wanted.evaluations == 2

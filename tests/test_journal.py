@@ -173,6 +173,7 @@ def test_a_storm_on_a_busy_machine_comes_out_as_it_was_shown(
     assert max(gaps(show, tmp_path)) <= 2
     turns = [change.turn for change in performance.read(show.file).changes.values() if change.turn]
     assert any(turn.free for turn in turns)
+    assert any(turn.lone for turn in turns)
     if frame_s > 0.03:
         assert any(turn.joined for turn in turns)
         assert any(turn.stride > 1 for turn in turns)
@@ -368,6 +369,7 @@ FIRSTS: list[dict[str, Any]] = [
     {"turn": {"behind": 1}},
     {"turn": {"paced": "yes"}},
     {"turn": {"free": None}},
+    {"turn": {"lone": 1}},
     {"turn": {"due": -1}},
     {"turn": {"due": float("nan")}},
     {"turn": {"due": 1e300}},

@@ -190,6 +190,21 @@ def test_full_crossfeed_follows_the_trajectories(model: Eager) -> None:
     assert torch.allclose(pulled, sampler.latents([deep]), atol=1e-3)
 
 
+def test_after_a_bend_one_trajectory_gives_nearly_the_picture_of_both(model: Eager) -> None:
+    sampler = Sampler(model)
+    walk = walked(walk_of(model, 0.2, depth=0.75), 10)[-1]
+    sampler.trace(walk)
+    bent = walk.steered(Snapshot(1, replace(walk.params, seed=7)), walk.cond_b)
+    lone = walked(bent.freed(False, lone=True), 8)
+    alone = sampler.latents(lone)
+    assert not bent.b.trajectories
+    whole = sampler.latents([each.freed(False) for each in lone])
+    free = sampler.latents([each.freed(True) for each in lone])
+    far, further = ((some - whole).square().mean().sqrt() for some in (alone, free))
+    assert torch.allclose(alone[0], whole[0], atol=1e-5)
+    assert far < further / 2
+
+
 def test_a_bend_at_depth_starts_at_the_present_picture(model: Eager) -> None:
     sampler = Sampler(model)
     walk = walked(walk_of(model, 0.2, depth=0.5, speed=1.0), 10)[-1]

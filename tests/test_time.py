@@ -202,6 +202,22 @@ def test_a_depth_that_never_rests_is_seen_within_a_second_and_a_half(machine: Ma
     assert not any(made.walk.free for at, made in seen if at > 3.5)
 
 
+@pytest.mark.parametrize("what", [Set("seed", 7), Set("prompt", "xxx"), Fire("next")])
+def test_a_frame_after_a_bend_takes_no_more_evaluations_than_the_one_before(
+    machine: Make, what: Set | Fire
+) -> None:
+    """The trajectory of the keyframe it comes from is there, however long the other takes."""
+    show = machine(0.006, 0.003, 1, steps=4, depth=0.75, pace=0.0)
+    show.play(2)
+    shown = len(show.frames)
+    show.controls.do(what)
+    show.play(0.5)
+    after = [made.walk for made in show.made[shown:]]
+    assert all(walk.drawn.inherited == 3 for walk in after)
+    assert any(walk.lone for walk in after)
+    assert not after[-1].lone
+
+
 def test_the_evaluations_of_a_turn_are_known_before_it_is_made(machine: Make) -> None:
     show = machine(0.004, 0.001, 2)
     show.hands = Storm(3)
