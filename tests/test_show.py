@@ -76,8 +76,8 @@ class Run:
     def play(self, seconds: float | None = None, screen: bool = True, **config: Any) -> Show:
         self.config = Config(duration=seconds, folder=self.folder, **config)
         self.controls = Controls(self.params)
-        self.desk = Desk(self.folder, self.controls)
-        self.desk._disk = Disk(self.desk.say, self.start)
+        disk = Disk(lambda text: self.desk.say(text), self.start)
+        self.desk = Desk(self.folder, self.controls, disk)
         window = self.screen if screen else None
         osc: Any = self.osc
         sources, outputs = rigged(self.config, Size(8, 8), self.desk, window, osc)
