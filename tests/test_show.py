@@ -34,7 +34,7 @@ from lwlive.messages import Loaded, Running
 from lwlive.params import SAMPLED, SPECS, TRIGGERS, Params
 from lwlive.ring import Frame
 from lwlive.snapshot import Snapshot
-from lwlive.stage import desk
+from lwlive.stage import recalls
 from lwlive.stage.clock import WallClock
 from lwlive.stage.desk import Desk
 from lwlive.stage.disk import Disk
@@ -531,7 +531,7 @@ def test_a_folder_that_is_gone_does_not_end_the_show(
     def gone(*_: object) -> Path:
         raise OSError(5, "Input/output error", "/media/stick")
 
-    monkeypatch.setattr(desk, "claimed", gone)
+    monkeypatch.setattr(recalls, "claimed", gone)
     monkeypatch.setattr(preset, "named", gone)
     run.key(5, Fire("save"))
     run.osc.arrives[30] = [Recall("some")]
