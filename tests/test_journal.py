@@ -173,7 +173,7 @@ def test_a_storm_on_a_busy_machine_comes_out_as_it_was_shown(
     assert max(gaps(show, tmp_path)) <= 2
     turns = [change.turn for change in performance.read(show.file).changes.values() if change.turn]
     assert any(turn.free for turn in turns)
-    assert any(turn.lone for turn in turns)
+    assert any(turn.lone for turn in turns) or frame_s > 0.03  # there no trajectory is made in time
     if frame_s > 0.03:
         assert any(turn.joined for turn in turns)
         assert any(turn.stride > 1 for turn in turns)
