@@ -313,8 +313,8 @@ def stormed(
 ) -> tuple[dict[str, Any], list[Asked]]:
     """The figures of one storm, and its controls."""
     with tempfile.TemporaryDirectory() as folder:
-        recording = Path(folder) / "storm.mp4"
-        flags = [*flags, "--record", str(recording)]
+        recording = Path(folder) / "storm.mov"  # of key frames only: one a second would be seen
+        flags = [*flags, "--record", str(recording), "--record-codec", "mjpeg"]
         found, asked = played(flags, fps, seconds, control=stormy, seed=seed)
         change = changes(recording)
     largest, median = float(change.max()), float(np.median(change))
