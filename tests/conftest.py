@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -87,6 +88,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.stem in REAL_TIME:
             item.add_marker(pytest.mark.flaky(reruns=TRIES, reruns_delay=1))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """Put torch's threads back: with those of one test, all that follow would spin for each other.
+
+    Whoever measures a machine, builds, trains or benches chooses them.
+    """
+    torch = sys.modules.get("torch")
+    threads = torch.get_num_threads() if torch is not None else 0
+    done = yield
+    if torch is not None and torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+    return done
 
 
 @pytest.hookimpl(wrapper=True)
