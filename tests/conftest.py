@@ -68,12 +68,44 @@ LONGEST = (
 PLACES = {name: place for place, names in enumerate(LONGEST) for name in names.split()}
 
 
+# Two workers play in real time, which is waiting for the most part; a third one computes meanwhile.
+ASIDE = "gw2"
+GIVING_WAY = 10
+
+
 class Files(LoadScopeScheduling):  # type: ignore[misc]  # it has no annotations
-    """Keeps the tests of a file on one worker: they share what takes long to make."""
+    """Keeps the tests of a file on one worker: they share what takes long to make.
+
+    What plays in real time comes first on two workers, and never on the one that gives way.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         name = Path(nodeid.partition("::")[0]).stem
         return LONGEST[PLACES[name]] if name in PLACES else name
+
+    def _next(self, node: Any) -> str | None:
+        """The files that are next for a worker, None where there are none for it any more."""
+        plays = {names: not REAL_TIME.isdisjoint(names.split()) for names in self.workqueue}
+        if node.gateway.id == ASIDE:
+            return next((names for names in plays if not plays[names]), None)
+        return max(plays, key=plays.__getitem__, default=None)  # the first of the largest
+
+    def _assign_work_unit(self, node: Any) -> None:
+        if (names := self._next(node)) is not None:
+            self.workqueue.move_to_end(names, last=False)
+            super()._assign_work_unit(node)
+
+    def _reschedule(self, node: Any) -> None:
+        if self._next(node) is not None:
+            super()._reschedule(node)
+        elif not node.shutting_down:
+            node.shutdown()  # once it has run what it has
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give way, where this worker is the one that does."""
+    if getattr(config, "workerinput", {}).get("workerid") == ASIDE and hasattr(os, "nice"):
+        os.nice(GIVING_WAY)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Files:
