@@ -50,7 +50,9 @@ class Killed(BaseException):
     """The engine is ended here."""
 
 
-@pytest.mark.parametrize("survived", [0, 2, 4, 6])
+@pytest.mark.parametrize(
+    "survived", [*(pytest.param(n, marks=pytest.mark.slow) for n in (0, 2, 6)), 4]
+)
 def test_an_engine_killed_while_it_measures_continues_where_it_was(
     survived: int, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
