@@ -118,7 +118,7 @@ class Running:
         """
         deadline, subscribed = time.monotonic() + seconds, 0.0
         while time.monotonic() < deadline:
-            if time.monotonic() - subscribed > 2:
+            if time.monotonic() - subscribed > 0.25:  # what it set itself, it hears only then
                 subscribed = time.monotonic()
                 self.send("subscribe")
             try:
