@@ -32,6 +32,7 @@ _STATE = tempfile.TemporaryDirectory(prefix="lwlive-state-")  # shows write thei
 os.environ["XDG_STATE_HOME"] = _STATE.name
 
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", settings.get_profile("unhurried"), max_examples=25)
 settings.load_profile("unhurried")
 
 
@@ -96,7 +97,9 @@ class Files(LoadScopeScheduling):  # type: ignore[misc]  # it has no annotations
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give way, where this worker is the one that does."""
+    """Give way, where this worker is the one that does; fewer examples for the quick tests."""
+    if config.getoption("markexpr") == "not slow":
+        settings.load_profile("quick")
     if getattr(config, "workerinput", {}).get("workerid") == ASIDE and hasattr(os, "nice"):
         os.nice(GIVING_WAY)
 
