@@ -4,7 +4,11 @@ A show's thread works half a millisecond a tick and has to do so in time; whoeve
 moment can wait so long. The fair scheduler of Linux lets it wait instead, for up to tens of
 milliseconds beside busy programs: it owes them time. So where the system grants it (to root, or by
 a limit for `rtprio`), the thread is of the real-time class, which nobody but its like delays. What
-it starts, threads and processes, is ordinary. This file does not know what anybody does.
+it starts, threads and processes, is ordinary.
+
+The others stand behind each other by steps of `nice`. Where the system grants it (to root, or by a
+limit for `nice`), all of them go a bit ahead of other programs, so that sampling, the hungriest, is
+the equal of those. This file does not know what anybody does.
 """
 
 import os
@@ -32,6 +36,25 @@ def first() -> Iterator[bool]:
             with suppress(OSError):  # only root may take the second flag back
                 ordinary = os.SCHED_OTHER | os.SCHED_RESET_ON_FORK
                 os.sched_setscheduler(0, ordinary, os.sched_param(0))
+
+
+@contextmanager
+def ahead() -> Iterator[bool]:
+    """Let the calling thread and what it starts go so far ahead that sampling is not behind others.
+
+    Yields False where that is not granted.
+    """
+    granted = False
+    if hasattr(os, "setpriority"):
+        before = os.getpriority(os.PRIO_PROCESS, 0)
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, before - SAMPLING)
+            granted = True
+    try:
+        yield granted
+    finally:
+        if granted:
+            os.setpriority(os.PRIO_PROCESS, 0, before)
 
 
 def behind(steps: int) -> None:

@@ -141,6 +141,14 @@ def listed(folder: Path) -> list[Path]:
     return list(found.values())
 
 
+def appended(order: tuple[str, ...], found: list[Path]) -> tuple[str, ...]:
+    """The names of presets in the order they have, those that are new behind them.
+
+    So a preset that is saved in mid-show moves no other under the performer's hands.
+    """
+    return (*order, *(path.stem for path in found if path.stem not in order))
+
+
 def _own(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.glob("*.toml")) if _sets_a_look(path)]
 

@@ -211,8 +211,8 @@ class Stage:
 
     def __init__(self, folder: Path, cues: CueList, **start: Any) -> None:
         self.controls = Controls(Params(**{"steps": 1, "guidance": 1.0, **start}))
-        self.desk = Desk(folder, self.controls, cues=cues)
-        self.desk._disk = Disk(self.desk.say, lambda job: job())
+        disk = Disk(lambda text: self.desk.say(text), lambda job: job())
+        self.desk = Desk(folder, self.controls, disk, cues=cues)
         self.desk.pictures = True
         assert self.desk.cues is not None
         self.cues: Cues = self.desk.cues

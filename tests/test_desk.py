@@ -15,7 +15,7 @@ from lwlive.commands import (
 )
 from lwlive.controls import Controls
 from lwlive.params import Params
-from lwlive.preset import PresetError
+from lwlive.preset import PresetError, listed
 from lwlive.stage.desk import Desk
 from lwlive.stage.disk import Disk
 from lwlive.stage.parts import Arrived, Source
@@ -150,3 +150,19 @@ def test_only_what_can_be_read_is_learnt(tmp_path: Path, name: str) -> None:
     stage = Stage(tmp_path).do(Learn(f"preset {name}"))
     assert stage.desk.learning is None
     assert "there is nothing called" in stage.hand.refusals[0]
+
+
+def test_a_number_keeps_its_preset_whatever_is_saved_or_removed_in_mid_show(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    third, last = listed(tmp_path)[2].stem, len(listed(tmp_path))
+    stage.do(Fire("save")).read()
+    saved = listed(tmp_path)[2]
+    assert saved.stem != third, "in the folder's order it comes before the bundled ones"
+    assert stage.do(Recall(3)).read().desk.preset == (third, 3)
+    assert stage.do(Recall(last + 1)).read().desk.preset == (saved.stem, last + 1)
+    (tmp_path / "0.toml").write_text('prompt = "green"')
+    assert stage.do(Recall(2)).read().controls.params.prompt == "blue"
+    (tmp_path / "a.toml").unlink()
+    stage.do(Recall(1)).read()
+    assert stage.hand.refusals == ["preset 1 was a, which is no longer there"]
+    assert stage.do(Recall(last + 2)).read().controls.params.prompt == "green"

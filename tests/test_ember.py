@@ -309,13 +309,12 @@ def test_training_pairs_each_picture_with_the_noise_it_was_drawn_from(tmp_path: 
         assert torch.equal(data.noise[row], draw.starting(seed).half())
         with torch.inference_mode():
             wanted = grade.as_bytes(draw.example(seed)[0])
-        assert np.array_equal(data.picture(row), wanted)
+        assert np.array_equal(data.picture(row).numpy(), wanted)
     now = denoiser.batch(data, 2, 5, 6)
-    for noise, corner, part in zip(now.noise, now.corners, now.drawn, strict=True):
+    for noise, corner, part in zip(now.noise, now.corners.tolist(), now.drawn, strict=True):
         row = int((data.noise.float() - noise[:4]).abs().flatten(1).sum(1).argmin())
         assert torch.equal(noise[:4], data.noise[row].float())
-        pixels = data.picture(row)[(slice(None), *denoiser.part(corner))]
-        assert torch.equal(part, torch.from_numpy(pixels.copy()).float() / 127.5 - 1)
+        assert torch.equal(part, data.picture(row)[(slice(None), *denoiser.pixels(corner))])
 
 
 @pytest.mark.slow
@@ -325,12 +324,11 @@ def test_what_counts_of_a_part_is_decoded_as_the_whole_picture_is(top: int, left
     torch.manual_seed(0)
     decoder = folder.blank().vae.decoder.eval()
     z = torch.randn(1, folder.LATENTS, 32, 32)
-    rows, columns = denoiser.part((top, left))
+    corner = torch.tensor([[top, left]])
     with torch.inference_mode():
-        whole = decoder(z)[..., rows, columns]
-        edge = denoiser.EDGE
-        alone = decoder(z[..., top : top + edge, left : left + edge])
-    mask = denoiser.seen((top, left), 32)
+        whole = decoder(z)[(..., *denoiser.pixels([top, left]))]
+        alone = decoder(denoiser.parts(z, corner))
+    mask, edge = denoiser.seen(corner, 32)[0, 0], denoiser.EDGE
     apart = (whole - alone).abs()[0].mean(0)
     assert float(mask.mean()) >= ((edge - 2) / edge) ** 2
     inside = float((apart * mask).sum() / mask.sum())
@@ -372,7 +370,7 @@ def toy_store(count: int = 8) -> latents.Store:
     told = latents.tokenize(TOKENIZER, lines)[:, None].to(torch.int16)
     shape = (count, 3, canvas.SIZE, canvas.SIZE)
     return latents.Store(
-        [np.random.default_rng(0).integers(0, 256, shape, np.uint8)],
+        [torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape, np.uint8))],
         torch.randn(count, 4, 32, 32, generator=generator).half(),
         told,
         torch.ones(count, dtype=torch.int16),
@@ -383,13 +381,13 @@ def trained(checkpoint: Path, steps: int, *stops: int | None, **more: Any) -> fo
     """A blank model that is trained on random pictures, two at a time, stopped now and then."""
     data = toy_store()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(denoiser, "PAIRS", 2)
         # Which precision is quicker is measured, and other programs at work may change the answer.
         plain = torch.autocast("cpu", torch.bfloat16, enabled=False)
         patch.setattr(denoiser, "quicker", lambda _: plain)
         for stop in stops:
             ember = folder.blank()
-            denoiser.train(ember, lambda: data, checkpoint, steps, lambda _: None, stop, **more)
+            options = {"pairs": 2, **more}
+            denoiser.train(ember, lambda: data, checkpoint, steps, lambda _: None, stop, **options)
     return ember
 
 
@@ -407,6 +405,27 @@ def test_training_resumed_is_training_uninterrupted(tmp_path: Path) -> None:
         assert torch.allclose(a, b, atol=1e-6)
         assert not torch.equal(old, a)
     assert not torch.equal(before.unet.conv_out.weight, whole.unet.conv_out.weight)
+
+
+@pytest.mark.slow
+def test_training_that_is_to_finish_in_time_has_slowed_down_by_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[float] = []
+    advance = muon.advance
+
+    def noted(tools: dict[str, torch.optim.Optimizer], rate: float) -> None:
+        rates.append(rate)
+        advance(tools, rate)
+        time.sleep(0.2)
+
+    monkeypatch.setattr(denoiser, "advance", noted)
+    monkeypatch.setattr(denoiser, "rate", lambda _, share, peak: peak * (1 - min(1.0, share)))
+    until = time.monotonic() + 6
+    trained(tmp_path / "denoiser.pt", 10**6, None, until=until, finish=True)
+    assert 0 <= time.monotonic() - until < 6
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 0.7 * rates[0]
 
 
 @pytest.mark.slow

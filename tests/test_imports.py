@@ -35,6 +35,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {  # library: the modules, or packages, th
         "lwlive.stage.outputs.window.display",
         "lwlive.stage.outputs.window.monitor",
         "lwlive.stage.outputs.window.lettering",
+        "lwlive.stage.outputs.window.painter",
         "lwlive.stage.outputs.window.panels",
         "lwlive.stage.outputs.window.rail",
         "lwlive.stage.outputs.window.screens",

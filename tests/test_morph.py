@@ -161,8 +161,7 @@ class Table:
         }.items():
             (folder / f"{name}.toml").write_text(text)
         self.controls = Controls(Params(**{"steps": 1, "guidance": 1.0, **start}))
-        self.desk = Desk(folder, self.controls)
-        self.desk._disk = Disk(self.desk.say, lambda job: job())
+        self.desk = Desk(folder, self.controls, Disk(lambda _: None, lambda job: job()))
         self.hand, self.now = Hand(), 10.0
 
     def do(self, *commands: Command) -> "Table":

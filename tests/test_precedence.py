@@ -32,6 +32,20 @@ behind(3)
 print(os.nice(0))
 """
 
+# prints what `ahead` did, and where this thread and the engine stand in it, and this thread later
+LED = """
+import os, sys
+def refuse(*_):
+    raise PermissionError(13, "Permission denied")
+if sys.argv[1] == "somebody without rights":
+    os.setpriority = refuse
+from lwlive.precedence import SAMPLING, ahead, behind
+with ahead() as granted:
+    print(granted, os.nice(0), os.nice(SAMPLING))
+    os.nice(-SAMPLING) if granted else None
+print(os.nice(0))
+"""
+
 
 @pytest.mark.parametrize("who", ["whoever runs the tests", "somebody without rights"])
 def test_a_show_goes_first_as_far_as_it_may_and_what_it_starts_is_ordinary(who: str) -> None:
@@ -45,3 +59,16 @@ def test_a_show_goes_first_as_far_as_it_may_and_what_it_starts_is_ordinary(who: 
     assert own == (os.SCHED_RR if how == "True" else os.SCHED_OTHER)
     if who == "somebody without rights":
         assert how == "False"
+
+
+@pytest.mark.parametrize("who", ["whoever runs the tests", "somebody without rights"])
+def test_sampling_is_the_equal_of_other_programs_where_that_is_granted(who: str) -> None:
+    nice = os.nice(0)
+    command = [sys.executable, "-c", LED, who]
+    made = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    within, after = made.stdout.splitlines()
+    how, own, engine = within.split()
+    if how == "True" and nice < 17:
+        assert (int(own), int(engine), int(after)) == (nice - 2, nice, nice)
+    if who == "somebody without rights":
+        assert (how, int(own), int(engine)) == ("False", nice, min(19, nice + 2))

@@ -34,7 +34,7 @@ from lwlive.messages import Loaded, Running
 from lwlive.params import SAMPLED, SPECS, TRIGGERS, Params
 from lwlive.ring import Frame
 from lwlive.snapshot import Snapshot
-from lwlive.stage import desk
+from lwlive.stage import recalls
 from lwlive.stage.clock import WallClock
 from lwlive.stage.desk import Desk
 from lwlive.stage.disk import Disk
@@ -76,8 +76,8 @@ class Run:
     def play(self, seconds: float | None = None, screen: bool = True, **config: Any) -> Show:
         self.config = Config(duration=seconds, folder=self.folder, **config)
         self.controls = Controls(self.params)
-        self.desk = Desk(self.folder, self.controls)
-        self.desk._disk = Disk(self.desk.say, self.start)
+        disk = Disk(lambda text: self.desk.say(text), self.start)
+        self.desk = Desk(self.folder, self.controls, disk)
         window = self.screen if screen else None
         osc: Any = self.osc
         sources, outputs = rigged(self.config, Size(8, 8), self.desk, window, osc)
@@ -531,7 +531,7 @@ def test_a_folder_that_is_gone_does_not_end_the_show(
     def gone(*_: object) -> Path:
         raise OSError(5, "Input/output error", "/media/stick")
 
-    monkeypatch.setattr(desk, "claimed", gone)
+    monkeypatch.setattr(recalls, "claimed", gone)
     monkeypatch.setattr(preset, "named", gone)
     run.key(5, Fire("save"))
     run.osc.arrives[30] = [Recall("some")]

@@ -1,5 +1,6 @@
 """Streams, as other programs receive them: ffmpeg on UDP, RTP, TCP, RTMP, SRT and HLS."""
 
+import os
 import re
 import shutil
 import socket
@@ -147,16 +148,24 @@ def test_the_colours_arrive_as_they_were_sent() -> None:
 
 
 @pytest.mark.slow
-def test_hls_is_a_folder_that_a_player_plays(tmp_path: Path) -> None:
+def test_hls_is_a_folder_that_a_player_plays_and_that_does_not_fill(tmp_path: Path) -> None:
+    left, *kept = (tmp_path / f"{name}.ts" for name in ("show1700000000", "show", "hall1700000000"))
+    for path in (left, *kept):
+        path.touch()
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    kept.append(tmp_path / "show1700000002.ts")
+    kept[-1].touch()  # a player may still ask for it
     feed = streaming(str(tmp_path / "show.m3u8"), [])
     with Played(feed, "test"):
-        until(lambda: len(list(tmp_path.glob("*.ts"))) > 2, "no segments are made", 60)
+        until(lambda: len(list(tmp_path.glob("*.ts"))) > 5, "no segments are made", 60)
+    assert not left.exists()
+    assert all(path.exists() for path in kept)
     with receiving("-live_start_index", "0", "-i", str(tmp_path / "show.m3u8")) as receiver:
         until(lambda: receiver.process.poll() is not None, "it does not end", 60)
     numbers = receiver.numbers
     assert len(numbers) >= 100  # two segments of two seconds, and something of the third
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-    assert len(list(tmp_path.glob("*.ts"))) >= 2
+    assert len(list(tmp_path.glob("*.ts"))) >= 2 + len(kept)
 
 
 @pytest.mark.slow

@@ -64,6 +64,7 @@ def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Star
         cues = wiring.cues(config)
         opened = hub.opened(config, log.info)
         with contextlib.ExitStack() as stack:
+            stack.enter_context(precedence.ahead())
             # The engine takes seconds to load: it starts before the window and its libraries. Where
             # there are pictures of the show before, it waits until the window shows them.
             supply = stack.enter_context(

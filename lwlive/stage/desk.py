@@ -1,13 +1,12 @@
 """The desk: what a command does, whoever asks. Controls, presets, the end of the show.
 
 All of it runs in the show's thread and waits for nothing: presets are read and written aside (see
-`disk`) and taken up on a later tick. It knows no source or output by name.
+`recalls`) and taken up on a later tick. It knows no source or output by name.
 """
 
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from lwlive import preset
 from lwlive.changes import seconds
@@ -26,15 +25,13 @@ from lwlive.commands import (
 )
 from lwlive.controls import WAITING, Controls
 from lwlive.cuelist import CueList
-from lwlive.files import claimed, stamped
 from lwlive.params import SPECS, TRIGGERS, ControlError
-from lwlive.routes import Routes
-from lwlive.snapshot import Snapshot
 from lwlive.stage.cues import Cues
 from lwlive.stage.disk import Disk
 from lwlive.stage.morph import CHOICES, Look, Morph
 from lwlive.stage.notices import Notices
 from lwlive.stage.parts import Arrived
+from lwlive.stage.recalls import Recalled, Recalls
 from lwlive.stage.switches import Switches
 from lwlive.stage.taps import Taps
 
@@ -87,10 +84,7 @@ class Desk:
         self._disk = Disk(self.say) if disk is None else disk
         self.switches = Switches()
         self.snapshots = 0  # how often one was asked for
-        self._recalls = 0
-        # presets still being read, by recall, and their moments: one counts only while nothing
-        # newer comes for the same moment
-        self._reading: dict[int, float | None] = {}
+        self._recalls = Recalls(folder, self._disk)
         self._choosing = 0  # presets being read for `morph`
         self._morphed: list[tuple[Arrived, Refusing]] = []  # what moved it meanwhile
         self._held: list[tuple[float, Arrived, Refusing]] = []  # commands for a later moment
@@ -133,7 +127,7 @@ class Desk:
             elif isinstance(command, Recall):
                 self._recall(command, arrived, source)
             elif command == Fire("save"):
-                self._save(self.controls.snapshot, arrived, source)
+                self._save(arrived, source)
             elif command == Fire("quit"):
                 self.end()
             elif command == Fire("tap"):
@@ -147,7 +141,7 @@ class Desk:
             elif isinstance(command, Learn):
                 self._learn(command.target)
             elif isinstance(command, Go) or command in (Fire("go"), Fire("back")):
-                self._overtake(self._due(arrived))
+                self._recalls.overtake(self._due(arrived))
                 self._change(lambda: self._cue(command, arrived), arrived.at)
             elif isinstance(command, Set) and _chooses(command):
                 self._choose(command, arrived, source)
@@ -160,7 +154,7 @@ class Desk:
                     arrived.at,
                 )
                 if command == Fire("panic"):
-                    self._reading.clear()
+                    self._recalls.clear()
                     self._morphed, self.preset = [], ()
                     if self.cues is not None:
                         self.cues.panic()
@@ -253,7 +247,7 @@ class Desk:
             self._morphed.append((arrived, source))
             return
         due = arrived.due
-        self._overtake(due)
+        self._recalls.overtake(due)
         self._change(lambda: self._morph.move(command, arrived.by, arrived.at, due), arrived.at)
         self.preset = ()
         self._left(arrived.at)
@@ -303,65 +297,35 @@ class Desk:
         self.learning = target
 
     def _recall(self, command: Recall, arrived: Arrived, source: Refusing) -> None:
-        """Have a preset read; of several for one moment, only the newest is taken up."""
-        number, folder = self._recalls + 1, self._folder
+        """Take up a preset once it is read. Raises ControlError."""
         due, every = self._due(arrived), self._every(arrived)
         over = None if command.seconds is None else seconds(command.seconds)
 
-        def read() -> tuple[Path, dict[str, object], Routes, list[str]]:
-            path = _found(command.preset, folder)
-            notes: list[str] = []
-            values, routes = preset.load_look(path, notes.append)
-            return path, values, routes, notes
-
-        def take_up(found: tuple[Path, dict[str, object], Routes, list[str]]) -> None:
-            if number not in self._reading:
-                return
-            del self._reading[number]
-            path, values, routes, notes = found
+        def take_up(found: Recalled) -> None:
             self._left(arrived.at)  # first, so that of two on one beat the newer counts
+            values, routes = found.values, found.routes
             try:
                 self._change(
                     lambda: self.controls.load(values, "", arrived.at, due, routes, over, every),
                     arrived.at,
                 )
             except ControlError as error:
-                source.refused(arrived, f"{path.stem}: {error}")
+                source.refused(arrived, f"{found.name}: {error}")
                 return
-            self.preset = (path.stem, command.preset)
-            for text in (f"preset: {path.stem}", *notes):
+            self.preset = (found.name, command.preset)
+            for text in (f"preset: {found.name}", *found.notes):
                 self.say(text)
 
-        def refuse(why: str) -> None:
-            self._reading.pop(number, None)
-            source.refused(arrived, why)
+        self._recalls.ask(command.preset, due, take_up, lambda why: source.refused(arrived, why))
 
-        self._disk.do(f"preset {command.preset}", read, take_up, refuse)
-        self._overtake(due)
-        self._recalls = number
-        self._reading[number] = due
+    def _save(self, arrived: Arrived, source: Refusing) -> None:
+        """Save the present values, and say as what. Raises ControlError."""
 
-    def _overtake(self, due: float | None) -> None:
-        """Something newer comes for a moment, None for now: a preset still read gives way."""
-        self._reading = {number: when for number, when in self._reading.items() if when != due}
-
-    def _save(self, snapshot: Snapshot, arrived: Arrived, source: Refusing) -> None:
-        """Have the present values saved under a new name, and say which."""
-        wanted = self._folder / stamped(datetime.now(), ".toml")
-
-        def write() -> Path:
-            path = claimed(wanted)
-            try:
-                preset.save(path, snapshot.params, snapshot.routes)
-            except preset.PresetError:
-                path.unlink(missing_ok=True)  # what claimed the name
-                raise
-            return path
-
-        def saved(path: Any) -> None:
+        def saved(path: Path) -> None:
             self.say(f"preset saved: {path.stem}, as {path}")
 
-        self._disk.do("saving a preset", write, saved, lambda why: source.refused(arrived, why))
+        snapshot = self.controls.snapshot
+        self._recalls.save(snapshot, saved, lambda why: source.refused(arrived, why))
 
 
 def _carried(command: Command) -> bool:
@@ -374,13 +338,3 @@ def _carried(command: Command) -> bool:
 def _chooses(command: Command) -> bool:
     """Whether it chooses a preset of `morph`."""
     return isinstance(command, Set) and command.name in CHOICES
-
-
-def _found(which: str | int, folder: Path) -> Path:
-    """The file of a preset, by its name or its number. Raises PresetError or OSError."""
-    if isinstance(which, str):
-        return preset.named(which, folder)
-    known = preset.listed(folder)
-    if not 1 <= which <= len(known):
-        raise preset.PresetError(f"there is no preset {which}; there are {len(known)}")
-    return known[which - 1]

@@ -60,7 +60,7 @@ def train(
         loss = difference(made.float(), drawn)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(vae.encoder.parameters(), 1.0)
-        advance(tools, rate(step, steps, peak))
+        advance(tools, rate(step, step / steps, peak))
         total += float(loss.detach())
         if (step + 1) % 50 == 0:
             each = (time.monotonic() - began) / (step + 1 - start)

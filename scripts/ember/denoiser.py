@@ -36,11 +36,11 @@ EDGE = 20  # latents a side of the part of a picture that is decoded and looked 
 NEAR = 12 * FACTOR  # pixels a side of the place in it that a critic sees close by
 NOISY = 0.04  # deviation of the noise on latents that are decoded, so that the way in is smooth
 HELD = 0.02  # weight of latents' mean and deviation
-HEARD = 0.2  # share of the training after which the critics are heard
+HEARD = 0.3  # share of the training after which the critics are heard
 PULL = 1.0  # of the critics at the end, next to that of the error
-FURTHER = (0.1, 0.5)  # how often steps beyond the first are learnt, at the start and the end
+FURTHER = (0.03, 0.15)  # how often steps beyond the first are learnt, at the start and the end
 AHEAD = 4  # batches that are read while one is learnt
-ROUND = 250  # steps after which newly drawn pictures are taken up
+ROUND = 100  # steps after which newly drawn pictures are looked for
 EVERY = 150.0  # seconds between checkpoints
 
 
@@ -50,8 +50,8 @@ class Batch:
 
     noise: Tensor  # [B, LATENTS, 32, 32]
     tokens: Tensor  # [B, TOKENS]
-    corners: list[tuple[int, int]]  # of each picture's part, in latents
-    drawn: Tensor  # the parts, [B, 3, EDGE * FACTOR, EDGE * FACTOR], -1..1
+    corners: Tensor  # of each picture's part, down and right, in latents, [B, 2]
+    drawn: Tensor  # the parts, uint8 [B, 3, EDGE * FACTOR, EDGE * FACTOR]
 
 
 def coefficients(schedule: DDIMScheduler, times: Tensor) -> tuple[Tensor, Tensor]:
@@ -61,21 +61,19 @@ def coefficients(schedule: DDIMScheduler, times: Tensor) -> tuple[Tensor, Tensor
 
 
 def course(count: int, further: float) -> list[Tensor]:
-    """Times of each pass over the first so many rows: all take one, some take more now and then.
+    """Times of each pass over so many rows: one, and more now and then.
 
-    further: how often, 0 to 1. Half of those courses go four steps, a quarter of the rows; in the
-    others it goes from the first step to the second of two, or to any time, for any other number
-    of steps.
+    further: how often, 0 to 1. Half of those courses go four steps; in the others it goes from the
+    first step to the second of two, or to any time, for any other number of steps.
     """
-    few = max(2, count // 4)
     first = torch.full((count,), 999)
     chance = float(torch.rand(()))
     if chance >= further:
         return [first]
     if chance >= further / 2:
-        return [first, *(torch.full((few,), time) for time in (749, 499, 249))]
-    second = torch.full((few // 2,), 499)
-    return [first, torch.cat((second, torch.randint(100, 999, (few - few // 2,))))]
+        return [first, *(torch.full((count,), time) for time in (749, 499, 249))]
+    second = torch.full((count // 2,), 499)
+    return [first, torch.cat((second, torch.randint(100, 999, (count - count // 2,))))]
 
 
 def batch(data: Store, seed: int, step: int, count: int) -> Batch:
@@ -92,31 +90,44 @@ def batch(data: Store, seed: int, step: int, count: int) -> Batch:
     cells = told.shape[-1]
     rest = rng.standard_normal((count, LATENTS - told.shape[1], cells, cells), np.float32)
     # beyond the edge and back, so that the picture's own edges are seen as often as its middle
-    far = np.clip(rng.integers(-3, cells - EDGE + 4, (count, 2)), 0, cells - EDGE)
-    corners = [(int(top), int(left)) for top, left in far]
-    parts = [
-        data.picture(row)[(slice(None), *part(corner))]
-        for row, corner in zip(rows.tolist(), corners, strict=True)
-    ]
-    drawn = torch.from_numpy(np.stack(parts)).float() / 127.5 - 1
+    corners = np.clip(rng.integers(-3, cells - EDGE + 4, (count, 2)), 0, cells - EDGE)
+    drawn = torch.stack(
+        [
+            data.picture(row)[(slice(None), *pixels(corner))]
+            for row, corner in zip(rows.tolist(), corners.tolist(), strict=True)
+        ]
+    )
     tokens = data.tokens[torch.from_numpy(rows), telling].long()
-    return Batch(torch.cat((told, torch.from_numpy(rest)), 1), tokens, corners, drawn)
+    noise = torch.cat((told, torch.from_numpy(rest)), 1)
+    return Batch(noise, tokens, torch.from_numpy(corners), drawn)
 
 
-def part(corner: tuple[int, int]) -> tuple[slice, slice]:
-    """The pixels of a part of EDGE latents a side, by its corner in latents."""
-    rows, columns = (slice(place * FACTOR, (place + EDGE) * FACTOR) for place in corner)
-    return rows, columns
+def pixels(corner: list[int]) -> list[slice]:
+    """The rows and columns of a part's pixels, by its corner in latents."""
+    return [slice(place * FACTOR, (place + EDGE) * FACTOR) for place in corner]
 
 
-def seen(corner: tuple[int, int], cells: int) -> Tensor:
-    """Which pixels of a part count, 1 or 0: not those beside which the decoder saw no latents."""
-    mask = torch.ones(EDGE * FACTOR, EDGE * FACTOR)
-    for place, side in zip(corner, (mask, mask.T), strict=True):
-        if place > 0:
-            side[:FACTOR] = 0
-        if place + EDGE < cells:
-            side[-FACTOR:] = 0
+def parts(latents: Tensor, corners: Tensor) -> Tensor:
+    """The latents of every picture's part, [B, C, EDGE, EDGE], by their corners [B, 2]."""
+    reach = torch.arange(EDGE, device=latents.device)
+    rows, columns = (place[:, None] + reach for place in corners.T)
+    count, channels, _, wide = latents.shape
+    tall = latents.gather(2, rows[:, None, :, None].expand(count, channels, EDGE, wide))
+    return tall.gather(3, columns[:, None, None, :].expand(count, channels, EDGE, EDGE))
+
+
+def seen(corners: Tensor, cells: int) -> Tensor:
+    """Which pixels of parts count, [B, 1, h, w], 1 or 0: not those where the decoder sees too few.
+
+    Those are beside an edge of the part that is no edge of the picture.
+    """
+    place = torch.arange(EDGE, device=corners.device).repeat_interleave(FACTOR)
+    rows, columns = (
+        ((place > 0) | (corner[:, None] == 0))
+        & ((place < EDGE - 1) | (corner[:, None] + EDGE == cells))
+        for corner in corners.T
+    )
+    mask: Tensor = (rows[:, None, :, None] & columns[:, None, None, :]).float()
     return mask
 
 
@@ -128,25 +139,23 @@ def hush(tokens: Tensor, empty: Tensor) -> Tensor:
 
 def ways(
     nets: dict[str, Any], schedule: DDIMScheduler, noise: Tensor, tokens: Tensor, further: float
-) -> tuple[Tensor, Tensor]:
-    """Clean latents as the denoiser makes them along its way, and whose row each is.
+) -> list[Tensor]:
+    """Clean latents [B, C, h, w] as the denoiser makes them at each step of its way.
 
-    [N, C, h, w] and [N], of every pass over the batch. Every step begins where the denoiser's own
-    steps before it have led (DDIM, Song et al. 2021), as it will in use, and learns the way from
-    there to the picture.
+    Every step begins where the denoiser's own steps before it have led (DDIM, Song et al. 2021),
+    as it will in use, and learns the way from there to the picture.
     """
     condition = nets["text"](tokens).last_hidden_state
-    clean, rest, passes, rows = torch.zeros_like(noise), noise, [], []
+    clean, rest, passes = torch.zeros_like(noise), noise, list[Tensor]()
     for times in course(len(noise), further):
-        times, count = times.to(noise.device), len(times)
+        times = times.to(noise.device)
         keep, add = coefficients(schedule, times)
-        noisy = keep * clean[:count] + add * rest[:count]
-        v = nets["unet"](noisy, times, condition[:count]).sample.float()
+        noisy = keep * clean + add * rest
+        v = nets["unet"](noisy, times, condition).sample.float()
         made = keep * noisy - add * v
         passes.append(made)
-        rows.append(torch.arange(count))
         clean, rest = made.detach(), keep * v.detach() + add * noisy
-    return torch.cat(passes), torch.cat(rows)
+    return passes
 
 
 def difference(made: Tensor, drawn: Tensor) -> Tensor:
@@ -189,15 +198,21 @@ def quicker(device: str) -> AbstractContextManager[Any]:
     return torch.autocast("cpu", torch.bfloat16, enabled=min(took[2:]) < min(took[:2]))
 
 
-def read(drawn: Callable[[], Store], steps: range) -> Iterator[tuple[int, Batch]]:
-    """So many steps with their batches, some of which are read ahead in threads of their own."""
-    with ThreadPoolExecutor(AHEAD) as pool:
+def read(drawn: Callable[[], Store], steps: range, pairs: int) -> Iterator[tuple[int, Batch]]:
+    """So many steps with their batches, some of which are read ahead in threads of their own.
+
+    Pictures drawn since are taken up when they have been read; nothing waits for them.
+    """
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(AHEAD) as pool:
         coming: deque[Future[Batch]] = deque()
+        data, fresh = drawn(), Future[Store]()
         for ahead in range(len(steps) + AHEAD):
             if ahead < len(steps):
-                if ahead % ROUND == 0:
-                    data = drawn()
-                coming.append(pool.submit(batch, data, 2, steps[ahead], PAIRS))
+                if ahead % ROUND == ROUND - 1 and (fresh.done() or ahead < ROUND):
+                    fresh = reader.submit(drawn)
+                elif fresh.done():
+                    data = fresh.result()
+                coming.append(pool.submit(batch, data, 2, steps[ahead], pairs))
             if ahead >= AHEAD:
                 yield steps[ahead - AHEAD], coming.popleft().result()
 
@@ -208,10 +223,12 @@ class Learner:
 
     ember: Ember
     device: str
+    compiled: bool = False
 
     def __post_init__(self) -> None:
         ember, device = self.ember, self.device
-        ember.unet.to(memory_format=torch.contiguous_format)  # a twentieth faster, backwards
+        flat = torch.contiguous_format  # a twentieth faster on a processor, backwards
+        ember.unet.to(memory_format=flat if device == "cpu" else torch.channels_last)
         ember.vae.decoder.to(memory_format=torch.channels_last)
         parts = {"unet": ember.unet, "text": ember.text, "decoder": ember.vae.decoder}
         self.model = nn.ModuleDict(parts).to(device).train()
@@ -224,6 +241,9 @@ class Learner:
         )
         self.nets: dict[str, Any] = dict(self.model.items())
         if device != "cpu":
+            torch.backends.cudnn.benchmark = True
+            torch.set_float32_matmul_precision("high")
+        if self.compiled:
             self.nets |= {name: torch.compile(self.nets[name]) for name in ("unet", "decoder")}
         self.empty = tokenize(ember.tokenizer, [""]).to(device)
         self.precision = quicker(device)
@@ -235,24 +255,25 @@ class Learner:
         return {**ours, "critics": self.critics, "eye": self.eye, **self.tools}
 
     def made(self, now: Batch, further: float) -> tuple[Tensor, Tensor, Tensor]:
-        """Latents of every pass, and the parts as decoded and as drawn, [N, 3, H, W].
+        """Latents of every step, and the parts as decoded and as drawn, [N, 3, H, W].
 
         Beside the edge of a part, where the decoder saw too little, it is as drawn.
         """
-        noise, tokens = now.noise.to(self.device), now.tokens.to(self.device)
+        noise, tokens, corners = (
+            each.to(self.device) for each in (now.noise, now.tokens, now.corners)
+        )
+        drawn = now.drawn.to(self.device).float() / 127.5 - 1
+        mask = seen(corners, noise.shape[-1])
         with self.precision:
             tokens = hush(tokens, self.empty)
-            latents, rows = ways(self.nets, self.ember.schedule, noise, tokens, further)
-            corners = [now.corners[row] for row in rows.tolist()]
-            places = zip(latents, corners, strict=True)
-            z = torch.stack([one[:, i : i + EDGE, j : j + EDGE] for one, (i, j) in places])
-            z = (z + NOISY * torch.randn_like(z)).contiguous(memory_format=torch.channels_last)
-            decoded = (
-                self.nets["decoder"](z).float().contiguous()
-            )  # the error's own is half as slow
-        drawn = now.drawn[rows].to(self.device)
-        mask = torch.stack([seen(corner, noise.shape[-1]) for corner in corners])[:, None]
-        return latents, drawn + (decoded - drawn) * mask.to(self.device), drawn
+            latents = ways(self.nets, self.ember.schedule, noise, tokens, further)
+            shown = []
+            for each in latents:
+                z = parts(each, corners)
+                z = (z + NOISY * torch.randn_like(z)).contiguous(memory_format=torch.channels_last)
+                decoded = self.nets["decoder"](z).float().contiguous()  # half as slow for errors
+                shown.append(drawn + (decoded - drawn) * mask)
+        return torch.cat(latents), torch.cat(shown), drawn.repeat(len(shown), 1, 1, 1)
 
     def step(self, now: Batch, rng: np.random.Generator, share: float, speed: float) -> Tensor:
         """One step, `share` of the way through the training; the error, and what latents lack.
@@ -294,23 +315,30 @@ def train(
     say: Callable[[str], None],
     stop: int | None = None,
     peak: float = PEAK,
+    pairs: int = PAIRS,
     device: str = "cpu",
     until: float = math.inf,
+    finish: bool = False,
+    compiled: bool = False,
     kept: Callable[[], object] = lambda: None,
 ) -> None:
     """Train for `steps` in all, or up to `stop`, or until a time on the monotonic clock.
 
-    ember holds the averaged weights afterwards. drawn: asked for pictures now and then. kept:
-    called after every checkpoint.
+    ember holds the averaged weights afterwards. drawn: asked for pictures now and then. finish:
+    plan the training to be over when the time is. compiled: compile denoiser and decoder first,
+    which takes a minute or more. kept: called after every checkpoint.
     """
-    learner = Learner(ember, device)
+    learner = Learner(ember, device, compiled)
     start = restore(checkpoint, device, **learner.state)
     last = steps if stop is None else stop
     began = saved = time.monotonic()
     total = torch.zeros(2, device=device)
-    for step, now in read(drawn, range(start, last)):
-        rng = numbers(3, step)
-        total += learner.step(now, rng, step / steps, rate(step, steps, peak))
+    for step, now in read(drawn, range(start, last), pairs):
+        rng, share = numbers(3, step), step / steps
+        if finish:
+            gone = (time.monotonic() - began) / (until - began)
+            share = max(share, start / steps + (1 - start / steps) * gone)
+        total += learner.step(now, rng, share, rate(step, share, peak))
         follow(learner.average, learner.model, step, MEMORY)
         done, clock = step + 1, time.monotonic()
         if done % 50 == 0:

@@ -87,10 +87,10 @@ def numbers(seed: int, step: int) -> np.random.Generator:
     return rng
 
 
-def rate(step: int, steps: int, peak: float, warm: int = 100) -> float:
-    """Learning rate: a short rise, then half a cosine down to a hundredth."""
-    done = min(1.0, step / steps)
-    return peak * min(1.0, (step + 1) / warm) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+def rate(step: int, share: float, peak: float, warm: int = 100) -> float:
+    """Learning rate, `share` of the way: a short rise, then half a cosine down to a hundredth."""
+    rise, fall = min(1.0, (step + 1) / warm), 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+    return peak * rise * (0.01 + 0.99 * fall)
 
 
 @torch.no_grad()

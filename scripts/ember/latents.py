@@ -17,23 +17,23 @@ from gather import SHARD, paths, ready
 from torch import Tensor
 from transformers import CLIPTokenizer
 
+TOGETHER = 6  # shards that a GPU takes up at a time
 TELLINGS = 6  # captions kept for each picture
 
 
 @dataclass
 class Store:
-    """Everything that is learnt from: pictures stay on disk, all else is in memory."""
+    """Everything that is learnt from: pictures stay on disk or on a GPU, all else is in memory."""
 
-    pictures: list[np.ndarray]  # of each shard, uint8 [SHARD, 3, SIZE, SIZE]
+    pictures: list[Tensor]  # of each shard, uint8 [SHARD, 3, SIZE, SIZE]
     noise: Tensor  # [N, 4, 32, 32] float16, what each was drawn from
     tokens: Tensor  # [N, TELLINGS, TOKENS] int16
     weight: Tensor  # [N] int16, how often each is taken, next to the others
 
-    def picture(self, row: int) -> np.ndarray:
+    def picture(self, row: int) -> Tensor:
         """The pixels of one, uint8 [3, SIZE, SIZE]."""
         shard = self.pictures[0].shape[0]
-        pixels: np.ndarray = self.pictures[row // shard][row % shard]
-        return pixels
+        return self.pictures[row // shard][row % shard]
 
 
 def noises(number: int) -> Tensor:
@@ -70,20 +70,24 @@ def tokenize(tokenizer: CLIPTokenizer, lines: list[str]) -> Tensor:
 class Drawn:
     """The shards drawn so far; there may be more of them the next time.
 
-    more: families and modifiers to be taken once more often for every mention.
+    more: families and modifiers to be taken once more often for every mention. device: where
+    pictures are kept; on a processor they stay on disk until they are looked at.
     """
 
-    def __init__(self, tokenizer: CLIPTokenizer, folder: Path, more: Sequence[str] = ()) -> None:
-        self.tokenizer, self.folder, self.more = tokenizer, folder, more
+    def __init__(
+        self, tokenizer: CLIPTokenizer, folder: Path, more: Sequence[str] = (), device: str = "cpu"
+    ) -> None:
+        self.tokenizer, self.folder, self.more, self.device = tokenizer, folder, more, device
         self.parts: dict[int, Store] = {}
 
     def now(self) -> Store:
         """All of them as one."""
-        for number in ready(self.folder):
-            if number not in self.parts:
-                pictures = np.load(paths(self.folder, number)[0], mmap_mode="r")
-                told = tellings(self.tokenizer, number, self.more)
-                self.parts[number] = Store([pictures], noises(number), *told)
+        fresh = [number for number in ready(self.folder) if number not in self.parts]
+        if self.device != "cpu":
+            fresh = fresh[:TOGETHER]  # the others later, while there is something to learn from
+        for number in fresh:
+            told = tellings(self.tokenizer, number, self.more)
+            self.parts[number] = Store([self.pictures(number)], noises(number), *told)
         parts = [self.parts[number] for number in sorted(self.parts)]
         return Store(
             [part.pictures[0] for part in parts],
@@ -91,3 +95,11 @@ class Drawn:
             torch.cat([part.tokens for part in parts]),
             torch.cat([part.weight for part in parts]),
         )
+
+    def pictures(self, number: int) -> Tensor:
+        """The pixels of a shard, uint8 [SHARD, 3, SIZE, SIZE]."""
+        path = paths(self.folder, number)[0]
+        if self.device == "cpu":
+            return torch.from_numpy(np.load(path, mmap_mode="c"))
+        # read whole before it is copied: a copy that waits for the disk holds up the GPU
+        return torch.from_numpy(np.load(path)).pin_memory().to(self.device, non_blocking=True)

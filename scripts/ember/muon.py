@@ -16,15 +16,15 @@ ROUNDS = 5  # of the iteration; singular values end between 0.7 and 1.2
 A, B, C = 3.4445, -4.775, 2.0315  # its coefficients, from the same source
 
 
-def whitening(matrix: Tensor) -> Tensor:
-    """The square [m, m] whose product with a matrix [m, n], m <= n, is about orthogonal.
+def whitening(matrices: Tensor) -> Tensor:
+    """The squares [K, m, m] whose products with matrices [K, m, n], m <= n, are about orthogonal.
 
-    By a Newton-Schulz iteration, done on the small square of the matrix, as every round is a
+    By a Newton-Schulz iteration, done on the small square of a matrix, as every round is a
     polynomial in it.
     """
-    size = matrix.norm() + 1e-7
-    square = matrix @ matrix.T / size.square()
-    one = torch.eye(len(matrix), device=matrix.device)
+    size = matrices.norm(dim=(1, 2), keepdim=True) + 1e-7
+    square = matrices @ matrices.mT / size.square()
+    one = torch.eye(square.shape[-1], device=square.device)
     factor: Tensor = one / size
     for _ in range(ROUNDS):
         turn = A * one + (B * square + C * square @ square)
@@ -44,29 +44,41 @@ class Muon(Optimizer):
         if closure is not None:
             raise ValueError("Muon takes its gradients as they are, without a closure.")
         for group in self.param_groups:
+            alike: dict[torch.Size, list[Tensor]] = {}
             for weight in group["params"]:
-                self.turn(weight, group)
+                if weight.grad is not None:
+                    alike.setdefault(weight.flatten(1).shape, []).append(weight)
+            for weights in alike.values():
+                self.turn(weights, group)
 
-    def turn(self, weight: Tensor, group: dict[str, Any]) -> None:
-        """One step of one matrix."""
-        state, gradient = self.state[weight], weight.grad
-        if gradient is None:
-            return
-        if not state:
-            state["mean"] = torch.zeros_like(weight)
-        mean = state["mean"].lerp_(gradient, 1 - group["momentum"])
-        ahead = gradient.lerp(mean, group["momentum"]).flatten(1)
-        size = 0.2 * max(ahead.shape) ** 0.5  # as large as a step of AdamW
-        wide = ahead.T if len(ahead) > ahead.shape[1] else ahead
-        state["age"] = state.get("age", -1) + 1
-        if state["age"] % EVERY == 0:
-            state["whitening"] = whitening(wide)
-        step = state["whitening"] @ wide
+    def turn(self, weights: list[Tensor], group: dict[str, Any]) -> None:
+        """One step of matrices of one shape, together: many small ones keep no GPU busy."""
+        states = [self.state[weight] for weight in weights]
+        for weight, state in zip(weights, states, strict=True):
+            state.setdefault("mean", torch.zeros_like(weight))
+            state["age"] = state.get("age", -1) + 1
+        gradients = torch.stack([w.grad.flatten(1) for w in weights if w.grad is not None])
+        means = [state["mean"] for state in states]
+        mean = torch.stack([one.flatten(1) for one in means])
+        mean.lerp_(gradients, 1 - group["momentum"])
+        torch._foreach_copy_(
+            means, [new.view_as(old) for new, old in zip(mean, means, strict=True)]
+        )
+        ahead = gradients.lerp_(mean, group["momentum"])
+        size = 0.2 * max(ahead.shape[1:]) ** 0.5  # as large as a step of AdamW
+        tall = ahead.shape[1] > ahead.shape[2]
+        wide = ahead.mT if tall else ahead
+        if any(state["age"] % EVERY == 0 for state in states):
+            for state, square in zip(states, whitening(wide), strict=True):
+                state["whitening"] = square
+        step = torch.stack([state["whitening"] for state in states]) @ wide
         # whitened by what an older gradient was, a new one's directions could be blown up
-        step = step * (len(wide) ** 0.5 / step.norm().clamp(min=1e-12)).clamp(max=1.0)
-        step = step.T if wide is not ahead else step
-        weight.mul_(1 - group["lr"] * group["decay"])
-        weight.add_(step.reshape(weight.shape), alpha=-group["lr"] * size)
+        longest = wide.shape[1] ** 0.5
+        step *= (longest / step.norm(dim=(1, 2), keepdim=True).clamp(min=1e-12)).clamp(max=1.0)
+        step = step.mT if tall else step
+        torch._foreach_mul_(weights, 1 - group["lr"] * group["decay"])
+        steps = [new.reshape(w.shape) for new, w in zip(step, weights, strict=True)]
+        torch._foreach_add_(weights, steps, alpha=-group["lr"] * size)
 
 
 def optimisers(model: nn.Module, decay: float) -> dict[str, Optimizer]:

@@ -9,7 +9,8 @@ it was. On a machine that is lent for minutes
     python scripts/ember/train.py --work FOLDER --device cuda --minutes 8.5 --pieces SAFE
 
 draws with all cores while the GPU learns, stops in time, and leaves its checkpoint in SAFE in
-pieces that are small enough to be sent; the same command there again continues from them.
+pieces that are small enough to be sent; the same command there again continues from them. With
+--finish the training is planned to be over in that time, however many steps that is.
 """
 
 import argparse
@@ -25,6 +26,7 @@ import denoiser
 import folder
 import latents
 import torch
+from canvas import SIZE
 from draw import example
 from gather import SHARD, ready, shard
 from grow import grown
@@ -82,19 +84,28 @@ def draw(flags: argparse.Namespace, beside: Callable[[], None] | None) -> None:
             beside()
 
 
+def room(device: str) -> int:
+    """Bytes of a GPU that are for pictures: half of its memory."""
+    return torch.cuda.mem_get_info()[1] // 2 if device == "cuda" else 0
+
+
 def learn(flags: argparse.Namespace, until: float) -> None:
     """Train text encoder, denoiser and decoder, with a checkpoint in pieces where one is asked."""
     checkpoint = flags.work / LEARNT[0]
     ember = begun(flags.start)
+    place = flags.device if flags.pictures * 3 * SIZE**2 < room(flags.device) else "cpu"
     denoiser.train(
         ember,
-        latents.Drawn(ember.tokenizer, flags.work / "data", flags.more).now,
+        latents.Drawn(ember.tokenizer, flags.work / "data", flags.more, place).now,
         checkpoint,
         flags.denoiser_steps,
         say,
         peak=flags.peak,
+        pairs=flags.pairs,
         device=flags.device,
         until=until,
+        finish=flags.finish,
+        compiled=flags.compile,
         kept=lambda: cut(checkpoint, flags.pieces) if flags.pieces else None,
     )
 
@@ -108,6 +119,7 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--denoiser-steps", type=int, default=16000)
     parser.add_argument("--encoder-steps", type=int, default=2000)
     parser.add_argument("--peak", type=float, default=denoiser.PEAK, help="learning rate at most")
+    parser.add_argument("--pairs", type=int, default=denoiser.PAIRS, help="pictures at a time")
     parser.add_argument("--start", type=Path, help="folder of a saved model to train on")
     parser.add_argument(
         "--more",
@@ -119,6 +131,8 @@ def main(args: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so many")
+    parser.add_argument("--finish", action="store_true", help="be done when --minutes are over")
+    parser.add_argument("--compile", action="store_true", help="compile denoiser and decoder")
     parser.add_argument("--pieces", type=Path, help="folder for checkpoints in pieces of 16 MB")
     parser.add_argument("--out", type=Path, help="where the model goes; default: ember in --work")
     parser.add_argument("--threads", type=int, default=2)
@@ -127,6 +141,8 @@ def main(args: Sequence[str] | None = None) -> None:
         parser.error("--device cuda wants an NVIDIA GPU that torch sees; leave --device out here")
     if flags.pictures < SHARD:
         parser.error(f"--pictures wants {SHARD} or more: they are drawn so many at a time")
+    if flags.finish and flags.minutes == float("inf"):
+        parser.error("--finish wants --minutes: it plans the training to be over when they are")
     until = time.monotonic() + 60 * flags.minutes
     torch.set_num_threads(flags.threads)
     stages = STAGES if flags.stage == "all" else (flags.stage,)
@@ -140,7 +156,7 @@ def main(args: Sequence[str] | None = None) -> None:
         draw(flags, learning)
     elif learning:
         learning()
-    if time.monotonic() >= until:
+    if time.monotonic() >= until and not flags.finish:
         say("time is up; the same command continues from here")
         return
     if "encoder" in stages:

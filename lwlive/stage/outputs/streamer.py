@@ -8,9 +8,11 @@ when its pipe does. It may wait for whatever it likes: whoever started it can ki
 import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -28,6 +30,7 @@ from lwlive.stage.outputs.stream import Settings
 _PROMPT = {"omit_video_pes_length": "0"}
 _SEGMENT_S = 2
 _ROOM = 2**16  # bytes: a disk with less is full
+_PLAYED_S = 60.0  # after so long no player asks for a segment any more
 
 
 class _Ended(Exception):  # noqa: N818 - what it is: the other program has ended
@@ -71,6 +74,8 @@ def _stream(settings: Settings, source: IO[bytes]) -> None:
     encoding = Encoding(encoders, Fraction(settings.rate), size)
     carrier = _carrier(settings.url)
     url, form, options = _way(settings.url)
+    if form == "hls":
+        _sweep(Path(url))
     target: Any = url if carrier is None else carrier.stdin
     output = av.open(target, "w", format=form, container_options=options)
     try:
@@ -120,6 +125,15 @@ def _way(url: str) -> tuple[str, str, dict[str, str]]:
     if scheme == "udp" and "pkt_size" not in url:  # seven packets of MPEG-TS fit into a datagram
         url += f"{'&' if '?' in url else '?'}pkt_size=1316"
     return url, "mpegts", {**_PROMPT, "flush_packets": "1"}
+
+
+def _sweep(playlist: Path) -> None:
+    """Remove the segments that an earlier stream to this playlist has left: FFmpeg keeps them."""
+    for path in playlist.parent.iterdir():
+        if re.fullmatch(rf"{re.escape(playlist.stem)}\d{{9,}}\.ts", path.name):
+            with suppress(OSError):  # the stream is worth more than the room
+                if time.time() - path.stat().st_mtime > _PLAYED_S:
+                    path.unlink()
 
 
 def _check_folder(playlist: Path) -> None:

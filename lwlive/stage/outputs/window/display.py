@@ -1,4 +1,4 @@
-"""The window: shows one picture per tick, scaled by the GPU, and turns keys into commands.
+"""The window: where it is, what it shows at each tick, and which commands its keys are.
 
 Everything here runs in the stage's main thread; `show` and `splash` wait for the monitor where
 vsync is on. The window and its renderer are made once: fullscreen is a state of the same window.
@@ -28,16 +28,12 @@ from lwlive import extras
 if not getattr(pygame, "IS_CE", False):  # the names below are in pygame-ce only
     raise ImportError(extras.NO_PYGAME_CE)
 
-from pygame._sdl2 import video
-
 from lwlive.commands import Command
 from lwlive.stage.outputs.window import screens
-from lwlive.stage.outputs.window.geometry import Fit, Place, placements
+from lwlive.stage.outputs.window.geometry import Fit, Place
 from lwlive.stage.outputs.window.glow import glow
-from lwlive.stage.outputs.window.hud import shortened
-from lwlive.stage.outputs.window.lettering import BRIGHT, DIM
 from lwlive.stage.outputs.window.monitor import Area, Bare, Refresh, named
-from lwlive.stage.outputs.window.panels import Panels
+from lwlive.stage.outputs.window.painter import Painter
 from lwlive.stage.qrcode import Code
 from lwlive.stage.sources.keys import ADDRESS, BY_CODE, FULLSCREEN, KEYS, LIST, QUIT, code, fine
 
@@ -51,8 +47,6 @@ HINTS = {  # read by SDL when its video starts; what the person at the desk has 
     "SDL_WINDOWS_DPI_AWARENESS": "permonitorv2",  # true pixels, not a blurred enlargement
 }
 CURSOR_S = 2.0  # a cursor this long at rest is hidden
-REPAINT_S = 0.2  # between two paintings of the HUD
-ARRIVAL_S = 0.6  # in which the first picture fades in over the splash
 FOLLOW_S = 0.5  # between two looks at the monitor's size, where nobody tells of a change
 BURST = 10  # pictures of the splash shown without a pause, until the refresh rate is known
 QUEUED = 2  # of these, after the first, that a driver may take in before any has to wait
@@ -60,10 +54,6 @@ QUESTION = {  # keys whose letter with shift is a question mark on some keyboard
     *(pygame.K_SLASH, pygame.K_QUESTION, pygame.K_COMMA, pygame.K_PLUS, pygame.K_QUOTE),
     0xDF,  # the German sharp s
 }
-
-
-NO_PAGE = "there is no page; lwlive --page serves one"
-CODE_SHARE = 0.62  # of the window's shorter side, that the page's code takes
 
 
 class Display:
@@ -83,7 +73,7 @@ class Display:
     ) -> None:
         for hint, value in HINTS.items():
             os.environ.setdefault(hint, value)
-        self._fit, self._clock = fit, clock
+        self._clock = clock
         self._bare: Bare | None = None
         try:
             sizes = screens.monitors()
@@ -97,7 +87,7 @@ class Display:
             self._fullscreen = False
             if fullscreen if place is None else place.fullscreen:
                 self._toggle_fullscreen()
-            self._renderer = video.Renderer(self._window, vsync=vsync)
+            self._painter = Painter(self._window, vsync, fit, clock)
             rates = pygame.display.get_desktop_refresh_rates()
         except pygame.error as error:
             self._let_go()
@@ -115,9 +105,7 @@ class Display:
         self._code = code
         self._held: set[int] = set()  # keys that are down, to tell a press from its repeats
         self._cursor, self._moved_s = True, clock()
-        self._splash_s: float | None = None  # when the last splash was shown
         self._failing = False
-        self._forget()
 
     def __enter__(self) -> Self:
         return self
@@ -132,8 +120,7 @@ class Display:
 
     def close(self) -> None:
         """Close the window and let go of the screen."""
-        self._forget()
-        del self._panels, self._renderer  # before their window
+        self._painter.close()
         self._window.destroy()
         self._let_go()
 
@@ -155,11 +142,6 @@ class Display:
     def place(self) -> Place:
         """Where the window is, for the one that comes after it."""
         return Place(*self._window.position, *self._window.size, self._fullscreen)
-
-    def _forget(self) -> None:
-        """Drop what lives in the GPU's memory; all of it is made again when next needed."""
-        self._textures: dict[str, video.Texture] = {}
-        self._panels = Panels(self._renderer, self._clock)
 
     def presses(self) -> list[tuple[Command, float]]:
         """What was asked for since the last call, each with the time of the clock.
@@ -192,7 +174,7 @@ class Display:
         elif event.type in (pygame.WINDOWRESTORED, pygame.WINDOWSHOWN, pygame.WINDOWEXPOSED):
             self._minimised = False
         elif event.type in (pygame.RENDER_DEVICE_RESET, pygame.RENDER_TARGETS_RESET):
-            self._forget()
+            self._painter.forget()
 
     def _pressed(self, event: pygame.Event) -> Command | None:
         again = event.scancode in self._held
@@ -277,17 +259,8 @@ class Display:
         if self._minimised:
             return
         with self._drawing():
-            self._draw(pixels, _level(master), hud)
+            self._painter.picture(pixels, master, hud)
             self._finish(notice if hud is not None or not self._fullscreen else None)
-
-    def _draw(self, pixels: npt.NDArray[np.uint8], level: int, hud: Sequence[str] | None) -> None:
-        height, width = pixels.shape[:2]
-        texture = self._upload("picture", pixels)
-        self._renderer.clear()
-        texture.alpha = self._arrival(level)
-        for place in placements(self._size, (width, height), self._fit):
-            texture.draw(None, place[:4], flip_x=place.flip_x, flip_y=place.flip_y)
-        self._panels.panel("hud", hud, self._size, 54, (0.0, 0.0), every_s=REPAINT_S)
 
     def splash(
         self, lines: Sequence[str], elapsed: float, master: float = 1.0, notice: str | None = None
@@ -295,22 +268,11 @@ class Display:
         """Before the first picture: the name, and below it the lines. `elapsed` in seconds."""
         if self._minimised:
             return
-        self._splash_s = self._clock()
         with self._drawing():
             for i in range(1 if self._refresh.known else BURST):
-                self._draw_splash(lines, elapsed, master, None if self._fullscreen else notice)
+                self._painter.splash(lines, elapsed, master)
+                self._finish(None if self._fullscreen else notice)
                 self._refresh.shown(alone=i <= QUEUED)
-
-    def _draw_splash(
-        self, lines: Sequence[str], elapsed: float, master: float, notice: str | None
-    ) -> None:
-        width, height = self._size
-        self._renderer.clear()
-        light = self._upload("glow", glow(elapsed, width / height))
-        light.color = (_level(master),) * 3
-        light.draw(None, (0, 0, width, height))
-        self._panels.title(lines, (width, height), _level(master))
-        self._finish(notice)
 
     @contextmanager
     def _drawing(self) -> Iterator[None]:
@@ -322,69 +284,14 @@ class Display:
             if not self._failing:
                 log.error(f"the window cannot be drawn just now: {error}")
             self._failing = True
-            self._forget()
+            self._painter.forget()
 
     def _finish(self, notice: str | None) -> None:
         """The words that go over everything, and onto the screen with it."""
-        said = [shortened(notice, 120)] if notice else None
-        self._panels.panel("notice", said, self._size, 50, (0.5, 1.0), inks=(BRIGHT,))
         keys = [f"{key.label}\t{key.help}".replace("`", "") for key in KEYS]
-        keys_said = keys if self._keys_shown else None
-        inks = (BRIGHT, DIM)
-        self._panels.panel("keys", keys_said, self._size, 42, (0.5, 0.5), inks)
-        self._draw_address()
-        self._renderer.present()
-
-    def _draw_address(self) -> None:
-        """The page's address, where Q asked for it: in words, and as a code for phones."""
-        said = None
-        if self._address_shown:
-            said = [self._code.text if self._code else NO_PAGE]
-        self._panels.panel("address", said, self._size, 42, (0.5, 0.0), inks=(BRIGHT,))
-        if said is None or self._code is None:
-            return
-        pixels = self._code.pixels(int(CODE_SHARE * min(self._size)))
-        side, (width, height) = len(pixels), self._size
-        texture = self._upload("code", pixels)
-        texture.draw(None, ((width - side) // 2, (height - side) // 2, side, side))
-
-    def _arrival(self, level: int) -> int:
-        """How opaque the picture is, 0..255: it fades in over the splash, drawn beneath it."""
-        if self._splash_s is None or "glow" not in self._textures:
-            return 255
-        part = (self._clock() - self._splash_s) / ARRIVAL_S
-        if part >= 1:
-            self._splash_s = None
-            return 255
-        light = self._textures["glow"]
-        light.color = (round(level * (1 - part)),) * 3  # gone by then, also beside the picture
-        light.draw(None, (0, 0, *self._size))
-        return round(255 * part)
-
-    def _upload(self, name: str, pixels: npt.NDArray[np.uint8]) -> video.Texture:
-        """The pixels in a texture that is made once per size and written again each time."""
-        height, width = pixels.shape[:2]
-        texture = self._textures.get(name)
-        if texture is None or (texture.width, texture.height) != (width, height):
-            texture = self._textures[name] = video.Texture(
-                self._renderer,
-                (width, height),
-                streaming=True,
-                scale_quality=video.SCALEQUALITY_LINEAR,
-            )
-            texture.blend_mode = pygame.BLENDMODE_BLEND
-        rgb = pygame.image.frombuffer(np.ascontiguousarray(pixels).data, (width, height), "RGB")
-        texture.update(rgb)
-        return texture
-
-    @property
-    def _size(self) -> tuple[int, int]:
-        """The window in true pixels, which on some screens is more than its size in points."""
-        return self._renderer.get_viewport().size
-
-
-def _level(master: float) -> int:
-    return round(255 * min(1.0, max(0.0, master)))
+        self._painter.words(notice, keys if self._keys_shown else None)
+        self._painter.address(self._code, self._address_shown)
+        self._painter.present()
 
 
 def _icon() -> pygame.Surface:

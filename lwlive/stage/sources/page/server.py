@@ -58,6 +58,7 @@ class Server:
         # client -> least seconds from its clock to ours, and when that was looked at
         self._early: dict[int, tuple[float, float]] = {}
         self.presets: list[Path] = []
+        self._order: tuple[str, ...] = ()  # of their names, as in `recalls`
         self.upgraded: set[object] = set()  # connections that are clients by now
 
     def app(self) -> web.Application:
@@ -173,9 +174,11 @@ class Server:
         """Read the list of presets again, aside: a disk may hang."""
         before = self.presets
         try:
-            self.presets = await asyncio.to_thread(preset.listed, self._folder)
+            found = await asyncio.to_thread(preset.listed, self._folder)
         except OSError:
             return
+        self._order = preset.appended(self._order, found)
+        self.presets = sorted(found, key=lambda path: self._order.index(path.stem))
         if self.presets != before:
             self._clients.tell({"presets": self.told_presets()})
 
