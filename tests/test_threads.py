@@ -63,6 +63,19 @@ def test_over_a_long_time_it_costs_at_most_a_quarter_more_than_knowing(seed: int
     assert spent < 1.25 * best
 
 
+def test_a_trial_is_compared_with_what_the_other_number_takes_by_now() -> None:
+    """Milliseconds of evaluations and decodes as a show had them when four programs came."""
+    threads, now = Threads(2), 0.0
+    slow = [(44.6, 6.8), (37.3, 22.4), (39.6, 12.9), (36.8, 17.1)]
+    trial = [(28.8, 15.9), (26.9, 19.1), (25.2, 13.0)]
+    for evaluation, decode in [(8.2, 3.4)] * 2 * RECENT + slow + trial:
+        count = threads.choose(0.1, now)  # no room for a trial before they come
+        assert count == (1 if (evaluation, decode) in trial else 2)
+        threads.learned(evaluation / 1e3, decode / 1e3, now)
+        now += 0.06
+    assert threads.choose(0.1, now) == 1
+
+
 def test_one_core_has_nothing_to_choose() -> None:
     threads = Threads(1)
     for turn in range(100):

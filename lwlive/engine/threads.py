@@ -8,6 +8,7 @@ whoever makes the frames sets the number.
 """
 
 import math
+from statistics import median
 
 from lwlive.engine.governor import RECENT, Costs
 
@@ -29,6 +30,7 @@ class Threads:
         self._trial = 0  # turns left
         self._next_at, self._pause = -math.inf, PAUSE_S
         self._since_s = 0.0  # what a call took when the number in use was chosen
+        self._before_s = 0.0  # what a call took with the other one, just before the trial
 
     @property
     def costs(self) -> Costs:
@@ -38,8 +40,7 @@ class Threads:
 
     def learned(self, evaluation_s: float, decode_s: float, now: float) -> None:
         """Note what a call took in the last turn, and end a trial that has had its turns."""
-        other_s = self._call_s(self._other)
-        if self._trial and evaluation_s + decode_s > SLOWER * other_s:
+        if self._trial and evaluation_s + decode_s > SLOWER * self._before_s:
             self._trial = 0
             self._costs[self.now] = Costs().learned(evaluation_s, decode_s)
             self._judge(now)
@@ -68,6 +69,7 @@ class Threads:
         settled = len(self._costs[self.now].evaluations) == RECENT
         untried = settled and not self._costs[self._other].known  # others may have been there first
         if (slow and self.now == self.most) or ((gone or untried) and ready_s >= ROOM_S):
+            self._before_s = self._newest_s()
             self.now = self._other
             self._costs[self.now] = Costs()
             self._trial = TURNS
@@ -79,12 +81,18 @@ class Threads:
 
     def _judge(self, now: float) -> None:
         """Keep the faster number."""
-        if self._call_s(self.now) <= FASTER * self._call_s(self._other):
+        if self._call_s(self.now) <= FASTER * self._before_s:
             self._pause, self._since_s = PAUSE_S, self._call_s(self.now)
         else:
             self.now = self._other
             self._pause = min(LONGEST_PAUSE_S, 2 * self._pause)
         self._next_at = now + self._pause
+
+    def _newest_s(self) -> float:
+        """What a call took in the newest turns: others may just have come, or gone."""
+        costs = self._costs[self.now]
+        newest = zip(costs.evaluations[-TURNS:], costs.decodes[-TURNS:], strict=True)
+        return median(map(sum, newest))
 
     def _call_s(self, count: int) -> float:
         costs = self._costs[count]
