@@ -48,6 +48,7 @@ import lwlive
 LOOK_S = 0.1  # between two looks at the screen
 DISK = "160m"
 BRIGHT = 125.0  # level of a picture's brightest parts; those of a start's words are dimmer
+LONGEST_S = 45.0  # that one trouble takes: with less left, the soak ends
 SETTLED_S = 6.0  # of pictures, before the next trouble: a start has not failed
 HEARD_S = 2.5  # a show that has said nothing for so long shows nothing
 PAGE_S = 0.5  # between two questions to the page
@@ -263,13 +264,11 @@ class Soak:
         time.sleep(2 * SETTLED_S)
         end = time.monotonic() + seconds
         names: list[str] = []
-        while time.monotonic() < end - 45:
+        while time.monotonic() < end - LONGEST_S:
             if not names:  # every kind once, in a random order, and again
                 names = [name for name in TROUBLES if self.mounted or "disk" not in name]
                 self.random.shuffle(names)
             self._one(names.pop())
-        while time.monotonic() < end:
-            time.sleep(1.0)
 
     def _until_shown(self, seconds: float) -> None:
         until = time.monotonic() + seconds

@@ -1,9 +1,10 @@
 """Every test in one command: python3 scripts/test.py [flags of pytest], from any folder.
 
 Makes .venv, installs lwlive and the test tools, and runs pytest at the root of the repository:
-paths among the flags count from there. Two tests run at a time where there are two cores; -n 0
-runs them one after another, as a debugger needs it, and -m "not slow" only the quick ones. Any
-Python can read this file, so that one that is too old hears so.
+paths among the flags count from there. Where there are two cores, two tests run at a time, and a
+third one that gives way to them (see tests/conftest.py); -n 0 runs them one after another, as a
+debugger needs it, and -m "not slow" only the quick ones. Any Python can read this file, so that
+one that is too old hears so.
 """
 
 import os
@@ -17,5 +18,8 @@ import environment
 if __name__ == "__main__":
     environment.prepare("test")
     os.chdir(environment.ROOT)
-    workers = ["-n", str(min(2, os.cpu_count() or 1))]
+    # Else pytest rewrites every test, and some of its plugins, again in each worker of each run.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    count = min(2, os.cpu_count() or 1)
+    workers = ["-n", str(3 if count == 2 and hasattr(os, "nice") else count)]
     environment.start(environment.program("python"), "-m", "pytest", *workers, *sys.argv[1:])

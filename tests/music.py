@@ -1,7 +1,11 @@
-"""Music made for tests: a kick on every beat, hats between them, a chord. Plain numpy, seeded."""
+"""Music made for tests: a kick on every beat, hats between them, a chord. Plain numpy, seeded.
 
-from collections.abc import Sequence
-from typing import Any
+Each hit and chord is made once, and nobody writes into it.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import Any, ParamSpec, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +15,26 @@ RATE = 48_000
 Sound = npt.NDArray[np.float32]  # [n], mono
 
 
+P = ParamSpec("P")
+
+
+def _kept(make: Callable[P, Sound]) -> Callable[P, Sound]:
+    """The same sound for the same words."""
+
+    @wraps(make)
+    def made(*args: P.args, **more: P.kwargs) -> Sound:
+        sound = make(*args, **more)
+        sound.flags.writeable = False
+        return sound
+
+    return cast(Callable[P, Sound], lru_cache(64)(made))
+
+
 def _sound(samples: Any) -> Sound:
     return np.asarray(samples, np.float32)
 
 
+@_kept
 def kick(rate: int = RATE) -> Sound:
     """A bass drum: a sine that falls from 160 to 48 Hz."""
     t = np.arange(round(0.28 * rate)) / rate
@@ -22,6 +42,7 @@ def kick(rate: int = RATE) -> Sound:
     return (np.sin(phase) * np.exp(-t / 0.09)).astype(np.float32)
 
 
+@_kept
 def hat(rate: int = RATE, seed: int = 1) -> Sound:
     """A closed hi-hat: noise without its lows."""
     noise = np.random.default_rng(seed).standard_normal(round(0.06 * rate))
@@ -29,7 +50,10 @@ def hat(rate: int = RATE, seed: int = 1) -> Sound:
     return _sound(np.diff(noise, 2, prepend=[0, 0]) / 3 * np.exp(-t / 0.018))
 
 
-def chord(seconds: float, notes: Sequence[float] = (220, 277.2, 329.6), rate: int = RATE) -> Sound:
+@_kept
+def chord(
+    seconds: float, notes: tuple[float, ...] = (220, 277.2, 329.6), rate: int = RATE
+) -> Sound:
     """A chord of sines with two overtones, faded in and out within a tenth of a second."""
     t = np.arange(round(seconds * rate)) / rate
     edge = np.minimum(1, np.minimum(t, seconds - t) / 0.1) / (2 * len(notes))
@@ -37,6 +61,7 @@ def chord(seconds: float, notes: Sequence[float] = (220, 277.2, 329.6), rate: in
     return _sound(np.sum(waves, axis=0))
 
 
+@_kept
 def click(rate: int = RATE, seed: int = 7) -> Sound:
     """A short burst over the whole spectrum."""
     noise = np.random.default_rng(seed).standard_normal(round(0.02 * rate))
@@ -67,11 +92,13 @@ def music(
             at(first + n / 2 * beat_s, len(out), kicks * kick(rate), out, rate)
         at(first + n / 2 * beat_s, len(out), hats * hat(rate, n % 5), out, rate)
         if n % 8 == 0:
-            notes = [f * 2 ** ((0, -4, 3, -2)[n // 8 % 4] / 12) for f in (220, 277.2, 329.6)]
+            higher = 2 ** ((0, -4, 3, -2)[n // 8 % 4] / 12)
+            notes = (220 * higher, 277.2 * higher, 329.6 * higher)
             at(first + n / 2 * beat_s, len(out), pads * chord(4 * beat_s, notes, rate), out, rate)
     return out
 
 
+@_kept
 def snare(rate: int = RATE, seed: int = 3) -> Sound:
     """A snare drum: noise over a short tone."""
     t = np.arange(round(0.18 * rate)) / rate
@@ -79,6 +106,7 @@ def snare(rate: int = RATE, seed: int = 3) -> Sound:
     return _sound(0.6 * noise + 0.7 * np.sin(2 * np.pi * 190 * t) * np.exp(-t / 0.04))
 
 
+@_kept
 def bass(hz: float, seconds: float, rate: int = RATE) -> Sound:
     """A bass note with overtones."""
     t = np.arange(round(seconds * rate)) / rate

@@ -2,12 +2,10 @@
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import tiny
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -60,12 +58,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A compiler is there; torch's threads, which planning sets, are put back."""
+def compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compiler is there."""
     monkeypatch.setattr(choose, "compiler", lambda: "c++")
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 @given(eager=EACH, compiled=EACH)

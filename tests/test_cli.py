@@ -655,10 +655,13 @@ PLAYED = {
     *("midi", "midi_folder", "audio_in", "cache", "camera", "journal", "log", "monitor", "ndi"),
     *("ndi_address", "ndi_group", "page_host", "scheduler", "state", "stats"),
 }
-NAMES = [
+KINDS = {str(field.annotation): name for name, field in Config.model_fields.items()}
+NAMES = [  # quick is one flag of each kind of values
     *FLAGS,
     *(
-        pytest.param(name, marks=pytest.mark.slow) if name in PLAYED else name
+        pytest.param(name, marks=pytest.mark.slow)
+        if name in PLAYED or name not in KINDS.values()
+        else name
         for name in Config.model_fields
     ),
     "config",

@@ -741,7 +741,10 @@ def raises_no_screen() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a screen needs no DISPLAY")
-@pytest.mark.parametrize("driver", ["", "x11", "dummy", "offscreen"])
+@pytest.mark.parametrize(
+    "driver",
+    ["", *(pytest.param(n, marks=pytest.mark.slow) for n in ("x11", "dummy", "offscreen"))],
+)
 def test_without_a_screen_a_sentence_says_so(driver: str) -> None:
     if not driver and Path("/dev/dri").exists():
         pytest.skip("this machine has a graphics console, which SDL would open: a screen")

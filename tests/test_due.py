@@ -47,7 +47,11 @@ def prompts(show: Machine) -> list[tuple[float, str]]:
 
 @pytest.mark.parametrize(
     ("denoise_s", "batch", "fps", "delay_s"),
-    [(0.004, 1, 60.0, 0.0), (0.01, 4, 60.0, 0.085), (0.05, 2, 30.0, 0.0)],
+    [
+        pytest.param(0.004, 1, 60.0, 0.0, marks=pytest.mark.slow),
+        (0.01, 4, 60.0, 0.085),
+        (0.05, 2, 30.0, 0.0),
+    ],
 )
 def test_a_prompt_sent_anywhere_in_a_bar_changes_on_the_frame_due_on_the_next(
     machine: Make, denoise_s: float, batch: int, fps: float, delay_s: float
@@ -85,12 +89,12 @@ def test_what_waits_takes_no_frame_back_before_its_moment(machine: Make) -> None
     calls, shown = show.model.calls, len(show.frames)
 
     def hands(show: Machine) -> None:
-        if show.ticks % 240 == 0:
+        if show.ticks % 120 == 0:
             due = show.now + 0.9  # beyond all that is made
             show.controls.do(Set("prompt", f"at {show.ticks}"), at=show.now, due=due)
 
     show.hands = hands
-    show.play(20)
+    show.play(10)
     assert show.model.calls - calls <= (len(show.frames) - shown) + 2
     assert {frame.epoch for frame in show.frames} == {0}
     assert len(prompts(show)) >= 4
@@ -120,7 +124,7 @@ def test_a_storm_of_waiting_changes_never_jumps_and_ends_as_it_should(machine: M
             show.controls.do(prompt if rng.random() < 0.5 else Fire("next"), at=show.now, due=due)
 
     show.hands = hands
-    show.play(25)
+    show.play(15)
     assert [frame.number for frame in show.frames] == list(range(len(show.frames)))
     assert max(show.jumps()) < 1.05
     versions = [frame.version for frame in show.frames]
@@ -144,7 +148,10 @@ def off_beat(show: Machine, tempo: Tempo, every: float, after_s: float) -> list[
 
 @pytest.mark.parametrize(
     ("every", "denoise_s", "batch"),
-    [(1, 0.03, 4), (4, 0.004, 1), pytest.param(8, 0.03, 4, marks=pytest.mark.slow)],
+    [
+        (1, 0.03, 4),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in ((4, 0.004, 1), (8, 0.03, 4))),
+    ],
 )
 def test_keyframes_come_on_the_beat(
     machine: Make, every: int, denoise_s: float, batch: int
@@ -267,7 +274,7 @@ def test_an_oscillator_is_followed_without_lag_at_the_moment_a_frame_is_due(mach
         assert made.walk.number("crossfeed_range") == pytest.approx(min(1.0, wanted), abs=0.01)
 
 
-@pytest.mark.parametrize("denoise_s", [0.009, 0.03])
+@pytest.mark.parametrize("denoise_s", [pytest.param(0.009, marks=pytest.mark.slow), 0.03])
 def test_a_storm_with_routes_on_everything_never_jumps(machine: Make, denoise_s: float) -> None:
     show = machine(denoise_s, 0.003, 2)
     names = ("speed", "guidance", "depth", "steps", "crossfeed", "transition", "seed", "sync")

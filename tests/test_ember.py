@@ -205,7 +205,13 @@ def test_the_critics_learn_what_is_crisp_and_their_pull_is_a_share_of_the_errors
     assert 0.5 * max(SHARES) * 0.9 < change <= 0.5 * sum(SHARES) * 1.001
 
 
-@pytest.mark.parametrize("family", list(words.FAMILIES))
+@pytest.mark.parametrize(
+    "family",
+    [
+        pytest.param(family, marks=pytest.mark.slow) if number % 4 else family
+        for number, family in enumerate(words.FAMILIES)
+    ],
+)
 def test_every_family_draws_something(family: str) -> None:
     picture, _, asked = draw.example(41, family)
     assert asked.family == family
@@ -260,7 +266,10 @@ def test_a_noise_near_another_draws_a_picture_near_it(family: str) -> None:
     assert 0 < float((one - two).abs().mean()) < 0.4 * float((one - three).abs().mean())
 
 
-@pytest.mark.parametrize("family", ["strands", "smoke", "glass", "rings", "hills"])
+MORE = [pytest.param(family, marks=pytest.mark.slow) for family in ("glass", "rings", "hills")]
+
+
+@pytest.mark.parametrize("family", ["strands", "smoke", *MORE])
 def test_what_is_symmetric_is_more_like_its_mirror_images(family: str) -> None:
     unlike = []
     for modifiers in ((), ("symmetric",)):

@@ -118,7 +118,7 @@ class Running:
         """
         deadline, subscribed = time.monotonic() + seconds, 0.0
         while time.monotonic() < deadline:
-            if time.monotonic() - subscribed > 2:
+            if time.monotonic() - subscribed > 0.25:  # what it set itself, it hears only then
                 subscribed = time.monotonic()
                 self.send("subscribe")
             try:
@@ -227,7 +227,7 @@ def test_a_prompt_over_osc_reaches_the_picture(start: Callable[..., Running]) ->
         before = running.told.get("latency_ms")
         running.wait(lambda told: told.get("latency_ms") not in (None, before))  # noqa: B023
     stats = running.end()
-    assert stats["latency_ms"]["n"] == 3
+    assert stats["latency_ms"]["n"] >= 3  # the start may have asked for something, too
     assert stats["osc"]["refused"] == 0
 
 

@@ -21,7 +21,12 @@ def heard(sound: Sound, rate: int = RATE) -> list[Heard]:
 
 def bands(sound: Sound, rate: int = RATE) -> np.ndarray:
     """[hops, bands]."""
-    return np.array([one.bands for one in heard(sound, rate)])
+    return rows(heard(sound, rate))
+
+
+def rows(found: list[Heard]) -> np.ndarray:
+    """[hops, bands]."""
+    return np.array([one.bands for one in found])
 
 
 def between(found: np.ndarray, first_s: float, last_s: float) -> np.ndarray:
@@ -74,7 +79,7 @@ def test_a_tone_is_heard_in_its_band_and_far_less_in_the_others(hz: float, band:
     assert found[:, others].max() < 0.4
 
 
-@pytest.mark.parametrize("db", [0, -20, -45])
+@pytest.mark.parametrize("db", [0, pytest.param(-20, marks=pytest.mark.slow), -45])
 def test_a_loud_club_and_a_quiet_bar_both_use_the_range(db: float) -> None:
     found = between(bands(louder(music(28, 124), db)), 20, 28)
     for band in FOUR:
@@ -90,7 +95,9 @@ def test_after_a_change_of_volume_the_range_is_found_again() -> None:
     assert between(found, 40.2, 60)[:, LEVEL].min() >= 0
 
 
-@pytest.mark.parametrize("db", [-80, -60, -50])
+@pytest.mark.parametrize(
+    "db", [*(pytest.param(n, marks=pytest.mark.slow) for n in (-80, -60)), -50]
+)
 def test_silence_is_not_blown_up_before_the_music_or_half_a_minute_and_more_after(
     db: float,
 ) -> None:
@@ -159,19 +166,27 @@ def test_the_centroid_tells_dull_from_bright_and_stays_in_silence() -> None:
 # Tempo
 
 
-def followed(sound: Sound, start: float = 100.0) -> list[tuple[float, Tempo]]:
+def followed(sound: Sound) -> list[tuple[float, Tempo]]:
+    """What is found in a sound that begins at second 100, with when."""
+    return tempos(heard(sound))
+
+
+def tempos(hops: list[Heard], start: float = 100.0) -> list[tuple[float, Tempo]]:
     """What is found, with when, where the sound begins at `start`."""
-    features = Features(RATE)
-    beat = Beat(features.hop_s)
+    hop_s = Features(RATE).hop_s
+    beat = Beat(hop_s)
     found = []
-    for n, one in enumerate(features.heard(sound)):
-        now = start + (n + 1) * features.hop_s
+    for n, one in enumerate(hops):
+        now = start + (n + 1) * hop_s
         if (tempo := beat.heard(one, now)) is not None:
             found.append((now - start, tempo))
     return found
 
 
-@pytest.mark.parametrize("bpm", [80.0, 97.3, 118.5, 126.0, 140.0, 163.0, 180.0])
+BETWEEN = [pytest.param(bpm, marks=pytest.mark.slow) for bpm in (97.3, 118.5, 140.0, 163.0)]
+
+
+@pytest.mark.parametrize("bpm", [80.0, 126.0, 180.0, *BETWEEN])
 def test_steady_music_has_its_tempo_and_its_beats_after_eight_seconds(bpm: float) -> None:
     first = 0.05 + bpm % 1 / 2
     found = followed(music(13, bpm, first))
@@ -189,7 +204,8 @@ def test_a_tempo_that_changes_is_followed() -> None:
     assert found[-1][1].bpm == pytest.approx(132, rel=0.01)
 
 
-SONGS = [("house", 124, 0.0), ("hiphop", 92, 0.25), ("techno", 128, 0.0), ("dnb", 174, 0.0)]
+MORE = [("hiphop", 92, 0.25), ("techno", 128, 0.0), ("dnb", 174, 0.0)]
+SONGS = [("house", 124, 0.0), *(pytest.param(*each, marks=pytest.mark.slow) for each in MORE)]
 
 
 @pytest.mark.parametrize(("style", "bpm", "swing"), SONGS)
@@ -197,13 +213,13 @@ def test_a_song_keeps_its_tempo_and_its_range_over_a_break(
     style: str, bpm: float, swing: float
 ) -> None:
     bar_s, before, pause = 240 / bpm, 12, 8
-    sound = song(before + pause + 12, bpm, style, swing, range(before, before + pause))
-    for _, tempo in (found := followed(sound)):
+    hops = heard(song(before + pause + 12, bpm, style, swing, range(before, before + pause)))
+    for _, tempo in (found := tempos(hops)):
         assert tempo.bpm == pytest.approx(bpm, rel=0.01)
     drop_s = (before + pause) * bar_s
     assert found[0][0] < 8.05
     assert found[-1][0] > drop_s + 8  # and after the break again
-    heard_at = bands(sound)
+    heard_at = rows(hops)
     for first in (before / 2 * bar_s, drop_s):  # the first bars of the drop, too
         bars = between(heard_at, first, first + 4 * bar_s)
         for band in (LOW, HIGH, ONSET):

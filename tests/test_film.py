@@ -169,6 +169,7 @@ def test_a_second_run_goes_on_after_the_last_whole_frame_with_the_same_bytes(roo
     assert room.bytes("whole") == room.bytes("parts")
 
 
+@pytest.mark.slow
 def test_the_same_settings_make_the_same_movie_however_it_came_about(room: Room) -> None:
     walk = "--name w --num-steps 6 --depth 0.5 --steps 4 --max-frames 14 --size 72x64"
     assert room.render(walk) == 0
@@ -432,6 +433,7 @@ def heard(path: Path) -> np.ndarray:
         return np.concatenate([block.to_ndarray()[0] for block in movie.decode(audio=0)])
 
 
+@pytest.mark.slow
 def test_sizes_are_multiples_of_eight_and_decoded_in_tiles_too(room: Room) -> None:
     for words in ("--size 88x72", "--size 136x64 --tiled"):
         frame = room.studio(f"{words} --max-frames 1").frames([0])[0]

@@ -5,7 +5,7 @@ import multiprocessing
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -41,14 +41,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.folder(tmp_path_factory.mktemp("model") / "tiny")
 
 
-@pytest.fixture(autouse=True)
-def threads() -> Iterator[None]:
-    """Measuring chooses torch's threads; here they are put back."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
 def opened(folder: Path, cache: Path) -> Opened:
     """The small checkpoint as a show opens it."""
     return Opened(folder, PLAIN, Size(64, 64), cache)
@@ -58,7 +50,9 @@ class Killed(BaseException):
     """The engine is ended here."""
 
 
-@pytest.mark.parametrize("survived", [0, 2, 4, 6])
+@pytest.mark.parametrize(
+    "survived", [*(pytest.param(n, marks=pytest.mark.slow) for n in (0, 2, 6)), 4]
+)
 def test_an_engine_killed_while_it_measures_continues_where_it_was(
     survived: int, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

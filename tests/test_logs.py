@@ -81,7 +81,10 @@ def test_a_reader_that_stands_still_costs_no_time_and_hears_what_it_missed(
     assert lines[-1] == "lwlive: the end"
 
 
-def test_the_end_comes_though_nobody_reads(pipe: tuple[int, int]) -> None:
+def test_the_end_comes_though_nobody_reads(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "END_S", 0.2)
     log = logs.Log(os.fdopen(os.dup(pipe[1]), "wb", buffering=0), logs.TERSE)
     for _ in range(3000):
         log.emit(record("x" * 500))

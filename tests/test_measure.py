@@ -1,7 +1,6 @@
 """What is measured decides the batch; what is written down is read back."""
 
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,14 +84,6 @@ def test_what_cannot_be_read_is_measured_again(text: str, tmp_path: Path) -> Non
     assert recall(tmp_path / "missing.json") is None
 
 
-@pytest.fixture
-def threads() -> Iterator[None]:
-    """Measuring chooses torch's threads; here they are put back."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small checkpoint with random weights."""
@@ -122,7 +113,6 @@ def measured_with_room_for(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize(("most", "next_one"), [(1, 2), (2, 4), (5, 8)])
 def test_a_batch_too_large_for_memory_is_said_and_the_smaller_ones_serve(
     most: int, next_one: int, folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -135,7 +125,6 @@ def test_a_batch_too_large_for_memory_is_said_and_the_smaller_ones_serve(
     assert said == [f"too little memory on cpu {sentence}"]
 
 
-@pytest.mark.usefixtures("threads")
 def test_on_a_slow_machine_batches_that_answer_too_late_are_not_measured(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,7 +133,6 @@ def test_on_a_slow_machine_batches_that_answer_too_late_are_not_measured(
     assert not said
 
 
-@pytest.mark.usefixtures("threads")
 def test_too_little_memory_for_a_single_frame_is_a_sentence(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

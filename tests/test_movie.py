@@ -398,7 +398,9 @@ except OSError as error:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on a file's size")
-@pytest.mark.parametrize("into", [42, 100, 5000])
+@pytest.mark.parametrize(
+    "into", [42, *(pytest.param(n, marks=pytest.mark.slow) for n in (100, 5000))]
+)
 def test_a_recording_that_the_disk_cuts_plays(tmp_path: Path, into: int) -> None:
     data = fragments(tmp_path / "a.mp4")
     begin = [at for at in range(len(data)) if data[at : at + 4] == b"moof"][-3] - 4

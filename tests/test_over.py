@@ -229,7 +229,9 @@ def test_brightness_over_seconds_is_even() -> None:
     assert np.diff(levels) == pytest.approx(-1 / 60)
 
 
-@pytest.mark.parametrize(("denoise_s", "batch"), [(0.008, 1), (0.012, 2)])
+@pytest.mark.parametrize(
+    ("denoise_s", "batch"), [pytest.param(0.008, 1, marks=pytest.mark.slow), (0.012, 2)]
+)
 def test_cues_that_follow_in_beats_are_seen_on_the_beat_and_nothing_jumps(
     tmp_path: Path, denoise_s: float, batch: int
 ) -> None:

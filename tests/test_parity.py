@@ -91,7 +91,7 @@ def theirs(pipe: Any, steps: int, guidance: float, prompt: str, negative: str | 
     ).images[0]
 
 
-@pytest.mark.parametrize("guidance", [1.0, 5.0])
+@pytest.mark.parametrize("guidance", [pytest.param(1.0, marks=pytest.mark.slow), 5.0])
 @pytest.mark.parametrize(
     "steps", [2, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 4, 50))]
 )

@@ -219,7 +219,10 @@ def told_of(reading: Callable[[Path, Size], np.ndarray], path: Path) -> str | No
     return None
 
 
-@pytest.mark.parametrize("kind", ["png", "jpg", "webp", "tiff", "gif", "bmp", "avif"])
+RARER = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("tiff", "gif", "bmp", "avif")]
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "webp", *RARER])
 @settings(max_examples=60)
 @given(st.data())
 def test_a_spoilt_picture_is_read_or_told_in_a_sentence(

@@ -195,18 +195,18 @@ def test_close_does_not_wait_for_all_that_a_slow_encoder_has_left(
     write = Movie.write
 
     def slow(movie: Movie, pixels: Pixels, pts: int) -> int:
-        time.sleep(0.2)
+        time.sleep(0.1)
         return write(movie, pixels, pts)
 
     monkeypatch.setattr(Movie, "write", slow)
-    monkeypatch.setattr(module, "_CLOSE_S", CLOSE_S)
+    monkeypatch.setattr(module, "_CLOSE_S", 0.5)
     recorder = Recorder(tmp_path / "a.mp4", 30, 96, 64, {})
     recorder.wait_open(60)
-    for n in range(40):  # 8 seconds' work
+    for n in range(40):  # 4 seconds' work
         recorder.put(numbered(n), n)
     began = time.monotonic()
     recorder.close()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 3
     assert CLOSE_S + JOIN_S <= 2
     assert recorder.failed is None
     assert recorder.frames + recorder.dropped == 40
@@ -219,8 +219,8 @@ def test_close_gives_up_on_an_encoder_that_hangs(
 ) -> None:
     go = threading.Event()
     monkeypatch.setattr(Movie, "write", lambda *_: int(go.wait(120)))
-    monkeypatch.setattr(module, "_CLOSE_S", CLOSE_S)
-    monkeypatch.setattr(module, "_JOIN_S", JOIN_S)
+    monkeypatch.setattr(module, "_CLOSE_S", 0.2)
+    monkeypatch.setattr(module, "_JOIN_S", 0.1)
     recorder = Recorder(tmp_path / "a.mp4", 30, 96, 64, {})
     recorder.wait_open(60)
     recorder.put(flat((1, 2, 3)), 0)

@@ -88,7 +88,7 @@ def change(frames: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize(
     "steps", [1, 4, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 8))]
 )
-@pytest.mark.parametrize("guidance", [1.0, 5.0])
+@pytest.mark.parametrize("guidance", [pytest.param(1.0, marks=pytest.mark.slow), 5.0])
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_depth_zero_equals_the_stock_pipeline(
     name: str, guidance: float, steps: int, pair: Callable[[str], tuple[Eager, Any]]
@@ -118,8 +118,11 @@ def _replayed(walk: Walk) -> torch.Generator:
     return generator
 
 
-@pytest.mark.parametrize("depth", [0.0, 0.5])
-@pytest.mark.parametrize("guidance", [1.0, 3.0])
+@pytest.mark.parametrize(
+    ("depth", "guidance"),
+    [(0.0, 1.0), (0.5, 3.0)]
+    + [pytest.param(*each, marks=pytest.mark.slow) for each in ((0.0, 3.0), (0.5, 1.0))],
+)
 def test_frames_are_the_same_whatever_the_batch(
     model: Eager, depth: float, guidance: float
 ) -> None:

@@ -29,9 +29,9 @@ SCHEDULERS = {
 }
 FIFTY = ("LMSDiscreteScheduler", "DDIMScheduler", "DPMSolverMultistepScheduler")
 MIDWAY = {"LMSDiscreteScheduler", "PNDMScheduler", "HeunDiscreteScheduler"}  # see the last test
-CASES = [(name, *case) for name in SCHEDULERS for case in [(1, 0), (4, 0), (8, 0)]]
+CASES: list[Any] = [(name, *case) for name in SCHEDULERS for case in [(1, 0), (4, 0), (8, 0)]]
 CASES += [(name, 4, 2) for name in SCHEDULERS if name not in MIDWAY]
-CASES += [(name, 50, 0) for name in FIFTY]
+CASES += [pytest.param(name, 50, 0, marks=pytest.mark.slow) for name in FIFTY]
 
 
 def ask(x: Tensor, timestep: float) -> Tensor:

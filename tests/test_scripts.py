@@ -123,14 +123,16 @@ def test_every_installation_is_held_to_the_constraints(clone: Clone) -> None:
     assert all(f"--constraint {constraints}" in call for call in calls)
 
 
-def test_the_tests_run_two_at_a_time_unless_a_flag_says_otherwise(clone: Clone) -> None:
+def test_the_tests_run_three_at_a_time_unless_a_flag_says_otherwise(clone: Clone) -> None:
     (clone.site / "pytest").mkdir()
     (clone.site / "pytest" / "__init__.py").touch()
-    (clone.site / "pytest" / "__main__.py").write_text("import sys; print(*sys.argv[1:])")
-    usual = clone.run("test.py").stdout.split()
-    assert usual[0] == "-n"
-    assert usual[1] == str(min(2, os.cpu_count() or 1))
-    assert clone.run("test.py", "-n", "0").stdout.split() == [*usual, "-n", "0"]  # the last counts
+    told = "import sys; print(*sys.argv[1:], sys.dont_write_bytecode)"
+    (clone.site / "pytest" / "__main__.py").write_text(told)
+    cores = os.cpu_count() or 1
+    usual = ["-n", "1" if cores == 1 else "2" if WINDOWS else "3"]
+    assert clone.run("test.py").stdout.split() == [*usual, "False"]
+    said = clone.run("test.py", "-n", "0", PYTHONDONTWRITEBYTECODE="1").stdout.split()
+    assert said == [*usual, "-n", "0", "False"]  # the last counts
 
 
 def test_a_failed_installation_is_tried_again(clone: Clone) -> None:

@@ -23,6 +23,12 @@ RED_OVER_BLUE[: SIDE // 2, :, 0] = 255
 RED_OVER_BLUE[SIDE // 2 :, :, 2] = 255
 
 
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has failed is tried again without a long pause."""
+    monkeypatch.setattr(feed, "PAUSES_S", (0.05,))
+
+
 def shown(pixels: Any) -> bool:
     """Whether [H, W, 4] is the picture, with its top first."""
     right = (pixels[..., :3] == RED_OVER_BLUE).all() and (pixels[..., 3] == 255).all()

@@ -148,7 +148,13 @@ def test_samples_that_are_no_numbers_are_silent_and_loud_ones_cut(
     assert "11 samples that are NaN or infinite are silent" in caplog.text
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if number % 2 else name
+        for number, name in enumerate(FORMATS)
+    ],
+)
 @settings(max_examples=25)
 @given(st.data())
 def test_a_spoilt_sound_is_played_or_told_in_a_sentence(

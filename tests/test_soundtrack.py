@@ -99,7 +99,7 @@ def test_sound_that_does_not_part_from_the_pictures_is_written_sample_for_sample
     assert clicks(sound) == pytest.approx(np.arange(8) * CLICKS_S, abs=1 / SOUND_RATE)
 
 
-@pytest.mark.parametrize("drift", [-3e-4, 3e-4])
+@pytest.mark.parametrize("drift", [-3e-4, pytest.param(3e-4, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("slow", [-1e-3, 1e-3])
 def test_however_the_clocks_part_every_click_is_within_half_a_frame_of_its_flash(
     drift: float, slow: float

@@ -26,7 +26,8 @@ from lwlive.stage.outputs.stream import Stream, checked, settings
 
 RATE = Fraction(30)
 COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (200, 30, 120), (255, 255, 255), (0, 0, 0))
-QUICK = ["-fflags", "nobuffer", "-flags", "low_delay", "-probesize", "50000"]
+QUICK = ["-fflags", "nobuffer", "-flags", "low_delay"]
+QUICK += ["-probesize", "50000", "-analyzeduration", "300000"]  # else it looks for five seconds
 
 
 def free_port() -> int:
@@ -115,7 +116,7 @@ def test_a_receiver_gets_every_picture_in_order_and_soon(scheme: str) -> None:
     with receiving(*source) as receiver:
         time.sleep(0.3)  # it listens
         with Played(feed, "test", draw) as show:
-            until(lambda: len(receiver.got) >= 75, f"only {len(receiver.got)}: {said}", 60)
+            until(lambda: len(receiver.got) >= 75, f"only {len(receiver.got)}: {said}", 30)
     numbers = receiver.numbers
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     times = [one.at for one in receiver.got[-60:]]

@@ -86,7 +86,7 @@ def test_one_core_has_nothing_to_choose() -> None:
 
 @pytest.mark.slow
 def test_a_show_beside_busy_programs_samples_with_one_thread_and_later_with_all() -> None:
-    before, fixed = torch.get_num_threads(), Machine(0.0060, 0.0025)
+    fixed = Machine(0.0060, 0.0025)
     fixed.slower = partial(_slower, 2)
     with_two = _sampled(fixed.play(40), 14)
     fixed.close()
@@ -108,7 +108,6 @@ def test_a_show_beside_busy_programs_samples_with_one_thread_and_later_with_all(
         assert show.late - late < 10
         assert all(frame.sampled for frame in show.frames[-60:])
     finally:
-        torch.set_num_threads(before)
         show.close()
 
 

@@ -60,7 +60,10 @@ SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize(("denoise_s", "batch"), [(0.009, 1), (0.012, 2), (0.030, 2)])
+@pytest.mark.parametrize(
+    ("denoise_s", "batch"),
+    [(0.009, 1), pytest.param(0.012, 2, marks=pytest.mark.slow), (0.030, 2)],
+)
 def test_no_picture_has_an_earlier_place_than_the_one_before_it(
     machine: Make, seed: int, denoise_s: float, batch: int
 ) -> None:
@@ -110,7 +113,7 @@ def test_a_walk_that_is_late_catches_up_by_a_few_per_cent_and_never_by_a_jump(
 ) -> None:
     show = machine(0.004, 0.002, 1, 30.0, speed=0.5, pace=0.0)
     show.slower = lambda now: 300.0 if 5.0 < now < 5.01 else 1.0
-    show.play(60)
+    show.play(45)
     steps = np.diff([frame.phase for frame in show.frames])
     assert steps.max() <= 0.5 / 30 * (1 + CATCH_UP) + 1e-9
     assert show.late > 10
@@ -121,7 +124,7 @@ def test_a_walk_that_is_late_catches_up_by_a_few_per_cent_and_never_by_a_jump(
 def test_a_monitor_slower_than_the_frame_rate_does_not_slow_the_walk(machine: Make) -> None:
     show = machine(0.004, 0.002, 1, 60.0, speed=0.5, pace=0.0)
     show.tick_s = show.ring.tick_s = 1 / 50
-    show.play(30)
+    show.play(12)
     gone, took = show.frames[-1].phase - show.frames[0].phase, show.shown_at[-1] - show.shown_at[0]
     assert gone / took == pytest.approx(0.5, rel=0.002)
     assert show.late <= 1
@@ -136,7 +139,13 @@ def test_an_engine_that_was_lost_for_a_while_catches_up(machine: Make) -> None:
     assert show.frames[-1].phase / 0.5 == pytest.approx(show.shown_at[-1] + 5.0, abs=0.05)
 
 
-@pytest.mark.parametrize(("denoise_s", "batch"), [(0.007, 1), (0.014, 2), (0.02, 1), (0.005, 4)])
+FADED = [
+    *((0.007, 1), (0.014, 2)),
+    *(pytest.param(*each, marks=pytest.mark.slow) for each in ((0.02, 1), (0.005, 4))),
+]
+
+
+@pytest.mark.parametrize(("denoise_s", "batch"), FADED)
 def test_a_moving_fader_costs_at_most_three_sampled_frames_for_two_shown(
     machine: Make, denoise_s: float, batch: int
 ) -> None:
@@ -170,7 +179,7 @@ def test_under_a_storm_of_controls_pictures_answer_in_time(
     assert np.percentile(show.latencies_s, 95) <= most_s
 
 
-@pytest.mark.parametrize("seed", [0, 2])
+@pytest.mark.parametrize("seed", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_hands_wait_for_no_more_than_the_steps_of_one_frame(machine: Make, seed: int) -> None:
     """However many trajectories are missing: four steps with guidance are eight evaluations."""
     show = machine(0.0114, 0.0081, 2)
@@ -231,7 +240,7 @@ def test_the_evaluations_of_a_turn_are_known_before_it_is_made(machine: Make) ->
         told.append((expected, show.model.calls - before))
 
     show.producer._make = counted  # type: ignore[method-assign] # counts and does the same
-    show.play(30)
+    show.play(15)
     assert all(expected >= came for expected, came in told)
     exact = sum(expected == came for expected, came in told) / len(told)
     assert exact > 0.9
