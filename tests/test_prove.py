@@ -55,8 +55,19 @@ time.sleep(60)
     assert [line["what"] for line in lines] == ["a", "child"]
     assert goals == [True]
     if sys.platform == "linux":
-        status = Path(f"/proc/{lines[1]['pid']}/stat")
-        assert not status.exists() or status.read_text().rpartition(")")[2].split()[0] in "ZX"
+        end = time.monotonic() + 10
+        while runs(lines[1]["pid"]):  # what is killed takes a moment to be gone
+            assert time.monotonic() < end, "it was not ended"
+            time.sleep(0.05)
+
+
+def runs(number: int) -> bool:
+    """Whether a process is there and not just dead."""
+    try:
+        status = Path(f"/proc/{number}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] not in "ZX"
 
 
 def test_a_stage_that_fails_says_why_and_other_prints_are_left_out(
