@@ -95,7 +95,13 @@ def theirs(pipe: Any, steps: int, guidance: float, prompt: str, negative: str | 
 @pytest.mark.parametrize(
     "steps", [2, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 4, 50))]
 )
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",  # quick is each family once; test_sampler.py has each of the schedulers
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in ("SD 1, LMS", "SD 1, DPM++") else name
+        for name in CASES
+    ],
+)
 def test_every_family_gives_the_stock_pipelines_image(
     saved: Any, name: str, steps: int, guidance: float
 ) -> None:
