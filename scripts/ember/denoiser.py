@@ -205,13 +205,13 @@ def read(drawn: Callable[[], Store], steps: range, pairs: int) -> Iterator[tuple
     """
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(AHEAD) as pool:
         coming: deque[Future[Batch]] = deque()
-        data, fresh = drawn(), Future[Store]()
+        data, fresh = drawn(), None
         for ahead in range(len(steps) + AHEAD):
             if ahead < len(steps):
-                if ahead % ROUND == ROUND - 1 and (fresh.done() or ahead < ROUND):
+                if fresh is not None and fresh.done():
+                    data, fresh = fresh.result(), None
+                elif fresh is None and ahead % ROUND == ROUND - 1:
                     fresh = reader.submit(drawn)
-                elif fresh.done():
-                    data = fresh.result()
                 coming.append(pool.submit(batch, data, 2, steps[ahead], pairs))
             if ahead >= AHEAD:
                 yield steps[ahead - AHEAD], coming.popleft().result()
