@@ -3,7 +3,6 @@
 Nothing here imports av or a library of an output.
 """
 
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -87,17 +86,12 @@ def ticked(feed: Feed, picture: Picture) -> None:
     feed.put(picture)
 
 
-def until(true: Callable[[], object], what: str, limit_s: float = 30.0) -> None:
-    """Wait until something is so."""
+def until(true: Callable[[], object], what: str | Callable[[], str], limit_s: float = 30.0) -> None:
+    """Wait until something is so. what: is said where it is not; a function is asked at the end."""
     end = time.monotonic() + limit_s
     while not true():
-        assert time.monotonic() < end, what
+        assert time.monotonic() < end, what if isinstance(what, str) else what()
         time.sleep(0.0005)
-
-
-def run(command: list[str], **more: Any) -> "subprocess.Popen[bytes]":
-    """Another program, with its output at hand."""
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
 
 
 class Told:

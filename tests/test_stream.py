@@ -6,17 +6,20 @@ import shutil
 import socket
 import statistics
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
+from urllib.parse import urlsplit
 
 import numpy as np
+import psutil
 import pytest
-from feeds import FPS, SIDE, Played, feed_of, number_in, numbered, run, until
+from feeds import FPS, SIDE, Played, feed_of, number_in, numbered, until
 
 from lwlive.params import ControlError
 from lwlive.ring import Pixels
@@ -52,12 +55,26 @@ class Got(NamedTuple):
 class Receiver:
     """An ffmpeg that receives, and the pictures that it has got so far."""
 
-    def __init__(self, *source: str) -> None:
-        command = ["ffmpeg", "-v", "error", *QUICK, *source, "-vsync", "passthrough"]
-        self.process = run([*command, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"])
+    def __init__(self, words: IO[bytes], *source: str) -> None:
+        command = ["ffmpeg", "-v", "error", "-nostdin", *QUICK, *source, "-vsync", "passthrough"]
+        command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+        self._words = words
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=words)
         self.got: list[Got] = []
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
+
+    def listens(self, port: int | None) -> bool:
+        """Whether somebody can connect, or send, to the port."""
+        sockets = psutil.Process(self.process.pid).net_connections("inet")
+        return any(one.laddr and one.laddr.port == port for one in sockets)
+
+    def state(self) -> str:
+        """What there is to say of it."""
+        self._words.seek(0)
+        said = self._words.read().decode(errors="replace")
+        ended = self.process.poll()
+        return f"{len(self.got)} pictures, ended with {ended}, says {said[-2000:]!r}"
 
     def _read(self) -> None:
         pipe: Any = self.process.stdout
@@ -73,18 +90,22 @@ class Receiver:
         self.process.kill()
         self.process.wait()
         self._thread.join()
-        for pipe in (self.process.stdout, self.process.stderr):
-            assert pipe is not None
-            pipe.close()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
 
 @contextmanager
-def receiving(*source: str) -> Iterator[Receiver]:
-    receiver = Receiver(*source)
-    try:
-        yield receiver
-    finally:
-        receiver.kill()
+def receiving(*source: str, at: str = "") -> Iterator[Receiver]:
+    """A receiver. at: the address where it listens before anything is sent."""
+    with tempfile.TemporaryFile() as words:  # a pipe that nobody reads would stop it one day
+        receiver = Receiver(words, *source)
+        try:
+            if at:
+                port = urlsplit(at).port
+                until(lambda: receiver.listens(port), receiver.state)
+            yield receiver
+        finally:
+            receiver.kill()
 
 
 def ways() -> dict[str, tuple[str, list[str]]]:
@@ -113,10 +134,8 @@ def test_a_receiver_gets_every_picture_in_order_and_soon(scheme: str) -> None:
         return numbered(tick)
 
     feed = streaming(url, said)
-    with receiving(*source) as receiver:
-        time.sleep(0.3)  # it listens
-        with Played(feed, "test", draw) as show:
-            until(lambda: len(receiver.got) >= 75, f"only {len(receiver.got)}: {said}", 30)
+    with receiving(*source, at=url) as receiver, Played(feed, "test", draw) as show:
+        until(lambda: len(receiver.got) >= 75, lambda: f"{receiver.state()}: {said}", 60)
     numbers = receiver.numbers
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     times = [one.at for one in receiver.got[-60:]]
@@ -137,10 +156,9 @@ def test_the_colours_arrive_as_they_were_sent() -> None:
     def draw(tick: int) -> Pixels:
         return np.full((SIDE, SIDE, 3), COLOURS[tick // 20 % len(COLOURS)], np.uint8)
 
-    with receiving(*source, "-vf", "scale=in_color_matrix=bt709") as receiver:
-        time.sleep(0.3)
-        with Played(feed, "test", draw):
-            until(lambda: len(receiver.got) >= 125, "nothing comes", 60)
+    converted = ("-vf", "scale=in_color_matrix=bt709")
+    with receiving(*source, *converted, at=url) as receiver, Played(feed, "test", draw):
+        until(lambda: len(receiver.got) >= 125, receiver.state, 60)
     means = np.array([one.pixels.mean(axis=(0, 1)) for one in receiver.got])
     away = np.abs(means[:, None] - np.array(COLOURS)).max(axis=2)  # [n, colours]
     assert (away.min(axis=1) <= 3).all()
@@ -179,12 +197,12 @@ def test_a_receiver_that_is_killed_is_told_of_and_found_again(
     with Played(feed, "test") as show:
         until(lambda: feed.failures, "nobody is there, and nothing is said")  # no receiver yet
         with receiving(*source) as receiver:
-            until(lambda: len(receiver.got) > 20, f"it is not found: {said}", 60)
+            until(lambda: len(receiver.got) > 20, lambda: f"{receiver.state()}: {said}", 60)
         failures = feed.failures
         until(lambda: feed.failures > failures, "its end is not seen")
         with receiving(*source) as again:
-            until(lambda: len(again.got) > 20, f"it is not found again: {said}", 60)
-            until(lambda: "is back" in said[-1], f"it is not said: {said}")
+            until(lambda: len(again.got) > 20, lambda: f"{again.state()}: {said}", 60)
+            until(lambda: "is back" in said[-1], lambda: f"it is not said: {said}")
     assert show.longest_s < 0.05
     assert again.numbers == list(range(again.numbers[0], again.numbers[0] + len(again.got)))
     assert any("Connection refused" in line for line in said)
@@ -206,7 +224,7 @@ def test_a_far_end_that_takes_nothing_is_left_and_the_show_never_waits(
         feed = feed_of(lambda: Stream(told), said)
         noise = np.random.default_rng(0).integers(0, 256, (60, SIDE, SIDE, 3), np.uint8)
         with Played(feed, "test", lambda tick: noise[tick % 60]) as show:
-            until(lambda: feed.failures, f"nothing is noticed: {said}", 60)
+            until(lambda: feed.failures, lambda: f"nothing is noticed: {said}", 60)
             until(lambda: len(said) > 1, "nothing is said")
     assert "stands still" in said[1]
     assert feed.dropped > 5
@@ -251,7 +269,7 @@ def test_a_full_disk_is_a_sentence_and_room_brings_the_stream_back(tmp_path: Pat
     feed = streaming(str(disk / "show.m3u8"), said, quality=1)
     try:
         with Played(feed, "test", lambda tick: noise[tick % 60]) as show:
-            until(lambda: feed.failures, f"nothing is noticed: {said}", 60)
+            until(lambda: feed.failures, lambda: f"nothing is noticed: {said}", 60)
             until(lambda: len(said) > 1, "nothing is said")
             sent = feed.sent
             for segment in disk.glob("*.ts"):
