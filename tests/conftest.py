@@ -43,10 +43,12 @@ settings.load_profile("unhurried")
 REAL_TIME = {
     *("test_audio", "test_beats", "test_bench", "test_browser", "test_cli", "test_clock_jack"),
     *("test_display", "test_engine", "test_feed", "test_guard", "test_link", "test_logs"),
-    *("test_midi_jack", "test_midi_source", "test_month", "test_ndi", "test_openmp", "test_osc"),
+    *("test_midi_jack", "test_midi_source", "test_monitors", "test_month", "test_ndi"),
+    *("test_openmp", "test_osc"),
     *("test_page", "test_recorded_sound", "test_recorder", "test_renewal", "test_shared"),
     *("test_show", "test_soak", "test_sound_rig", "test_sound_walk", "test_soundtrack"),
-    *("test_storm", "test_stream", "test_supply", "test_switching", "test_timetag", "test_window"),
+    *("test_storm", "test_stream", "test_supply", "test_switching", "test_timetag", "test_wayland"),
+    "test_window",
 }
 TRIES = 2  # after the first
 

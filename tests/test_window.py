@@ -95,6 +95,16 @@ def shown(
     return commands
 
 
+def asked(window: Host) -> list[Command]:
+    """The next that is asked for in a window; nothing after a minute."""
+    commands: list[Command] = []
+    end = time.monotonic() + 60
+    while not commands and time.monotonic() < end:
+        commands = [command for command, _ in window.presses()]
+        time.sleep(0.01)
+    return commands
+
+
 def covered(server: Server, colour: tuple[int, int, int], size: tuple[int, int]) -> bool:
     from PIL import ImageGrab
 

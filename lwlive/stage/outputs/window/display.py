@@ -43,6 +43,7 @@ HINTS = {  # read by SDL when its video starts; what the person at the desk has 
     "SDL_NO_SIGNAL_HANDLERS": "1",  # Ctrl-C and SIGTERM belong to Python
     "SDL_VIDEO_MINIMIZE_ON_FOCUS_LOSS": "0",  # a click on the other monitor leaves the show up
     "SDL_VIDEO_ALLOW_SCREENSAVER": "0",
+    "SDL_QUIT_ON_LAST_WINDOW_CLOSE": "0",  # an ended compositor is QUIT, too
     "SDL_APP_NAME": "lwlive",
     "SDL_WINDOWS_DPI_AWARENESS": "permonitorv2",  # true pixels, not a blurred enlargement
 }
@@ -106,6 +107,7 @@ class Display:
         self._held: set[int] = set()  # keys that are down, to tell a press from its repeats
         self._cursor, self._moved_s = True, clock()
         self._failing = False
+        self.lost = False  # its screen has gone; on X, the window's process goes with it
 
     def __enter__(self) -> Self:
         return self
@@ -157,7 +159,9 @@ class Display:
         return asked
 
     def _take(self, event: pygame.Event) -> None:
-        if event.type == pygame.QUIT:
+        if event.type == pygame.QUIT and pygame.display.get_driver() == "wayland":
+            self.lost = True  # all that SDL says where the compositor has ended
+        elif event.type in (pygame.WINDOWCLOSE, pygame.QUIT):
             self._waiting.append((QUIT, self._clock()))
         elif event.type == pygame.KEYDOWN:
             command = self._pressed(event)

@@ -2,7 +2,8 @@
 
 One thread. It waits for the pipe, for the monitor, and for a screen where there is none. Xlib ends
 the process whose X server is gone, and a graphics driver may do the same or hang: here they take
-the window with them and nothing else. The process ends with its pipe, which is the stage's.
+the window with them and nothing else. On Wayland the process ends by itself when the compositor has
+ended, unless SDL or libdecor hangs on that. It ends with its pipe, too, which is the stage's.
 """
 
 import contextlib
@@ -126,6 +127,8 @@ def _run(wanted: Wanted, pipe: "Connection[Any, Any]") -> None:
             if presses or said.lines or message is not None:
                 hz, place, drawn = display.refresh_hz, display.place, message is not None
                 pipe.send(Told(presses, hz, place, drawn, said.taken()))
+            if display.lost:
+                return
     finally:
         display.close()
         del pixels
