@@ -33,6 +33,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {  # library: the modules, or packages, th
     "tokenizers": ("lwlive.engine",),
     "pygame": (
         "lwlive.stage.outputs.window.display",
+        "lwlive.stage.outputs.window.fullscreen",
         "lwlive.stage.outputs.window.monitor",
         "lwlive.stage.outputs.window.lettering",
         "lwlive.stage.outputs.window.painter",

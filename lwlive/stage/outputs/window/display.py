@@ -30,9 +30,10 @@ if not getattr(pygame, "IS_CE", False):  # the names below are in pygame-ce only
 
 from lwlive.commands import Command
 from lwlive.stage.outputs.window import screens
+from lwlive.stage.outputs.window.fullscreen import Fullscreen
 from lwlive.stage.outputs.window.geometry import Fit, Place
 from lwlive.stage.outputs.window.glow import glow
-from lwlive.stage.outputs.window.monitor import Area, Bare, Refresh, named
+from lwlive.stage.outputs.window.monitor import Refresh, XServer
 from lwlive.stage.outputs.window.painter import Painter
 from lwlive.stage.qrcode import Code
 from lwlive.stage.sources.keys import ADDRESS, BY_CODE, FULLSCREEN, KEYS, LIST, QUIT, code, fine
@@ -48,7 +49,6 @@ HINTS = {  # read by SDL when its video starts; what the person at the desk has 
     "SDL_WINDOWS_DPI_AWARENESS": "permonitorv2",  # true pixels, not a blurred enlargement
 }
 CURSOR_S = 2.0  # a cursor this long at rest is hidden
-FOLLOW_S = 0.5  # between two looks at the monitor's size, where nobody tells of a change
 BURST = 10  # pictures of the splash shown without a pause, until the refresh rate is known
 QUEUED = 2  # of these, after the first, that a driver may take in before any has to wait
 QUESTION = {  # keys whose letter with shift is a question mark on some keyboard
@@ -75,7 +75,7 @@ class Display:
         for hint, value in HINTS.items():
             os.environ.setdefault(hint, value)
         self._clock = clock
-        self._bare: Bare | None = None
+        self._server: XServer | None = None
         try:
             sizes = screens.monitors()
             number, self._name = screens.found(monitor, sizes)
@@ -83,11 +83,10 @@ class Display:
             at, size = screens.beginning(sizes[number], picture, number, self._name, place)
             self._window = pygame.Window(title, size, at, resizable=True, allow_high_dpi=True)
             pygame.key.stop_text_input()  # else an input method takes the keys for itself
-            self._bare = Bare.found()
-            self._windowed: tuple[tuple[int, int], tuple[int, int]] | None = None
-            self._fullscreen = False
+            self._server = XServer.found()
+            self._fullscreen = Fullscreen(self._window, self._server, self._name, clock)
             if fullscreen if place is None else place.fullscreen:
-                self._toggle_fullscreen()
+                self._fullscreen.toggle()
             self._painter = Painter(self._window, vsync, fit, clock)
             rates = pygame.display.get_desktop_refresh_rates()
         except pygame.error as error:
@@ -97,7 +96,6 @@ class Display:
             self._let_go()
             raise
         self._refresh = Refresh(rates[number] if vsync and number < len(rates) else 0, clock)
-        self._looked_s = clock()  # when the monitor's size was last looked at
         self._waiting: deque[tuple[Command, float]] = deque()  # asked for, with the time
         self._window.set_icon(_icon())
         pygame.display.set_allow_screensaver(False)
@@ -127,9 +125,9 @@ class Display:
         self._let_go()
 
     def _let_go(self) -> None:
-        if self._bare is not None:
-            self._bare.close()
-            self._bare = None
+        if self._server is not None:
+            self._server.close()
+            self._server = None
         pygame.quit()
 
     @property
@@ -143,7 +141,7 @@ class Display:
     @property
     def place(self) -> Place:
         """Where the window is, for the one that comes after it."""
-        return Place(*self._window.position, *self._window.size, self._fullscreen)
+        return Place(*self._window.position, *self._window.size, self._fullscreen.on)
 
     def presses(self) -> list[tuple[Command, float]]:
         """What was asked for since the last call, each with the time of the clock.
@@ -153,7 +151,7 @@ class Display:
         for event in pygame.event.get():
             self._take(event)
         self._set_cursor()
-        self._follow()
+        self._fullscreen.follow()
         asked = list(self._waiting)
         self._waiting.clear()
         return asked
@@ -192,7 +190,7 @@ class Display:
             return None
         command = found[1]
         if command == FULLSCREEN:
-            self._toggle_fullscreen()
+            self._fullscreen.toggle()
         elif command == ADDRESS or (command == QUIT and self._address_shown):
             self._address_shown = not self._address_shown
         elif command == LIST or (command == QUIT and self._keys_shown):
@@ -201,48 +199,8 @@ class Display:
             return fine(command) if event.mod & pygame.KMOD_SHIFT else command
         return None
 
-    def _toggle_fullscreen(self) -> None:
-        self._fullscreen = not self._fullscreen
-        if self._fullscreen:
-            if self._bare is not None:
-                self._windowed = self._window.size, self._window.position
-                self._cover(self._bare)
-            self._window.set_fullscreen(desktop=True)
-            return
-        self._window.set_windowed()
-        if self._windowed is not None:
-            self._window.size, self._window.position = self._windowed
-            self._windowed = None
-
-    def _cover(self, bare: Bare) -> None:
-        """Give the window the place and size of its monitor: the named one, or where it is."""
-        x, y = self._window.position
-        width, height = self._window.size
-        there = self._named_area()
-        self._area = there or bare.monitor_at(x + width // 2, y + height // 2)
-        self._window.size = self._area.width, self._area.height
-        self._window.position = self._area.x, self._area.y
-
-    def _follow(self) -> None:
-        """Cover the monitor also when its resolution has changed; elsewhere a manager does."""
-        bare = self._bare
-        if bare is None or not self._fullscreen or self._clock() - self._looked_s < FOLLOW_S:
-            return
-        self._looked_s = self._clock()
-        if bare.managed:
-            bare.close()
-            self._bare = None
-        elif (self._named_area() or bare.monitor_at(self._area.x, self._area.y)) != self._area:
-            self._window.set_windowed()
-            self._cover(bare)
-            self._window.set_fullscreen(desktop=True)
-
-    def _named_area(self) -> Area | None:
-        """Where the monitor of the name asked for is now, None without a name or a monitor."""
-        return named().get(self._name) if self._name is not None else None
-
     def _set_cursor(self) -> None:
-        wanted = not self._fullscreen and self._clock() - self._moved_s < CURSOR_S
+        wanted = not self._fullscreen.on and self._clock() - self._moved_s < CURSOR_S
         if wanted != self._cursor:
             self._cursor = wanted
             pygame.mouse.set_visible(wanted)
@@ -264,7 +222,7 @@ class Display:
             return
         with self._drawing():
             self._painter.picture(pixels, master, hud)
-            self._finish(notice if hud is not None or not self._fullscreen else None)
+            self._finish(notice if hud is not None or not self._fullscreen.on else None)
 
     def splash(
         self, lines: Sequence[str], elapsed: float, master: float = 1.0, notice: str | None = None
@@ -275,7 +233,7 @@ class Display:
         with self._drawing():
             for i in range(1 if self._refresh.known else BURST):
                 self._painter.splash(lines, elapsed, master)
-                self._finish(None if self._fullscreen else notice)
+                self._finish(None if self._fullscreen.on else notice)
                 self._refresh.shown(alone=i <= QUEUED)
 
     @contextmanager

@@ -1,9 +1,6 @@
-"""The monitors: their sizes, their refresh rate, and a bare X server asked about them.
+"""The monitors: their sizes, their refresh rate, and an X server asked about them.
 
-SDL asks a window manager to cover the monitor and believes that it was done, and knows a monitor
-only as it was at the start. On a bare X server, as on a machine that runs nothing but the show,
-the window has to be given its size by hand, and again when the resolution changes. This file
-knows no window.
+SDL knows a monitor only as it was at the start. This file knows no window.
 """
 
 import ctypes
@@ -62,36 +59,22 @@ class Refresh:
             self.hz = hz if abs(hz - self._named_hz) <= NEAR * self._named_hz else None
 
 
-class Bare:
-    """An X server on which no window manager answers. None of `found` where there is another."""
+class XServer:
+    """The X server that SDL shows on."""
 
     def __init__(self, x11: ctypes.CDLL, server: int) -> None:
         self._x11, self._server = x11, ctypes.c_void_p(server)
 
     @classmethod
-    def found(cls) -> "Bare | None":
-        """The server that SDL shows on, if it is a bare one."""
-        if pygame.display.get_driver() != "x11":
-            return None
-        try:
-            x11 = ctypes.CDLL("libX11.so.6")
-        except OSError:  # SDL brought its own, which cannot be asked
-            return None
-        x11.XOpenDisplay.restype = ctypes.c_void_p
-        x11.XInternAtom.restype = x11.XGetSelectionOwner.restype = ctypes.c_ulong
-        x11.XDefaultRootWindow.restype = ctypes.c_ulong
-        server = x11.XOpenDisplay(None)
-        if not server:
-            return None
-        bare = cls(x11, server)
-        if bare.managed:
-            bare.close()
-            return None
-        return bare
+    def found(cls) -> "XServer | None":
+        """The server; None where SDL shows on something else."""
+        x11 = _x11()
+        server = x11.XOpenDisplay(None) if x11 is not None else None
+        return cls(x11, server) if x11 is not None and server else None
 
     @property
     def managed(self) -> bool:
-        """Whether a window manager has come; it holds a selection of the server's (ICCCM)."""
+        """Whether there is a window manager; it holds a selection of the server's (ICCCM)."""
         manager = ctypes.c_ulong(self._x11.XInternAtom(self._server, b"WM_S0", 0))
         return int(self._x11.XGetSelectionOwner(self._server, manager)) != 0
 
@@ -99,14 +82,20 @@ class Bare:
         """Let go of the server."""
         self._x11.XCloseDisplay(self._server)
 
-    def monitor_at(self, x: int, y: int) -> Area:
-        """The monitor that a point lies on, as it is now; the whole screen where none is known."""
-        areas = self._areas()
-        on = (a for a in areas if a.x <= x < a.x + a.width and a.y <= y < a.y + a.height)
-        return next(on, areas[0] if areas else self._screen())
+    def monitor_at(self, x: int, y: int) -> tuple[str | None, Area]:
+        """The monitor that a point lies on, as it is now, and its name.
 
-    def _areas(self) -> list[Area]:
-        return [area for _, area in _monitors(self._x11, self._server)]
+        Another monitor where none is there; the whole screen where none is known.
+        """
+        areas = _monitors(self._x11, self._server)
+        for name, area in areas.items():
+            if area.x <= x < area.x + area.width and area.y <= y < area.y + area.height:
+                return name, area
+        return next(iter(areas.items()), (None, self._screen()))
+
+    def monitor(self, name: str | None, x: int, y: int) -> Area:
+        """The monitor of a name, as it is now, or the one at a point where none has the name."""
+        return _monitors(self._x11, self._server).get(name or "") or self.monitor_at(x, y)[1]
 
     def _screen(self) -> Area:
         root = ctypes.c_ulong(self._x11.XDefaultRootWindow(self._server))
@@ -119,44 +108,50 @@ class Bare:
 
 def named() -> dict[str, Area]:
     """The monitors of an X server by name, such as HDMI-1; empty where it names none."""
-    if pygame.display.get_driver() != "x11":
+    x11 = _x11()
+    server = ctypes.c_void_p(x11.XOpenDisplay(None)) if x11 is not None else None
+    if x11 is None or not server:
         return {}
-    try:
-        x11 = ctypes.CDLL("libX11.so.6")
-    except OSError:
-        return {}
-    x11.XOpenDisplay.restype = ctypes.c_void_p
-    x11.XDefaultRootWindow.restype = ctypes.c_ulong
-    x11.XGetAtomName.restype = ctypes.c_void_p
-    server = ctypes.c_void_p(x11.XOpenDisplay(None))
-    if not server:
-        return {}
-    found = {}
-    for atom, area in _monitors(x11, server):
-        name = x11.XGetAtomName(server, ctypes.c_ulong(atom))
-        if name:
-            found[ctypes.string_at(name).decode("utf-8", "replace")] = area
-            x11.XFree(ctypes.c_void_p(name))
+    found = _monitors(x11, server)
     x11.XCloseDisplay(server)
     return found
 
 
-def _monitors(x11: ctypes.CDLL, server: ctypes.c_void_p) -> list[tuple[int, Area]]:
-    """The monitors of a server, each with the atom of its name."""
+def _x11() -> ctypes.CDLL | None:
+    """Xlib; None where SDL shows on something else, or brought its own, which cannot be asked."""
+    if pygame.display.get_driver() != "x11":
+        return None
+    try:
+        x11 = ctypes.CDLL("libX11.so.6")
+    except OSError:
+        return None
+    x11.XOpenDisplay.restype = x11.XGetAtomName.restype = ctypes.c_void_p
+    x11.XInternAtom.restype = x11.XGetSelectionOwner.restype = ctypes.c_ulong
+    x11.XDefaultRootWindow.restype = ctypes.c_ulong
+    return x11
+
+
+def _monitors(x11: ctypes.CDLL, server: ctypes.c_void_p) -> dict[str, Area]:
+    """The monitors of a server, by name."""
     try:
         randr = ctypes.CDLL("libXrandr.so.2")
     except OSError:
-        return []
+        return {}
     randr.XRRGetMonitors.restype = ctypes.POINTER(_Monitor)
     count = ctypes.c_int()
     root = ctypes.c_ulong(x11.XDefaultRootWindow(server))
-    found = randr.XRRGetMonitors(server, root, 1, ctypes.byref(count))
-    if not found:
-        return []
-    told = found[: max(0, count.value)]
-    areas = [(int(m.name), Area(m.x, m.y, m.width, m.height)) for m in told]
-    randr.XRRFreeMonitors(found)
-    return areas
+    told = randr.XRRGetMonitors(server, root, 1, ctypes.byref(count))
+    if not told:
+        return {}
+    found = {}
+    for one in told[: max(0, count.value)]:
+        name = x11.XGetAtomName(server, ctypes.c_ulong(one.name))
+        if name:
+            text = ctypes.string_at(name).decode("utf-8", "replace")
+            found[text] = Area(one.x, one.y, one.width, one.height)
+            x11.XFree(ctypes.c_void_p(name))
+    randr.XRRFreeMonitors(told)
+    return found
 
 
 class _Monitor(ctypes.Structure):
