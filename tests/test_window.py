@@ -17,8 +17,8 @@ from lwlive import shared
 from lwlive.checkpoint import Size
 from lwlive.commands import Command, Fire
 from lwlive.ring import Pixels
-from lwlive.stage.outputs.window.host import HANG_S, Host, NoWindow
-from lwlive.stage.outputs.window.process import Broken, Open, Told, Wanted
+from lwlive.stage.outputs.window.host import FIRST_S, HANG_S, Host, NoWindow
+from lwlive.stage.outputs.window.process import Broken, Missing, Open, Told, Wanted
 from lwlive.stage.qrcode import Code
 
 RED, BLUE = (220, 30, 40), (30, 60, 210)
@@ -194,6 +194,22 @@ def test_a_window_that_comes_back_broken_is_a_lost_one_and_is_tried_again() -> N
     window.close()
     with pytest.raises(ImportError, match="cannot allocate memory"):
         told_host(broken)
+
+
+def test_a_window_that_hangs_while_it_opens_is_tried_again() -> None:
+    missing = Missing("no screen", False)
+    window, begun, _ = told_host(Open("0"), missing, Open("1"))
+    begun[0].alive = False
+    for _ in range(2 * round(FIRST_S)):
+        for _ in range(100):  # a second
+            window.presses()
+        if len(begun) == 2:
+            begun[1].says.append(missing)
+    assert len(begun) == 2  # it looks for a screen
+    for _ in range(100 * round(FIRST_S + 5)):
+        window.presses()
+    assert (len(begun), window.open, window.lost) == (3, True, 1)
+    window.close()
 
 
 def test_a_pipe_that_cannot_be_asked_is_a_lost_window() -> None:

@@ -40,8 +40,8 @@ from lwlive.stage.qrcode import Code
 
 log = logging.getLogger(__name__)
 
-FIRST_S = 20.0  # a first window has so long to open or to say why it cannot,
-SOON_S = 5.0  # and where the show can play without one
+FIRST_S = 20.0  # a window has so long to open or to say why it cannot,
+SOON_S = 5.0  # and the first one where the show can play without it
 VSYNC_S = 0.1  # how long a picture may wait for the monitor
 HANG_S = 5.0  # a window that has not drawn its picture for so long is ended
 SLEPT_S = 2.0  # a stage that did not look for so long did not run
@@ -147,7 +147,7 @@ class Host:
         self._release()
         self.open = False
         self._hz: float | None = None
-        self._asked: float | None = None  # since when it draws the picture that it was given
+        self._asked: float | None = None  # since when it opens, or draws what it was given
         self._open_at = np.inf
 
     @property
@@ -172,8 +172,9 @@ class Host:
         else:
             self._listen()
             asked = self._asked
-            if asked is not None and now - asked > HANG_S:
-                self._gone(f"it has drawn nothing for {now - asked:.0f} s")
+            done, most_s = ("drawn nothing", HANG_S) if self.open else ("not opened", FIRST_S)
+            if asked is not None and now - asked > most_s:
+                self._gone(f"it has {done} for {now - asked:.0f} s")
             elif self._process is not None and not self._process.is_alive():
                 self._gone(GONE)
         presses, self._presses = self._presses, []
@@ -217,6 +218,7 @@ class Host:
             self._pixels = np.ndarray((height, width, 3), np.uint8, self._memory.buf)
             self._wanted = replace(self._wanted, memory=self._memory.name)
             self._process, self._pipe = self._spawn(self._wanted)
+            self._asked = self._clock()
         except OSError as error:  # no memory or no process to be had just now
             self._process = None
             self._again(f"it cannot be started: {error}")
@@ -239,6 +241,7 @@ class Host:
             assert self._memory is not None
             self._memory.unlink()  # both have it: nothing is left of it when both have ended
             self.open, self._open_at, self._missing = True, self._clock(), None
+            self._asked = None
             if self.opened:
                 self._say(f"the window is back, on monitor {message.monitor}")
             self.opened += 1
@@ -250,6 +253,7 @@ class Host:
             if self.opened and message != self._missing:
                 log.info(f"no window: {message.why}")
             self._missing = message
+            self._asked = self._clock()  # it tries again
         elif isinstance(message, Told):
             self._presses += message.presses
             self._hz = message.refresh_hz

@@ -73,7 +73,7 @@ class Open:
 
 @dataclass(frozen=True)
 class Missing:
-    """Window to stage: there is no screen, or not that monitor; it looks again and again."""
+    """Window to stage, at every look: there is no screen, or not that monitor."""
 
     why: str
     monitor: bool  # there is a screen, and not the monitor
@@ -155,7 +155,6 @@ def _opened(wanted: Wanted, pipe: "Connection[Any, Any]") -> "Display":
     from lwlive.stage.outputs.window.display import Display
     from lwlive.stage.outputs.window.screens import NoMonitor, NoScreen
 
-    told = None
     while True:
         try:
             return Display(
@@ -169,9 +168,7 @@ def _opened(wanted: Wanted, pipe: "Connection[Any, Any]") -> "Display":
                 place=wanted.place,
             )
         except (NoMonitor, NoScreen) as error:
-            if str(error) != told:
-                told = str(error)
-                pipe.send(Missing(told, isinstance(error, NoMonitor)))
+            pipe.send(Missing(str(error), isinstance(error, NoMonitor)))
         until = time.monotonic() + AGAIN_S
         while (left := until - time.monotonic()) > 0:
             if pipe.poll(left):
