@@ -8,9 +8,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from simulated import Machine
+from test_time import Storm
 
 from lwlive.checkpoint import Size
 from lwlive.commands import Command, Patch, Set
@@ -24,9 +26,15 @@ from lwlive.stage.supply import Shown
 
 FPS = 30.0
 CLOSE = 1e-4  # that numbers of about 1 may differ by, since they are rounded
+BUSY = (1.0, 1.0, 1.0, 1.5, 6.0)  # how many times as long calls of the model take
 TOGETHER = 8  # pictures that a render asks for
 SWAY = Route("speed", 0.3, Lfo("sine", 2.0, "seconds"))
 BEAT = Route("depth", 0.4, Lfo("saw", 1.5, "beats"))
+
+
+def slow(values: tuple[Any, ...]) -> Any:
+    """A further value of a law."""
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 class Played:
@@ -38,6 +46,12 @@ class Played:
         self.show = Machine(denoise_s, denoise_s / 2, batch, **{"speed": 1.5, **values})
         self.show.watch = self._watch
         self.which: list[int] = []  # of show.made is on screen, for each tick
+
+    def busy(self, seed: int) -> "Played":
+        """On a machine where other programs take the time, now and then."""
+        rng = np.random.default_rng(seed)
+        self.show.slower = lambda _now: float(rng.choice(BUSY))
+        return self
 
     def play(self, seconds: float, *script: tuple[float, Command]) -> "Played":
         """So many seconds, with commands at seconds of the show."""
@@ -88,3 +102,17 @@ def test_what_follows_time_is_as_far_after_a_change_as_it_was(
         show.show.controls.do(Patch(route))
     script = [(1 + 0.73 * k, Set("damping", 0.1 * k)) for k in range(6)]
     assert max(show.play(5.5, *script).gaps()) < CLOSE
+
+
+LATE = [(0, 0.01, 1), (2, 0.02, 1), (3, 0.02, 2)]
+LATE += [(2, 0.01, 1), (3, 0.01, 1), (4, 0.01, 1)]
+
+
+@pytest.mark.parametrize(("seed", "denoise_s", "batch"), [*LATE[:3], *map(slow, LATE[3:])])
+def test_a_bend_that_came_too_late_for_its_frame_begins_with_the_next_one(
+    tmp_path: Path, seed: int, denoise_s: float, batch: int
+) -> None:
+    show = Played(tmp_path / "j", denoise_s, batch, pace=0.0).busy(seed)
+    show.show.hands = Storm(seed, kinds=("seed", "prompt", "next"))
+    assert max(show.play(15).gaps()) < CLOSE
+    assert show.show.late > 50

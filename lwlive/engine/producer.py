@@ -116,7 +116,8 @@ class Producer:
             return True
 
     def _advance(self) -> bool:
-        self.ahead.sync()
+        if self.ahead.sync():
+            self.aim.follow()
         self.aim.steer()
         self.aim.listen()
         decision = self._decided()
