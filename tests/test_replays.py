@@ -15,14 +15,15 @@ from simulated import Machine
 from test_time import Storm
 
 from lwlive.checkpoint import Size
-from lwlive.commands import Command, Patch, Set
+from lwlive.commands import Command, Fire, Offer, Patch, Set, Unpatch
 from lwlive.config import Config
 from lwlive.engine.sampler import Sampler
 from lwlive.render.replay import Replay
 from lwlive.ring import Frame
-from lwlive.routes import Lfo, Route
+from lwlive.routes import Band, Lfo, Route
 from lwlive.stage.outputs.journal import Journal
 from lwlive.stage.supply import Shown
+from lwlive.tempo import Tempo
 
 FPS = 30.0
 CLOSE = 1e-4  # that numbers of about 1 may differ by, since they are rounded
@@ -92,6 +93,41 @@ class Played:
         self.which.append(len(show.made) - 1)
 
 
+class Everything:
+    """All that a show may do, at any time and in any order."""
+
+    def __init__(self, seed: int, every_s: float = 0.25) -> None:
+        self.rng, self.every_s, self.next_s = np.random.default_rng(seed), every_s, 1.0
+        self.storm = Storm(seed, 2 * every_s)
+
+    def __call__(self, show: Machine) -> None:
+        """The hands of a tick."""
+        self.storm(show)
+        rng, controls = self.rng, show.controls
+        show.ring.bands = rng.uniform(0, 1, 6).tolist()
+        if show.now < self.next_s:
+            return
+        self.next_s += float(rng.exponential(self.every_s))
+        number, share = int(rng.integers(1, 5)), float(rng.uniform())
+        there = [route.number for route in controls.snapshot.routes]
+        moved = str(rng.choice(["speed", "guidance", "crossfeed", "depth", "steps", "seed"]))
+        shape = str(rng.choice(["sine", "stepped", "saw", "smooth"]))
+        commands: list[Command] = [
+            Patch(Route(moved, share - 0.5, Lfo(shape, 0.2 + 4 * share, "beats"), number)),
+            Patch(Route(moved, share - 0.5, Lfo(shape, 0.2 + 4 * share, "seconds"), number)),
+            Patch(Route("damping", share, Band("onset"), number)),
+            Unpatch(number) if number in there else Fire("next"),
+            Set("sync", float(rng.choice([0.0, 1.0, 2.0, 4.0]))),
+            Set("speed", 2 * share),
+            Set("transition", 2 * share),
+            Set("loop", number - 1),
+            Offer(Tempo(60 + 120 * share, float(number), show.now)),
+        ]
+        command = commands[int(rng.integers(len(commands)))]
+        waits = isinstance(command, Set) and rng.uniform() < 0.3
+        controls.do(command, at=show.now, due=show.now + share if waits else None)
+
+
 @pytest.mark.parametrize("batch", [1, 2, 4])
 @pytest.mark.parametrize(("route", "sync"), [(SWAY, 0.0), (BEAT, 0.0), (None, 2.0)])
 def test_what_follows_time_is_as_far_after_a_change_as_it_was(
@@ -116,3 +152,33 @@ def test_a_bend_that_came_too_late_for_its_frame_begins_with_the_next_one(
     show.show.hands = Storm(seed, kinds=("seed", "prompt", "next"))
     assert max(show.play(15).gaps()) < CLOSE
     assert show.show.late > 50
+
+
+@pytest.mark.parametrize(("denoise_s", "batch"), [(0.004, 1), (0.012, 2), (0.005, 4)])
+@pytest.mark.parametrize("first", ["depth", "seed"])
+def test_a_trajectory_is_the_same_whenever_it_is_made(
+    tmp_path: Path, first: str, denoise_s: float, batch: int
+) -> None:
+    """Guidance moves when a keyframe may have its trajectory, and no picture shows that yet."""
+    raised: list[Command] = [Set("depth", 0.0), Fire("next"), Set("depth", 0.75)]
+    depth = 0.0 if first == "depth" else 0.75
+    show = Played(tmp_path / "j", denoise_s, batch, steps=4, depth=depth, speed=0.25, pace=0.0)
+    script: list[tuple[float, Command]] = []
+    for k in range(9):
+        bends = raised if first == "depth" else [Set("seed", k)]
+        script += [(1.5 * k + 1 + 0.5 * i, bend) for i, bend in enumerate(bends)]
+        script.append((script[-1][0] + 0.01 + 0.04 * k, Set("guidance", 1.5 + k % 4)))
+    assert max(show.play(15, *script).gaps()) < CLOSE
+
+
+ANYTHING = [(8, 0.004, 1), (8, 0.004, 2), (4, 0.012, 4)]
+MORE = [(5, 0.02, 1), (5, 0.02, 2), (7, 0.02, 4), (9, 0.004, 1), (14, 0.004, 2), (14, 0.004, 4)]
+
+
+@pytest.mark.parametrize(("seed", "denoise_s", "batch"), [*ANYTHING, *map(slow, MORE)])
+def test_whatever_is_played_a_replay_makes_what_was_shown(
+    tmp_path: Path, seed: int, denoise_s: float, batch: int
+) -> None:
+    show = Played(tmp_path / "j", denoise_s, batch, steps=3, depth=0.5).busy(seed)
+    show.show.hands = Everything(seed)
+    assert max(show.play(20).gaps()) < CLOSE

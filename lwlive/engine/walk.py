@@ -119,25 +119,28 @@ class Walk(Place):
         loop = int(self.number("loop"))
         origin = (int(self.moved.value("seed", self.seed)), index % loop if loop else index)
         guidance = self.glides["guidance"].target
-        found, traced = self.known.get(origin[1], (None, guidance))
-        if found and (found.origin, traced) == (origin, guidance) and found.cond is self.cond_b:
+        found, wanted = self.known.get(origin[1]), (origin, guidance)
+        if found and found.cond is self.cond_b and (found.origin, found.guidance) == wanted:
             return found
         noise = noise_of(*origin, self.shape, self.device, len(self.a.noise))
-        found = Keyframe(noise, self.cond_b, origin=origin)
+        found = Keyframe(noise, self.cond_b, guidance=guidance, origin=origin)
         self.known.pop(origin[1], None)
-        self.known[origin[1]] = found, guidance
+        self.known[origin[1]] = found
         while len(self.known) > KNOWN:
             del self.known[next(iter(self.known))]
         return found
 
-    def _here(self) -> Keyframe:
-        """The present mix as a keyframe: frames at its place are those of this walk."""
+    def _here(self, guidance: float) -> Keyframe:
+        """The present mix as a keyframe: frames at its place are those of this walk.
+
+        `guidance`: of what is not there of its trajectories yet.
+        """
         noise = torch.stack([self.noise(i) for i in range(len(self.a.noise))])
         steps, mixed = self.look.steps, {}
         if self.inherits:
             rows = range(len(self.a.trajectories[steps]))
             mixed[steps] = torch.stack([self.inherited(steps, i) for i in rows])
-        return Keyframe(noise, self.cond(), mixed)
+        return Keyframe(noise, self.cond(), mixed, guidance)
 
     def next_segment(self) -> "Walk":
         """The start of the segment after this one, as it will be if nothing is changed."""
@@ -151,6 +154,7 @@ class Walk(Place):
         """
         new = snapshot.params
         walk = self.aimed(snapshot)
+        guidance = walk.glides["guidance"].target
         prompted, reseeded = self._prompted(new), new.seed != self.seed
         skipped = snapshot.nexts - self.snapshot.nexts
         if prompted:
@@ -159,16 +163,17 @@ class Walk(Place):
             index = -1 if reseeded else self.index
             for _ in range(0 if reseeded else skipped):
                 index = walk._following(index)
+            here = self._here(guidance)
             walk = replace(
-                walk, seed=new.seed, index=index, a=self._here(), fraction=0.0, warp=(), fresh=False
+                walk, seed=new.seed, index=index, a=here, fraction=0.0, warp=(), fresh=False
             )
             walk = replace(walk, b=walk._keyframe(index + 1))
         elif prompted:
             a, b = self.a, self.b
             walk = replace(
                 walk,
-                a=Keyframe(a.noise, self.cond(), origin=a.origin),
-                b=Keyframe(b.noise, cond, origin=b.origin),
+                a=Keyframe(a.noise, self.cond(), guidance=guidance, origin=a.origin),
+                b=Keyframe(b.noise, cond, guidance=guidance, origin=b.origin),
             )
         return walk
 
@@ -214,8 +219,9 @@ def begin(
     """
     params = snapshot.params
     index, loop = int(phase // 1), params.loop
+    guidance = params.guidance
     first, second = (
-        Keyframe(noise_of(*origin, shape, device, noises), cond, origin=origin)
+        Keyframe(noise_of(*origin, shape, device, noises), cond, guidance=guidance, origin=origin)
         for origin in ((params.seed, i % loop if loop else i) for i in (index, index + 1))
     )
     targets = {"cruise": 0.0, **asked_for(params)}
