@@ -110,9 +110,10 @@ class Walk(Place):
         glide = self.glides["cruise"].towards(target, EASE_S)
         return replace(self, glides={**self.glides, "cruise": glide})
 
-    def _following(self, index: int) -> int:
+    def _following(self, index: int, count: int = 1) -> int:
+        """The index of the keyframe that is so many after this one."""
         loop = int(self.number("loop"))
-        return (index + 1) % loop if loop and index >= 0 else index + 1
+        return (index + count) % loop if loop and count else index + count
 
     def _keyframe(self, index: int) -> Keyframe:
         """A keyframe of this walk, the same one where it is asked for again."""
@@ -160,9 +161,7 @@ class Walk(Place):
         if prompted:
             walk = replace(walk, cond_a=self.cond(), cond_b=cond, arrived=0.0)
         if self.bent(snapshot):
-            index = -1 if reseeded else self.index
-            for _ in range(0 if reseeded else skipped):
-                index = walk._following(index)
+            index = -1 if reseeded else walk._following(self.index, max(0, skipped))
             here = self._here(guidance)
             walk = replace(
                 walk, seed=new.seed, index=index, a=here, fraction=0.0, warp=(), fresh=False
