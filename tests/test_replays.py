@@ -13,12 +13,15 @@ import numpy as np
 import pytest
 import torch
 from simulated import Machine
+from test_producer import FakeModel, Timer
 from test_time import Storm
 
 from lwlive.checkpoint import Size
 from lwlive.commands import Command, Fire, Offer, Patch, Set, Unpatch
 from lwlive.config import Config
 from lwlive.engine.sampler import Sampler
+from lwlive.engine.schedule import Schedule, ScheduleError
+from lwlive.engine.steps import Steps
 from lwlive.render.replay import Replay
 from lwlive.ring import Frame
 from lwlive.routes import Band, Lfo, Route
@@ -202,3 +205,27 @@ def test_a_journal_may_skip_as_many_keyframes_as_it_says(tmp_path: Path) -> None
     started = time.process_time()
     assert len(show.replay().latents(range(50))) == 50
     assert time.process_time() - started < 2
+
+
+class Choosy(FakeModel):
+    """A model whose scheduler has a table for some numbers of steps."""
+
+    def schedule(self, steps: int, begin: int) -> Schedule:
+        """That of two, three or six steps."""
+        if steps not in (2, 3, 6):
+            raise ScheduleError(f"no {steps} steps")
+        return super().schedule(steps, begin)
+
+
+def test_steps_that_a_model_does_not_have_are_those_that_were_taken_instead(
+    tmp_path: Path,
+) -> None:
+    show = Played(tmp_path / "j", model=Choosy(Timer(), 0, 0, 1), steps=4, depth=0.5)
+    engine, controls = show.show.producer, show.show.controls
+    steps = Steps(engine.model, lambda _: None)
+    engine.aim._inbox = lambda: steps.allowed(controls.snapshot)
+    engine.aim.begin(0.0)
+    asked = [(k, Set("steps", steps)) for k, steps in enumerate([1, 8, 5, 3], 1)]
+    routed = Patch(Route("steps", 0.5, Lfo("stepped", 0.3, "seconds")))
+    assert max(show.play(7, *asked, (5, routed), (6, Set("steps", 7))).gaps()) < CLOSE
+    assert {made.walk.look.steps for made in show.show.made} == {3, 2, 6}

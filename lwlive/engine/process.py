@@ -15,7 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -177,51 +177,17 @@ class Engine:
     def _inbox(self, model: "Model") -> Callable[[], Snapshot]:
         """What gives the newest controls, with a number of steps that the model has.
 
-        Raises ScheduleError where that is not the one a show begins with.
+        Raises ScheduleError where a show begins with another one, or where there is none at all.
         """
-        from lwlive.engine.schedule import MOST_STEPS, ScheduleError
+        from lwlive.engine.steps import Steps
 
-        refused: dict[int, str] = {}
-        for steps in range(1, MOST_STEPS + 1):
-            try:
-                model.schedule(steps, 0)
-            except ScheduleError as error:
-                refused[steps] = str(error)
-        own = int(model.own["steps"])
-        begun = self.order.snapshot.params.steps or own
-        if begun in refused and (not self.order.waiting or len(refused) == MOST_STEPS):
-            raise ScheduleError(refused[begun])
-        told: set[str] = set()
-
-        def say_once(text: str) -> None:
-            if text not in told:
-                told.add(text)
-                self._say(text)
-
-        def allowed(snapshot: Snapshot) -> Snapshot:
-            steps = snapshot.params.steps or own
-            if steps in refused:
-                fine = [n for n in range(1, MOST_STEPS + 1) if n not in refused]
-                nearest = min(fine, key=lambda n: (abs(n - steps), -n))
-                say_once(f"{refused[steps]}; {nearest} are used")
-                snapshot = replace(snapshot, params=replace(snapshot.params, steps=nearest))
-            routes = tuple(route for route in snapshot.routes if route.name != "steps")
-            if routes != snapshot.routes:
-                say_once("this model does not have every number of steps, so no route moves them")
-            found = replace(snapshot, routes=routes, later=tuple(map(allowed, snapshot.later)))
-            return snapshot if found == snapshot else found
-
-        last: list[Snapshot] = [self.newest, allowed(self.newest)] if refused else []
-
-        def newest() -> Snapshot:
-            snapshot = self.newest
-            if not refused:
-                return snapshot
-            if last[0] is not snapshot:
-                last[:] = snapshot, allowed(snapshot)
-            return last[1]
-
-        return newest
+        steps = Steps(model, self._say)
+        begun = self.order.snapshot.params.steps
+        if self.order.waiting:
+            steps.nearest(begun)
+        else:
+            steps.check(begun)
+        return lambda: steps.allowed(self.newest)
 
     def _open(self, alive: "Alive") -> tuple["Model", "Build"]:
         """The model, from its packages where they are built, and what to build where not."""
