@@ -23,6 +23,7 @@ from torch import Tensor
 
 from lwlive.checkpoint import Size
 from lwlive.cli import models, subcommands
+from lwlive.config import Config
 from lwlive.engine import process
 from lwlive.engine.compiled import build as building
 from lwlive.engine.compiled import package, verify
@@ -37,7 +38,7 @@ from lwlive.engine.networks import Kind
 from lwlive.engine.process import Engine
 from lwlive.engine.producer import Producer
 from lwlive.engine.tuning.pieces import Cost
-from lwlive.messages import Note
+from lwlive.messages import Begin, Note
 from lwlive.params import Params
 from lwlive.ring import Pixels, Ring, slots
 from lwlive.snapshot import Snapshot
@@ -403,7 +404,7 @@ def test_after_two_crashes_pictures_come_uncompiled_for_a_day_and_compiled_again
         return made
 
     monkeypatch.setattr(
-        process, "time", SimpleNamespace(monotonic=lambda: clock.now, perf_counter=0)
+        process, "time", SimpleNamespace(monotonic=lambda: clock.now, perf_counter=lambda: 0.0)
     )
     monkeypatch.setattr(Ring, "attach", lambda _: None)
     monkeypatch.setattr(Engine, "_turns", turns)
@@ -413,16 +414,10 @@ def test_after_two_crashes_pictures_come_uncompiled_for_a_day_and_compiled_again
     monkeypatch.setattr("lwlive.engine.compiled.child.compiler", lambda: "g++")
     monkeypatch.setattr(package, "opened", lambda _: better)
     monkeypatch.setattr("faulthandler.enable", lambda file: file.close())
-    config = SimpleNamespace(compile=True, model="tiny", fps=30.0, delay_ms=0.0)
-    order: Any = SimpleNamespace(
-        config=config,
-        opened=SimpleNamespace(cache=tmp_path),
-        snapshot=Snapshot(0, Params(guidance=1.0, steps=1)),
-        waiting=False,
-        phase=0.0,
-        since=None,
-        ring=None,
-    )
+    opened: Any = SimpleNamespace(cache=tmp_path)
+    snapshot = Snapshot(0, Params(guidance=1.0, steps=1))
+    ring: Any = None
+    order = process.Order(Config(), opened, ring, snapshot, Begin())
     pipe: Any = SimpleNamespace(send=said.append)
     Engine(order, pipe)._work()
     notes = [one.text for one in said if isinstance(one, Note)]
