@@ -10,7 +10,6 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from lwlive.cli.safe import AGAIN
@@ -46,7 +45,7 @@ def perform(config: "Config", params: "Params", starts: "Starts | None" = None) 
 def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Starts | None") -> int:
     from lwlive import hub, logs, precedence
     from lwlive.checkpoint import ModelError
-    from lwlive.cli import destinations, wiring
+    from lwlive.cli import destinations, signals, wiring
     from lwlive.controls import Controls
     from lwlive.params import ControlError
     from lwlive.stage.clock import WallClock
@@ -117,7 +116,7 @@ def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Star
             parts = sources, outputs, machine, restarts
             show = Show(config, desk, supply, opened.size, clock, started, *parts)
             stack.enter_context(awake())
-            with _signals(desk.end) as came:
+            with signals.answered(desk.end) as came:
                 try:
                     gc.freeze()  # a collection in mid-show passes over all that stays, for 30 ms
                     with precedence.first():
@@ -180,29 +179,3 @@ def _age_s() -> float:
     import psutil
 
     return max(0.0, time.time() - psutil.Process().create_time())
-
-
-@contextlib.contextmanager
-def _signals(end: Callable[[], None]) -> Iterator[list[str]]:
-    """Ctrl-C, SIGTERM and a terminal that closes end the show properly. Yields those that came."""
-    import signal
-
-    came: list[str] = []
-
-    def ending(number: int, _: object) -> None:
-        came.append(signal.Signals(number).name)
-        end()
-
-    numbers = {
-        number
-        for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-        if (number := getattr(signal, name, None)) is not None
-    }
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-        numbers.discard(signal.SIGHUP)  # nohup: the show is to outlive its terminal
-    previous = {number: signal.signal(number, ending) for number in numbers}
-    try:
-        yield came
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
