@@ -135,6 +135,10 @@ def test_the_settings_without_a_part_have_its_defaults() -> None:
     assert safe.without(config, ["compiled package"]).compile is False
     bare = safe.without(config, ["model"])
     assert (bare.model, bare.lora, bare.journal) == ("ember", [], Path("j"))
+    tuned = Config(model="x", device="cuda", attention="xformers", batch=64, cache=Path("c"))
+    bare = safe.without(tuned, ["model"])
+    assert (bare.device, bare.attention, bare.batch) == ("cpu", "auto", None)
+    assert bare.cache == Path("c")
     alone = safe.without(config, ["output"])
     assert (alone.journal, alone.record, alone.osc, alone.monitor) == (None, None, False, "0")
     assert (alone.model, alone.fullscreen, alone.state, alone.log) == (

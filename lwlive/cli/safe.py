@@ -22,13 +22,16 @@ log = logging.getLogger("lwlive")
 AGAIN = 75  # the exit code of a show that is to be started again, as EX_TEMPFAIL
 KEPT = ("--fullscreen", "--headless")  # flags that a start without its configuration still has
 NOT_OUTPUTS = ("show", "cues", "model", "engine", "window", "tempo", "gallery")  # parts of Config
-MODEL: Mapping[str, Any] = {
+MODEL: Mapping[str, Any] = {  # without a graphics card: what failed may be its driver
     "model": "ember",
     "lora": [],
     "decoder": "tiny",
     "scheduler": None,
     "prediction": None,
     "size": None,
+    "device": "cpu",
+    "attention": "auto",
+    "batch": None,
 }
 
 
