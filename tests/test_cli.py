@@ -29,6 +29,7 @@ from lwlive.params import SPECS, ControlError, Params
 from lwlive.stage.host import EngineFailure
 from lwlive.stage.outputs import takes
 from lwlive.stage.rig import lone
+from lwlive.stage.starts import IN_A_ROW, Starts
 from lwlive.stage.supply import Shown
 
 OTHER = {str: "gold rings", float: 0.5, int: 3, bool: True}  # allowed for all, default for none
@@ -390,6 +391,36 @@ def test_a_headless_show_that_nobody_would_see_is_recorded_for_half_a_minute(
 def test_a_headless_show_that_was_told_what_to_do_does_just_that(told: dict[str, Any]) -> None:
     assert lone(Config(headless=True), None)
     assert not lone(Config(headless=True, **told), None)
+
+
+@pytest.mark.parametrize(
+    ("words", "manager"),
+    [
+        (["--headless", "--state", "s.json"], ""),
+        (["--headless"], "@nobody"),  # of systemd or of the guard
+        (["--state", "s.json"], ""),  # a window, and no screen yet
+        (["--headless", "--state", "s.json", "--ndi", "--record", "a.mp4"], ""),  # see below
+    ],
+)
+def test_an_unattended_show_plays_on_whatever_takes_its_pictures(
+    hall: Hall,
+    words: list[str],
+    manager: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(wiring, "LONE_S", 0.1)  # 24 pictures
+    if manager:
+        monkeypatch.setenv("NOTIFY_SOCKET", manager)
+    if "--record" in words:  # without its outputs nothing is left
+        for _ in range(IN_A_ROW):
+            Starts(Path("s.json.starts")).failed("output", "no NDI")
+    at_tick(hall.supply, 60, lambda: signal.raise_signal(signal.SIGTERM))
+    assert hall.perform(*words) == 0
+    assert not hall.recorders
+    assert any("ended by SIGTERM" in line for line in caplog.messages)
+    windows = [line for line in caplog.messages if "opens as soon as there is one" in line]
+    assert len(windows) == ("--headless" not in words)
 
 
 def test_an_installation_plays_without_its_screen_until_there_is_one(

@@ -33,7 +33,7 @@ from lwlive.stage.sources.osc.server import Osc
 from lwlive.stage.sources.page.page import Page
 from lwlive.stage.starts import Starts
 from lwlive.stage.state import Keeper, State
-from lwlive.stage.watchdog import Watchdog
+from lwlive.stage.watchdog import Watchdog, unattended
 
 NAME = "lwlive"  # of what other programs list, unless another is given
 AUTO = "auto"  # the camera: the first that there is
@@ -103,11 +103,12 @@ def rigged(
 def lone(config: Config, screen: Screen | None) -> bool:
     """Whether nothing takes the pictures of a show that was not told how long to last.
 
-    The journal takes none. A new output that does adds itself here.
+    An unattended one lasts until it is ended, and its screen may come later. The journal takes
+    none. A new output that does adds itself here.
     """
     feeds = any(getattr(config, name) not in (None, []) for name in OUTPUTS)
     taken = screen is not None or config.record is not None or config.page or feeds
-    return not taken and config.duration is None
+    return not taken and config.duration is None and not unattended(config, os.environ)
 
 
 def into_other_programs(config: Config, size: Size, desk: Desk) -> list[Feed]:
