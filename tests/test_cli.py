@@ -461,6 +461,24 @@ def test_a_recording_that_cannot_be_written_is_told_and_the_show_goes_on(
     assert shown <= 12 <= shown + figures["frames_skipped"]  # a late tick may skip past the end
 
 
+def test_a_guarded_show_that_somebody_ends_stays_ended_whatever_could_not_be_recorded(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from lwlive.stage.outputs.recorder import Recorder
+
+    monkeypatch.setattr(takes, "Recorder", Recorder)
+    hall.supply.pixels = flat(200, 64)
+    at_tick(hall.supply, 30, lambda: signal.raise_signal(signal.SIGTERM))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ear:
+        ear.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("NOTIFY_SOCKET", f"udp:{ear.getsockname()[1]}")
+        monkeypatch.setenv("LWLIVE_GUARDED", "1")
+        words = ("--headless", "--record", "nowhere/a.mp4", "--stats", "nowhere/s.json")
+        assert hall.perform(*words) == 0, "the guard starts what ends with another code"
+    assert any("there is no folder nowhere" in line for line in caplog.messages)
+    assert any(line.startswith("--stats: nowhere/s.json cannot be") for line in caplog.messages)
+
+
 def test_an_engine_that_cannot_begin_ends_the_show_with_its_sentence_and_statistics(
     hall: Hall, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -30,14 +30,18 @@ def perform(config: "Config", params: "Params", starts: "Starts | None" = None) 
     from lwlive import logs
     from lwlive.cli import destinations
     from lwlive.stage.machine import about
-    from lwlive.stage.watchdog import ask_for_time
+    from lwlive.stage.watchdog import ask_for_time, unattended
 
     ask_for_time(os.environ)
-    destinations.check(config)
+    missing: list[str] = []
+    if unattended(config, os.environ):
+        config, missing = destinations.waited_for(config)
+    else:
+        destinations.check(config)
     with logs.opened(config.log, about()) as recent:
         after = os.environ.get("LWLIVE_AFTER")
         logs.event(f"the show starts again, since {after}" if after else "the show starts")
-        for sentence in starts.said if starts is not None else ():
+        for sentence in [*(starts.said if starts is not None else ()), *missing]:
             log.info(sentence)
         return _perform(config, params, recent, starts)
 
@@ -51,6 +55,7 @@ def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Star
     from lwlive.stage.clock import WallClock
     from lwlive.stage.host import EngineFailure
     from lwlive.stage.sources.listening import ListenError
+    from lwlive.stage.watchdog import GUARDED, ask_for_time
 
     clock = WallClock()
     started = clock.now() - _age_s()
@@ -70,7 +75,6 @@ def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Star
                 wiring.supply(config, opened, controls, clock.now(), begun)
             )
             from lwlive.stage.desk import Desk
-            from lwlive.stage.watchdog import ask_for_time
 
             ask_for_time(os.environ)
             desk = Desk(
@@ -116,6 +120,7 @@ def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Star
             parts = sources, outputs, machine, restarts
             show = Show(config, desk, supply, opened.size, clock, started, *parts)
             stack.enter_context(awake())
+            written = True
             with signals.answered(desk.end) as came:
                 try:
                     gc.freeze()  # a collection in mid-show passes over all that stays, for 30 ms
@@ -127,7 +132,7 @@ def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Star
                     else:
                         logs.event("the show ends, by a key, a control or its duration")
                     if config.stats is not None:
-                        destinations.write_statistics(config.stats, show.statistics())
+                        written = destinations.write_statistics(config.stats, show.statistics())
     except (ControlError, ModelError, EngineFailure, ListenError) as error:
         return _failed(str(error), error, starts)
     except OSError as error:
@@ -142,7 +147,8 @@ def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Star
     if recording is not None and recording["frames"]:
         log.info(f"recorded {recording['frames']} frames in {recording['file']}")
     done = recording is not None and recording["failed"] is None
-    return int(config.record is not None and not done)
+    failed = not written or (config.record is not None and not done)
+    return int(failed and GUARDED not in os.environ)  # the guard would start it again
 
 
 def _begun(config: "Config", params: "Params") -> "State | None":

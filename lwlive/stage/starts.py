@@ -16,7 +16,10 @@ from pathlib import Path
 
 from lwlive import files
 
-PARTS = ("compiled package", "output", "model", "preset", "configuration")  # left out in this order
+PARTS = (  # left out in this order; the last two say more exactly what belongs to others
+    *("compiled package", "output", "model", "preset", "configuration"),
+    *("cues", "network control"),
+)
 UNKNOWN = "start"  # where a process was gone before its first picture
 IN_A_ROW = 3
 AGAIN_S = 3600.0  # after so long in safe mode the whole is tried again
