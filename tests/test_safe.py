@@ -79,6 +79,14 @@ def test_a_start_that_went_well_or_was_ended_begins_the_row_again(box: Box) -> N
     assert not box.starts.without
 
 
+def test_a_start_in_safe_mode_that_was_ended_early_leaves_out_no_more_next_time(box: Box) -> None:
+    box.fail("model", IN_A_ROW)
+    box.starts.ended()
+    box.start()
+    assert list(box.starts.without) == ["model"]
+    assert box.starts.said == []
+
+
 def test_the_whole_is_tried_again_after_an_hour_and_left_out_again_where_it_fails_once(
     box: Box,
 ) -> None:

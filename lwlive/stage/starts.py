@@ -71,7 +71,7 @@ class Starts:
     def ended(self) -> None:
         """The show was ended in order, however early: it has not failed."""
         if self.record.step:
-            self._keep(replace(self.record, step=""))
+            self._keep(replace(self.record, failed=(), step=""))
 
     def over(self) -> bool:
         """Whether this show has played in safe mode for long enough: the whole is to be tried."""
