@@ -43,7 +43,11 @@ def perform(config: "Config", params: "Params", starts: "Starts | None" = None) 
         logs.event(f"the show starts again, since {after}" if after else "the show starts")
         for sentence in [*(starts.said if starts is not None else ()), *missing]:
             log.info(sentence)
-        return _perform(config, params, recent, starts)
+        try:
+            return _perform(config, params, recent, starts)
+        except Exception as error:
+            logs.event(f"the show ends by a fault of its own: {logs.fault(error)}")
+            raise
 
 
 def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Starts | None") -> int:
@@ -61,6 +65,9 @@ def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Star
     started = clock.now() - _age_s()
     try:
         begun = _begun(config, params)
+        if begun is not None and begun.restarts:
+            last = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(begun.at))
+            logs.event(f"the show before did not end in order; it was last heard of at {last}")
         controls = Controls(params, wiring.routes(config))
         if begun is not None and begun.values:
             controls.load(begun.values, routes=begun.routes)
@@ -115,7 +122,8 @@ def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Star
                 starts,
                 recordings=asked.record,
             )
-            machine = stack.enter_context(contextlib.closing(Machine(config.folder)))
+            folder = config.record.parent if config.record is not None else config.folder
+            machine = stack.enter_context(contextlib.closing(Machine(folder)))
             restarts = begun.restarts if begun is not None else 0
             parts = sources, outputs, machine, restarts
             show = Show(config, desk, supply, opened.size, clock, started, *parts)

@@ -64,6 +64,7 @@ def supply(
 
     from lwlive import shared
     from lwlive.engine.process import Order, run
+    from lwlive.messages import Begin
     from lwlive.openmp import spin_briefly
     from lwlive.ring import Ring, slots
     from lwlive.snapshot import Snapshot
@@ -80,8 +81,8 @@ def supply(
     context = multiprocessing.get_context("spawn")
     spin_briefly(os.environ)  # every engine inherits it
 
-    def order(ring: Ring, snapshot: Snapshot, phase: float, since: float | None) -> Order:
-        return Order(config, opened, ring.handle, snapshot, phase, since)
+    def order(ring: Ring, snapshot: Snapshot, begin: Begin) -> Order:
+        return Order(config, opened, ring.handle, snapshot, begin)
 
     return Supply(
         starter(order, run),

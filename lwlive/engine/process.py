@@ -24,7 +24,7 @@ from lwlive.checkpoint import ModelError, Opened
 from lwlive.config import Config
 from lwlive.engine.governor import FULL_LOAD, SPARING_LOAD
 from lwlive.engine.heartbeat import Alive
-from lwlive.messages import Doing, Failed, Heard, Loaded, Note
+from lwlive.messages import Begin, Doing, Failed, Heard, Loaded, Note
 from lwlive.precedence import SAMPLING, behind
 from lwlive.ring import Ring, RingHandle
 from lwlive.snapshot import Snapshot
@@ -48,13 +48,12 @@ class Order:
     opened: Opened
     ring: RingHandle
     snapshot: Snapshot
-    phase: float  # where on the walk to begin
-    since: float | None  # when that was due, by the stage's clock; None for a show's first engine
+    begin: Begin
 
     @property
     def waiting(self) -> bool:
         """Whether pictures were shown before: a room waits, so nothing is measured."""
-        return self.since is not None
+        return self.begin.since is not None
 
 
 def run(order: Order, pipe: "Connection[Any, Any]") -> None:
@@ -111,6 +110,7 @@ class Engine:
             alive("starting torch")
             import torch
 
+            from lwlive.engine import sync
             from lwlive.engine.producer import Producer
 
             model, build = self._open(alive)
@@ -118,14 +118,16 @@ class Engine:
         order = self.order
         while not self.newest.params.complete:  # the stage answers with the model's own values
             time.sleep(IDLE_S)
+        speed = 0.0 if self.newest.params.hold else sync.steady(self.newest)
+        begin = order.begin.at(time.perf_counter(), speed)
         producer = Producer(
             model=model,
             ring=self.ring,
             fps=order.config.fps,
             inbox=self._inbox(model),
             timer=time.perf_counter,
-            phase=order.phase,
-            since=order.since,
+            phase=begin.phase,
+            since=begin.since,
             delay_s=order.config.delay_ms / 1e3,
             threads=torch.get_num_threads() if model.device == "cpu" else 1,
         )

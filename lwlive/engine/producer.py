@@ -65,6 +65,7 @@ class Producer:
         self.aim = Aim(ring, self.ahead, inbox, timer, delay_s, self._settled)
         self._replaced = 0  # pictures that were not good, by models used before
         self._used: Model | None = None
+        self._turn_s = 0.0
         self._spare = Spare(fps)
         self.use(model)
         self.aim.begin(phase)
@@ -77,7 +78,6 @@ class Producer:
         self.sampler = Sampler(model)
         self.threads = Threads(self._most)
         self.aim.use(model, self.sampler, self.threads)
-        self._turn_s = 0.0
         self._spare.use()
 
     def recover(self, model: Model) -> None:
