@@ -4,6 +4,7 @@ The show says when a recording cannot be written, and continues without it. One 
 over says so of every place that is away, and waits for it.
 """
 
+import errno
 import logging
 import os
 from pathlib import Path
@@ -49,8 +50,8 @@ def _missing(config: Config) -> dict[str, str]:
         path = getattr(config, name)
         try:
             why = None if path is None else _away(name, path)
-        except OSError as error:  # the system cannot even look at it, such as one of 5000 letters
-            why = f"--{name}: {short(str(error.filename))} cannot be used: {error.strerror}"
+        except OSError as error:  # the system cannot even look at it
+            why = _unusable(name, error)
         if why is not None:
             found[name] = why
     return found
@@ -76,8 +77,13 @@ def _away(name: str, path: Path) -> str | None:
 def refuse(config: Config) -> None:
     """Raises ControlError for what is wrong whatever the disk does."""
     wanted = [(n, path) for n in FILES if (path := getattr(config, n)) is not None]
-    for name, path in wanted:
-        if os.path.isdir(path):
+    for name, path in [("folder", config.folder), *wanted]:
+        try:
+            os.stat(path)
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise ControlError(_unusable(name, error)) from None
+        if name != "folder" and os.path.isdir(path):
             raise ControlError(f"--{name}: {short(str(path))} is a folder; give a file's name")
     path, codec = config.record, config.record_codec
     if path is not None and codec in MOVS and path.suffix.lower() != ".mov":
@@ -138,6 +144,10 @@ def _same(one: Path, other: Path) -> bool:
     if os.path.realpath(one) == os.path.realpath(other):
         return True
     return os.path.exists(one) and os.path.exists(other) and one.samefile(other)
+
+
+def _unusable(name: str, error: OSError) -> str:
+    return f"--{name}: {short(str(error.filename))} cannot be used: {error.strerror}"
 
 
 def _no_folder(name: str, folder: Path) -> str:
