@@ -6,6 +6,7 @@ can be killed; here is only its other end, used by a feed's thread. This file kn
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -80,7 +81,7 @@ class Stream:
 
     def open(self) -> str:
         """Start the child, and wait until it is connected. Raises FeedError."""
-        command = [sys.executable, "-m", "lwlive.stage.outputs.streamer"]
+        command = [sys.executable, "-m", "lwlive.stage.outputs.streamer", str(os.getpid())]
         self._child = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
