@@ -305,8 +305,10 @@ def test_addresses_that_are_right_are_taken_as_they_are(tmp_path: Path) -> None:
     for url in ("udp://239.0.0.1:5000?ttl=2", "tcp://[::1]:5000", "rtmp://host/live/key"):
         assert checked(url) == url
     assert checked(str(tmp_path / "a.m3u8")) == str(tmp_path / "a.m3u8")
+    away = str(tmp_path / "nowhere" / "a.m3u8")
     with pytest.raises(ControlError, match="no folder"):
-        checked(str(tmp_path / "nowhere" / "a.m3u8"))
+        checked(away)
+    assert checked(away, waits=True) == away
 
 
 def test_srt_without_ffmpeg_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,11 +146,13 @@ def window(
     """The window, which is not open yet, or None where none is wanted. code: the page's address,
     for phones.
 
-    A show that covers a monitor, as an installation's, plays without one until there is a screen.
+    A show that covers a monitor, as an installation's, or that is unattended plays without one
+    until there is a screen.
     """
     if config.headless:
         return None
     from lwlive.stage.outputs.window.host import Host
+    from lwlive.stage.watchdog import unattended
 
     return Host(
         "lwlive",
@@ -159,7 +161,7 @@ def window(
         config.fit,
         config.vsync,
         size,
-        waits=config.fullscreen,
+        waits=config.fullscreen or unattended(config, os.environ),
         say=say,
         code=code,
     )
