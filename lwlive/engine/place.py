@@ -111,10 +111,7 @@ class Place:
     @property
     def steady(self) -> float:
         """Keyframes a second that hands ask for, holding and routes aside."""
-        if not self.params.sync:
-            return self.params.speed
-        tempo = self.snapshot.tempo
-        return sync.rate(tempo, sync.beats(tempo, self.params.sync))
+        return sync.steady(self.snapshot)
 
     @property
     def bending(self) -> bool:

@@ -8,6 +8,7 @@ While a model is loaded or measured, a third thread tells that there is work at 
 """
 
 import contextlib
+import math
 import os
 import shutil
 import signal
@@ -24,7 +25,7 @@ from lwlive.checkpoint import ModelError, Opened
 from lwlive.config import Config
 from lwlive.engine.governor import FULL_LOAD, SPARING_LOAD
 from lwlive.engine.heartbeat import Alive
-from lwlive.messages import Doing, Failed, Heard, Loaded, Note
+from lwlive.messages import Begin, Doing, Failed, Heard, Loaded, Note
 from lwlive.precedence import SAMPLING, behind
 from lwlive.ring import Ring, RingHandle
 from lwlive.snapshot import Snapshot
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
 
 IDLE_S = 0.002  # pause of the producer with nothing to do
 REPORT_S = 1.0  # how often the stage learns the costs
-MOST_FAULTS = 2  # engines that crashed in compiled code, until it is given up for good
+NEVER = math.inf  # when nothing is to be compiled any more
+MOST_FAULTS = 2  # engines that crashed in compiled code, until it is given up for a day
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,12 @@ class Order:
     opened: Opened
     ring: RingHandle
     snapshot: Snapshot
-    phase: float  # where on the walk to begin
-    since: float | None  # when that was due, by the stage's clock; None for a show's first engine
+    begin: Begin
 
     @property
     def waiting(self) -> bool:
         """Whether pictures were shown before: a room waits, so nothing is measured."""
-        return self.since is not None
+        return self.begin.since is not None
 
 
 def run(order: Order, pipe: "Connection[Any, Any]") -> None:
@@ -83,7 +84,7 @@ class Engine:
         self.newest = order.snapshot
         self._sending = threading.Lock()
         self._builder: Builder | None = None
-        self._settled = not order.config.compile  # nothing is to be compiled any more
+        self._compiles_at = 0.0 if order.config.compile else NEVER
 
     def tell(self, message: object) -> None:
         """Say something to the stage. Any thread may."""
@@ -111,6 +112,7 @@ class Engine:
             alive("starting torch")
             import torch
 
+            from lwlive.engine import sync
             from lwlive.engine.producer import Producer
 
             model, build = self._open(alive)
@@ -118,14 +120,16 @@ class Engine:
         order = self.order
         while not self.newest.params.complete:  # the stage answers with the model's own values
             time.sleep(IDLE_S)
+        speed = 0.0 if self.newest.params.hold else sync.steady(self.newest)
+        begin = order.begin.at(time.perf_counter(), speed)
         producer = Producer(
             model=model,
             ring=self.ring,
             fps=order.config.fps,
             inbox=self._inbox(model),
             timer=time.perf_counter,
-            phase=order.phase,
-            since=order.since,
+            phase=begin.phase,
+            since=begin.since,
             delay_s=order.config.delay_ms / 1e3,
             threads=torch.get_num_threads() if model.device == "cpu" else 1,
         )
@@ -133,7 +137,7 @@ class Engine:
         told: object = None
         reported = 0.0
         for now in self._turns(producer):
-            if not (self._settled or producer.model.compiled):
+            if now >= self._compiles_at and not producer.model.compiled:
                 self._compile(producer, build)
             while producer.model.notes:
                 self.tell(Note(producer.model.notes.pop(0)))
@@ -191,7 +195,7 @@ class Engine:
 
     def _open(self, alive: "Alive") -> tuple["Model", "Build"]:
         """The model, from its packages where they are built, and what to build where not."""
-        from lwlive.engine.compiled.package import faults, opened, watch
+        from lwlive.engine.compiled.package import LATELY_S, faults, opened, watch
         from lwlive.engine.eager import Eager
         from lwlive.engine.load import load
         from lwlive.engine.tuning import choose
@@ -209,11 +213,13 @@ class Engine:
         place = build.place(wanted.cache)
         count = faults(place) if config.compile else 0
         if config.compile and (trouble := build.trouble(wanted.cache)):
-            self._settled = True
+            self._compiles_at = NEVER
             self._say(f"{trouble}, so pictures come uncompiled")
         elif count >= MOST_FAULTS:
-            self._settled = True
-            self._say(f"{count} engines crashed in compiled code, so pictures come uncompiled")
+            self._compiles_at = time.monotonic() + LATELY_S
+            self._say(
+                f"{count} engines crashed in compiled code, so pictures come uncompiled for a day"
+            )
         elif config.compile and build.costs(wanted.cache):
             if count and self._put_aside(place):
                 self._say("an engine crashed in compiled code, so it is compiled again")
@@ -251,7 +257,7 @@ class Engine:
         place = build.place(self.order.opened.cache)
         if self._builder is None:
             if compiler() is None:
-                self._settled = True
+                self._compiles_at = NEVER
                 self.tell(
                     Note("no C++ compiler here (g++ or clang++), so pictures come uncompiled")
                 )
@@ -259,13 +265,13 @@ class Engine:
             try:
                 self._builder = Builder(build, place)
             except OSError as error:
-                self._settled = True
+                self._compiles_at = NEVER
                 self._say(f"compiling cannot be started, pictures come uncompiled: {error}")
                 return
             producer.load = SPARING_LOAD
         if not self._builder.done:
             return
-        self._settled, producer.load = True, FULL_LOAD
+        self._compiles_at, producer.load = NEVER, FULL_LOAD
         trouble = self._builder.trouble
         self._builder.close()
         if trouble is None:

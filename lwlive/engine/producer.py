@@ -66,6 +66,7 @@ class Producer:
         self.aim = Aim(ring, self.ahead, inbox, timer, delay_s, self._settled)
         self._replaced = 0  # pictures that were not good, by models used before
         self._used: Model | None = None
+        self._turn_s = 0.0
         self._spare = Spare(fps)
         self.use(model)
         self.aim.begin(phase)
@@ -78,7 +79,6 @@ class Producer:
         self.sampler = Sampler(model)
         self.threads = Threads(self._most)
         self.aim.use(model, self.sampler, self.threads)
-        self._turn_s = 0.0
         self._spare.use()
 
     def recover(self, model: Model) -> None:

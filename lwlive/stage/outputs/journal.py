@@ -36,7 +36,10 @@ ABOUT = "the journal"
 
 
 class Journal(Output):
-    """Writes the journal of one show. Raises ControlError where the file cannot be opened."""
+    """Writes the journal of one show. Raises ControlError where the file cannot be opened.
+
+    waits: its place may be away. It is opened as soon as that is there, and misses nothing.
+    """
 
     name = "journal"
 
@@ -46,10 +49,11 @@ class Journal(Output):
         config: Config,
         size: Size,
         say: Callable[[str], None] = log.warning,
+        waits: bool = False,
     ) -> None:
         self._say = say
         try:
-            self._lines = Lines(path, ABOUT)
+            self._lines = Lines(path, ABOUT, later=waits)
         except OSError as error:
             raise ControlError(f"--journal: cannot write {path}: {error.strerror}") from None
         self._config, self._size = config.model_dump(mode="json"), size
