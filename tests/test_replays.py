@@ -183,6 +183,23 @@ def test_a_trajectory_is_the_same_whenever_it_is_made(
     assert max(show.play(15, *script).gaps()) < CLOSE
 
 
+def test_a_loop_whose_guidance_moves_is_paced_as_it_was(tmp_path: Path) -> None:
+    """The same segment comes again, and its keyframes are traced with another guidance."""
+    show = Played(tmp_path / "j", 0.004, 4, steps=4, depth=0.75, loop=2, speed=0.5)
+    rng = np.random.default_rng(1)
+    script: list[tuple[float, Command]] = []
+    at = 1.0
+    while at < 18:
+        choices: list[Command] = [
+            Set("guidance", float(rng.choice([1.5, 5.0]))),
+            Set("speed", float(rng.choice([0.25, 0.5]))),
+            Fire("next"),
+        ]
+        at += float(rng.uniform(0.3, 1.5))
+        script.append((at, choices[int(rng.integers(3))]))
+    assert max(show.play(20, *script).gaps()) < CLOSE
+
+
 ANYTHING = [(8, 0.004, 1), (8, 0.004, 2), (4, 0.012, 4)]
 MORE = [(5, 0.02, 1), (5, 0.02, 2), (7, 0.02, 4), (9, 0.004, 1), (14, 0.004, 2), (14, 0.004, 4)]
 
