@@ -18,6 +18,7 @@ import select
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -42,6 +43,13 @@ def one_line(sentence: str) -> str:
     short = sentence if len(sentence) <= LONGEST else f"{sentence[: LONGEST - 3]}..."
     letters = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in short)
     return "".join(letters)
+
+
+def fault(error: BaseException) -> str:
+    """What an exception says and where it came from, as one line."""
+    place = traceback.extract_tb(error.__traceback__)[-1:]
+    where = "".join(f", {Path(frame.filename).name}:{frame.lineno}" for frame in place)
+    return one_line(f"{type(error).__name__}: {error}{where}")
 
 
 class Raw(Protocol):

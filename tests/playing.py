@@ -7,7 +7,7 @@ the show heard it.
 import threading
 import time
 import zlib
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,6 +23,7 @@ from lwlive.params import Params
 from lwlive.ring import Pixels
 from lwlive.stage.clock import WallClock
 from lwlive.stage.desk import Desk
+from lwlive.stage.machine import Machine
 from lwlive.stage.qrcode import Code
 from lwlive.stage.rig import rigged
 from lwlive.stage.show import Show
@@ -100,7 +101,9 @@ class Playing:
             midi = Midi(self.ears, config.folder, say)
         sources, outputs = rigged(config, size, self.desk, None, osc, midi, self.page)
         supply: Any = self.supply
-        self.show = Show(config, self.desk, supply, size, clock, clock.now(), sources, outputs)
+        machine = stack.enter_context(closing(Machine(config.folder)))
+        parts = sources, outputs, machine
+        self.show = Show(config, self.desk, supply, size, clock, clock.now(), *parts)
         self._thread = threading.Thread(target=self.show.run, name="show", daemon=True)
         self._thread.start()
         until(self._served)

@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 
 from lwlive import logs
+from lwlive.cli import perform
+from lwlive.config import Config
+from lwlive.params import Params
 from lwlive.recent import KEPT
 
 SHOW = """
@@ -147,6 +150,20 @@ def test_a_place_that_is_gone_is_no_fault(pipe: tuple[int, int]) -> None:
     log.emit(logging.LogRecord("lwlive", logging.INFO, __file__, 1, "%d", ("x",), None))
     log.close()
     assert not log._thread.is_alive()
+
+
+def test_a_fault_of_the_show_itself_is_in_the_log_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("the walk\nhas no end")
+
+    monkeypatch.setattr(perform, "_perform", broken)
+    config = Config(folder=tmp_path, log=tmp_path / "show.log")
+    with pytest.raises(RuntimeError):
+        perform.perform(config, Params())
+    last = (tmp_path / "show.log").read_text("utf-8").splitlines()[-1]
+    assert "RuntimeError: the walk\\nhas no end, test_logs.py:" in last
 
 
 @pytest.mark.parametrize("text", ["a\nb", "\x1b[2J", "\udcff", "\u202e", "x" * 5000])

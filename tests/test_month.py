@@ -60,7 +60,8 @@ def test_a_show_whose_whole_group_is_killed_leaves_nothing_and_continues_where_i
     checkpoint: Path, cache: Path, tmp_path: Path
 ) -> None:
     state = tmp_path / "s.json"
-    flags = ("--state", str(state), "--no-compile", "--speed", "1.5")
+    log = tmp_path / "log"
+    flags = ("--state", str(state), "--no-compile", "--speed", "1.5", "--log", str(log))
     first = Running(checkpoint, cache, tmp_path, *flags)
     first.playing()
     first.send("prompt", "gold rings")
@@ -84,6 +85,7 @@ def test_a_show_whose_whole_group_is_killed_leaves_nothing_and_continues_where_i
     assert second.told["brightness"] == 0.5
     assert second.told["phase"] >= saved["phase"] - 0.001, "as OSC rounds it"
     assert second.told["restarts"] == 1
+    assert log.read_text().count("the show before did not end in order; it was last heard of") == 1
     second.end()
     assert left(first.process.pid, second.process.pid) == [], "the second start has swept"
     assert json.loads(state.read_text())["ended"] is True

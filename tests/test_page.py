@@ -391,6 +391,7 @@ def test_health_follows_the_pictures() -> None:
     good = health.Times(100.0, 100.0, 100.0)
     state = {"fps": 30, "engine": "compiled"}
     assert health.line(good, state, 100.5)[0] == 200
+    assert json.loads(health.line(good, state, 100.5)[1])["temperature_c"] is None  # not told
     for times, why in (
         (good._replace(picture=-np.inf, frame=-np.inf), "no picture has been shown yet"),
         (good._replace(ticked=90.0), "stood still"),
@@ -502,6 +503,20 @@ def test_the_twenty_first_hears_why_and_the_others_stay(still: Playing) -> None:
             assert "surface" in (await again.receive_json())
 
     asyncio.run(crowd())
+
+
+@pytest.mark.slow
+def test_health_and_the_metrics_have_the_machines_figures(show: Playing) -> None:
+    url = f"http://127.0.0.1:{show.address.port}"
+    until(lambda: fetched(f"{url}/health")[0] == 200)
+    until(lambda: json.loads(fetched(f"{url}/health")[1])["memory_mb"])
+    told = json.loads(fetched(f"{url}/health")[1])
+    metrics = fetched(f"{url}/metrics")[1]
+    for name in ("since_start_s", "restarts", "late_minute", "memory_mb", "disk_free_mb"):
+        assert isinstance(told[name], int | float), name
+        assert f"\nlwlive_{name} " in metrics
+    assert told["memory_mb"] > 10
+    assert told["disk_free_mb"] > 10
 
 
 @pytest.mark.slow

@@ -100,7 +100,7 @@ def taken_up(path: Path, settings: Params, say: Callable[[str], None]) -> State:
     restarts = 0 if found.ended else found.restarts + 1
     if found.settings != fresh.settings:
         say(f"the settings have changed since {path} was written, so the show starts with them")
-        return State({}, settings=fresh.settings, restarts=restarts)
+        return State({}, settings=fresh.settings, restarts=restarts, at=found.at)
     return State(
         found.values, found.routes, found.phase, found.cue, found.settings, restarts, at=found.at
     )

@@ -16,14 +16,23 @@ METRICS = {
     "fps_target": ("gauge", "Pictures to be shown in a second."),
     "fps_sampled": ("gauge", "Pictures of the last second that went through the model."),
     "late": ("counter", "Ticks that had to repeat a picture."),
-    "skipped": ("counter", "Those of them that passed while the tick before still went on."),
+    "late_minute": ("gauge", "Those of them in the last minute."),
+    "skipped": ("counter", "Late ticks that passed while the tick before still went on."),
     "replaced": ("counter", "Frames with NaN, shown as the last good one."),
     "deaths": ("counter", "How often the engine was lost."),
     "starts": ("counter", "How often an engine was started."),
     "latency_ms": ("gauge", "From the last control to its first picture, in milliseconds."),
     "since_start_s": ("gauge", "Age of the show, in seconds."),
+    "restarts": ("gauge", "Shows since one that ended in order."),
+    "memory_mb": ("gauge", "Memory of the show's processes, in MB."),
+    "disk_free_mb": ("gauge", "What is left where recordings go, in MB."),
+    "temperature_c": ("gauge", "Of the machine's warmest sensor, in degrees Celsius."),
     "phase": ("gauge", "Where the walk is, in keyframes."),
 }
+LINE = (  # of those, what /health has as well
+    *("fps", "fps_target", "late", "late_minute", "deaths", "restarts", "since_start_s"),
+    *("memory_mb", "disk_free_mb", "temperature_c"),
+)
 
 
 class Times(NamedTuple):
@@ -55,7 +64,7 @@ def line(times: Times, state: Mapping[str, Any], now: float) -> tuple[int, str]:
         "ok": why is None,
         "trouble": why,
         "picture_age_s": round(age, 3) if age < float("inf") else None,
-        **{name: state.get(name) for name in ("fps", "fps_target", "late", "deaths", "engine")},
+        **{name: state.get(name) for name in ("engine", *LINE)},
     }
     return (200 if why is None else 503), json.dumps(told)
 

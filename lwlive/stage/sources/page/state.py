@@ -21,7 +21,9 @@ def written(status: Status, answers: Sequence[Any], log: str) -> bytes:
     """
     state: State = {each.name: getattr(status, each.name) for each in fields(status)}
     del state["params"], state["now"]  # values are added below; clocks tell the time
+    del state["machine"]
     state |= {
+        **vars(status.machine),
         "values": status.values(),
         "phase": round(status.phase, 1),  # what changes with every tick is sent with every tick
         "since_start_s": int(status.since_start_s),
