@@ -19,9 +19,10 @@ from lwlive.commands import Command, Fire, Move, Set
 from lwlive.params import SPECS, ControlError, Params, spec
 from lwlive.routes import Routes
 from lwlive.snapshot import Snapshot
-from lwlive.tempo import Tempo
+from lwlive.tempo import FINEST, Tempo, multiple
 
 HORIZON_S = 2.0  # what waits for longer than that, the engine need not know yet
+NEARLY = 1 / 4  # of a beat: what comes so little after it comes for it
 WAITING = 256  # changes at most that wait for their moment
 
 
@@ -32,6 +33,7 @@ class Waiting:
     due: float
     change: Change
     by: str
+    asked: float  # when it was asked for
     every: float | None = None  # it waits for a beat that is a multiple of this, by any tempo
     key: str | None = None  # of two with the same one that wait for one moment, the newer counts
 
@@ -86,7 +88,7 @@ class Controls:
         key = command.name if isinstance(command, Set | Move) else None
         when = at if due is None else due
         change = self._change(command, by, when)
-        self._do(change, at, Waiting(when, change, by, every, key))
+        self._do(change, at, Waiting(when, change, by, at, every, key))
 
     def load(
         self,
@@ -105,10 +107,11 @@ class Controls:
         `do`. Returns what waits, if it does: see `withdraw`.
         """
         self.turn(at)
-        change = setting(values, self._since(at if due is None else due), routes)
+        when = at if due is None else due
+        change = setting(values, self._since(when), routes)
         if over is not None:
             change = lasting(change, over, values)
-        return self._do(change, at, Waiting(at if due is None else due, change, by, every))
+        return self._do(change, at, Waiting(when, change, by, at, every))
 
     def withdraw(self, waiting: Waiting) -> None:
         """Forget a change that waits. Nothing where it has taken effect already."""
@@ -125,11 +128,13 @@ class Controls:
         if not done:
             return
         reached, self._waiting = before, self._waiting[len(done) :]
+        again = False
         for each, later in zip(done, before.later, strict=False):
             self._note(reached, later, each.by)
+            again |= self._timed_again(reached.tempo, later.tempo, each.due)
             reached = later
         self.snapshot = replace(reached, due=None, later=before.later[len(done) :])
-        if reached.tempo != before.tempo and self._timed_again():
+        if again:
             self._tell(now, again=True)
 
     def changed(self, since: int) -> dict[str, str]:
@@ -143,7 +148,7 @@ class Controls:
         """Fill in the model's own values where none was chosen yet. Raises ControlError."""
         good = {name: spec(name).checked(value) for name, value in own.items()}
         self._start = completed(self._start, good)
-        own_values = Waiting(-math.inf, lambda old: _own(old, good), "")
+        own_values = Waiting(-math.inf, lambda old: _own(old, good), "", -math.inf)
         self._do(own_values.change, -math.inf, own_values)
 
     def _do(self, change: Change, at: float, asked: Waiting) -> Waiting | None:
@@ -155,8 +160,7 @@ class Controls:
         if after != before:
             self.snapshot = replace(after, version=next(self._versions))
             self._note(before, self.snapshot, asked.by)
-            if after.tempo != before.tempo:
-                self._timed_again()
+            self._timed_again(before.tempo, after.tempo, at)
             self._tell(at, again=True)
         return None
 
@@ -171,13 +175,27 @@ class Controls:
         self._tell(at, again=not last)
         return asked
 
-    def _timed_again(self) -> bool:
-        """What waits for a beat follows a new tempo. Whether anything did."""
-        tempo, now = self.snapshot.tempo, self._now
-        moved = [
-            each if each.every is None else replace(each, due=tempo.next(each.every, now))
-            for each in self._waiting
-        ]
+    def _timed_again(self, before: Tempo, tempo: Tempo, at: float) -> bool:
+        """What waits for a beat follows a tempo that was told at a moment. Whether anything did.
+
+        The awaited beat may have fallen a little before that, by the new tempo: a poll is later
+        than a hand, and a clock is some ticks late to tell of a new tempo. A beat that had passed
+        before, or fell before the change was asked for, is not the awaited one. What is due by now
+        stays so.
+        """
+        if tempo == before:
+            return False
+        further = tempo.renumbered(before, self._now)
+        at, nearly_s = min(self._now, max(at, tempo.at)), NEARLY * 60 / tempo.bpm
+
+        def due(each: Waiting) -> float:
+            if each.every is None or each.due <= self._now:
+                return each.due
+            since, until = (tempo.beats(max(each.asked, t)) for t in (at - nearly_s, at))
+            passed = before.line(each.due) - each.every + further
+            return tempo.when(multiple(min(max(since, passed + FINEST / 2), until), each.every))
+
+        moved = [replace(each, due=due(each)) for each in self._waiting]
         if moved == self._waiting:
             return False
         self._waiting = sorted(moved, key=lambda each: each.due)
