@@ -26,9 +26,9 @@ NEARLY = 1 / 4  # of a beat: what comes so little after it comes for it
 WAITING = 256  # changes at most that wait for their moment
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Waiting:
-    """A change that waits for its moment."""
+    """A change that waits for its moment. `due` moves with the tempo where it waits for a beat."""
 
     due: float
     change: Change
@@ -181,7 +181,7 @@ class Controls:
         The awaited beat may have fallen a little before that, by the new tempo: a poll is later
         than a hand, and a clock is some ticks late to tell of a new tempo. A beat that had passed
         before, or fell before the change was asked for, is not the awaited one. What is due by now
-        stays so.
+        comes no later.
         """
         if tempo == before:
             return False
@@ -189,17 +189,20 @@ class Controls:
         at, nearly_s = min(self._now, max(at, tempo.at)), NEARLY * 60 / tempo.bpm
 
         def due(each: Waiting) -> float:
-            if each.every is None or each.due <= self._now:
+            if each.every is None:
                 return each.due
             since, until = (tempo.beats(max(each.asked, t)) for t in (at - nearly_s, at))
             passed = before.line(each.due) - each.every + further
-            return tempo.when(multiple(min(max(since, passed + FINEST / 2), until), each.every))
+            beat = multiple(min(max(since, passed + FINEST / 2), until), each.every)
+            latest = each.due if each.due <= self._now else math.inf
+            return min(latest, tempo.when(beat))
 
-        moved = [replace(each, due=due(each)) for each in self._waiting]
-        if moved == self._waiting:
-            return False
-        self._waiting = sorted(moved, key=lambda each: each.due)
-        return True
+        moved = False
+        for each in self._waiting:
+            moved |= each.due != (new := due(each))
+            each.due = new
+        self._waiting.sort(key=lambda each: each.due)
+        return moved
 
     def _tell(self, now: float, again: bool = False) -> None:
         """Write what is due soon into the snapshot, on top of what is now."""

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from lwlive.commands import Command, Fire, Offer, Set
+from lwlive.commands import Command, Fire, Go, Offer, Recall, Set
 from lwlive.controls import Controls
+from lwlive.cuelist import Cue, CueList
 from lwlive.params import Params
 from lwlive.stage.desk import Desk
 from lwlive.stage.disk import Disk
@@ -31,9 +32,18 @@ Step = Callable[[float], float]  # from a moment to the next poll
 class Stage:
     """A desk that is polled at irregular moments, from second 0 on. The first bar begins there."""
 
-    def __init__(self, folder: Path, bpm: float, every: float, delay_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        bpm: float,
+        every: float,
+        delay_s: float = 0.0,
+        cues: CueList | None = None,
+    ) -> None:
         self.controls = Controls(Params(steps=1, guidance=1.0, quantise=every, bpm=bpm))
-        self.desk = Desk(folder, self.controls, Disk(print, lambda job: job()), delay_s)
+        disk = Disk(print, lambda job: job())
+        self.desk = Desk(folder, self.controls, disk, delay_s, cues)
+        self.desk.pictures = True
         self.now, self.delay_s, self.polls = 0.0, delay_s, 0
         self.seen: list[tuple[int, float, str]] = []  # poll, moment on the screen, prompt
         self.came: dict[float, int] = {}  # the poll in which each command came in, by its moment
@@ -203,3 +213,70 @@ def test_what_is_asked_for_just_after_a_beat_waits_for_the_next_also_where_that_
     assert controls.params.prompt != "drop"
     controls.turn(due)
     assert controls.params.prompt == "drop"
+
+
+# Cues
+
+TURNS: st.SearchStrategy[Command] = st.one_of(
+    st.builds(Set, st.just("bpm"), st.floats(20, 300)),
+    st.just(Fire("beat")),
+    st.builds(
+        lambda bpm, beat, at: Offer(Tempo(bpm, beat, at, "clock")),
+        st.floats(20, 300),
+        st.floats(-64, 64),
+        st.floats(0, 6),
+    ),
+)
+PLAYLIST = CueList((Cue("a", {"speed": 0.1}), Cue("b", {"speed": 0.2}, beats=4.0)), loop=True)
+
+
+@given(
+    turns=st.lists(st.tuples(st.floats(0, 8), TURNS), max_size=8),
+    recalled=st.lists(st.floats(0, 8), max_size=2),
+    asked=st.floats(0.1, 6),
+    every=st.sampled_from([1.0, 4.0, 16.0]),
+    stall=st.none() | st.tuples(st.floats(0, 8), st.floats(0, 2)),
+    delay_s=DELAYS,
+    seed=st.integers(0, 999),
+)
+@example([(2.0, Set("bpm", 140.0))], [], 1.0, 16.0, None, 0.0, 1)
+@example([(2.0, Set("bpm", 140.0)), (3.0, Set("bpm", 100.0))], [2.5], 1.0, 16.0, None, 0.3, 1)
+@example([(1.99, Fire("beat"))], [], 1.0, 4.0, None, 0.0, 1)
+@EASY
+def test_a_cue_comes_on_the_same_beat_as_a_prompt_that_was_asked_for_with_it(
+    tmp_path: Path,
+    turns: list[tuple[float, Command]],
+    recalled: list[float],
+    asked: float,
+    every: float,
+    stall: tuple[float, float] | None,
+    delay_s: float,
+    seed: int,
+) -> None:
+    (tmp_path / "depth.toml").write_text("depth = 0.3")
+    stage, step = Stage(tmp_path, 120.0, every, delay_s, PLAYLIST), steps(seed, stall)
+    assert stage.desk.cues is not None
+    stage.poll(0.001, [])  # a playlist begins by itself
+    coming: list[Happens] = [(asked, Set("prompt", "drop")), (asked, Fire("go")), *turns]
+    coming += [(at, Recall("depth")) for at in recalled]  # what waits is prepared again
+    coming.sort(key=lambda each: each[0])
+    while stage.now < 8 or stage.controls.snapshot.later or not stage.seen:
+        known = bool(stage.seen)
+        stage.poll(step(stage.now), coming)
+        assert stage.controls.params.speed == (0.2 if stage.seen else 0.1)
+        assert stage.desk.cues.taken in ((2,) if known else (1, 2) if stage.seen else (1,))
+        assert stage.now < 8 + 16 * 60 / 20 + 3
+
+
+def test_what_is_asked_for_after_a_beat_that_came_meanwhile_leads_on_from_the_cue_of_that_beat(
+    tmp_path: Path,
+) -> None:
+    three = CueList(tuple(Cue(name, {"speed": n / 10}) for n, name in enumerate("abc")))
+    stage, said = Stage(tmp_path, 120.0, 1.0, 0.0, three), list[str]()
+    assert stage.desk.cues is not None
+    stage.desk.cues.say = said.append
+    coming: list[Happens] = [(0.25, Fire("go")), (0.375, Fire("beat")), (0.375, Go("c"))]
+    for _ in range(3):
+        stage.poll(0.5, coming)  # all three come in one stall
+    assert said == ["cue 1: a", "cue 3: c"]
+    assert stage.controls.params.speed == 0.2

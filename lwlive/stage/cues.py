@@ -43,6 +43,8 @@ class _Step:
     """Where to go, and when."""
 
     due: float
+    asked: float  # when it was asked for
+    every: float | None = None  # it waits for a beat that is a multiple of this, by any tempo
     by: int = 0  # places from where the list is by then
     to: int | None = None  # a place
     follows: bool = False  # the cue that is on asked for it
@@ -84,17 +86,18 @@ class Cues:
         times = {n: cue.at for n, cue in enumerate(self.cues.cues) if cue.at is not None}
         self._daily = Daily(times, lambda: self.now_there())
 
-    def go(self, now: float, due: float | None) -> None:
-        """The next cue. Raises ControlError."""
-        self._step(_Step(now if due is None else due, by=1), now)
+    def go(self, now: float, due: float | None, every: float | None) -> None:
+        """The next cue; `due` and `every` as `Controls.do` has them. Raises ControlError."""
+        self._step(_Step(now if due is None else due, now, every, by=1), now)
 
-    def back(self, now: float, due: float | None) -> None:
+    def back(self, now: float, due: float | None, every: float | None) -> None:
         """The cue before. Raises ControlError."""
-        self._step(_Step(now if due is None else due, by=-1), now)
+        self._step(_Step(now if due is None else due, now, every, by=-1), now)
 
-    def jump(self, which: str | int, now: float, due: float | None) -> None:
+    def jump(self, which: str | int, now: float, due: float | None, every: float | None) -> None:
         """The cue of this name or number. Raises ControlError."""
-        self._step(_Step(now if due is None else due, to=self.cues.found(which)), now)
+        to = self.cues.found(which)
+        self._step(_Step(now if due is None else due, now, every, to=to), now)
 
     def resume(self, name: str, now: float, since: float) -> None:
         """Stand at a cue whose values are there already, as a show before this one did.
@@ -128,12 +131,13 @@ class Cues:
         if not self._begun:
             self._begun = True
             if self.cues.loop:  # a playlist begins with what the clock started last
-                self._step(_Step(now, to=self._daily.newest() or 0), now)
+                self._step(_Step(now, now, to=self._daily.newest() or 0), now)
         if self._following is not None and not pictures:
             self._following = self._since(now)
+        if self._moved():
+            self._stage(now)
         self._follow(now)
-        while self._steps and self._steps[0].due <= now:
-            self._take(self._steps.pop(0), now)
+        self._take_due(now)
         self._look_at_the_clock(now)
 
     def standing(self, now: float) -> Standing:
@@ -141,7 +145,7 @@ class Cues:
         on = self._place if self._on else None
         step = self._steps[0] if self._steps else None
         try:
-            to = step.target if step is not None else self._led(self._place, _Step(now, by=1))
+            to = step.target if step is not None else self._led(self._place, _Step(now, now, by=1))
         except ControlError:
             to = None
         due = step.due if step is not None else self._follows_at()
@@ -158,6 +162,8 @@ class Cues:
 
     def _step(self, step: _Step, now: float) -> None:
         """Take a step, now or when it is due. Raises ControlError."""
+        self._moved()
+        self._take_due(now)  # what is due goes before what is asked for after it
         place = self._place
         for each in self._steps:
             if each.due <= step.due and not each.follows:
@@ -167,7 +173,7 @@ class Cues:
         self._following = None
         if step.due <= now:
             step.target = self._led(self._place, step)
-            self._set(step, self._place, now, None)
+            self._set(step, self._place, now)
             self._take(step, now)
         else:
             insort(self._steps, step, key=lambda each: each.due)
@@ -193,18 +199,29 @@ class Cues:
 
     def _stage(self, now: float) -> None:
         """What waits, into the controls, each as it leads on from the one before."""
+        self._moved()
         self._withdraw(lambda _: False)
         place, kept = self._place, []
         for step in self._steps:
             try:
                 step.target = self._led(place, step)
-                self._set(step, place, now, step.due)
+                self._set(step, place, now)
             except ControlError as error:
                 self.say(str(error))
                 continue
             place = step.target
             kept.append(step)
         self._steps = kept
+
+    def _moved(self) -> bool:
+        """Take over where the controls have put what waits for a beat. Whether anything moved."""
+        moved = False
+        for step in self._steps:
+            if step.every is not None and step.waiting is not None:
+                moved |= step.due != step.waiting.due
+                step.due = step.waiting.due
+        self._steps.sort(key=lambda each: each.due)
+        return moved
 
     def _withdraw(self, gone: Callable[[_Step], bool]) -> None:
         """Take what waits out of the controls, and some steps out of what waits."""
@@ -214,12 +231,13 @@ class Cues:
                 step.waiting = None
         self._steps = [step for step in self._steps if not gone(step)]
 
-    def _set(self, step: _Step, place: int | None, now: float, due: float | None) -> None:
+    def _set(self, step: _Step, place: int | None, now: float) -> None:
         """Load a step's cue into the controls. Raises ControlError."""
         cue = self.cues.cues[step.target]
         in_order = step.target == (0 if place is None else place + 1) and not self._astray
         values, routes = (dict(cue.values), cue.routes) if in_order else self._whole(step.target)
-        step.waiting = self.controls.load(values, "", now, due, routes, self._seconds(cue, values))
+        at, over = now if step.due <= now else step.asked, self._seconds(cue, values)
+        step.waiting = self.controls.load(values, "", at, step.due, routes, over, step.every)
 
     def _whole(self, place: int) -> tuple[dict[str, Any], Routes | None]:
         """All that the list has set at a place; what it sets later is where the show started."""
@@ -238,6 +256,10 @@ class Cues:
             return cue.beats * 60 / self.controls.snapshot.tempo.bpm
         seconds: float = values.get("transition", self.controls.params.transition)
         return seconds
+
+    def _take_due(self, now: float) -> None:
+        while self._steps and self._steps[0].due <= now:
+            self._take(self._steps.pop(0), now)
 
     def _take(self, step: _Step, now: float) -> None:
         """A cue is on. After a stall it counts from now, so that no row of cues follows."""
@@ -264,7 +286,7 @@ class Cues:
             return
         if not self._steps:
             if at - now <= AHEAD_S:
-                self._steps.append(_Step(at, by=1, follows=True))
+                self._steps.append(_Step(at, now, by=1, follows=True))
                 self._stage(now)
         elif self._steps[0].follows and abs(self._steps[0].due - at) > LATER_S:
             self._steps[0].due = at  # in another tempo
@@ -291,6 +313,6 @@ class Cues:
         """Start the cue whose time of day has passed since the last poll."""
         place = self._daily.passed(now)
         if place is not None:
-            every = self.controls.params.quantise
-            due = self.controls.snapshot.tempo.next(every, now) if every else None
-            self.jump(place + 1, now, due)
+            every = self.controls.params.quantise or None
+            due = None if every is None else self.controls.snapshot.tempo.next(every, now)
+            self.jump(place + 1, now, due, every)
