@@ -49,6 +49,7 @@ class Controls:
         self._routes = routes  # that the show started with
         self._now = -math.inf  # beats up to then may have been shown
         self._waiting: list[Waiting] = []  # the earliest first
+        self._renumbered = 0  # how many more beats the tempo counts than the first one would
         self._horizon = -math.inf  # what is due before it is in `snapshot.later`
 
     @property
@@ -144,6 +145,14 @@ class Controls:
         """
         return {name: by for name, (version, by) in self._changed.items() if version > since}
 
+    def count(self, now: float) -> float:
+        """The beat at a moment, in numbers that no tempo changes."""
+        return self.snapshot.tempo.line(now) - self._renumbered
+
+    def counted(self, beat: float) -> float:
+        """The moment of a beat that has been counted so."""
+        return self.snapshot.tempo.when(beat + self._renumbered)
+
     def adopt(self, own: Mapping[str, object]) -> None:
         """Fill in the model's own values where none was chosen yet. Raises ControlError."""
         good = {name: spec(name).checked(value) for name, value in own.items()}
@@ -186,6 +195,7 @@ class Controls:
         if tempo == before:
             return False
         further = tempo.renumbered(before, self._now)
+        self._renumbered += further
         at, nearly_s = min(self._now, max(at, tempo.at)), NEARLY * 60 / tempo.bpm
 
         def due(each: Waiting) -> float:

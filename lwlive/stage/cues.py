@@ -18,7 +18,6 @@ from lwlive.cuelist import Cue, CueList
 from lwlive.params import ControlError
 from lwlive.routes import Routes
 from lwlive.stage.daily import Daily
-from lwlive.tempo import Tempo
 
 AHEAD_S = 2.0  # the engine hears of the next cue so long before it comes
 NEARLY_S = 0.02  # a cue that would come so soon after a beat comes on it
@@ -57,13 +56,7 @@ class _Following:
     """Since when the cue that is on has been, as its `follow` counts it."""
 
     at: float
-    beat: float  # in this tempo
-    tempo: Tempo
-
-    def counted(self, tempo: Tempo, now: float) -> "_Following":
-        """The same in another tempo: one that numbers its beats otherwise changes nothing."""
-        shift = round(tempo.line(now) - self.tempo.line(now))
-        return _Following(self.at, self.beat + shift, tempo)
+    beat: float  # as the controls count them
 
 
 @dataclass
@@ -280,7 +273,6 @@ class Cues:
         """Let the next cue wait for its moment, where the one that is on is followed."""
         if self._following is None:
             return
-        self._following = self._following.counted(self.controls.snapshot.tempo, now)
         at = self._follows_at()
         if at is None:
             return
@@ -293,21 +285,20 @@ class Cues:
             self._stage(now)
 
     def _since(self, at: float) -> _Following:
-        tempo = self.controls.snapshot.tempo
-        return _Following(at, tempo.line(at), tempo)
+        return _Following(at, self.controls.count(at))
 
     def _follows_at(self) -> float | None:
         """When the next cue comes by itself."""
         if self._following is None or self._place is None:
             return None
-        cue, tempo = self.cues.cues[self._place], self.controls.snapshot.tempo
+        cue = self.cues.cues[self._place]
         if cue.follow is not None:
             at = self._following.at + cue.follow
         else:
             assert cue.follow_beats is not None
-            at = tempo.when(self._following.beat + cue.follow_beats)
+            at = self.controls.counted(self._following.beat + cue.follow_beats)
         every = self.controls.params.quantise
-        return tempo.next(every, at - NEARLY_S) if every else at
+        return self.controls.snapshot.tempo.next(every, at - NEARLY_S) if every else at
 
     def _look_at_the_clock(self, now: float) -> None:
         """Start the cue whose time of day has passed since the last poll."""
