@@ -16,11 +16,12 @@ from lwlive.commands import Command, Fire, Go, Offer, Recall, Set
 from lwlive.controls import Controls
 from lwlive.cuelist import Cue, CueList
 from lwlive.params import Params
+from lwlive.stage.cues import NEARLY_S
 from lwlive.stage.desk import Desk
 from lwlive.stage.disk import Disk
 from lwlive.stage.parts import Arrived, Source
 from lwlive.stage.sources.tempo import MidiClock
-from lwlive.tempo import Tempo
+from lwlive.tempo import Tempo, multiple
 
 EASY = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -280,3 +281,36 @@ def test_what_is_asked_for_after_a_beat_that_came_meanwhile_leads_on_from_the_cu
         stage.poll(0.5, coming)  # all three come in one stall
     assert said == ["cue 1: a", "cue 3: c"]
     assert stage.controls.params.speed == 0.2
+
+
+@given(
+    turns=st.lists(st.tuples(st.floats(0.05, 1.5), st.floats(20, 300)), max_size=4),
+    follow=st.floats(0.1, 4),
+    every=st.sampled_from([1.0, 4.0]),
+    seed=st.integers(0, 999),
+)
+@example([(1.0, 300.0)], 0.2, 4.0, 1)
+@EASY
+def test_a_cue_that_follows_comes_on_the_first_beat_after_its_time_through_any_tempo(
+    tmp_path: Path, turns: list[tuple[float, float]], follow: float, every: float, seed: int
+) -> None:
+    cues = CueList((Cue("a", {"speed": 0.1}, follow=follow), Cue("b", {"speed": 0.2})))
+    stage, step = Stage(tmp_path, 120.0, every, 0.0, cues), steps(seed)
+    assert stage.desk.cues is not None
+    coming: list[Happens] = [(1.999, Fire("go"))]  # the first cue comes at second 2
+    at = 2.0
+    for later, bpm in turns:
+        at += later
+        coming.append((at, Set("bpm", bpm)))
+    over = 2 + follow - NEARLY_S
+    reached, passed = 0.0, 0.0  # beats: when the first cue's time is over, and at the last poll
+    while stage.desk.cues.taken < 2 and stage.now < 60:
+        tempo = stage.controls.snapshot.tempo
+        passed = tempo.beats(stage.now)
+        if stage.now <= over:
+            reached = passed = tempo.beats(over)
+        stage.poll(step(stage.now), coming)
+    assert stage.desk.cues.taken == 2
+    due = multiple(reached, every)
+    assert passed <= due + 1e-6
+    assert stage.controls.snapshot.tempo.beats(stage.now) >= due - 1e-6

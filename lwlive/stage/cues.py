@@ -79,18 +79,13 @@ class Cues:
         times = {n: cue.at for n, cue in enumerate(self.cues.cues) if cue.at is not None}
         self._daily = Daily(times, lambda: self.now_there())
 
-    def go(self, now: float, due: float | None, every: float | None) -> None:
-        """The next cue; `due` and `every` as `Controls.do` has them. Raises ControlError."""
-        self._step(_Step(now if due is None else due, now, every, by=1), now)
-
-    def back(self, now: float, due: float | None, every: float | None) -> None:
-        """The cue before. Raises ControlError."""
-        self._step(_Step(now if due is None else due, now, every, by=-1), now)
+    def go(self, by: int, now: float, due: float | None, every: float | None) -> None:
+        """The next cue, or the one before; time as `Controls.do` has it. Raises ControlError."""
+        self._step(_Step(now if due is None else due, now, every, by=by), now)
 
     def jump(self, which: str | int, now: float, due: float | None, every: float | None) -> None:
         """The cue of this name or number. Raises ControlError."""
-        to = self.cues.found(which)
-        self._step(_Step(now if due is None else due, now, every, to=to), now)
+        self._step(_Step(now if due is None else due, now, every, to=self.cues.found(which)), now)
 
     def resume(self, name: str, now: float, since: float) -> None:
         """Stand at a cue whose values are there already, as a show before this one did.
@@ -141,7 +136,7 @@ class Cues:
             to = step.target if step is not None else self._led(self._place, _Step(now, now, by=1))
         except ControlError:
             to = None
-        due = step.due if step is not None else self._follows_at()
+        due = step.due if step is not None else self._follows_at(now)
         rows = self.cues.cues
         return Standing(
             number=None if on is None else on + 1,
@@ -271,23 +266,21 @@ class Cues:
 
     def _follow(self, now: float) -> None:
         """Let the next cue wait for its moment, where the one that is on is followed."""
-        if self._following is None:
-            return
-        at = self._follows_at()
+        at = self._follows_at(now)
         if at is None:
             return
         if not self._steps:
             if at - now <= AHEAD_S:
                 self._steps.append(_Step(at, now, by=1, follows=True))
                 self._stage(now)
-        elif self._steps[0].follows and abs(self._steps[0].due - at) > LATER_S:
-            self._steps[0].due = at  # in another tempo
+        elif (step := self._steps[0]).follows and step.due > now and abs(step.due - at) > LATER_S:
+            step.due = at  # in another tempo
             self._stage(now)
 
     def _since(self, at: float) -> _Following:
         return _Following(at, self.controls.count(at))
 
-    def _follows_at(self) -> float | None:
+    def _follows_at(self, now: float) -> float | None:
         """When the next cue comes by itself."""
         if self._following is None or self._place is None:
             return None
@@ -297,8 +290,9 @@ class Cues:
         else:
             assert cue.follow_beats is not None
             at = self.controls.counted(self._following.beat + cue.follow_beats)
-        every = self.controls.params.quantise
-        return self.controls.snapshot.tempo.next(every, at - NEARLY_S) if every else at
+        every, tempo = self.controls.params.quantise, self.controls.snapshot.tempo
+        # a tempo knows nothing of beats from before it began
+        return tempo.next(every, max(at, min(now, tempo.at)) - NEARLY_S) if every else at
 
     def _look_at_the_clock(self, now: float) -> None:
         """Start the cue whose time of day has passed since the last poll."""

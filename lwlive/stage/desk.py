@@ -221,10 +221,8 @@ class Desk:
         due, every = self._due(arrived), self._every(arrived)
         if isinstance(command, Go):
             self.cues.jump(command.cue, arrived.at, due, every)
-        elif command == Fire("go"):
-            self.cues.go(arrived.at, due, every)
         else:
-            self.cues.back(arrived.at, due, every)
+            self.cues.go(1 if command == Fire("go") else -1, arrived.at, due, every)
         self._follow_cues(self.cues)
 
     def _follow_cues(self, cues: Cues) -> None:
