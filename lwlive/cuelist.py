@@ -29,6 +29,10 @@ HANDS = ("morph", "morph_a", "morph_b")  # parameters that cues leave to the han
 _TIME = re.compile(r"(\d?\d):(\d\d)(?::(\d\d))?", re.ASCII)
 
 
+class CueListError(PresetError):
+    """A cue list cannot be used: its file, or a preset that it names."""
+
+
 @dataclass(frozen=True)
 class Cue:
     """One cue. `values` are all that it sets, those of its preset included."""
@@ -88,8 +92,16 @@ def load(path: Path, folder: Path, say: Callable[[str], object] = log.warning) -
     """The cue list in a file. `folder`: where a show's presets are.
 
     Presets are looked for beside the file, then there, then among those of lwlive. `say` gets a
-    sentence about what was passed over. Raises PresetError.
+    sentence about what was passed over. Raises CueListError.
     """
+    try:
+        return _loaded(path, folder, say)
+    except PresetError as error:
+        raise CueListError(str(error)) from None
+
+
+def _loaded(path: Path, folder: Path, say: Callable[[str], object]) -> CueList:
+    """The same. Raises PresetError."""
     found = preset.read(path, "cue list")
     loop, tables = found.pop("loop", False), found.pop(CUES, None)
     if found:

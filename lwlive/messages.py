@@ -1,11 +1,33 @@
 """What the engine tells the stage beside its frames. Snapshots of the controls go the other way.
 
-Plain data only: this file knows nothing of torch, processes or windows. A `Snapshot` (snapshot.py)
-or None (stop) goes down the pipe; the classes below come up.
+Plain data only: this file knows nothing of torch, processes or windows. An engine is started with a
+`Begin`. A `Snapshot` (snapshot.py) or None (stop) goes down the pipe; the other classes come up.
 """
 
 from dataclasses import dataclass, field
 from typing import Any
+
+LEAD_S = 1.0  # from the start of an engine's walk to its first picture, at most, where all is well
+
+
+@dataclass(frozen=True)
+class Begin:
+    """Where on the walk an engine begins."""
+
+    phase: float = 0.0
+    since: float | None = None  # when that was shown, by the stage's clock; None: nothing was yet
+    beside: bool = False  # another engine walks on from there, until this one has frames
+
+    def at(self, now: float, speed: float) -> "Begin":
+        """The same once the model is there. speed: of the walk, in keyframes a second.
+
+        Beside another engine it begins where that one will be in a moment: further back, the walk
+        would show places a second time.
+        """
+        if not self.beside or self.since is None:
+            return self
+        soon = now + LEAD_S
+        return Begin(self.phase + speed * (soon - self.since), soon)
 
 
 @dataclass(frozen=True)

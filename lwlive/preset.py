@@ -175,9 +175,13 @@ def find(name_or_path: str, folder: Path) -> Path:
 def named(name: str, folder: Path) -> Path:
     """The preset of this name in the folder, else the bundled one. Never a path: safe for OSC.
 
-    Raises PresetError listing what there is.
+    Raises PresetError, which lists what there is or says why that cannot be read.
     """
-    known = {path.stem: path for path in [*bundled(), *sorted(folder.glob("*.toml"))]}
+    try:
+        own = sorted(folder.glob("*.toml"))
+    except OSError as error:
+        raise PresetError(f"presets in {folder} cannot be read: {error.strerror}") from None
+    known = {path.stem: path for path in [*bundled(), *own]}
     if name not in known:
         there_are = ", ".join(path.stem for path in listed(folder)) or "none"
         raise PresetError(

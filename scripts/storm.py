@@ -321,7 +321,8 @@ def stormed(
     told = ("frames_shown", "frames_late", "fps_sampled", "latency_p50_ms", "latency_p95_ms")
     line = {
         "seed": seed,
-        "largest_in_medians": round(largest / median, 2),
+        # None where pictures stood still for half of the time
+        "largest_in_medians": round(largest / median, 2) if median else None,
         "at_frame": int(change.argmax()) + 1,
         "median": round(median, 2),
         **{name: found[name] for name in told},

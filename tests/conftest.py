@@ -29,6 +29,8 @@ for _name, _handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signa
     if _number is not None and signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, _handler)
 
+os.environ.pop("NOTIFY_SOCKET", None)  # of a service that runs the tests, and not of their shows
+
 _STATE = tempfile.TemporaryDirectory(prefix="lwlive-state-")  # shows write their logs there
 os.environ["XDG_STATE_HOME"] = _STATE.name
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lwlive.commands import Command
-from lwlive.messages import Heard, Running
+from lwlive.messages import Begin, Heard, Running
 from lwlive.params import Params
 from lwlive.ring import Frame, Pixels, Ring
 from lwlive.routes import SILENCE
@@ -70,13 +70,12 @@ class FakeEngine:
         self,
         ring: Ring,
         snapshot: Snapshot,
-        phase: float,
+        begin: Begin,
         look: Callable[[float], Pixels],
-        since: float | None = None,
     ) -> None:
         self.ours, self.theirs = multiprocessing.Pipe()
         self.handle = ring.handle
-        self.first, self.phase, self.look, self.since = snapshot, phase, look, since
+        self.first, self.phase, self.look, self.begin = snapshot, begin.phase, look, begin
         self.newest = snapshot
         self.number = 0
         self.exitcode: int | None = None
@@ -141,11 +140,11 @@ class FakeEngines:
         self.refuse = False
 
     def __call__(
-        self, ring: Ring, snapshot: Snapshot, phase: float, since: float | None
+        self, ring: Ring, snapshot: Snapshot, begin: Begin
     ) -> tuple[Any, "Connection[Any, Any]"]:
         if self.refuse:
             raise BlockingIOError(11, "Resource temporarily unavailable")
-        engine = FakeEngine(ring, snapshot, phase, self.look(len(self.all)), since)
+        engine = FakeEngine(ring, snapshot, begin, self.look(len(self.all)))
         self.all.append(engine)
         return engine, engine.ours
 

@@ -29,6 +29,7 @@ from lwlive.params import SPECS, ControlError, Params
 from lwlive.stage.host import EngineFailure
 from lwlive.stage.outputs import takes
 from lwlive.stage.rig import lone
+from lwlive.stage.starts import IN_A_ROW, Starts
 from lwlive.stage.supply import Shown
 
 OTHER = {str: "gold rings", float: 0.5, int: 3, bool: True}  # allowed for all, default for none
@@ -392,6 +393,36 @@ def test_a_headless_show_that_was_told_what_to_do_does_just_that(told: dict[str,
     assert not lone(Config(headless=True, **told), None)
 
 
+@pytest.mark.parametrize(
+    ("words", "manager"),
+    [
+        (["--headless", "--state", "s.json"], ""),
+        (["--headless"], "@nobody"),  # of systemd or of the guard
+        (["--state", "s.json"], ""),  # a window, and no screen yet
+        (["--headless", "--state", "s.json", "--ndi", "--record", "a.mp4"], ""),  # see below
+    ],
+)
+def test_an_unattended_show_plays_on_whatever_takes_its_pictures(
+    hall: Hall,
+    words: list[str],
+    manager: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(wiring, "LONE_S", 0.1)  # 24 pictures
+    if manager:
+        monkeypatch.setenv("NOTIFY_SOCKET", manager)
+    if "--record" in words:  # without its outputs nothing is left
+        for _ in range(IN_A_ROW):
+            Starts(Path("s.json.starts")).failed("output", "no NDI")
+    at_tick(hall.supply, 60, lambda: signal.raise_signal(signal.SIGTERM))
+    assert hall.perform(*words) == 0
+    assert not hall.recorders
+    assert any("ended by SIGTERM" in line for line in caplog.messages)
+    windows = [line for line in caplog.messages if "opens as soon as there is one" in line]
+    assert len(windows) == ("--headless" not in words)
+
+
 def test_an_installation_plays_without_its_screen_until_there_is_one(
     hall: Hall, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -428,6 +459,24 @@ def test_a_recording_that_cannot_be_written_is_told_and_the_show_goes_on(
     figures = json.loads(Path("s.json").read_text("utf-8"))
     shown = figures["frames_shown"]
     assert shown <= 12 <= shown + figures["frames_skipped"]  # a late tick may skip past the end
+
+
+def test_a_guarded_show_that_somebody_ends_stays_ended_whatever_could_not_be_recorded(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from lwlive.stage.outputs.recorder import Recorder
+
+    monkeypatch.setattr(takes, "Recorder", Recorder)
+    hall.supply.pixels = flat(200, 64)
+    at_tick(hall.supply, 30, lambda: signal.raise_signal(signal.SIGTERM))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ear:
+        ear.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("NOTIFY_SOCKET", f"udp:{ear.getsockname()[1]}")
+        monkeypatch.setenv("LWLIVE_GUARDED", "1")
+        words = ("--headless", "--record", "nowhere/a.mp4", "--stats", "nowhere/s.json")
+        assert hall.perform(*words) == 0, "the guard starts what ends with another code"
+    assert any("there is no folder nowhere" in line for line in caplog.messages)
+    assert any(line.startswith("--stats: nowhere/s.json cannot be") for line in caplog.messages)
 
 
 def test_an_engine_that_cannot_begin_ends_the_show_with_its_sentence_and_statistics(

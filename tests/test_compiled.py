@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +23,8 @@ from torch import Tensor
 
 from lwlive.checkpoint import Size
 from lwlive.cli import models, subcommands
+from lwlive.config import Config
+from lwlive.engine import process
 from lwlive.engine.compiled import build as building
 from lwlive.engine.compiled import package, verify
 from lwlive.engine.compiled.build import Build, build
@@ -35,7 +38,7 @@ from lwlive.engine.networks import Kind
 from lwlive.engine.process import Engine
 from lwlive.engine.producer import Producer
 from lwlive.engine.tuning.pieces import Cost
-from lwlive.messages import Note
+from lwlive.messages import Begin, Note
 from lwlive.params import Params
 from lwlive.ring import Pixels, Ring, slots
 from lwlive.snapshot import Snapshot
@@ -309,10 +312,24 @@ def test_damaged_packages_are_known_before_their_code_is_loaded(
         package.check_seal(place)
 
 
-def crash(place: Path) -> None:
-    """What an engine does that is ended by its own code."""
-    package.watch(place)
-    os.kill(os.getpid(), signal.SIGSEGV)
+def traces(place: Path, count: int) -> None:
+    """What so many engines leave that were ended by their own code."""
+    place.with_name(f"{place.name}.fault").write_text(count * f"{package.FATAL}: Bus error\n\n")
+
+
+def aged(place: Path, days: float) -> None:
+    """The last of them was so long ago."""
+    then = time.time() - days * package.LATELY_S
+    os.utime(place.with_name(f"{place.name}.fault"), (then, then))
+
+
+def end_by(number: signal.Signals, place: Path) -> None:
+    """An engine is ended by a signal while packages are open."""
+    code = "import os, pathlib, sys; from lwlive.engine.compiled import package; "
+    code += f"package.watch(pathlib.Path(sys.argv[1])); os.kill(os.getpid(), {number:d})"
+    command = [sys.executable, "-c", code, str(place)]
+    done = subprocess.run(command, stderr=subprocess.DEVNULL, check=False)
+    assert done.returncode == -number
 
 
 @pytest.mark.slow
@@ -321,18 +338,95 @@ def test_an_engine_that_its_own_code_ends_leaves_a_trace_and_one_that_is_killed_
     tmp_path: Path,
 ) -> None:
     place = tmp_path / "x"
-    context = multiprocessing.get_context("spawn")
     assert package.faults(place) == 0
     for count in (1, 2):
-        child = context.Process(target=crash, args=(place,))
-        child.start()
-        child.join()
-        assert child.exitcode == -signal.SIGSEGV
+        end_by(signal.SIGSEGV, place)
         assert package.faults(place) == count
-    code = "from lwlive.engine.compiled import package; import os, pathlib; "
-    code += f"package.watch(pathlib.Path({str(place)!r})); os.kill(os.getpid(), 9)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+    end_by(signal.SIGKILL, place)
     assert package.faults(place) == 2
+    aged(place, 1.1)
+    end_by(signal.SIGBUS, place)
+    assert package.faults(place) == 1
+
+
+@pytest.mark.parametrize("days", [-30, -1.1, 1.1, 4000])
+def test_crashes_of_other_days_do_not_count(tmp_path: Path, days: float) -> None:
+    """Some have other causes, and a clock may be wrong."""
+    traces(tmp_path / "x", 2)
+    assert package.faults(tmp_path / "x") == 2
+    aged(tmp_path / "x", days)
+    assert package.faults(tmp_path / "x") == 0
+
+
+class Builds:
+    """A build that takes two simulated hours, and when each began."""
+
+    trouble = None
+
+    def __init__(self, clock: SimpleNamespace) -> None:
+        self.clock, self.begun = clock, list[float]()
+
+    def __call__(self, *_: object) -> "Builds":
+        self.begun.append(self.clock.now)
+        return self
+
+    @property
+    def done(self) -> bool:
+        return bool(self.clock.now >= self.begun[-1] + package.LATELY_S / 12)
+
+    def close(self) -> None:
+        pass
+
+
+def test_after_two_crashes_pictures_come_uncompiled_for_a_day_and_compiled_again_after_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    want = Build(str(folder), Size(64, 64), "cpu", Kind("float32", True), 2, 1)
+    modules = load(folder, Size(64, 64), "cpu", Kind("float32", True))
+    place = want.place(tmp_path)
+    place.mkdir(parents=True)
+    (place / "costs.json").write_text("[1, 1]")
+    traces(place, 2)
+    clock, said, used = SimpleNamespace(now=500.0), list[Any](), list[tuple[float, Any]]()
+    builds, better = Builds(clock), SimpleNamespace(compiled=True, notes=[])
+
+    def turns(*_: object) -> Iterator[float]:
+        for _hour in range(60):
+            yield clock.now
+            clock.now += package.LATELY_S / 24
+
+    def producing(model: Any, **_: object) -> Any:
+        def use(other: Any) -> None:
+            used.append((clock.now, other))
+            made.model = other
+
+        made = SimpleNamespace(model=model, use=use, load=1.0, stride=1, running=None)
+        return made
+
+    monkeypatch.setattr(
+        process, "time", SimpleNamespace(monotonic=lambda: clock.now, perf_counter=lambda: 0.0)
+    )
+    monkeypatch.setattr(Ring, "attach", lambda _: None)
+    monkeypatch.setattr(Engine, "_turns", turns)
+    monkeypatch.setattr("lwlive.engine.producer.Producer", producing)
+    monkeypatch.setattr("lwlive.engine.tuning.choose.plan", lambda *_, **__: (want, modules))
+    monkeypatch.setattr("lwlive.engine.compiled.child.Builder", builds)
+    monkeypatch.setattr("lwlive.engine.compiled.child.compiler", lambda: "g++")
+    monkeypatch.setattr(package, "opened", lambda _: better)
+    monkeypatch.setattr("faulthandler.enable", lambda file: file.close())
+    opened: Any = SimpleNamespace(cache=tmp_path)
+    snapshot = Snapshot(0, Params(guidance=1.0, steps=1))
+    ring: Any = None
+    order = process.Order(Config(), opened, ring, snapshot, Begin())
+    pipe: Any = SimpleNamespace(send=said.append)
+    Engine(order, pipe)._work()
+    notes = [one.text for one in said if isinstance(one, Note)]
+    assert notes == ["2 engines crashed in compiled code, so pictures come uncompiled for a day"]
+    day = package.LATELY_S
+    assert builds.begun == [pytest.approx(500.0 + day)]
+    ((at, model),) = used
+    assert at == pytest.approx(500.0 + day * 13 / 12)
+    assert model is better
 
 
 def test_a_read_only_cache_is_unpacked_elsewhere(

@@ -21,18 +21,21 @@ def aged(path: Path, days: float) -> Path:
 class Room:
     """A show with these recordings, whose clocks the test moves."""
 
-    def __init__(self, folder: Path, days: float, record: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, days: float, record: Path | None = None, wall: float = NOW
+    ) -> None:
         self.said: list[str] = []
-        self.wall, self.now = NOW, 50.0
+        self.wall, self.now = wall, 50.0
         say = self.said.append
         disk = Disk(say, inline)
         self.expiry = Expiry(folder, record, days, say, disk, lambda: self.wall)
 
-    def play(self, seconds: float) -> None:
+    def play(self, seconds: float, step: float = 10.0) -> None:
         until = self.now + seconds
         while self.now < until:
             self.expiry.tell(status(self.now), {}, self.now)
-            self.now += 10.0
+            self.now += step
+            self.wall += step
 
 
 def test_recordings_older_than_the_days_are_removed_and_nothing_else(tmp_path: Path) -> None:
@@ -127,10 +130,8 @@ def test_a_clock_that_was_wrong_at_a_start_removes_nothing(tmp_path: Path, years
     """Shows in a row: of the right time, of the wrong one twice, and of the right one again."""
     paths, wall = [], NOW
     for number, wrong in enumerate([0, 0, years, years, 0, 0]):
-        room = Room(tmp_path, 7)
         wall += DAY_S
-        room.wall = wall + wrong * 365 * DAY_S
-        room.expiry._began = room.wall
+        room = Room(tmp_path, 7, wall=wall + wrong * 365 * DAY_S)
         room.play(30)
         path = tmp_path / f"lwlive-20260101-20000{number}.mp4"
         path.write_bytes(b"x")
@@ -138,3 +139,58 @@ def test_a_clock_that_was_wrong_at_a_start_removes_nothing(tmp_path: Path, years
         paths.append(path)
         room.play(2 * EVERY_S)
     assert all(path.exists() for path in paths)
+
+
+def recorded(room: Room, folder: Path, days: int) -> list[Path]:
+    """Play so many days, with a recording at the end of each."""
+    found = []
+    for number in range(days):
+        room.play(DAY_S, 1200.0)
+        found.append(folder / f"lwlive-20260101-{number:06}.mp4")
+        found[-1].write_bytes(b"x")
+        os.utime(found[-1], (room.wall,) * 2)
+    room.play(DAY_S / 2, 1200.0)
+    return found
+
+
+@pytest.mark.parametrize("early", [12 * 365, 31, 29, 10, 3, 0])
+def test_a_clock_that_was_early_at_the_start_keeps_no_recording_for_ever(
+    tmp_path: Path, early: float
+) -> None:
+    """No battery holds it, and a server corrects it a minute later."""
+    old = [aged(tmp_path / f"lwlive-20250101-{n:06}.mp4", n) for n in range(60)]
+    room = Room(tmp_path, 7, wall=NOW - early * DAY_S)
+    room.play(60)
+    assert all(path.exists() for path in old[:8])
+    room.wall += early * DAY_S
+    new = recorded(room, tmp_path, 20)
+    assert [path for path in old if path.exists()] == []
+    assert [path.exists() for path in new] == [False] * 13 + [True] * 7
+
+
+@pytest.mark.parametrize("forward", [2.5, 5, 29])
+def test_a_clock_that_is_wrong_for_less_than_a_day_removes_nothing(
+    tmp_path: Path, forward: float
+) -> None:
+    paths = [aged(tmp_path / f"lwlive-20260101-{n:06}.mp4", n) for n in range(6)]
+    room = Room(tmp_path, 7)
+    room.play(DAY_S / 4)
+    room.wall += forward * DAY_S
+    room.play(DAY_S / 2)
+    paths.append(aged(tmp_path / "lwlive-20260109-200000.mp4", -forward))  # written meanwhile
+    room.wall -= forward * DAY_S
+    room.play(DAY_S / 4 - 20)
+    assert [path for path in paths if not path.exists()] == []
+
+
+def test_a_machine_that_sleeps_every_night_knows_how_old_its_recordings_are(
+    tmp_path: Path,
+) -> None:
+    """A show's clock stands still meanwhile."""
+    path = aged(tmp_path / "lwlive-20260101-200000.mp4", 0)
+    room = Room(tmp_path, 7)
+    for _ in range(9):
+        room.play(DAY_S / 2, 1200.0)
+        room.wall += DAY_S / 2
+    room.play(3600)
+    assert not path.exists()

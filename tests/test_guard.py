@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -151,6 +152,28 @@ def test_a_guard_that_is_asked_to_end_while_it_starts_a_show_ends_that_one(
     room = Room(tmp_path, "hangs")
     room.close()
     assert room.guard.starts == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nohup is POSIX's")
+@pytest.mark.parametrize("nohup", [False, True])
+def test_a_terminal_that_closes_ends_the_guard_but_not_one_that_is_to_outlive_it(
+    nohup: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[bool] = []
+
+    def run(self: Guard) -> int:
+        signal.raise_signal(signal.SIGHUP)
+        ended.append(self._end_by is not None)
+        kept = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # and so a show of it inherits it
+        return int(kept)
+
+    monkeypatch.setattr(Guard, "run", run)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if nohup else signal.SIG_DFL)
+    try:
+        assert guard.main([]) == int(nohup)
+        assert ended == [not nohup]
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_the_guard_knows_neither_torch_nor_pygame_nor_what_a_show_takes_its_flags_with() -> None:

@@ -25,6 +25,7 @@ STAGE = (
     "lwlive.movie",
     "lwlive.journalfile",
     "lwlive.files",
+    "lwlive.parent",
 )
 ONLY_IN: dict[str, tuple[str, ...]] = {  # library: the modules, or packages, that may import it
     "torch": ("lwlive.engine", "lwlive.render"),

@@ -269,6 +269,30 @@ def test_a_performance_is_rendered_with_what_it_was_shown_with(model: Path, tmp_
     assert (settings.scheduler, settings.decoder, settings.again) == (None, "full", False)
 
 
+def test_a_performance_of_steps_that_the_model_does_not_have_is_rendered_with_the_nearest(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    unfit = tiny.folder(tmp_path)
+    zero = {"rescale_betas_zero_snr": True, "timestep_spacing": "linspace"}
+    betas = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+    scheduler = {"_class_name": "DDPMScheduler", "clip_sample": False, **betas, **zero}
+    (unfit / "scheduler" / "scheduler_config.json").write_text(json.dumps(scheduler))
+    index = json.loads((unfit / "model_index.json").read_text())
+    index["scheduler"] = ["diffusers", "DDPMScheduler"]
+    (unfit / "model_index.json").write_text(json.dumps(index))
+    head = {**HEAD, "config": {"fps": 30, "model": str(unfit)}, "size": [64, 64]}
+    first = {**FIRST, "params": {"seed": 1, "steps": 4, "guidance": 1.0}}
+    (tmp_path / "j").write_text("".join(json.dumps(line) + "\n" for line in (head, first)))
+    words = ["--journal", str(tmp_path / "j"), "--folder", str(tmp_path), "--name", "again"]
+    words += ["--format", "png", "--output", "frames"]
+    assert render.main(words) == 0, caplog.text
+    assert "gives NaN for 4 steps" in caplog.text
+    assert "; 1 are used" in caplog.text
+    caplog.clear()
+    assert render.main([*words, "--overwrite", "--steps", "4"]) != 0
+    assert "gives NaN for 4 steps" in caplog.text
+
+
 @pytest.mark.slow
 def test_more_steps_another_size_and_prompt_are_taken_in_its_place(
     model: Path, tmp_path: Path

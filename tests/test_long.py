@@ -18,7 +18,7 @@ from lwlive.commands import Command, Fire, Set
 from lwlive.config import Config
 from lwlive.controls import Controls
 from lwlive.engine.producer import Producer
-from lwlive.messages import Loaded
+from lwlive.messages import Begin, Loaded
 from lwlive.params import Params
 from lwlive.ring import Pixels, Ring, slots
 from lwlive.snapshot import Snapshot
@@ -79,10 +79,9 @@ class Engines:
         self.clock = clock
         self.rings: list[Ring] = []
 
-    def __call__(
-        self, ring: Ring, snapshot: Snapshot, phase: float, since: float | None
-    ) -> tuple[Any, Any]:
-        self.last = engine = FakeEngine(ring, snapshot, phase, look=lambda _: np.zeros(0, np.uint8))
+    def __call__(self, ring: Ring, snapshot: Snapshot, begin: Begin) -> tuple[Any, Any]:
+        nothing = np.zeros(0, np.uint8)
+        self.last = engine = FakeEngine(ring, snapshot, begin, lambda _: nothing)
 
         def inbox() -> Snapshot:
             engine.hear()  # and wait for the model's own values, as the process does
@@ -93,7 +92,9 @@ class Engines:
         snapshot = Snapshot(snapshot.version, replace(snapshot.params, **model.own))
         engine.newest = snapshot
         self.rings.append(Ring.attach(ring.handle))
-        self.clock.producer = Producer(model, self.rings[-1], FPS, inbox, self.clock, phase, since)
+        self.clock.producer = Producer(
+            model, self.rings[-1], FPS, inbox, self.clock, begin.phase, begin.since
+        )
         return engine, engine.ours
 
     def die(self) -> None:

@@ -1,17 +1,22 @@
 """Safe mode: what fails three starts in a row is left out at the fourth, and tried again later."""
 
+import errno
 import json
 import logging
+import os
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_cli import Hall
+from test_cli import Hall, at_tick
 
 from lwlive.cli import safe, subcommands
 from lwlive.config import Config
+from lwlive.stage.outputs.lines import Lines
 from lwlive.stage.starts import AGAIN_S, IN_A_ROW, PARTS, UNKNOWN, Record, Starts
 
 
@@ -72,6 +77,14 @@ def test_a_start_that_went_well_or_was_ended_begins_the_row_again(box: Box) -> N
     box.start()
     box.fail("model", IN_A_ROW - 1)
     assert not box.starts.without
+
+
+def test_a_start_in_safe_mode_that_was_ended_early_leaves_out_no_more_next_time(box: Box) -> None:
+    box.fail("model", IN_A_ROW)
+    box.starts.ended()
+    box.start()
+    assert list(box.starts.without) == ["model"]
+    assert box.starts.said == []
 
 
 def test_the_whole_is_tried_again_after_an_hour_and_left_out_again_where_it_fails_once(
@@ -135,8 +148,12 @@ def test_the_settings_without_a_part_have_its_defaults() -> None:
     assert safe.without(config, ["compiled package"]).compile is False
     bare = safe.without(config, ["model"])
     assert (bare.model, bare.lora, bare.journal) == ("ember", [], Path("j"))
+    tuned = Config(model="x", device="cuda", attention="xformers", batch=64, cache=Path("c"))
+    bare = safe.without(tuned, ["model"])
+    assert (bare.device, bare.attention, bare.batch) == ("cpu", "auto", None)
+    assert bare.cache == Path("c")
     alone = safe.without(config, ["output"])
-    assert (alone.journal, alone.record, alone.osc, alone.monitor) == (None, None, False, "0")
+    assert (alone.journal, alone.record, alone.osc, alone.monitor) == (None, None, False, "HDMI-1")
     assert (alone.model, alone.fullscreen, alone.state, alone.log) == (
         "x",
         True,
@@ -158,8 +175,10 @@ def hall(model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCapture
         (["--model", "nowhere"], "model"),
         (["--preset", "nowhere"], "preset"),
         (["--config", "nowhere.toml"], "configuration"),
-        (["--journal", "x/y/z.jsonl"], "output"),
-        (["--osc-host", "192.0.2.1"], "output"),
+        (["--stream", "gopher://x"], "output"),
+        (["--log", "s.json"], "output"),
+        (["--cues", "nowhere.toml"], "cues"),
+        (["--osc-host", "192.0.2.1", "--record", "a.mp4"], "network control"),
     ],
 )
 def test_a_show_that_keeps_a_state_plays_in_the_end(
@@ -167,8 +186,6 @@ def test_a_show_that_keeps_a_state_plays_in_the_end(
 ) -> None:
     words = ["--headless", "--osc-port", "0", "--fps", "120", "--duration", "0.1"]
     words += ["--state", "s.json", *flags]
-    if part == "configuration":  # its duration is left out with the rest
-        Path("s.json.starts").unlink(missing_ok=True)
     for _ in range(IN_A_ROW):
         assert subcommands.main(words) == 1
     if part == "configuration":
@@ -179,6 +196,109 @@ def test_a_show_that_keeps_a_state_plays_in_the_end(
     caplog.clear()
     assert subcommands.main(words) == 0
     assert sum(f"this one is without its {part}" in line for line in caplog.messages) == 1
+
+
+AWAY = {
+    "folder": "stick",
+    "journal": "stick/j.jsonl",
+    "stats": "stick/figures.json",
+    "log": "stick/a.log",
+}
+
+
+@pytest.mark.usefixtures("hall")
+@pytest.mark.parametrize("name", AWAY)
+def test_a_place_that_is_away_at_a_start_costs_a_show_that_keeps_a_state_nothing_else(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = ["--headless", "--osc-port", "0", "--fps", "120", "--duration", "0.2"]
+    words += ["--state", "s.json", f"--{name}", AWAY[name]]
+    for _ in range(IN_A_ROW + 1):
+        caplog.clear()
+        assert subcommands.main(words) == int(name == "stats"), "only figures are of the end alone"
+        assert any("stick" in line for line in caplog.messages), "it is said each time"
+        assert json.loads(Path("s.json.starts").read_text("utf-8"))["failed"] == []
+    assert not any("without its" in line for line in caplog.messages)
+    assert not Path("stick").exists(), "where a stick is to be, nothing is made"
+    assert subcommands.main([*words[:7], f"--{name}", AWAY[name]]) == 1, "a person is told"
+
+
+def test_what_comes_back_in_mid_show_is_written_from_then_on(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Lines.__init__, "__defaults__", (False, 0.05))
+    at_tick(hall.supply, 30, lambda: Path("stick").mkdir())
+    words = ["--headless", "--state", "s.json", "--folder", "stick", "--duration", "1"]
+    words += ["--journal", "stick/j.jsonl", "--stats", "stick/f.json"]
+    assert hall.perform(*words) == 0
+    assert json.loads(Path("stick/f.json").read_text("utf-8"))["frames_shown"] > 100
+    first = Path("stick/j.jsonl").read_text("utf-8").splitlines()[0]
+    assert json.loads(first)["config"]["journal"] == str(Path("stick/j.jsonl"))
+
+
+@pytest.mark.usefixtures("hall")
+def test_a_folder_that_does_not_answer_any_more_is_one_that_is_away(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A stick that was pulled while it was mounted: its folder is there and cannot be read."""
+
+    Path("stick").mkdir()
+    for name in ("scandir", "listdir"):
+        real = getattr(os, name)
+
+        def pulled(path: Any, real: Callable[[Any], Any] = real) -> Any:
+            if str(path) == "stick":
+                raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+            return real(path)
+
+        monkeypatch.setattr(os, name, pulled)
+    words = ["--headless", "--osc-port", "0", "--fps", "120", "--duration", "0.1"]
+    words += ["--state", "s.json", "--folder", "stick"]
+    for _ in range(IN_A_ROW + 1):
+        assert subcommands.main(words) == 0
+    said = [line for line in caplog.messages if line.startswith("--folder: 'stick' cannot be used")]
+    assert len(said) == IN_A_ROW + 1
+    assert not any("without its" in line for line in caplog.messages)
+
+
+def test_a_start_without_its_configuration_keeps_its_screen(tmp_path: Path) -> None:
+    file = tmp_path / "show.toml"
+
+    def wanted(text: str, *more: str) -> list[str]:
+        file.write_text(text, "utf-8")
+        args = ["--config", str(file), "--state=s.json", "--preset", "lava", *more]
+        assert safe._wanted(args, ()) == args
+        found = safe._wanted(args, ("configuration",))
+        assert found[:2] == ["--state", "s.json"]
+        return found[2:]
+
+    wrong = "[show]\nfps = 'many'\n[window]\n"
+    assert wanted(f"{wrong}fullscreen = true\nmonitor = 'HDMI-1'\n") == [
+        *("--fullscreen", "--monitor", "HDMI-1")
+    ]
+    assert wanted(f"{wrong}fullscreen = true\nmonitor = 7.5\n") == ["--fullscreen"]
+    assert wanted(f"{wrong}headless = true\n") == ["--headless"]
+    assert wanted(wrong) == []
+    assert wanted(wrong, "--monitor=1", "--fullscreen") == ["--fullscreen", "--monitor", "1"]
+    assert wanted(f"{wrong}fullscreen = true\n", "--no-fullscreen") == []
+    assert wanted("[window") == ["--fullscreen"], "nobody knows: an audience sees no desktop"
+    assert wanted("[window", "--headless") == ["--headless"]
+    file.unlink()
+    args = ["--config", str(file), "--state", "s.json"]
+    assert safe._wanted(args, ("configuration",)) == ["--state", "s.json", "--fullscreen"]
+
+
+@pytest.mark.usefixtures("hall")
+def test_a_state_that_a_file_of_settings_names_serves_where_the_rest_of_it_is_wrong() -> None:
+    file = "[gallery]\nstate = 's.json'\n[window]\nheadless = true\n[show]\nfps = 'many'\n"
+    Path("show.toml").write_text(file, "utf-8")
+    for _ in range(IN_A_ROW):
+        assert subcommands.main(["--config", "show.toml"]) == 1
+    starts = Starts(Path("s.json.starts"))
+    assert starts.without == ("configuration",)
+    assert safe._wanted(["--config", "show.toml"], starts.without) == [
+        *("--state", "s.json", "--headless")
+    ]
 
 
 @pytest.mark.usefixtures("hall")

@@ -4,7 +4,7 @@ but those that close recordings."""
 import json
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes import FakeOsc, FakeRecorder, FakeScreen, FakeSupply, SimulatedClock, flat
+from fakes import (
+    SPAWN,
+    FakeEngines,
+    FakeOsc,
+    FakeRecorder,
+    FakeScreen,
+    FakeSupply,
+    SimulatedClock,
+    flat,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -32,14 +41,16 @@ from lwlive.config import Config
 from lwlive.controls import Controls
 from lwlive.messages import Loaded, Running
 from lwlive.params import SAMPLED, SPECS, TRIGGERS, Params
-from lwlive.ring import Frame
+from lwlive.ring import Frame, Ring
 from lwlive.snapshot import Snapshot
 from lwlive.stage import recalls
 from lwlive.stage.clock import WallClock
 from lwlive.stage.desk import Desk
 from lwlive.stage.disk import Disk
+from lwlive.stage.engine import LOADING_S
 from lwlive.stage.figures import LATENCIES, Figures
-from lwlive.stage.host import EngineFailure
+from lwlive.stage.host import PAUSES_S, EngineFailure
+from lwlive.stage.length import MOST_DEATHS
 from lwlive.stage.master import Master, dimmed
 from lwlive.stage.notices import WAITING, Notices
 from lwlive.stage.outputs import takes
@@ -50,7 +61,8 @@ from lwlive.stage.rig import rigged
 from lwlive.stage.show import Show
 from lwlive.stage.sources.keys import ADDRESS, FULLSCREEN, KEYS, LEARN, LIST, QUIT
 from lwlive.stage.status import Status, write_statistics
-from lwlive.stage.supply import Shown
+from lwlive.stage.supply import Shown, Supply
+from lwlive.stage.watchdog import START_S
 
 PERIOD = 1 / 30
 
@@ -213,6 +225,71 @@ def test_a_slow_start_is_waited_for_whatever_the_duration(run: Run) -> None:
     run.supply.plan.extend([None] * 1000)
     run.play(2)
     assert len(run.screen.shown_at) == 60
+
+
+LOADED = Snapshot(0, Params(steps=4, guidance=1))
+
+
+class Doomed(Source):
+    """Engines that die in the midst of loading, as those do that the system takes memory from."""
+
+    name = "doom"
+
+    def __init__(self, run: Run, loading_s: float, lives: int | None = None) -> None:
+        self.engines = FakeEngines(lambda _number: lambda _phase: flat(9))
+        self._loading_s, self._lives = loading_s, lives  # lives: the number of the first that plays
+        self._since: dict[int, float] = {}
+        self.supply = Supply(
+            self.engines, lambda: Ring.create(SPAWN, 8, 8, 8), 30, LOADED, run.clock.now()
+        )
+
+    def poll(self, now: float) -> Sequence[Arrived]:
+        number = len(self.engines.all)
+        if now - self._since.setdefault(number, now) >= self._loading_s:
+            if self._lives is not None and number >= self._lives:
+                if self.supply.host.queued < 4:
+                    self.engines.last.make(2)
+            else:
+                self.engines.last.die(-9)
+        return ()
+
+
+@pytest.mark.parametrize(("loading_s", "kept"), [(3.0, True), (20.0, True), (3.0, False)])
+def test_a_show_that_keeps_a_state_gives_up_a_start_whose_engines_all_die_before_a_picture(
+    run: Run, loading_s: float, kept: bool
+) -> None:
+    doom = Doomed(run, loading_s)
+    run.supply, run.sources = doom.supply, [doom]  # type: ignore[assignment] # a real one
+    began = run.clock.now()
+    run.osc.happens[30 * 450] = lambda: run.desk.end()
+    if not kept:
+        run.play()
+        assert len(doom.engines.all) > 2 * MOST_DEATHS, "somebody is there to read why"
+        return
+    with pytest.raises(EngineFailure, match=r"no picture.*SIGKILL.*5 times in a row"):
+        run.play(state=run.folder / "s.json")
+    assert len(doom.engines.all) == MOST_DEATHS
+    assert run.clock.now() - began < 5 * loading_s + 30
+    doom.supply.close()
+
+
+def test_a_start_that_takes_several_engines_is_a_good_one_and_later_ones_may_die_as_often(
+    run: Run,
+) -> None:
+    doom = Doomed(run, 3.0, lives=5)
+    run.supply, run.sources = doom.supply, [doom]  # type: ignore[assignment] # a real one
+
+    def die_on() -> None:
+        doom._lives = None
+
+    run.osc.happens[30 * 60] = die_on
+    run.osc.happens[30 * 200] = lambda: run.desk.end()
+    run.play(state=run.folder / "s.json")
+    assert run.show.supply.host.deaths > MOST_DEATHS
+
+
+def test_engines_that_hang_while_they_load_are_given_up_before_the_show_counts_as_hanging() -> None:
+    assert MOST_DEATHS * LOADING_S + sum(PAUSES_S[: MOST_DEATHS - 1]) < START_S
 
 
 # Controls

@@ -6,11 +6,12 @@ import shutil
 import socket
 import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -24,7 +25,7 @@ from feeds import FPS, SIDE, Played, feed_of, number_in, numbered, until
 from lwlive.params import ControlError
 from lwlive.ring import Pixels
 from lwlive.stage.outputs import feed as feeding
-from lwlive.stage.outputs.feed import Feed
+from lwlive.stage.outputs.feed import Feed, FeedError
 from lwlive.stage.outputs.stream import Stream, checked, settings
 
 RATE = Fraction(30)
@@ -304,8 +305,10 @@ def test_addresses_that_are_right_are_taken_as_they_are(tmp_path: Path) -> None:
     for url in ("udp://239.0.0.1:5000?ttl=2", "tcp://[::1]:5000", "rtmp://host/live/key"):
         assert checked(url) == url
     assert checked(str(tmp_path / "a.m3u8")) == str(tmp_path / "a.m3u8")
+    away = str(tmp_path / "nowhere" / "a.m3u8")
     with pytest.raises(ControlError, match="no folder"):
-        checked(str(tmp_path / "nowhere" / "a.m3u8"))
+        checked(away)
+    assert checked(away, waits=True) == away
 
 
 def test_srt_without_ffmpeg_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -323,3 +326,100 @@ def test_no_process_is_left_behind() -> None:
         child = sink._child
         assert child.poll() is None
     assert child.poll() == 0
+
+
+STAGE = """
+import sys
+from fractions import Fraction
+import numpy as np
+from lwlive.stage.outputs.stream import Stream, settings
+stream = Stream(settings(sys.argv[1], (64, 64), Fraction(30), 1, 99))
+stream.open()
+random, number = np.random.default_rng(0), 0
+while True:
+    stream.show(random.integers(0, 256, (64, 64, 3), np.uint8), number)
+    number += 1
+"""  # pictures of noise fill every buffer on their way, so each process waits for the next one
+
+
+def waiting_at(port: int, parent: int, count: int) -> list[psutil.Process]:
+    """So many processes below `parent`, once the last of them has taken the port."""
+    found: list[psutil.Process] = []
+
+    def there() -> bool:
+        time.sleep(0.02)  # a look costs much
+        found[:] = psutil.Process(parent).children(recursive=True)
+        taken = [one.laddr.port for each in found[-1:] for one in each.net_connections("inet")]
+        return len(found) == count and port in taken
+
+    until(there, lambda: f"nobody waits at {port}: {found}", 60)
+    return found
+
+
+def is_free(port: int, kind: socket.SocketKind) -> bool:
+    """Whether the next stage could take the port."""
+    with socket.socket(type=kind) as one, suppress(OSError):
+        one.bind(("127.0.0.1", port))
+        return True
+    return False
+
+
+def left_of(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that have not ended, with or without somebody to take note of it."""
+    return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="PyAV waits there with Python's lock")
+@pytest.mark.parametrize(
+    ("url", "count"), [("tcp://127.0.0.1:{}?listen=1", 1), ("srt://127.0.0.1:{}?mode=listener", 2)]
+)
+def test_a_stream_that_nobody_fetches_ends_with_a_stage_that_is_killed(
+    url: str, count: int
+) -> None:
+    """A guard starts another stage then, which needs the port."""
+    port, kind = free_port(), socket.SOCK_DGRAM if "srt" in url else socket.SOCK_STREAM
+    stage = subprocess.Popen([sys.executable, "-c", STAGE, url.format(port)])
+    processes: list[psutil.Process] = []
+    try:
+        processes = waiting_at(port, stage.pid, count)
+        assert not is_free(port, kind)
+        stage.kill()
+        stage.wait()
+        until(lambda: not left_of(processes), lambda: f"there are {left_of(processes)}", 5)
+        until(lambda: is_free(port, kind), f"{port} is taken", 1)
+    finally:
+        stage.kill()
+        stage.wait()
+        for process in left_of(processes):
+            process.kill()
+
+
+@pytest.mark.slow
+def test_a_carrier_ends_with_a_stream_that_is_given_up() -> None:
+    port = free_port()
+    told = settings(f"srt://127.0.0.1:{port}?mode=listener", (SIDE, SIDE), RATE, 1, 99)
+    stream = Stream(told)
+    where = stream.open()
+    assert where.startswith(told.url)
+    noise = np.random.default_rng(0).integers(0, 256, (60, SIDE, SIDE, 3), np.uint8)
+    child: Any = stream._child
+
+    def feed() -> None:
+        with suppress(FeedError):
+            for number in range(10_000):
+                stream.show(noise[number % 60], number)
+
+    feeding_it = threading.Thread(target=feed)
+    feeding_it.start()
+    processes: list[psutil.Process] = []
+    try:
+        (carrier,) = processes = waiting_at(port, child.pid, 1)
+        stream.abort()
+        until(lambda: not left_of(processes), lambda: f"{carrier} is left", 5)
+    finally:
+        stream.abort()
+        feeding_it.join()
+        stream.close()
+        for process in left_of(processes):
+            process.kill()

@@ -15,7 +15,7 @@ from fakes import RUNNING, SPAWN, FakeEngine, FakeEngines, flat
 
 from lwlive.commands import Fire, Set
 from lwlive.controls import WAITING, Controls
-from lwlive.messages import Doing, Failed, Loaded, Note
+from lwlive.messages import LEAD_S, Begin, Doing, Failed, Loaded, Note
 from lwlive.params import Params
 from lwlive.ring import Pixels, Ring
 from lwlive.stage.engine import LOADING_S
@@ -300,8 +300,10 @@ def test_an_engine_may_load_something_large_in_mid_show(stage: Stage) -> None:
     first.say(Doing("switching to the compiled networks"))
     stage.wait(LOADING_S - 1)
     assert not first.killed
-    first.say(RUNNING)
-    stage.wait(STALL_S + 1)
+    first.say(RUNNING)  # what it loaded is open, and the first turn with it is being made
+    stage.wait(STALL_S - 1)
+    assert not first.killed
+    stage.wait(2)
     assert first.killed
 
 
@@ -592,12 +594,13 @@ def test_a_picture_tells_what_it_was_made_with_and_when_that_was_asked_for(stage
 
 
 def test_a_new_engine_is_told_since_when_the_walk_waits(stage: Stage) -> None:
-    assert stage.engine.since is None
+    assert stage.engine.begin.since is None
     stage.play(1)
     last = stage.time - 1 / FPS
     stage.engine.die()
     stage.wait(1)
-    assert stage.engine.since == pytest.approx(last)
+    assert stage.engine.begin.since == pytest.approx(last)
+    assert not stage.engine.begin.beside
 
 
 def test_a_slower_monitor_is_told_to_this_engine_and_the_next(stage: Stage) -> None:
@@ -608,6 +611,24 @@ def test_a_slower_monitor_is_told_to_this_engine_and_the_next(stage: Stage) -> N
     stage.wait(1)
     assert len(stage.rings) == 2
     assert stage.rings[-1].tick_s == 1 / 50
+
+
+@pytest.mark.parametrize("speed", [0.0, 0.25, 4.0])
+def test_a_renewed_engine_begins_no_further_back_than_the_one_beside_it_has_come(
+    stage: Stage, speed: float
+) -> None:
+    stage.play(4)
+    assert stage.supply.renew(stage.time)
+    begin, loaded = stage.engine.begin, stage.time + 9.0
+    assert begin.since is not None
+    new = begin.at(loaded, speed)
+    for seconds in (0.0, 0.4, LEAD_S):  # until it takes over
+        old = begin.phase + speed * (loaded + seconds - begin.since)
+        assert old - 1e-9 <= new.phase <= old + speed * LEAD_S + 1e-9
+    stage.engines.all[0].die()  # one that is lost stands still instead
+    stage.wait(1)
+    lost = Begin(2.5, 10.0)
+    assert lost.at(60.0, speed) == lost
 
 
 def test_a_renewed_engine_costs_no_late_frame_and_no_jump(stage: Stage) -> None:

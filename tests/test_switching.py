@@ -121,6 +121,17 @@ def test_a_show_whose_pictures_go_somewhere_is_not_recorded_for_want_of_a_window
     assert rig.lone(Config(headless=True), None)
     assert not rig.lone(Config(headless=True, ndi="lwlive"), None)
     assert not rig.lone(Config(headless=True, stream=["udp://127.0.0.1:5000"]), None)
+    assert not rig.lone(Config(headless=True, state=Path("s.json")), None)
+
+
+def test_a_folder_of_a_stream_that_is_away_is_waited_for_where_nobody_could_make_it(
+    run: Run, sinks: Any
+) -> None:
+    away = str(run.folder / "nowhere" / "a.m3u8")
+    with pytest.raises(ControlError, match="there is no folder"):
+        run.play(0.1, stream=[away])
+    run.play(0.1, stream=[away], state=run.folder / "s.json")
+    assert len(sinks["stream"]) == 3
 
 
 def test_what_is_not_installed_or_no_address_ends_the_start_with_a_sentence(

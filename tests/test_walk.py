@@ -266,6 +266,18 @@ def test_noise_and_conditioning_never_jump(storm: list[str]) -> None:
             before = walk
 
 
+@given(st.integers(0, 5), st.integers(-1, 12), st.integers(0, 20))
+@settings(deadline=None, max_examples=40)
+def test_to_skip_many_keyframes_is_to_skip_one_many_times(
+    loop: int, first: int, count: int
+) -> None:
+    walk = start(float(first), loop=loop)
+    many = walk.steered(snapshot(1, count, loop=loop), cond(0.0))
+    for n in range(1, count + 1):
+        walk = walk.steered(snapshot(n, n, loop=loop), cond(0.0))
+    assert (many.index, many.b.origin) == (walk.index, walk.b.origin)
+
+
 @given(UNIT)
 def test_mix_is_exact_at_both_ends(f: float) -> None:
     a, b = cond(2.0), cond(4.0)

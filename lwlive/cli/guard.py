@@ -179,6 +179,7 @@ def _ending(code: int) -> str:
 
 def main(args: Sequence[str]) -> int:
     """Guard a show with these flags; returns its last exit code."""
+    from lwlive.cli import signals
     from lwlive.logs import one_line
 
     def say(sentence: str) -> None:
@@ -186,10 +187,5 @@ def main(args: Sequence[str]) -> int:
 
     guard = Guard([sys.executable, "-m", "lwlive", *args], os.environ, say)
 
-    def ending(_number: int, _frame: object) -> None:
-        guard.end()
-
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
-        if (number := getattr(signal, name, None)) is not None:
-            signal.signal(number, ending)
-    return guard.run()
+    with signals.answered(guard.end):
+        return guard.run()

@@ -10,7 +10,6 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from lwlive.cli.safe import AGAIN
@@ -31,14 +30,18 @@ def perform(config: "Config", params: "Params", starts: "Starts | None" = None) 
     from lwlive import logs
     from lwlive.cli import destinations
     from lwlive.stage.machine import about
-    from lwlive.stage.watchdog import ask_for_time
+    from lwlive.stage.watchdog import ask_for_time, unattended
 
     ask_for_time(os.environ)
-    destinations.check(config)
+    missing: list[str] = []
+    if unattended(config, os.environ):
+        config, missing = destinations.waited_for(config)
+    else:
+        destinations.check(config)
     with logs.opened(config.log, about()) as recent:
         after = os.environ.get("LWLIVE_AFTER")
         logs.event(f"the show starts again, since {after}" if after else "the show starts")
-        for sentence in starts.said if starts is not None else ():
+        for sentence in [*(starts.said if starts is not None else ()), *missing]:
             log.info(sentence)
         try:
             return _perform(config, params, recent, starts)
@@ -50,12 +53,13 @@ def perform(config: "Config", params: "Params", starts: "Starts | None" = None) 
 def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Starts | None") -> int:
     from lwlive import hub, logs, precedence
     from lwlive.checkpoint import ModelError
-    from lwlive.cli import destinations, wiring
+    from lwlive.cli import destinations, signals, wiring
     from lwlive.controls import Controls
     from lwlive.params import ControlError
     from lwlive.stage.clock import WallClock
     from lwlive.stage.host import EngineFailure
     from lwlive.stage.sources.listening import ListenError
+    from lwlive.stage.watchdog import GUARDED, ask_for_time
 
     clock = WallClock()
     started = clock.now() - _age_s()
@@ -78,7 +82,6 @@ def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Star
                 wiring.supply(config, opened, controls, clock.now(), begun)
             )
             from lwlive.stage.desk import Desk
-            from lwlive.stage.watchdog import ask_for_time
 
             ask_for_time(os.environ)
             desk = Desk(
@@ -125,7 +128,8 @@ def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Star
             parts = sources, outputs, machine, restarts
             show = Show(config, desk, supply, opened.size, clock, started, *parts)
             stack.enter_context(awake())
-            with _signals(desk.end) as came:
+            written = True
+            with signals.answered(desk.end) as came:
                 try:
                     gc.freeze()  # a collection in mid-show passes over all that stays, for 30 ms
                     with precedence.first():
@@ -136,7 +140,7 @@ def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Star
                     else:
                         logs.event("the show ends, by a key, a control or its duration")
                     if config.stats is not None:
-                        destinations.write_statistics(config.stats, show.statistics())
+                        written = destinations.write_statistics(config.stats, show.statistics())
     except (ControlError, ModelError, EngineFailure, ListenError) as error:
         return _failed(str(error), error, starts)
     except OSError as error:
@@ -151,7 +155,8 @@ def _perform(config: "Config", params: "Params", recent: "Recent", starts: "Star
     if recording is not None and recording["frames"]:
         log.info(f"recorded {recording['frames']} frames in {recording['file']}")
     done = recording is not None and recording["failed"] is None
-    return int(config.record is not None and not done)
+    failed = not written or (config.record is not None and not done)
+    return int(failed and GUARDED not in os.environ)  # the guard would start it again
 
 
 def _begun(config: "Config", params: "Params") -> "State | None":
@@ -188,29 +193,3 @@ def _age_s() -> float:
     import psutil
 
     return max(0.0, time.time() - psutil.Process().create_time())
-
-
-@contextlib.contextmanager
-def _signals(end: Callable[[], None]) -> Iterator[list[str]]:
-    """Ctrl-C, SIGTERM and a terminal that closes end the show properly. Yields those that came."""
-    import signal
-
-    came: list[str] = []
-
-    def ending(number: int, _: object) -> None:
-        came.append(signal.Signals(number).name)
-        end()
-
-    numbers = {
-        number
-        for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-        if (number := getattr(signal, name, None)) is not None
-    }
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-        numbers.discard(signal.SIGHUP)  # nohup: the show is to outlive its terminal
-    previous = {number: signal.signal(number, ending) for number in numbers}
-    try:
-        yield came
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

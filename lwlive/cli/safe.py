@@ -20,15 +20,17 @@ if TYPE_CHECKING:
 log = logging.getLogger("lwlive")
 
 AGAIN = 75  # the exit code of a show that is to be started again, as EX_TEMPFAIL
-KEPT = ("--fullscreen", "--headless")  # flags that a start without its configuration still has
 NOT_OUTPUTS = ("show", "cues", "model", "engine", "window", "tempo", "gallery")  # parts of Config
-MODEL: Mapping[str, Any] = {
+MODEL: Mapping[str, Any] = {  # without a graphics card: what failed may be its driver
     "model": "ember",
     "lora": [],
     "decoder": "tiny",
     "scheduler": None,
     "prediction": None,
     "size": None,
+    "device": "cpu",
+    "attention": "auto",
+    "batch": None,
 }
 
 
@@ -36,12 +38,10 @@ def start(args: Sequence[str], about: str, commands: Mapping[str, str]) -> int:
     """A show from its flags, to its end; the exit code. Raises ControlError and ModelError."""
     from lwlive.cli.perform import perform
 
-    starts = _starts(args)
-    if starts is None:
-        config, params = _parsed(args, about, commands)
-        if config.state is None:
-            return perform(config, params)
-        starts = _opened(config.state)
+    state = _state(args)
+    if state is None:
+        return perform(*_parsed(args, about, commands))
+    starts = _opened(state)
     try:
         config, params = _parsed(_wanted(args, starts.without), about, commands, starts.without)
     except ControlError as error:
@@ -63,33 +63,63 @@ def _parsed(
     return arguments.parse(args, arguments.PROGRAM, about, commands=commands, preset=preset)
 
 
-def _starts(args: Sequence[str]) -> "Starts | None":
-    """The starts of a show whose flags name its state; a file of settings may not be readable."""
-    for i, word in enumerate(args):
-        if word == "--state" and i + 1 < len(args):
-            return _opened(Path(args[i + 1]))
-        if word.startswith("--state="):
-            return _opened(Path(word.partition("=")[2]))
-    return None
+def _state(args: Sequence[str]) -> Path | None:
+    """The state that a show keeps, also where the rest of its settings is wrong."""
+    given = _given(args, "--state") or (_of_file(args, "gallery") or {}).get("state")
+    return None if given is None else Path(given)
+
+
+def _given(args: Sequence[str], flag: str) -> str | None:
+    """What stands behind a flag, the last time that it is given."""
+    found = None
+    for word, following in zip(args, [*args[1:], None], strict=True):
+        if word == flag:
+            found = following
+        elif word.startswith(f"{flag}="):
+            found = word.partition("=")[2]
+    return found
+
+
+def _of_file(args: Sequence[str], table: str) -> dict[str, Any] | None:
+    """What is right in a table of the file of --config; None where nothing of it can be read."""
+    if (file := _given(args, "--config")) is None:
+        return {}
+    from lwlive.cli import showfile
+
+    try:
+        return showfile.readable(Path(file), table)
+    except ControlError:
+        return None
 
 
 def _opened(state: Path) -> "Starts":
     from lwlive.stage.starts import Starts
 
-    if not state.name or state.is_dir():
+    if not state.name or os.path.isdir(state):
         raise ControlError(f"--state: {str(state)!r:.60} is a folder; give a file's name")
     return Starts(state.with_name(f"{state.name}.starts"), note=os.environ.get("LWLIVE_AFTER"))
 
 
 def _wanted(args: Sequence[str], left_out: Sequence[str]) -> list[str]:
-    """The flags, or only what a show without its configuration needs."""
+    """The flags, or only what a show without its configuration needs: its state and its screen.
+
+    Where nobody knows what that was, it covers a monitor: an audience is to see no desktop.
+    """
     if "configuration" not in left_out:
         return list(args)
-    for i, word in enumerate(args):
-        if word.startswith("--state"):
-            state = [word] if "=" in word else [word, *args[i + 1 : i + 2]]
-            return [*state, *(one for one in KEPT if one in args)]
-    return [one for one in KEPT if one in args]
+    window = _of_file(args, "window")
+    if window is None:
+        window = {"fullscreen": True}
+    for name in ("fullscreen", "headless"):
+        for word in args:
+            if word in (f"--{name}", f"--no-{name}"):
+                window[name] = word == f"--{name}"
+    window["monitor"] = _given(args, "--monitor") or window.get("monitor")
+    words = ["--state", str(_state(args))]
+    if window.get("headless"):
+        return [*words, "--headless"]
+    words += ["--fullscreen"] if window.get("fullscreen") else []
+    return words + (["--monitor", window["monitor"]] if window["monitor"] else [])
 
 
 def without(config: "Config", left_out: Sequence[str]) -> "Config":
@@ -110,16 +140,38 @@ def without(config: "Config", left_out: Sequence[str]) -> "Config":
                     field = getattr(part, "model_fields", {}).get(name)
                     if field is not None:
                         update[name] = field.get_default(call_default_factory=True)
-        update |= {"osc": False, "monitor": "0", "folder": config.folder, "log": config.log}
-    return config.model_copy(update=update)
+        update |= {"osc": False, "folder": config.folder, "log": config.log}
+    if "network control" in left_out:
+        update |= {"osc": False, "page": False}
+    if "cues" in left_out:
+        update["cues"] = None
+    found = config.model_copy(update=update)
+    return found if "output" not in left_out else _logged(found)
+
+
+def _logged(config: "Config") -> "Config":
+    """The settings, without a name for the log where no log can have this one."""
+    from lwlive.cli import destinations
+
+    try:
+        destinations.refuse(config)
+    except ControlError:
+        return config.model_copy(update={"log": None})
+    return config
 
 
 def _part(error: Exception) -> str:
     """What a start has failed at, by its error."""
     from lwlive.checkpoint import ModelError
+    from lwlive.cuelist import CueListError
     from lwlive.preset import PresetError
     from lwlive.stage.host import EngineFailure
+    from lwlive.stage.sources.listening import ListenError
 
+    if isinstance(error, CueListError):
+        return "cues"
+    if isinstance(error, ListenError):
+        return "network control"
     if isinstance(error, PresetError):
         return "preset"
     if isinstance(error, ModelError | EngineFailure | ImportError):

@@ -5,6 +5,7 @@ the folder that lwlive is started in, as those of flags do. This file starts not
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, get_origin
 
@@ -52,6 +53,20 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, object]]:
             except ControlError as error:
                 raise ControlError(f"{path}: {error}") from None
     return fixed, values
+
+
+def readable(path: Path, table: str) -> dict[str, Any]:
+    """What a table of the file says, without what is wrong in it or around it.
+
+    Raises ControlError where nothing of the file can be read.
+    """
+    content, found = _tables(path).get(table), dict[str, Any]()
+    for key, value in content.items() if isinstance(content, dict) else ():
+        name = key.replace("-", "_")
+        if name in TABLES[table]:
+            with suppress(ControlError):
+                found[name] = _checked(TABLES[table][name], value, key)
+    return found
 
 
 def written() -> str:

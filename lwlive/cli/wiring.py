@@ -64,6 +64,7 @@ def supply(
 
     from lwlive import shared
     from lwlive.engine.process import Order, run
+    from lwlive.messages import Begin
     from lwlive.openmp import spin_briefly
     from lwlive.ring import Ring, slots
     from lwlive.snapshot import Snapshot
@@ -80,8 +81,8 @@ def supply(
     context = multiprocessing.get_context("spawn")
     spin_briefly(os.environ)  # every engine inherits it
 
-    def order(ring: Ring, snapshot: Snapshot, phase: float, since: float | None) -> Order:
-        return Order(config, opened, ring.handle, snapshot, phase, since)
+    def order(ring: Ring, snapshot: Snapshot, begin: Begin) -> Order:
+        return Order(config, opened, ring.handle, snapshot, begin)
 
     return Supply(
         starter(order, run),
@@ -145,11 +146,13 @@ def window(
     """The window, which is not open yet, or None where none is wanted. code: the page's address,
     for phones.
 
-    A show that covers a monitor, as an installation's, plays without one until there is a screen.
+    A show that covers a monitor, as an installation's, or that is unattended plays without one
+    until there is a screen.
     """
     if config.headless:
         return None
     from lwlive.stage.outputs.window.host import Host
+    from lwlive.stage.watchdog import unattended
 
     return Host(
         "lwlive",
@@ -158,7 +161,7 @@ def window(
         config.fit,
         config.vsync,
         size,
-        waits=config.fullscreen,
+        waits=config.fullscreen or unattended(config, os.environ),
         say=say,
         code=code,
     )

@@ -55,9 +55,13 @@ class Ahead:
         """Number of the frame to be made next."""
         return self.last.number + 1 if self._line else 0
 
-    def sync(self) -> None:
-        """Take into account what was shown: which frames, and which of two versions of each."""
-        taken = self._ring.taken
+    def sync(self) -> bool:
+        """Take into account what was shown: which frames, and which of two versions of each.
+
+        Whether the last frame is another one than before: it came too late, and the one that it was
+        to replace was shown.
+        """
+        taken, last = self._ring.taken, self._line[-1] if self._line else None
         for number in range(self._synced + 1, taken + 1):
             at, epoch = self._ring.taking(number)
             old = self._dead.get((number, epoch)) or self._old.get(number)
@@ -75,6 +79,7 @@ class Ahead:
         self._dead = {key: put for key, put in self._dead.items() if key[0] > taken}
         while len(self._line) > 1 and self._line[0].number < taken:
             self._line.popleft()
+        return last is not None and self.last is not last
 
     def due(self, number: int, now: float) -> float:
         """When a frame was shown, or is due. One past the last: when nothing is left."""

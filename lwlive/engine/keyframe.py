@@ -66,6 +66,6 @@ class Keyframe:
     # steps -> trajectory [n, C, H, W]: latents each time the model is asked, and the clean ones.
     # Filled by the sampler when depth or crossfeed first ask for it, and never changed.
     trajectories: dict[int, Tensor] = field(default_factory=dict)
-    guidance: float | None = None  # of its trajectory, where it has its own
+    guidance: float | None = None  # of its trajectory; None: that of the walk which traces it
     pinned: bool = False  # its trajectory is given (a picture's), and the walk passes through it
     origin: tuple[int, int] | None = None  # seed and index, where its noise is nothing but theirs

@@ -63,7 +63,8 @@ class Pace:
         p = walk.params
         path = (walk.seed, walk.index, walk.a.origin, walk.b.origin, p.prompt, p.negative)
         feed = (p.crossfeed, p.crossfeed_range, p.crossfeed_decay, p.damping)
-        return (*path, walk.free, walk.lone, look_of(p), p.guidance, *feed, self._points(frames))
+        guidances = (p.guidance, *map(walk.guidance_of, (walk.a, walk.b)))
+        return (*path, walk.free, walk.lone, look_of(p), *guidances, *feed, self._points(frames))
 
 
 def frames_of(walk: Walk, fps: float) -> float:

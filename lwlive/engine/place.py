@@ -55,9 +55,8 @@ class Place:
     moved: Modulation = field(default_factory=Modulation)  # by routes, when this frame is due
     beats: float = 0.0  # from keyframe to keyframe, 0 where speed tells
     drift: float = 0.0  # share of its rate by which the walk is faster, to be on the beat
-    # the newest keyframes by their index, each with the guidance that its trajectory is made with:
-    # whoever asks again gets the same one, so that it is traced once
-    known: dict[int, tuple[Keyframe, float]] = field(default_factory=dict)
+    # the newest keyframes by their index: whoever asks again gets the same one, traced once
+    known: dict[int, Keyframe] = field(default_factory=dict)
 
     @property
     def params(self) -> Params:
@@ -112,10 +111,7 @@ class Place:
     @property
     def steady(self) -> float:
         """Keyframes a second that hands ask for, holding and routes aside."""
-        if not self.params.sync:
-            return self.params.speed
-        tempo = self.snapshot.tempo
-        return sync.rate(tempo, sync.beats(tempo, self.params.sync))
+        return sync.steady(self.snapshot)
 
     @property
     def bending(self) -> bool:
@@ -146,7 +142,11 @@ class Place:
         return value - max(0.0, value - 1) * self.number("damping") * middle
 
     def guidance_of(self, keyframe: Keyframe) -> float:
-        """Guidance of a keyframe's own trajectory: its own, or the one the walk is heading for."""
+        """Guidance of a keyframe's own trajectory: its own, or the one the walk is heading for.
+
+        Those of a live walk have their own from the beginning: when they are traced depends on the
+        machine, and must make no difference.
+        """
         own = keyframe.guidance
         return self.glides["guidance"].target if own is None else own
 

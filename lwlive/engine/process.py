@@ -8,6 +8,7 @@ While a model is loaded or measured, a third thread tells that there is work at 
 """
 
 import contextlib
+import math
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from lwlive.checkpoint import ModelError, Opened
 from lwlive.config import Config
 from lwlive.engine.governor import FULL_LOAD, SPARING_LOAD
 from lwlive.engine.heartbeat import Alive
-from lwlive.messages import Doing, Failed, Heard, Loaded, Note
+from lwlive.messages import Begin, Doing, Failed, Heard, Loaded, Note
 from lwlive.precedence import SAMPLING, behind
 from lwlive.ring import Ring, RingHandle
 from lwlive.snapshot import Snapshot
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
 
 IDLE_S = 0.002  # pause of the producer with nothing to do
 REPORT_S = 1.0  # how often the stage learns the costs
-MOST_FAULTS = 2  # engines that crashed in compiled code, until it is given up for good
+NEVER = math.inf  # when nothing is to be compiled any more
+MOST_FAULTS = 2  # engines that crashed in compiled code, until it is given up for a day
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,12 @@ class Order:
     opened: Opened
     ring: RingHandle
     snapshot: Snapshot
-    phase: float  # where on the walk to begin
-    since: float | None  # when that was due, by the stage's clock; None for a show's first engine
+    begin: Begin
 
     @property
     def waiting(self) -> bool:
         """Whether pictures were shown before: a room waits, so nothing is measured."""
-        return self.since is not None
+        return self.begin.since is not None
 
 
 def run(order: Order, pipe: "Connection[Any, Any]") -> None:
@@ -83,7 +84,7 @@ class Engine:
         self.newest = order.snapshot
         self._sending = threading.Lock()
         self._builder: Builder | None = None
-        self._settled = not order.config.compile  # nothing is to be compiled any more
+        self._compiles_at = 0.0 if order.config.compile else NEVER
 
     def tell(self, message: object) -> None:
         """Say something to the stage. Any thread may."""
@@ -111,6 +112,7 @@ class Engine:
             alive("starting torch")
             import torch
 
+            from lwlive.engine import sync
             from lwlive.engine.producer import Producer
 
             model, build = self._open(alive)
@@ -118,14 +120,16 @@ class Engine:
         order = self.order
         while not self.newest.params.complete:  # the stage answers with the model's own values
             time.sleep(IDLE_S)
+        speed = 0.0 if self.newest.params.hold else sync.steady(self.newest)
+        begin = order.begin.at(time.perf_counter(), speed)
         producer = Producer(
             model=model,
             ring=self.ring,
             fps=order.config.fps,
             inbox=self._inbox(model),
             timer=time.perf_counter,
-            phase=order.phase,
-            since=order.since,
+            phase=begin.phase,
+            since=begin.since,
             delay_s=order.config.delay_ms / 1e3,
             threads=torch.get_num_threads() if model.device == "cpu" else 1,
         )
@@ -133,7 +137,7 @@ class Engine:
         told: object = None
         reported = 0.0
         for now in self._turns(producer):
-            if not (self._settled or producer.model.compiled):
+            if now >= self._compiles_at and not producer.model.compiled:
                 self._compile(producer, build)
             while producer.model.notes:
                 self.tell(Note(producer.model.notes.pop(0)))
@@ -177,55 +181,21 @@ class Engine:
     def _inbox(self, model: "Model") -> Callable[[], Snapshot]:
         """What gives the newest controls, with a number of steps that the model has.
 
-        Raises ScheduleError where that is not the one a show begins with.
+        Raises ScheduleError where a show begins with another one, or where there is none at all.
         """
-        from lwlive.engine.schedule import MOST_STEPS, ScheduleError
+        from lwlive.engine.steps import Steps
 
-        refused: dict[int, str] = {}
-        for steps in range(1, MOST_STEPS + 1):
-            try:
-                model.schedule(steps, 0)
-            except ScheduleError as error:
-                refused[steps] = str(error)
-        own = int(model.own["steps"])
-        begun = self.order.snapshot.params.steps or own
-        if begun in refused and (not self.order.waiting or len(refused) == MOST_STEPS):
-            raise ScheduleError(refused[begun])
-        told: set[str] = set()
-
-        def say_once(text: str) -> None:
-            if text not in told:
-                told.add(text)
-                self._say(text)
-
-        def allowed(snapshot: Snapshot) -> Snapshot:
-            steps = snapshot.params.steps or own
-            if steps in refused:
-                fine = [n for n in range(1, MOST_STEPS + 1) if n not in refused]
-                nearest = min(fine, key=lambda n: (abs(n - steps), -n))
-                say_once(f"{refused[steps]}; {nearest} are used")
-                snapshot = replace(snapshot, params=replace(snapshot.params, steps=nearest))
-            routes = tuple(route for route in snapshot.routes if route.name != "steps")
-            if routes != snapshot.routes:
-                say_once("this model does not have every number of steps, so no route moves them")
-            found = replace(snapshot, routes=routes, later=tuple(map(allowed, snapshot.later)))
-            return snapshot if found == snapshot else found
-
-        last: list[Snapshot] = [self.newest, allowed(self.newest)] if refused else []
-
-        def newest() -> Snapshot:
-            snapshot = self.newest
-            if not refused:
-                return snapshot
-            if last[0] is not snapshot:
-                last[:] = snapshot, allowed(snapshot)
-            return last[1]
-
-        return newest
+        steps = Steps(model, self._say)
+        begun = self.order.snapshot.params.steps
+        if self.order.waiting:
+            steps.nearest(begun)
+        else:
+            steps.check(begun)
+        return lambda: steps.allowed(self.newest)
 
     def _open(self, alive: "Alive") -> tuple["Model", "Build"]:
         """The model, from its packages where they are built, and what to build where not."""
-        from lwlive.engine.compiled.package import faults, opened, watch
+        from lwlive.engine.compiled.package import LATELY_S, faults, opened, watch
         from lwlive.engine.eager import Eager
         from lwlive.engine.load import load
         from lwlive.engine.tuning import choose
@@ -243,11 +213,13 @@ class Engine:
         place = build.place(wanted.cache)
         count = faults(place) if config.compile else 0
         if config.compile and (trouble := build.trouble(wanted.cache)):
-            self._settled = True
+            self._compiles_at = NEVER
             self._say(f"{trouble}, so pictures come uncompiled")
         elif count >= MOST_FAULTS:
-            self._settled = True
-            self._say(f"{count} engines crashed in compiled code, so pictures come uncompiled")
+            self._compiles_at = time.monotonic() + LATELY_S
+            self._say(
+                f"{count} engines crashed in compiled code, so pictures come uncompiled for a day"
+            )
         elif config.compile and build.costs(wanted.cache):
             if count and self._put_aside(place):
                 self._say("an engine crashed in compiled code, so it is compiled again")
@@ -285,7 +257,7 @@ class Engine:
         place = build.place(self.order.opened.cache)
         if self._builder is None:
             if compiler() is None:
-                self._settled = True
+                self._compiles_at = NEVER
                 self.tell(
                     Note("no C++ compiler here (g++ or clang++), so pictures come uncompiled")
                 )
@@ -293,13 +265,13 @@ class Engine:
             try:
                 self._builder = Builder(build, place)
             except OSError as error:
-                self._settled = True
+                self._compiles_at = NEVER
                 self._say(f"compiling cannot be started, pictures come uncompiled: {error}")
                 return
             producer.load = SPARING_LOAD
         if not self._builder.done:
             return
-        self._settled, producer.load = True, FULL_LOAD
+        self._compiles_at, producer.load = NEVER, FULL_LOAD
         trouble = self._builder.trouble
         self._builder.close()
         if trouble is None:

@@ -18,6 +18,7 @@ from lwlive.engine.ahead import Ahead, Put
 from lwlive.engine.aim import MOTION_S, Aim
 from lwlive.engine.cuda import Timer, waited
 from lwlive.engine.governor import FULL_LOAD, SLACK_S, Costs, Decision, Situation, decide
+from lwlive.engine.keyframe import Keyframe
 from lwlive.engine.model import Model
 from lwlive.engine.sampler import Sampler, unchecked
 from lwlive.engine.spare import Spare
@@ -65,6 +66,7 @@ class Producer:
         self.aim = Aim(ring, self.ahead, inbox, timer, delay_s, self._settled)
         self._replaced = 0  # pictures that were not good, by models used before
         self._used: Model | None = None
+        self._turn_s = 0.0
         self._spare = Spare(fps)
         self.use(model)
         self.aim.begin(phase)
@@ -77,7 +79,6 @@ class Producer:
         self.sampler = Sampler(model)
         self.threads = Threads(self._most)
         self.aim.use(model, self.sampler, self.threads)
-        self._turn_s = 0.0
         self._spare.use()
 
     def recover(self, model: Model) -> None:
@@ -116,7 +117,8 @@ class Producer:
             return True
 
     def _advance(self) -> bool:
-        self.ahead.sync()
+        if self.ahead.sync():
+            self.aim.follow()
         self.aim.steer()
         self.aim.listen()
         decision = self._decided()
@@ -138,7 +140,7 @@ class Producer:
     def _decided(self) -> Decision:
         """What is to be done now."""
         now, evaluations = self.clock(), self.sampler.evaluations(self.aim.next)
-        tracing = self.sampler.tracing(self.aim.next) if self.aim.next.lacking else 0
+        missing = self._missing()
         coming = self._spare.coming(self.aim.next)
         return decide(
             Situation(
@@ -148,7 +150,7 @@ class Producer:
                 ticks=self.aim.ticks,
                 costs=self.costs,
                 evaluations=evaluations,
-                tracing=tracing,
+                tracing=self.sampler.tracing(self.aim.next, missing) if missing else 0,
                 measuring=self.sampler.evaluations(coming) if coming is not None else 0,
                 ready_s=self.ahead.ready_s(now),
                 room=self.ring.room,
@@ -165,17 +167,22 @@ class Producer:
 
         One at a time, and the next frames after each: so hands never wait for all of them.
         """
-        if not self.aim.next.lacking:
+        missing = self._missing()
+        if missing is None:
             return False
         overdue = self.aim.overdue
         first_s = self.costs.first_s(self.sampler.evaluations(self.aim.next))
-        tracing_s = self.costs.first_s(self.sampler.tracing(self.aim.next))
+        tracing_s = self.costs.first_s(self.sampler.tracing(self.aim.next, missing))
         if not overdue and self.ahead.ready_s(self.clock()) < first_s + tracing_s + SLACK_S:
             return False
-        missing = self.sampler.untraced(self.aim.next.freed(False))
-        self.sampler.trace_one(missing[0], self.aim.next, unchecked if overdue else self._give_way)
+        self.sampler.trace_one(missing, self.aim.next, unchecked if overdue else self._give_way)
         self.aim.traced()
         return True
+
+    def _missing(self) -> Keyframe | None:
+        """The keyframe to be traced next, where the next frame does without."""
+        walk = self.aim.next
+        return next(iter(self.sampler.untraced(walk.freed(False))), None) if walk.lacking else None
 
     def _make(self, frames: int) -> None:
         """Sample the places of one turn, decode them and the in-betweens, put all into the ring.

@@ -160,13 +160,13 @@ class Sampler:
     def evaluations(self, walk: Walk) -> int:
         """Most evaluations that a batch of places from this one on takes, its traces included."""
         steps = len(self.model.schedule(walk.drawn.steps, walk.drawn.inherited).steps)
-        traces = self.tracing(walk) * len(self.untraced(walk))
+        traces = sum(self.tracing(walk, keyframe) for keyframe in self.untraced(walk))
         return steps * self._each([walk.top("guidance")]) + traces
 
-    def tracing(self, walk: Walk) -> int:
+    def tracing(self, walk: Walk, keyframe: Keyframe) -> int:
         """Evaluations that the trajectory of one of its keyframes takes."""
         steps = self.model.schedule(walk.look.steps, 0).total
-        return steps * self._each([walk.top("guidance")])
+        return steps * self._each([walk.guidance_of(keyframe)])
 
     def untraced(self, walk: Walk) -> list[Keyframe]:
         """The keyframes whose trajectories are missing for this place or those that follow it."""

@@ -6,6 +6,7 @@ nothing jumps. After a bend it is on the beat within two keyframes or so. Plain 
 """
 
 from lwlive.params import SPECS
+from lwlive.snapshot import Snapshot
 from lwlive.tempo import Tempo
 
 GAIN = 4.0  # share of its rate by which a walk is faster, for each keyframe that it is late
@@ -24,6 +25,13 @@ def beats(tempo: Tempo, wanted: float) -> float:
 def rate(tempo: Tempo, every: float) -> float:
     """Keyframes a second of a walk that comes to one every so many beats."""
     return tempo.bpm / 60 / every
+
+
+def steady(snapshot: Snapshot) -> float:
+    """Keyframes a second that hands ask for, holding and routes aside."""
+    if not snapshot.params.sync:
+        return snapshot.params.speed
+    return rate(snapshot.tempo, beats(snapshot.tempo, snapshot.params.sync))
 
 
 def drift(early: float, before: float, cruise: float, seconds: float) -> float:

@@ -110,34 +110,38 @@ class Walk(Place):
         glide = self.glides["cruise"].towards(target, EASE_S)
         return replace(self, glides={**self.glides, "cruise": glide})
 
-    def _following(self, index: int) -> int:
+    def _following(self, index: int, count: int = 1) -> int:
+        """The index of the keyframe that is so many after this one."""
         loop = int(self.number("loop"))
-        return (index + 1) % loop if loop and index >= 0 else index + 1
+        return (index + count) % loop if loop and count else index + count
 
     def _keyframe(self, index: int) -> Keyframe:
         """A keyframe of this walk, the same one where it is asked for again."""
         loop = int(self.number("loop"))
         origin = (int(self.moved.value("seed", self.seed)), index % loop if loop else index)
         guidance = self.glides["guidance"].target
-        found, traced = self.known.get(origin[1], (None, guidance))
-        if found and (found.origin, traced) == (origin, guidance) and found.cond is self.cond_b:
+        found, wanted = self.known.get(origin[1]), (origin, guidance)
+        if found and found.cond is self.cond_b and (found.origin, found.guidance) == wanted:
             return found
         noise = noise_of(*origin, self.shape, self.device, len(self.a.noise))
-        found = Keyframe(noise, self.cond_b, origin=origin)
+        found = Keyframe(noise, self.cond_b, guidance=guidance, origin=origin)
         self.known.pop(origin[1], None)
-        self.known[origin[1]] = found, guidance
+        self.known[origin[1]] = found
         while len(self.known) > KNOWN:
             del self.known[next(iter(self.known))]
         return found
 
-    def _here(self) -> Keyframe:
-        """The present mix as a keyframe: frames at its place are those of this walk."""
+    def _here(self, guidance: float) -> Keyframe:
+        """The present mix as a keyframe: frames at its place are those of this walk.
+
+        `guidance`: of what is not there of its trajectories yet.
+        """
         noise = torch.stack([self.noise(i) for i in range(len(self.a.noise))])
         steps, mixed = self.look.steps, {}
         if self.inherits:
             rows = range(len(self.a.trajectories[steps]))
             mixed[steps] = torch.stack([self.inherited(steps, i) for i in rows])
-        return Keyframe(noise, self.cond(), mixed)
+        return Keyframe(noise, self.cond(), mixed, guidance)
 
     def next_segment(self) -> "Walk":
         """The start of the segment after this one, as it will be if nothing is changed."""
@@ -151,24 +155,24 @@ class Walk(Place):
         """
         new = snapshot.params
         walk = self.aimed(snapshot)
+        guidance = walk.glides["guidance"].target
         prompted, reseeded = self._prompted(new), new.seed != self.seed
         skipped = snapshot.nexts - self.snapshot.nexts
         if prompted:
             walk = replace(walk, cond_a=self.cond(), cond_b=cond, arrived=0.0)
         if self.bent(snapshot):
-            index = -1 if reseeded else self.index
-            for _ in range(0 if reseeded else skipped):
-                index = walk._following(index)
+            index = -1 if reseeded else walk._following(self.index, max(0, skipped))
+            here = self._here(guidance)
             walk = replace(
-                walk, seed=new.seed, index=index, a=self._here(), fraction=0.0, warp=(), fresh=False
+                walk, seed=new.seed, index=index, a=here, fraction=0.0, warp=(), fresh=False
             )
             walk = replace(walk, b=walk._keyframe(index + 1))
         elif prompted:
             a, b = self.a, self.b
             walk = replace(
                 walk,
-                a=Keyframe(a.noise, self.cond(), origin=a.origin),
-                b=Keyframe(b.noise, cond, origin=b.origin),
+                a=Keyframe(a.noise, self.cond(), guidance=guidance, origin=a.origin),
+                b=Keyframe(b.noise, cond, guidance=guidance, origin=b.origin),
             )
         return walk
 
@@ -214,8 +218,9 @@ def begin(
     """
     params = snapshot.params
     index, loop = int(phase // 1), params.loop
+    guidance = params.guidance
     first, second = (
-        Keyframe(noise_of(*origin, shape, device, noises), cond, origin=origin)
+        Keyframe(noise_of(*origin, shape, device, noises), cond, guidance=guidance, origin=origin)
         for origin in ((params.seed, i % loop if loop else i) for i in (index, index + 1))
     )
     targets = {"cruise": 0.0, **asked_for(params)}

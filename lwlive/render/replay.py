@@ -4,6 +4,7 @@ Turn by turn as the producer made it, with the same functions. It can only go fo
 earlier frame, it begins again.
 """
 
+import logging
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from lwlive.engine.keyframe import Cond
 from lwlive.engine.pace import frames_of, live_pace
 from lwlive.engine.prompt import Conds
 from lwlive.engine.sampler import Sampler
+from lwlive.engine.steps import Steps
 from lwlive.engine.turn import Made, made, onward, places, sampled, steered
 from lwlive.engine.walk import Walk, begin
 from lwlive.journalfile import following
@@ -24,6 +26,8 @@ from lwlive.render.plan import noises
 from lwlive.render.settings import RenderError, Settings
 from lwlive.snapshot import Snapshot
 from lwlive.stage.master import Master
+
+log = logging.getLogger("lwlive")
 
 TAKEN_BACK = 512  # frames at most
 
@@ -79,9 +83,12 @@ class Replay:
         self.sampler, self.overrides, self.again = sampler, settings.overrides, settings.again
         self.file, self.fps = settings.render.journal, settings.render.fps
         self._conds = Conds(sampler.model.encode)
-        given = (change.params for change in self.played.changes.values() if change.params)
-        most = max(self._params(values).steps or 1 for values in given)
-        if any(r.name == "steps" for c in self.played.changes.values() for r in c.routes):
+        self._steps = Steps(sampler.model, log.warning)
+        changes = self.played.changes.values()
+        given = (change.params for change in changes if change.params)
+        most = max(self._steps.nearest(self._params(values).steps) for values in given)
+        routed = any(route.name == "steps" for change in changes for route in change.routes)
+        if routed and not self._steps.refused:
             most = max(most, int(SPECS["steps"].high))
         self._noises = noises(sampler.model, most)
         self._pace = live_pace()
@@ -163,7 +170,7 @@ class Replay:
         self._version += 1
         params = self._params(change.params)
         known = change.nexts, change.tempo, change.routes, change.over
-        return Snapshot(self._version, params, *known)
+        return self._steps.allowed(Snapshot(self._version, params, *known))
 
     def _params(self, values: dict[str, object]) -> Params:
         own = {n: v for n, v in self.sampler.model.own.items() if values.get(n) is None}

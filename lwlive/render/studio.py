@@ -50,7 +50,8 @@ class Studio:
             self.model = self._opened(modules)
             params = settings.live()
             assert params.steps is not None
-            self.model.schedule(params.steps, 0)
+            if render.journal is None or "steps" in settings.overrides:  # a show took what there is
+                self.model.schedule(params.steps, 0)
             self._levels: Levels = cache(lambda steps: levels(modules.scheduler, steps))
             if render.mask is not None or any(key.picture for key in settings.keys):
                 self._levels(params.steps)

@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, Protocol
 
-from lwlive.messages import Heard
+from lwlive.messages import Begin, Heard
 from lwlive.ring import Ring
 from lwlive.snapshot import Snapshot
 
@@ -30,28 +30,26 @@ LOADING_S = 300.0  # one that loads something and says nothing for so long stand
 class Starter(Protocol):
     """Starts an engine: a child process that fills the ring, and this end of its pipe.
 
-    phase: where on the walk it begins; since: when that was due, None for the first engine.
+    begin: where on the walk.
     """
 
     def __call__(
-        self, ring: Ring, snapshot: Snapshot, phase: float, since: float | None
+        self, ring: Ring, snapshot: Snapshot, begin: Begin
     ) -> tuple[BaseProcess, "Connection[Any, Any]"]: ...
 
 
 class Engine:
     """A process that was started with a ring and these controls. Raises OSError where it cannot be.
 
-    It owns the ring, also where it cannot be started. phase, since: as a Starter takes them.
+    It owns the ring, also where it cannot be started. begin: where on the walk.
     """
 
-    def __init__(
-        self, start: Starter, ring: Ring, snapshot: Snapshot, phase: float, since: float | None
-    ) -> None:
+    def __init__(self, start: Starter, ring: Ring, snapshot: Snapshot, begin: Begin) -> None:
         self.ring = ring
         self.first = self._sent = snapshot  # the controls that it starts with
         self._unheard = False  # it has not said yet that it has those sent last
         try:
-            self.process, self._pipe = start(ring, snapshot, phase, since)
+            self.process, self._pipe = start(ring, snapshot, begin)
         except BaseException:
             ring.close()
             raise
@@ -108,20 +106,18 @@ def ending(code: int | None) -> str:
     return f"exit code {code}"
 
 
-def starter(
-    order: Callable[[Ring, Snapshot, float, float | None], Any], run: Callable[..., None]
-) -> Starter:
+def starter(order: Callable[[Ring, Snapshot, Begin], Any], run: Callable[..., None]) -> Starter:
     """A Starter that spawns `run(order, pipe)` as a child of this process.
 
-    order: from ring, snapshot, phase and since to what the engine is asked.
+    order: from ring, snapshot and begin to what the engine is asked.
     """
     context = multiprocessing.get_context("spawn")
 
     def start(
-        ring: Ring, snapshot: Snapshot, phase: float, since: float | None
+        ring: Ring, snapshot: Snapshot, begin: Begin
     ) -> tuple[BaseProcess, "Connection[Any, Any]"]:
         ours, theirs = context.Pipe()
-        asked = order(ring, snapshot, phase, since)
+        asked = order(ring, snapshot, begin)
         child = context.Process(target=run, args=(asked, theirs), name="engine", daemon=True)
         child.start()
         theirs.close()

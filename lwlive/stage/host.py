@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
 
-from lwlive.messages import Doing, Failed, Loaded, Note, Running
+from lwlive.messages import Begin, Doing, Failed, Loaded, Note, Running
 from lwlive.ring import Frame, Ring
 from lwlive.routes import SILENCE
 from lwlive.snapshot import Snapshot
@@ -169,7 +169,7 @@ class Host:
         if self._successor is not None or not self.moving:
             return False
         try:
-            engine = self._started()
+            engine = self._started(beside=True)
         except OSError as error:
             log.debug(f"another engine cannot be started: {error}")
             return False
@@ -297,11 +297,12 @@ class Host:
         self._replaced, self.running = self.replaced, None
         self._begin(self._started(), now)
 
-    def _started(self) -> Engine:
-        """An engine that begins where the last frame was. Raises OSError."""
+    def _started(self, beside: bool = False) -> Engine:
+        """An engine that begins where the last frame was, or is by then. Raises OSError."""
         ring = self._make_ring()
         ring.tick_s, ring.bands = self._tick_s, self._bands
-        return Engine(self._start_engine, ring, self._snapshot, self.phase, self._frame_at)
+        begin = Begin(self.phase, self._frame_at, beside)
+        return Engine(self._start_engine, ring, self._snapshot, begin)
 
     def _begin(self, engine: Engine, now: float) -> None:
         """This is the engine from now on, and nothing is known of it yet."""
@@ -324,7 +325,7 @@ class Host:
         return True
 
     def _heard(self, message: object, now: float) -> None:
-        if not self.moving:
+        if not self.moving or self._loading:
             self._signs_at = now
         if isinstance(message, Doing):
             self.doing, self._loading = message.text, True

@@ -1,13 +1,24 @@
-"""The length of a show: counted from its first picture, however long that takes to come."""
+"""The length of a show: counted from its first picture, however long that takes to come.
+
+It is also decided here how long that may take where engines die instead of giving pictures.
+"""
 
 from lwlive.stage.host import EngineFailure
 
+MOST_DEATHS = 5  # engines that a start may lose before its first picture
+
 
 class Length:
-    """When a show is over. duration: in seconds, None for ever; started: by the show's clock."""
+    """When a show is over. duration: in seconds, None for ever; started: by the show's clock.
 
-    def __init__(self, duration: float | None, fps: float, started: float) -> None:
+    kept: the show keeps a state, so the next start can leave out what this one fails at.
+    """
+
+    def __init__(
+        self, duration: float | None, fps: float, started: float, kept: bool = False
+    ) -> None:
         self._duration, self._fps, self._started = duration, fps, started
+        self._kept = kept
         self._first: int | None = None  # tick of the first picture
 
     @property
@@ -24,10 +35,10 @@ class Length:
         return tick + 1 - self._first >= round(self._duration * self._fps)
 
     def check(self, deaths: int, trouble: str, now: float) -> None:
-        """Give up a show without a picture that was to be over, and whose engines die.
-
-        Raises EngineFailure. Without a duration they are started again for ever.
+        """Give up a show without a picture whose engines die, where that helps: it was to be over
+        by now, or the next start can do without what kills them. Raises EngineFailure.
         """
-        if self._duration is None or not deaths or now - self._started < self._duration:
-            return
-        raise EngineFailure(f"no picture in {now - self._started:.0f} seconds; {trouble}")
+        passed = now - self._started
+        late = bool(deaths) and self._duration is not None and passed >= self._duration
+        if late or (self._kept and deaths >= MOST_DEATHS):
+            raise EngineFailure(f"no picture in {passed:.0f} seconds; {trouble}")

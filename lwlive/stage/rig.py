@@ -33,7 +33,7 @@ from lwlive.stage.sources.osc.server import Osc
 from lwlive.stage.sources.page.page import Page
 from lwlive.stage.starts import Starts
 from lwlive.stage.state import Keeper, State
-from lwlive.stage.watchdog import Watchdog
+from lwlive.stage.watchdog import Watchdog, unattended
 
 NAME = "lwlive"  # of what other programs list, unless another is given
 AUTO = "auto"  # the camera: the first that there is
@@ -60,7 +60,7 @@ def rigged(
 
     Raises ControlError where the journal cannot be written, or what a part needs is not there.
     """
-    learnable = [f"preset {path.stem}" for path in preset.listed(config.folder)]
+    learnable = [f"preset {path.stem}" for path in _presets(config.folder)]
     if desk.cues is not None:
         learnable += [f"cue {cue.name}" for cue in desk.cues.cues.cues]
     window = Window(screen, desk.say, learnable) if screen is not None else None
@@ -80,7 +80,8 @@ def rigged(
     )
     journal = None
     if config.journal is not None:
-        journal = Journal(config.journal, config, size, desk.say)
+        waits = unattended(config, os.environ)
+        journal = Journal(config.journal, config, size, desk.say, waits)
     snapshots = Snapshots(config.folder, desk.disk, desk.say)
     feeds = into_other_programs(config, size, desk)
     watchdog = Watchdog(os.environ)
@@ -100,14 +101,23 @@ def rigged(
     return [one for one in sources if one is not None], [one for one in outputs if one is not None]
 
 
+def _presets(folder: Path) -> list[Path]:
+    """Those of the show; where its folder cannot be read, which whoever needs it hears of."""
+    try:
+        return preset.listed(folder)
+    except OSError:
+        return preset.bundled()
+
+
 def lone(config: Config, screen: Screen | None) -> bool:
     """Whether nothing takes the pictures of a show that was not told how long to last.
 
-    The journal takes none. A new output that does adds itself here.
+    An unattended one lasts until it is ended, and its screen may come later. The journal takes
+    none. A new output that does adds itself here.
     """
     feeds = any(getattr(config, name) not in (None, []) for name in OUTPUTS)
     taken = screen is not None or config.record is not None or config.page or feeds
-    return not taken and config.duration is None
+    return not taken and config.duration is None and not unattended(config, os.environ)
 
 
 def into_other_programs(config: Config, size: Size, desk: Desk) -> list[Feed]:
@@ -115,7 +125,7 @@ def into_other_programs(config: Config, size: Size, desk: Desk) -> list[Feed]:
 
     Raises ControlError where what was asked for is not installed, or an address is none.
     """
-    rate, of = rate_of(config.fps), None
+    rate, of, waits = rate_of(config.fps), None, unattended(config, os.environ)
     if config.output_size is not None:
         of = Size(*map(int, config.output_size.split("x")))
     scaling = Scaling(of, config.fit)
@@ -142,7 +152,7 @@ def into_other_programs(config: Config, size: Size, desk: Desk) -> list[Feed]:
         made["camera"] = "camera", lambda: camera.Camera(path, rate)
     for number, url in enumerate(config.stream, start=1):
         told = stream.settings(
-            url, scaling.size(size), rate, config.stream_quality, config.stream_mbit
+            url, scaling.size(size), rate, config.stream_quality, config.stream_mbit, waits
         )
         name = "stream" if number == 1 else f"stream {number}"
         made[name] = "stream", partial(stream.Stream, told)

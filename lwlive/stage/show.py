@@ -44,7 +44,7 @@ class Show:
         self.sources, self.outputs = sources, outputs
         parts = dict.fromkeys((*sources, *outputs))
         self.report = Report(config, desk, supply, size, started, list(parts), machine, restarts)
-        self.length = Length(config.duration, config.fps, started)
+        self.length = Length(config.duration, config.fps, started, config.state is not None)
         self._sent = desk.controls.snapshot  # that the engine has, or will
         self._looked_at = self._sent
         self._told = self._sent.version  # of the controls that the sources know

@@ -16,7 +16,10 @@ from pathlib import Path
 
 from lwlive import files
 
-PARTS = ("compiled package", "output", "model", "preset", "configuration")  # left out in this order
+PARTS = (  # left out in this order; the last two say more exactly what belongs to others
+    *("compiled package", "output", "model", "preset", "configuration"),
+    *("cues", "network control"),
+)
 UNKNOWN = "start"  # where a process was gone before its first picture
 IN_A_ROW = 3
 AGAIN_S = 3600.0  # after so long in safe mode the whole is tried again
@@ -68,7 +71,7 @@ class Starts:
     def ended(self) -> None:
         """The show was ended in order, however early: it has not failed."""
         if self.record.step:
-            self._keep(replace(self.record, step=""))
+            self._keep(replace(self.record, failed=(), step=""))
 
     def over(self) -> bool:
         """Whether this show has played in safe mode for long enough: the whole is to be tried."""

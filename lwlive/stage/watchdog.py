@@ -13,6 +13,7 @@ import socket
 from collections.abc import Mapping, Sequence
 
 from lwlive.commands import Fire
+from lwlive.config import Config
 from lwlive.stage.parts import Arrived, Output, Picture, Source
 from lwlive.stage.status import Status
 
@@ -46,6 +47,11 @@ def notify(address: str, message: str) -> bool:
         return False
     except OSError:
         return True
+
+
+def unattended(config: Config, environment: Mapping[str, str]) -> bool:
+    """Whether nobody watches over a show: it keeps a state, or is started again when it ends."""
+    return config.state is not None or SOCKET in environment
 
 
 def ask_for_time(environment: Mapping[str, str]) -> None:

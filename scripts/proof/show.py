@@ -39,7 +39,7 @@ def main() -> None:
     try:
         found, _ = storm.stormed(flags, fps, round(seconds), seed=1)
         late = found["frames_late"] == 0 and (found["latency_p95_ms"] or 1e9) <= LATENCY_MS
-        even = found["largest_in_medians"] <= JUMP
+        even = (found["largest_in_medians"] or 1e9) <= JUMP
         here.say(
             "storm",
             even and late if here.large else None,

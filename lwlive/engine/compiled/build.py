@@ -18,7 +18,6 @@ import platform
 import shutil
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -41,6 +40,7 @@ from lwlive.engine.networks import Kind
 from lwlive.engine.schedule import MOST_STEPS, ScheduleError
 from lwlive.engine.tuning.measure import seconds
 from lwlive.engine.tuning.pieces import Cost
+from lwlive.parent import end_with
 
 FORMAT = 8  # one up whenever what is written changes
 CPU = {"freezing": True, "cpp.dynamic_threads": True}  # how code for a CPU is compiled
@@ -250,13 +250,6 @@ def _parts(modules: Modules, eager: Eager, batch: int) -> dict[str, tuple[Any, t
     }
 
 
-def _end_with_parent() -> None:
-    """Ends this process when the other end of standard input is gone."""
-    while os.read(0, 4096):  # not through sys.stdin, which may not be in use at exit
-        pass
-    os._exit(1)
-
-
 def _give_way() -> None:
     """Run only when nothing else wants to; even a low priority would make the show wait."""
     if hasattr(os, "SCHED_IDLE"):
@@ -266,9 +259,12 @@ def _give_way() -> None:
 
 
 def main() -> None:
-    """Build what one line of JSON asks for: a Build and where it goes."""
+    """Build what one line of JSON asks for: a Build and where it goes, until the parent ends.
+
+    The argument is the parent's number.
+    """
+    end_with(int(sys.argv[1]))
     want, to = json.loads(sys.stdin.buffer.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     _give_way()
     build(Build.read(want), Path(to))
 

@@ -1,7 +1,6 @@
 """The child: a process of low priority that compiles packages while the show continues.
 
-It knows nothing of frames. The child ends with the process that started it, since it watches its
-standard input, which is that process's to keep open.
+It knows nothing of frames. The child ends with the process that started it (see `parent`).
 """
 
 import json
@@ -24,7 +23,7 @@ class Builder:
         environment = {**os.environ, "TORCHINDUCTOR_COMPILE_THREADS": "1"}
         lowest = getattr(subprocess, "IDLE_PRIORITY_CLASS", 0)  # Windows; elsewhere it is nice
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "lwlive.engine.compiled.build"],
+            [sys.executable, "-m", "lwlive.engine.compiled.build", str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=self._log,
@@ -32,8 +31,8 @@ class Builder:
             creationflags=lowest,
         )
         assert self._child.stdin is not None
-        self._child.stdin.write(json.dumps([asdict(want), str(to)]).encode() + b"\n")
-        self._child.stdin.flush()
+        with self._child.stdin as pipe:
+            pipe.write(json.dumps([asdict(want), str(to)]).encode() + b"\n")
 
     @property
     def done(self) -> bool:

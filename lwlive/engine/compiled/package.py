@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -34,6 +35,7 @@ TEMPORARY = ("TMPDIR", "TMP", "TEMP")  # what names the folder for temporary fil
 ALONE = True  # one thread asks a package; with locks of its own it could be no CUDA graph
 SUMS = "sums.json"  # of every other file, written last
 FATAL = "Fatal Python error"  # what a process that is ended by its own code leaves
+LATELY_S = 86_400.0  # what ended processes longer ago says little of the packages
 
 
 class Damaged(RuntimeError):  # noqa: N818 - what the packages are
@@ -64,20 +66,30 @@ def _sum(path: Path) -> str:
 
 
 def faults(place: Path) -> int:
-    """How many processes were ended by their own code since these packages were first opened."""
+    """How many processes were ended by their own code with these packages open, of late."""
     found = 0
-    for path in _traces(place):
+    for path in filter(_recent, _traces(place)):
         with contextlib.suppress(OSError):
             found += path.read_text("utf-8", "replace").count(FATAL)
     return found
 
 
 def watch(place: Path) -> None:
-    """From now on, let this process leave a trace where its own code ends it."""
+    """From now on, let this process leave a trace where its own code ends it. Old ones go."""
     for path in _traces(place):
         with contextlib.suppress(OSError):
-            faulthandler.enable(path.open("a"))  # stays open as long as the process lives
+            file = path.open("a")  # stays open as long as the process lives
+            if not _recent(path):
+                file.truncate(0)
+            faulthandler.enable(file)
             return
+
+
+def _recent(path: Path) -> bool:
+    """Whether the last trace is of today, as far as the clock knows: it may have been wrong."""
+    with contextlib.suppress(OSError):
+        return abs(time.time() - path.stat().st_mtime) < LATELY_S
+    return False
 
 
 def _traces(place: Path) -> tuple[Path, Path]:

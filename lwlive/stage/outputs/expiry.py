@@ -1,13 +1,17 @@
 """Expiry: recordings that are older than `--keep-days` are removed, once an hour.
 
 Only files named as lwlive names its recordings are looked at: `lwlive-DATE-TIME` in the show's
-folder, and the file of `--record` with those that follow it. The look runs aside (see `disk`). The
-show's own clock counts the hours, so that a clock that is set forward in mid-show ages nothing.
-Where it was wrong at a start, years lie between two recordings: such a gap does not count.
+folder, and the file of `--record` with those that follow it. The look runs aside (see `disk`).
+
+The machine's clock may be wrong. It is often early at a start, until a server corrects it, and some
+are set wrong by hand. So what it is ahead of the show's own clock counts as the least of a day:
+set forward, it ages nothing until it has stood for a day. Where it was wrong for longer, years may
+lie between two recordings: such a gap does not count.
 """
 
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +23,7 @@ from lwlive.stage.status import Status
 
 EVERY_S = 3600.0
 DAY_S = 86_400.0
+LOOKS = round(DAY_S / EVERY_S) + 1  # over which a clock has to agree with itself
 GAP_S = 30 * DAY_S  # without a recording: the machine was off, or its clock is wrong
 SUFFIXES = (".mp4", ".mov", ".mkv", ".avi")
 _STAMPED = re.compile(r"lwlive-\d{8}-\d{6}(-\d+)?")  # see recorder.stamped and recorder.free
@@ -40,19 +45,18 @@ class Expiry(Source):
     ) -> None:
         self._folder, self._record, self._days, self._say = folder, record, days, say
         self._disk = disk or Disk(say)
-        self._began = wall()
-        self._first: float | None = None  # by the show's clock
-        self._next = 0.0
+        self._wall = wall
+        self._ahead: deque[float] = deque(maxlen=LOOKS)  # of the show's clock, newest last
+        self._next: float | None = None
 
     def tell(self, status: Status, changes: Mapping[str, str], now: float) -> None:  # noqa: ARG002
         """Look, where it is time."""
         self._disk.poll(now)
-        if self._first is None:
-            self._first = self._next = now
-        if now < self._next:
+        if self._next is not None and now < self._next:
             return
         self._next = now + EVERY_S
-        wall = self._began + (now - self._first)
+        self._ahead.append(self._wall() - now)
+        wall = now + min(self._ahead)
         try:
             self._disk.do("old recordings", lambda: self._removed(wall), self._done, self._say)
         except ControlError:  # the disk does not answer, which it says itself

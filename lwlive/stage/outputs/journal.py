@@ -36,7 +36,10 @@ ABOUT = "the journal"
 
 
 class Journal(Output):
-    """Writes the journal of one show. Raises ControlError where the file cannot be opened."""
+    """Writes the journal of one show. Raises ControlError where the file cannot be opened.
+
+    waits: its place may be away. It is opened as soon as that is there, and misses nothing.
+    """
 
     name = "journal"
 
@@ -46,10 +49,11 @@ class Journal(Output):
         config: Config,
         size: Size,
         say: Callable[[str], None] = log.warning,
+        waits: bool = False,
     ) -> None:
         self._say = say
         try:
-            self._lines = Lines(path, ABOUT)
+            self._lines = Lines(path, ABOUT, later=waits)
         except OSError as error:
             raise ControlError(f"--journal: cannot write {path}: {error.strerror}") from None
         self._config, self._size = config.model_dump(mode="json"), size
@@ -149,19 +153,18 @@ class Journal(Output):
             line["begin"] = frame.phase
         ended = self._at + 1 == self._turn.frames
         expected = following(self._turn) if ended else self._turn
-        if frame.at != (0 if ended else self._at + 1) or not alike(frame.turn, expected):
+        new = frame.version != self._version or "begin" in line
+        if new or frame.at != (0 if ended else self._at + 1) or not alike(frame.turn, expected):
             line["at"] = frame.at
-        if line:
             old = asdict(self._told)
             line["turn"] = {n: v for n, v in asdict(frame.turn).items() if v != old[n]}
             self._told = expected = frame.turn
         self._at, self._turn = frame.at, expected
-        if frame.version != self._version or "begin" in line:
+        if new:
             self._version = frame.version
             values = {name: getattr(snapshot.params, name) for name in SAMPLED}
             before = self._params
             line |= {
-                "at": frame.at,
                 "nexts": snapshot.nexts,
                 "params": {k: v for k, v in values.items() if k not in before or before[k] != v},
             }

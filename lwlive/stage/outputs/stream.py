@@ -6,6 +6,7 @@ can be killed; here is only its other end, used by a feed's thread. This file kn
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -26,11 +27,14 @@ END_S = 1.5  # for the child's last packets
 PIPE_BYTES = 2**20  # of the pipe at most, where that can be asked for
 
 
-def checked(url: str) -> str:
-    """The address, where a stream can go there. Raises ControlError."""
+def checked(url: str, waits: bool = False) -> str:
+    """The address, where a stream can go there. Raises ControlError.
+
+    waits: its folder may be away. The feed tries again until it is there.
+    """
     if "://" not in url and Path(url).suffix.lower() == ".m3u8":
         folder = Path(url).absolute().parent
-        if not folder.is_dir():
+        if not waits and not folder.is_dir():
             raise ControlError(f"--stream: there is no folder {folder}; make it or choose another")
         return str(Path(url).absolute())
     try:
@@ -77,7 +81,7 @@ class Stream:
 
     def open(self) -> str:
         """Start the child, and wait until it is connected. Raises FeedError."""
-        command = [sys.executable, "-m", "lwlive.stage.outputs.streamer"]
+        command = [sys.executable, "-m", "lwlive.stage.outputs.streamer", str(os.getpid())]
         self._child = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -157,7 +161,7 @@ def _widen(pipe: Any, picture_bytes: int) -> None:
 
 
 def settings(
-    url: str, size: tuple[int, int], rate: Fraction, quality: int, mbit: float
+    url: str, size: tuple[int, int], rate: Fraction, quality: int, mbit: float, waits: bool = False
 ) -> Settings:
-    """What a stream's child gets. Raises ControlError where the address is none."""
-    return Settings(checked(url), *size, str(rate), quality, mbit)
+    """What a stream's child gets, as `checked` has it. Raises ControlError."""
+    return Settings(checked(url, waits), *size, str(rate), quality, mbit)

@@ -2,7 +2,8 @@
 
 Its first line is `Settings` as JSON; then come pictures, each with its number in eight bytes in
 front. At stdout it says `open` and its encoder once it is connected, or `failed` and why. It ends
-when its pipe does. It may wait for whatever it likes: whoever started it can kill it.
+when its pipe does. It may wait for whatever it likes: whoever started it can kill it, and it ends
+with that process in any case (see `parent`), together with the ffmpeg that carries SRT.
 """
 
 import errno
@@ -23,6 +24,7 @@ import numpy as np
 
 from lwlive.checkpoint import Size
 from lwlive.encoders import Encoding, streaming
+from lwlive.parent import end_with, first_of_all
 from lwlive.precedence import SENDING, behind
 from lwlive.stage.outputs.stream import Settings
 
@@ -38,7 +40,8 @@ class _Ended(Exception):  # noqa: N818 - what it is: the other program has ended
 
 
 def main() -> int:
-    """One stream, from its settings to the end of the pipe."""
+    """One stream, from its settings to the end of the pipe. The argument is the parent's number."""
+    end_with(int(sys.argv[1]))
     behind(SENDING)
     source = sys.stdin.buffer
     line = source.readline()
@@ -157,6 +160,7 @@ def _carrier(url: str) -> "subprocess.Popen[bytes] | None":
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         bufsize=0,
+        preexec_fn=first_of_all(),
     )
 
 
