@@ -19,19 +19,21 @@ from lwlive.commands import Command, Fire, Move, Set
 from lwlive.params import SPECS, ControlError, Params, spec
 from lwlive.routes import Routes
 from lwlive.snapshot import Snapshot
-from lwlive.tempo import Tempo
+from lwlive.tempo import FINEST, Tempo, multiple
 
 HORIZON_S = 2.0  # what waits for longer than that, the engine need not know yet
+NEARLY = 1 / 4  # of a beat: what comes so little after it comes for it
 WAITING = 256  # changes at most that wait for their moment
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Waiting:
-    """A change that waits for its moment."""
+    """A change that waits for its moment. `due` moves with the tempo where it waits for a beat."""
 
     due: float
     change: Change
     by: str
+    asked: float  # when it was asked for
     every: float | None = None  # it waits for a beat that is a multiple of this, by any tempo
     key: str | None = None  # of two with the same one that wait for one moment, the newer counts
 
@@ -47,6 +49,7 @@ class Controls:
         self._routes = routes  # that the show started with
         self._now = -math.inf  # beats up to then may have been shown
         self._waiting: list[Waiting] = []  # the earliest first
+        self._renumbered = 0  # how many more beats the tempo counts than the first one would
         self._horizon = -math.inf  # what is due before it is in `snapshot.later`
 
     @property
@@ -86,7 +89,7 @@ class Controls:
         key = command.name if isinstance(command, Set | Move) else None
         when = at if due is None else due
         change = self._change(command, by, when)
-        self._do(change, at, Waiting(when, change, by, every, key))
+        self._do(change, at, Waiting(when, change, by, at, every, key))
 
     def load(
         self,
@@ -105,10 +108,11 @@ class Controls:
         `do`. Returns what waits, if it does: see `withdraw`.
         """
         self.turn(at)
-        change = setting(values, self._since(at if due is None else due), routes)
+        when = at if due is None else due
+        change = setting(values, self._since(when), routes)
         if over is not None:
             change = lasting(change, over, values)
-        return self._do(change, at, Waiting(at if due is None else due, change, by, every))
+        return self._do(change, at, Waiting(when, change, by, at, every))
 
     def withdraw(self, waiting: Waiting) -> None:
         """Forget a change that waits. Nothing where it has taken effect already."""
@@ -125,11 +129,13 @@ class Controls:
         if not done:
             return
         reached, self._waiting = before, self._waiting[len(done) :]
+        again = False
         for each, later in zip(done, before.later, strict=False):
             self._note(reached, later, each.by)
+            again |= self._timed_again(reached.tempo, later.tempo, each.due)
             reached = later
         self.snapshot = replace(reached, due=None, later=before.later[len(done) :])
-        if reached.tempo != before.tempo and self._timed_again():
+        if again:
             self._tell(now, again=True)
 
     def changed(self, since: int) -> dict[str, str]:
@@ -139,11 +145,19 @@ class Controls:
         """
         return {name: by for name, (version, by) in self._changed.items() if version > since}
 
+    def count(self, now: float) -> float:
+        """The beat at a moment, in numbers that no tempo changes."""
+        return self.snapshot.tempo.line(now) - self._renumbered
+
+    def counted(self, beat: float) -> float:
+        """The moment of a beat that has been counted so."""
+        return self.snapshot.tempo.when(beat + self._renumbered)
+
     def adopt(self, own: Mapping[str, object]) -> None:
         """Fill in the model's own values where none was chosen yet. Raises ControlError."""
         good = {name: spec(name).checked(value) for name, value in own.items()}
         self._start = completed(self._start, good)
-        own_values = Waiting(-math.inf, lambda old: _own(old, good), "")
+        own_values = Waiting(-math.inf, lambda old: _own(old, good), "", -math.inf)
         self._do(own_values.change, -math.inf, own_values)
 
     def _do(self, change: Change, at: float, asked: Waiting) -> Waiting | None:
@@ -155,8 +169,7 @@ class Controls:
         if after != before:
             self.snapshot = replace(after, version=next(self._versions))
             self._note(before, self.snapshot, asked.by)
-            if after.tempo != before.tempo:
-                self._timed_again()
+            self._timed_again(before.tempo, after.tempo, at)
             self._tell(at, again=True)
         return None
 
@@ -171,17 +184,35 @@ class Controls:
         self._tell(at, again=not last)
         return asked
 
-    def _timed_again(self) -> bool:
-        """What waits for a beat follows a new tempo. Whether anything did."""
-        tempo, now = self.snapshot.tempo, self._now
-        moved = [
-            each if each.every is None else replace(each, due=tempo.next(each.every, now))
-            for each in self._waiting
-        ]
-        if moved == self._waiting:
+    def _timed_again(self, before: Tempo, tempo: Tempo, at: float) -> bool:
+        """What waits for a beat follows a tempo that was told at a moment. Whether anything did.
+
+        The awaited beat may have fallen a little before that, by the new tempo: a poll is later
+        than a hand, and a clock is some ticks late to tell of a new tempo. A beat that had passed
+        before, or fell before the change was asked for, is not the awaited one. What is due by now
+        comes no later.
+        """
+        if tempo == before:
             return False
-        self._waiting = sorted(moved, key=lambda each: each.due)
-        return True
+        further = tempo.renumbered(before, self._now)
+        self._renumbered += further
+        at, nearly_s = min(self._now, max(at, tempo.at)), NEARLY * 60 / tempo.bpm
+
+        def due(each: Waiting) -> float:
+            if each.every is None:
+                return each.due
+            since, until = (tempo.beats(max(each.asked, t)) for t in (at - nearly_s, at))
+            passed = before.line(each.due) - each.every + further
+            beat = multiple(min(max(since, passed + FINEST / 2), until), each.every)
+            latest = each.due if each.due <= self._now else math.inf
+            return min(latest, tempo.when(beat))
+
+        moved = False
+        for each in self._waiting:
+            moved |= each.due != (new := due(each))
+            each.due = new
+        self._waiting.sort(key=lambda each: each.due)
+        return moved
 
     def _tell(self, now: float, again: bool = False) -> None:
         """Write what is due soon into the snapshot, on top of what is now."""

@@ -47,7 +47,7 @@ class Tempo:
         """
         if every < FINEST:
             return now
-        return self.when(math.ceil(self.beats(now) / every - ROUNDING) * every)
+        return self.when(multiple(self.beats(now), every))
 
     def turned(self, bpm: float, now: float, by: str = "") -> "Tempo":
         """Another tempo from now on, at the same beat."""
@@ -72,6 +72,16 @@ class Tempo:
             bars = math.ceil((reached - line.line(now) - 1) / BAR)
             line = replace(line, beat=line.beat + bars * BAR)
         return replace(line, floor=reached) if line.line(now) < reached else line
+
+    def renumbered(self, before: "Tempo", now: float) -> int:
+        """How many more beats this line counts than another did, where it takes over from that."""
+        at = min(now, max(self.at, before.at))
+        return round(self.line(at) - before.line(at))
+
+
+def multiple(beat: float, of: float) -> float:
+    """The first multiple of some beats that is not before a beat."""
+    return math.ceil(beat / of - ROUNDING) * of
 
 
 UNTOLD = Tempo()  # where nobody has given one

@@ -209,10 +209,10 @@ class Hand(Source):
 class Stage:
     """A desk with a cue list, polled every STEP_S on a clock of its own."""
 
-    def __init__(self, folder: Path, cues: CueList, **start: Any) -> None:
+    def __init__(self, folder: Path, cues: CueList, delay_s: float = 0.0, **start: Any) -> None:
         self.controls = Controls(Params(**{"steps": 1, "guidance": 1.0, **start}))
         disk = Disk(lambda text: self.desk.say(text), lambda job: job())
-        self.desk = Desk(folder, self.controls, disk, cues=cues)
+        self.desk = Desk(folder, self.controls, disk, delay_s, cues)
         self.desk.pictures = True
         assert self.desk.cues is not None
         self.cues: Cues = self.desk.cues
@@ -480,36 +480,39 @@ def test_a_playlist_counts_from_the_first_picture(tmp_path: Path) -> None:
     assert stage.names == ["a", "b"]
 
 
-# From one poll to the next, 0.1 s here, tempos part by a third of a beat at most; more than half a
-# beat in all would be a beat that is numbered otherwise.
-PHASES = st.floats(-0.15, 0.15)
+PHASES = st.floats(-0.45, 0.45)  # more than half a beat would be one that is numbered otherwise
+LATE = st.floats(0, 0.45)  # so many seconds ago a tempo that is told now has begun
+GAPS = st.sampled_from(["polled", "stalled", "none"])  # half a second, or in one poll
+TURNS = st.tuples(GAPS, st.floats(40, 240), st.integers(-64, 64), PHASES, LATE)
 
 
-@given(st.lists(st.tuples(st.floats(40, 240), st.integers(-64, 64), PHASES), max_size=6))
-@example([(228.0, 0, 0.0), (40.0, 0, -0.15)])
+@given(st.lists(TURNS, max_size=6), st.sampled_from([0.0, 0.1, 0.5]))
+@example([("polled", 228.0, 0, 0.0, 0.0), ("polled", 40.0, 0, -0.15, 0.0)], 0.0)
+@example([("stalled", 200.0, 0, 0.0, 0.4), ("none", 40.0, 0, 0.0, 0.1)], 0.0)
+@example([("polled", 240.0, 64, 0.0, 0.0)], 0.5)
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_beats_are_counted_through_any_tempo(
-    tmp_path: Path, tempos: list[tuple[float, int, float]]
+    tmp_path: Path, turns: list[tuple[str, float, int, float, float]], delay_s: float
 ) -> None:
-    cues = listed(Cue("a", A.values, follow_beats=8.0), B)
-    stage = Stage(tmp_path, cues).do(Fire("go"))
+    cues = listed(Cue("a", A.values, follow_beats=32.0), B)
+    stage = Stage(tmp_path, cues, delay_s).do(Fire("go"))
+    began = since = stage.now
     counted = 0.0
-    for bpm, renumbered, phase in tempos:
-        before = stage.controls.snapshot.tempo
-        stage.wait(0.5)
-        if len(stage.taken) > 1:
-            break
-        counted += 0.5 * before.bpm / 60 + phase
-        beat = before.line(stage.now) + renumbered + phase
-        stage.do(Offer(Tempo(bpm, beat, stage.now)))
-    bpm = stage.controls.snapshot.tempo.bpm
-    stage.wait(20)
-    left = (8.0 - counted) * 60 / bpm + 0.5 * len(tempos)
-    if len(stage.taken) > 1 and counted < 8.0 - 0.5 * 240 / 60:
-        assert stage.taken[1][0] - stage.taken[0][0] == pytest.approx(left, abs=2 * STEP_S)
+    for gap, bpm, renumbered, phase, late in turns:
+        if gap == "polled":
+            stage.wait(0.5)
+        elif gap == "stalled":
+            stage.now += 0.5
+        before, at = stage.controls.snapshot.tempo, max(since, stage.now - late)
+        counted += (at - since) * before.bpm / 60 + phase
+        since = at
+        stage.do(Offer(Tempo(bpm, before.line(at) + renumbered + phase, at)))
+    falls = since + (32.0 - counted) * 60 / stage.controls.snapshot.tempo.bpm
+    stage.wait(60)
     assert stage.names == ["a", "b"]
+    assert stage.taken[1][0] - began == pytest.approx(falls - delay_s - began, abs=1.5 * STEP_S)
 
 
 # The clock

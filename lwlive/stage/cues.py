@@ -18,7 +18,6 @@ from lwlive.cuelist import Cue, CueList
 from lwlive.params import ControlError
 from lwlive.routes import Routes
 from lwlive.stage.daily import Daily
-from lwlive.tempo import Tempo
 
 AHEAD_S = 2.0  # the engine hears of the next cue so long before it comes
 NEARLY_S = 0.02  # a cue that would come so soon after a beat comes on it
@@ -43,6 +42,8 @@ class _Step:
     """Where to go, and when."""
 
     due: float
+    asked: float  # when it was asked for
+    every: float | None = None  # it waits for a beat that is a multiple of this, by any tempo
     by: int = 0  # places from where the list is by then
     to: int | None = None  # a place
     follows: bool = False  # the cue that is on asked for it
@@ -55,13 +56,7 @@ class _Following:
     """Since when the cue that is on has been, as its `follow` counts it."""
 
     at: float
-    beat: float  # in this tempo
-    tempo: Tempo
-
-    def counted(self, tempo: Tempo, now: float) -> "_Following":
-        """The same in another tempo: one that numbers its beats otherwise changes nothing."""
-        shift = round(tempo.line(now) - self.tempo.line(now))
-        return _Following(self.at, self.beat + shift, tempo)
+    beat: float  # as the controls count them
 
 
 @dataclass
@@ -84,17 +79,13 @@ class Cues:
         times = {n: cue.at for n, cue in enumerate(self.cues.cues) if cue.at is not None}
         self._daily = Daily(times, lambda: self.now_there())
 
-    def go(self, now: float, due: float | None) -> None:
-        """The next cue. Raises ControlError."""
-        self._step(_Step(now if due is None else due, by=1), now)
+    def go(self, by: int, now: float, due: float | None, every: float | None) -> None:
+        """The next cue, or the one before; time as `Controls.do` has it. Raises ControlError."""
+        self._step(_Step(now if due is None else due, now, every, by=by), now)
 
-    def back(self, now: float, due: float | None) -> None:
-        """The cue before. Raises ControlError."""
-        self._step(_Step(now if due is None else due, by=-1), now)
-
-    def jump(self, which: str | int, now: float, due: float | None) -> None:
+    def jump(self, which: str | int, now: float, due: float | None, every: float | None) -> None:
         """The cue of this name or number. Raises ControlError."""
-        self._step(_Step(now if due is None else due, to=self.cues.found(which)), now)
+        self._step(_Step(now if due is None else due, now, every, to=self.cues.found(which)), now)
 
     def resume(self, name: str, now: float, since: float) -> None:
         """Stand at a cue whose values are there already, as a show before this one did.
@@ -128,12 +119,13 @@ class Cues:
         if not self._begun:
             self._begun = True
             if self.cues.loop:  # a playlist begins with what the clock started last
-                self._step(_Step(now, to=self._daily.newest() or 0), now)
+                self._step(_Step(now, now, to=self._daily.newest() or 0), now)
         if self._following is not None and not pictures:
             self._following = self._since(now)
+        if self._moved():
+            self._stage(now)
         self._follow(now)
-        while self._steps and self._steps[0].due <= now:
-            self._take(self._steps.pop(0), now)
+        self._take_due(now)
         self._look_at_the_clock(now)
 
     def standing(self, now: float) -> Standing:
@@ -141,10 +133,10 @@ class Cues:
         on = self._place if self._on else None
         step = self._steps[0] if self._steps else None
         try:
-            to = step.target if step is not None else self._led(self._place, _Step(now, by=1))
+            to = step.target if step is not None else self._led(self._place, _Step(now, now, by=1))
         except ControlError:
             to = None
-        due = step.due if step is not None else self._follows_at()
+        due = step.due if step is not None else self._follows_at(now)
         rows = self.cues.cues
         return Standing(
             number=None if on is None else on + 1,
@@ -158,6 +150,8 @@ class Cues:
 
     def _step(self, step: _Step, now: float) -> None:
         """Take a step, now or when it is due. Raises ControlError."""
+        self._moved()
+        self._take_due(now)  # what is due goes before what is asked for after it
         place = self._place
         for each in self._steps:
             if each.due <= step.due and not each.follows:
@@ -167,7 +161,7 @@ class Cues:
         self._following = None
         if step.due <= now:
             step.target = self._led(self._place, step)
-            self._set(step, self._place, now, None)
+            self._set(step, self._place, now)
             self._take(step, now)
         else:
             insort(self._steps, step, key=lambda each: each.due)
@@ -193,18 +187,29 @@ class Cues:
 
     def _stage(self, now: float) -> None:
         """What waits, into the controls, each as it leads on from the one before."""
+        self._moved()
         self._withdraw(lambda _: False)
         place, kept = self._place, []
         for step in self._steps:
             try:
                 step.target = self._led(place, step)
-                self._set(step, place, now, step.due)
+                self._set(step, place, now)
             except ControlError as error:
                 self.say(str(error))
                 continue
             place = step.target
             kept.append(step)
         self._steps = kept
+
+    def _moved(self) -> bool:
+        """Take over where the controls have put what waits for a beat. Whether anything moved."""
+        moved = False
+        for step in self._steps:
+            if step.every is not None and step.waiting is not None:
+                moved |= step.due != step.waiting.due
+                step.due = step.waiting.due
+        self._steps.sort(key=lambda each: each.due)
+        return moved
 
     def _withdraw(self, gone: Callable[[_Step], bool]) -> None:
         """Take what waits out of the controls, and some steps out of what waits."""
@@ -214,12 +219,13 @@ class Cues:
                 step.waiting = None
         self._steps = [step for step in self._steps if not gone(step)]
 
-    def _set(self, step: _Step, place: int | None, now: float, due: float | None) -> None:
+    def _set(self, step: _Step, place: int | None, now: float) -> None:
         """Load a step's cue into the controls. Raises ControlError."""
         cue = self.cues.cues[step.target]
         in_order = step.target == (0 if place is None else place + 1) and not self._astray
         values, routes = (dict(cue.values), cue.routes) if in_order else self._whole(step.target)
-        step.waiting = self.controls.load(values, "", now, due, routes, self._seconds(cue, values))
+        at, over = now if step.due <= now else step.asked, self._seconds(cue, values)
+        step.waiting = self.controls.load(values, "", at, step.due, routes, over, step.every)
 
     def _whole(self, place: int) -> tuple[dict[str, Any], Routes | None]:
         """All that the list has set at a place; what it sets later is where the show started."""
@@ -239,6 +245,10 @@ class Cues:
         seconds: float = values.get("transition", self.controls.params.transition)
         return seconds
 
+    def _take_due(self, now: float) -> None:
+        while self._steps and self._steps[0].due <= now:
+            self._take(self._steps.pop(0), now)
+
     def _take(self, step: _Step, now: float) -> None:
         """A cue is on. After a stall it counts from now, so that no row of cues follows."""
         self._place, self._on, self._astray = step.target, True, False
@@ -256,41 +266,38 @@ class Cues:
 
     def _follow(self, now: float) -> None:
         """Let the next cue wait for its moment, where the one that is on is followed."""
-        if self._following is None:
-            return
-        self._following = self._following.counted(self.controls.snapshot.tempo, now)
-        at = self._follows_at()
+        at = self._follows_at(now)
         if at is None:
             return
         if not self._steps:
             if at - now <= AHEAD_S:
-                self._steps.append(_Step(at, by=1, follows=True))
+                self._steps.append(_Step(at, now, by=1, follows=True))
                 self._stage(now)
-        elif self._steps[0].follows and abs(self._steps[0].due - at) > LATER_S:
-            self._steps[0].due = at  # in another tempo
+        elif (step := self._steps[0]).follows and step.due > now and abs(step.due - at) > LATER_S:
+            step.due = at  # in another tempo
             self._stage(now)
 
     def _since(self, at: float) -> _Following:
-        tempo = self.controls.snapshot.tempo
-        return _Following(at, tempo.line(at), tempo)
+        return _Following(at, self.controls.count(at))
 
-    def _follows_at(self) -> float | None:
+    def _follows_at(self, now: float) -> float | None:
         """When the next cue comes by itself."""
         if self._following is None or self._place is None:
             return None
-        cue, tempo = self.cues.cues[self._place], self.controls.snapshot.tempo
+        cue = self.cues.cues[self._place]
         if cue.follow is not None:
             at = self._following.at + cue.follow
         else:
             assert cue.follow_beats is not None
-            at = tempo.when(self._following.beat + cue.follow_beats)
-        every = self.controls.params.quantise
-        return tempo.next(every, at - NEARLY_S) if every else at
+            at = self.controls.counted(self._following.beat + cue.follow_beats)
+        every, tempo = self.controls.params.quantise, self.controls.snapshot.tempo
+        # a tempo knows nothing of beats from before it began
+        return tempo.next(every, max(at, min(now, tempo.at)) - NEARLY_S) if every else at
 
     def _look_at_the_clock(self, now: float) -> None:
         """Start the cue whose time of day has passed since the last poll."""
         place = self._daily.passed(now)
         if place is not None:
-            every = self.controls.params.quantise
-            due = self.controls.snapshot.tempo.next(every, now) if every else None
-            self.jump(place + 1, now, due)
+            every = self.controls.params.quantise or None
+            due = None if every is None else self.controls.snapshot.tempo.next(every, now)
+            self.jump(place + 1, now, due, every)

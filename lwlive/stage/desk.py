@@ -218,13 +218,11 @@ class Desk:
         """Go to a cue. Raises ControlError."""
         if self.cues is None:
             raise ControlError("there are no cues: start the show with --cues FILE")
-        due = self._due(arrived)
+        due, every = self._due(arrived), self._every(arrived)
         if isinstance(command, Go):
-            self.cues.jump(command.cue, arrived.at, due)
-        elif command == Fire("go"):
-            self.cues.go(arrived.at, due)
+            self.cues.jump(command.cue, arrived.at, due, every)
         else:
-            self.cues.back(arrived.at, due)
+            self.cues.go(1 if command == Fire("go") else -1, arrived.at, due, every)
         self._follow_cues(self.cues)
 
     def _follow_cues(self, cues: Cues) -> None:
