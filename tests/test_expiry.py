@@ -95,11 +95,17 @@ def test_a_clock_that_is_set_forward_ages_nothing(tmp_path: Path) -> None:
     assert path.exists()
 
 
-def test_a_folder_that_is_gone_is_a_sentence(tmp_path: Path) -> None:
-    room = Room(tmp_path / "gone", 7)
-    room.play(30)
+def test_a_folder_that_is_gone_is_one_sentence_each_time_that_it_goes(tmp_path: Path) -> None:
+    folder = tmp_path / "stick"
+    room = Room(folder, 7)
+    room.play(2 * DAY_S, step=EVERY_S)
     assert len(room.said) == 1
     assert "No such file" in room.said[0]
+    folder.mkdir()
+    room.play(EVERY_S)
+    folder.rmdir()
+    room.play(2 * DAY_S, step=EVERY_S)
+    assert len(room.said) == 2
 
 
 def test_one_recording_that_cannot_be_removed_keeps_no_other(
@@ -116,7 +122,7 @@ def test_one_recording_that_cannot_be_removed_keeps_no_other(
 
     monkeypatch.setattr(Path, "unlink", guarded)
     room = Room(tmp_path, 7)
-    room.play(20)
+    room.play(5 * EVERY_S, step=EVERY_S)
     assert held.exists()
     assert not gone.exists()
     assert room.said == [

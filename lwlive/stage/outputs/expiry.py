@@ -48,6 +48,7 @@ class Expiry(Source):
         self._wall = wall
         self._ahead: deque[float] = deque(maxlen=LOOKS)  # of the show's clock, newest last
         self._next: float | None = None
+        self._told = ""  # what went wrong at the last look: it is said once
 
     def tell(self, status: Status, changes: Mapping[str, str], now: float) -> None:  # noqa: ARG002
         """Look, where it is time."""
@@ -58,7 +59,7 @@ class Expiry(Source):
         self._ahead.append(self._wall() - now)
         wall = now + min(self._ahead)
         try:
-            self._disk.do("old recordings", lambda: self._removed(wall), self._done, self._say)
+            self._disk.do("old recordings", lambda: self._removed(wall), self._done, self._once)
         except ControlError:  # the disk does not answer, which it says itself
             return
 
@@ -104,6 +105,13 @@ class Expiry(Source):
         if count:
             many = "a recording" if count == 1 else f"{count} recordings"
             self._say(f"{many} older than {self._days:g} days removed (--keep-days)")
-        if kept:
-            many = "1 old recording" if len(kept) == 1 else f"{len(kept)} old recordings"
-            self._say(f"{many} could not be removed, the first {kept[0]}")
+        if not kept:
+            self._told = ""
+            return
+        many = "1 old recording" if len(kept) == 1 else f"{len(kept)} old recordings"
+        self._once(f"{many} could not be removed, the first {kept[0]}")
+
+    def _once(self, sentence: str) -> None:
+        if sentence != self._told:
+            self._say(sentence)
+        self._told = sentence
