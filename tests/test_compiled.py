@@ -323,10 +323,10 @@ def aged(place: Path, days: float) -> None:
     os.utime(place.with_name(f"{place.name}.fault"), (then, then))
 
 
-def end_by(number: signal.Signals, place: Path) -> None:
-    """An engine is ended by a signal while packages are open."""
+def end_by(number: signal.Signals, place: Path, before: str = "") -> None:
+    """An engine is ended by a signal while packages are open, and does something before."""
     code = "import os, pathlib, sys; from lwlive.engine.compiled import package; "
-    code += f"package.watch(pathlib.Path(sys.argv[1])); os.kill(os.getpid(), {number:d})"
+    code += f"package.watch(pathlib.Path(sys.argv[1])); {before}os.kill(os.getpid(), {number:d})"
     command = [sys.executable, "-c", code, str(place)]
     done = subprocess.run(command, stderr=subprocess.DEVNULL, check=False)
     assert done.returncode == -number
@@ -346,6 +346,10 @@ def test_an_engine_that_its_own_code_ends_leaves_a_trace_and_one_that_is_killed_
     assert package.faults(place) == 2
     aged(place, 1.1)
     end_by(signal.SIGBUS, place)
+    assert package.faults(place) == 1
+    # one that lives for weeks looks again every day, and what was there goes
+    age = "os.utime(sys.argv[1] + '.fault', (1e9, 1e9)); package.watch(pathlib.Path(sys.argv[1])); "
+    end_by(signal.SIGSEGV, place, age)
     assert package.faults(place) == 1
 
 
@@ -413,7 +417,8 @@ def test_after_two_crashes_pictures_come_uncompiled_for_a_day_and_compiled_again
     monkeypatch.setattr("lwlive.engine.compiled.child.Builder", builds)
     monkeypatch.setattr("lwlive.engine.compiled.child.compiler", lambda: "g++")
     monkeypatch.setattr(package, "opened", lambda _: better)
-    monkeypatch.setattr("faulthandler.enable", lambda file: file.close())
+    watched = list[float]()
+    monkeypatch.setattr(package, "watch", lambda _: watched.append(clock.now))
     opened: Any = SimpleNamespace(cache=tmp_path)
     snapshot = Snapshot(0, Params(guidance=1.0, steps=1))
     ring: Any = None
@@ -427,6 +432,7 @@ def test_after_two_crashes_pictures_come_uncompiled_for_a_day_and_compiled_again
     ((at, model),) = used
     assert at == pytest.approx(500.0 + day * 13 / 12)
     assert model is better
+    assert watched == [pytest.approx(at), pytest.approx(at + day)]
 
 
 def test_a_read_only_cache_is_unpacked_elsewhere(

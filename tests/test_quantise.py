@@ -319,3 +319,16 @@ def test_a_cue_that_follows_comes_on_the_first_beat_after_its_time_through_any_t
     # a tempo that comes within the poll before the beat is too late for it
     ago = [(t.beats(stage.now) + 1e-6) % every * 60 / t.bpm for t in (before, tempo)]
     assert min(ago) <= LONGEST_S + NEARLY_S
+
+
+@pytest.mark.parametrize("early", [0.03, 0.05, 0.1])
+def test_a_cue_that_follows_comes_with_a_beat_that_is_put_a_little_earlier(
+    tmp_path: Path, early: float
+) -> None:
+    cues = CueList((Cue("a", {"speed": 0.1}, follow=1.5), Cue("b", {"speed": 0.2})))
+    stage, step = Stage(tmp_path, 120.0, 4.0, 0.0, cues), steps(0)
+    assert stage.desk.cues is not None
+    coming: list[Happens] = [(1.999, Fire("go")), (4 - early, Fire("beat"))]
+    while stage.desk.cues.taken < 2 and stage.now < 60:
+        stage.poll(step(stage.now), coming)
+    assert 0 <= stage.now - (4 - early) <= 2 * LONGEST_S  # `beat` is heard, then it comes

@@ -306,3 +306,16 @@ def test_a_show_without_a_state_is_refused_each_time() -> None:
     for _ in range(IN_A_ROW + 2):
         assert subcommands.main(["--headless", "--model", "nowhere"]) == 1
     assert not list(Path(".").glob("*.starts"))
+
+
+def test_who_asks_for_help_has_not_failed_to_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = tmp_path / "s.json"
+    for _ in range(IN_A_ROW + 1):
+        with pytest.raises(SystemExit):
+            safe.start(["--state", str(state), "--help"], "", {})
+    assert "--state" in capsys.readouterr().out
+    starts = Starts(tmp_path / "s.json.starts")
+    assert starts.without == ()
+    assert starts.said == []

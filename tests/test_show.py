@@ -62,7 +62,7 @@ from lwlive.stage.show import Show
 from lwlive.stage.sources.keys import ADDRESS, FULLSCREEN, KEYS, LEARN, LIST, QUIT
 from lwlive.stage.status import Status, write_statistics
 from lwlive.stage.supply import Shown, Supply
-from lwlive.stage.watchdog import START_S
+from lwlive.stage.watchdog import SOCKET, START_S
 
 PERIOD = 1 / 30
 
@@ -254,28 +254,36 @@ class Doomed(Source):
         return ()
 
 
-@pytest.mark.parametrize(("loading_s", "kept"), [(3.0, True), (20.0, True), (3.0, False)])
+@pytest.mark.parametrize(
+    ("loading_s", "kept", "guarded"),
+    [(3.0, True, True), (20.0, True, True), (3.0, False, True), (3.0, True, False)],
+)
 def test_a_show_that_keeps_a_state_gives_up_a_start_whose_engines_all_die_before_a_picture(
-    run: Run, loading_s: float, kept: bool
+    run: Run, loading_s: float, kept: bool, guarded: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Where something starts it again, without what kills them."""
+    if guarded:
+        monkeypatch.setenv(SOCKET, str(run.folder / "nobody"))
     doom = Doomed(run, loading_s)
     run.supply, run.sources = doom.supply, [doom]  # type: ignore[assignment] # a real one
     began = run.clock.now()
     run.osc.happens[30 * 450] = lambda: run.desk.end()
-    if not kept:
-        run.play()
+    state = run.folder / "s.json" if kept else None
+    if not (kept and guarded):
+        run.play(state=state)
         assert len(doom.engines.all) > 2 * MOST_DEATHS, "somebody is there to read why"
         return
     with pytest.raises(EngineFailure, match=r"no picture.*SIGKILL.*5 times in a row"):
-        run.play(state=run.folder / "s.json")
+        run.play(state=state)
     assert len(doom.engines.all) == MOST_DEATHS
     assert run.clock.now() - began < 5 * loading_s + 30
     doom.supply.close()
 
 
 def test_a_start_that_takes_several_engines_is_a_good_one_and_later_ones_may_die_as_often(
-    run: Run,
+    run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv(SOCKET, str(run.folder / "nobody"))
     doom = Doomed(run, 3.0, lives=5)
     run.supply, run.sources = doom.supply, [doom]  # type: ignore[assignment] # a real one
 

@@ -44,6 +44,9 @@ def start(args: Sequence[str], about: str, commands: Mapping[str, str]) -> int:
     starts = _opened(state)
     try:
         config, params = _parsed(_wanted(args, starts.without), about, commands, starts.without)
+    except SystemExit:  # after --help
+        starts.not_tried()
+        raise
     except ControlError as error:
         starts.failed(_part(error), str(error))
         raise

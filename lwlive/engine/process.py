@@ -84,6 +84,8 @@ class Engine:
         self.newest = order.snapshot
         self._sending = threading.Lock()
         self._builder: Builder | None = None
+        self._watched: Path | None = None  # the packages whose crashes leave traces
+        self._watches_at = NEVER  # when old traces are looked for again
         self._compiles_at = 0.0 if order.config.compile else NEVER
 
     def tell(self, message: object) -> None:
@@ -137,6 +139,8 @@ class Engine:
         told: object = None
         reported = 0.0
         for now in self._turns(producer):
+            if self._watched is not None and now >= self._watches_at:
+                self._watch(self._watched)  # a trace is a day old, and goes
             if now >= self._compiles_at and not producer.model.compiled:
                 self._compile(producer, build)
             while producer.model.notes:
@@ -145,6 +149,13 @@ class Engine:
             if state != told or now - reported > REPORT_S:
                 told, reported = state, now
                 self.tell(producer.running)
+
+    def _watch(self, place: Path) -> None:
+        """Let a crash leave a trace beside these packages, where one of another day is no more."""
+        from lwlive.engine.compiled.package import LATELY_S, watch
+
+        watch(place)
+        self._watched, self._watches_at = place, time.monotonic() + LATELY_S
 
     def _turns(self, producer: "Producer") -> Iterator[float]:
         """The time after each batch, or after each look in vain for something to do."""
@@ -195,7 +206,7 @@ class Engine:
 
     def _open(self, alive: "Alive") -> tuple["Model", "Build"]:
         """The model, from its packages where they are built, and what to build where not."""
-        from lwlive.engine.compiled.package import LATELY_S, faults, opened, watch
+        from lwlive.engine.compiled.package import LATELY_S, faults, opened
         from lwlive.engine.eager import Eager
         from lwlive.engine.load import load
         from lwlive.engine.tuning import choose
@@ -226,7 +237,7 @@ class Engine:
             else:
                 alive(f"loading {config.model}, compiled")
                 try:
-                    watch(place)
+                    self._watch(place)
                     return opened(place), build
                 except (OSError, RuntimeError, ValueError, KeyError) as error:
                     self._say(f"the compiled package in {place} is not usable: {error}")
@@ -252,7 +263,7 @@ class Engine:
     def _compile(self, producer: "Producer", build: "Build") -> None:
         """Start building packages, or go over to them once they are built; once in a life."""
         from lwlive.engine.compiled.child import Builder, compiler
-        from lwlive.engine.compiled.package import opened, watch
+        from lwlive.engine.compiled.package import opened
 
         place = build.place(self.order.opened.cache)
         if self._builder is None:
@@ -277,7 +288,7 @@ class Engine:
         if trouble is None:
             self.tell(Doing("switching to the compiled networks"))
             try:
-                watch(place)
+                self._watch(place)
                 producer.use(opened(place))
                 return
             except (OSError, RuntimeError, ValueError, KeyError) as error:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from lwlive.controls import Controls, Waiting
+from lwlive.controls import NEARLY, Controls, Waiting
 from lwlive.cuelist import Cue, CueList
 from lwlive.params import ControlError
 from lwlive.routes import Routes
@@ -291,8 +291,9 @@ class Cues:
             assert cue.follow_beats is not None
             at = self.controls.counted(self._following.beat + cue.follow_beats)
         every, tempo = self.controls.params.quantise, self.controls.snapshot.tempo
-        # a tempo knows nothing of beats from before it began
-        return tempo.next(every, max(at, min(now, tempo.at)) - NEARLY_S) if every else at
+        # a tempo knows nothing of beats from long before it began
+        known = min(now, tempo.at) - NEARLY * 60 / tempo.bpm
+        return tempo.next(every, max(at - NEARLY_S, known)) if every else at
 
     def _look_at_the_clock(self, now: float) -> None:
         """Start the cue whose time of day has passed since the last poll."""

@@ -325,7 +325,7 @@ class Host:
         return True
 
     def _heard(self, message: object, now: float) -> None:
-        if not self.moving or self._loading:
+        if not self.moving or (self._loading and isinstance(message, Running)):
             self._signs_at = now
         if isinstance(message, Doing):
             self.doing, self._loading = message.text, True

@@ -11,7 +11,8 @@ MOST_DEATHS = 5  # engines that a start may lose before its first picture
 class Length:
     """When a show is over. duration: in seconds, None for ever; started: by the show's clock.
 
-    kept: the show keeps a state, so the next start can leave out what this one fails at.
+    kept: the show keeps a state and is started again, and the next start can leave out what this
+    one fails at.
     """
 
     def __init__(

@@ -5,6 +5,7 @@ injected. It knows no source and no output by name (see `rig`); those that take 
 of their own.
 """
 
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -20,6 +21,7 @@ from lwlive.stage.parts import Output, Picture, Source
 from lwlive.stage.report import Report
 from lwlive.stage.supply import Supply
 from lwlive.stage.ticks import Ticks
+from lwlive.stage.watchdog import SOCKET
 
 POLL_S = 0.005  # between two looks at the sources
 
@@ -44,7 +46,8 @@ class Show:
         self.sources, self.outputs = sources, outputs
         parts = dict.fromkeys((*sources, *outputs))
         self.report = Report(config, desk, supply, size, started, list(parts), machine, restarts)
-        self.length = Length(config.duration, config.fps, started, config.state is not None)
+        kept = config.state is not None and SOCKET in os.environ
+        self.length = Length(config.duration, config.fps, started, kept)
         self._sent = desk.controls.snapshot  # that the engine has, or will
         self._looked_at = self._sent
         self._told = self._sent.version  # of the controls that the sources know

@@ -73,6 +73,10 @@ class Starts:
         if self.record.step:
             self._keep(replace(self.record, failed=(), step=""))
 
+    def not_tried(self) -> None:
+        """Nothing has begun, such as where only help was asked for."""
+        self._keep(replace(self.record, step=""))
+
     def over(self) -> bool:
         """Whether this show has played in safe mode for long enough: the whole is to be tried."""
         return bool(self.without) and not 0 <= self._clock() - self.record.since < AGAIN_S
