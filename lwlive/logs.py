@@ -66,14 +66,14 @@ class Log(logging.Handler):
     """Lines to one place. `close` ends it, within a second even where the place stands still."""
 
     def __init__(self, place: Raw, form: str, encoding: str = "utf-8") -> None:
-        super().__init__()
-        self.setFormatter(logging.Formatter(form))
         self._place, self._encoding = place, encoding
         self._queue: queue.Queue[bytes | None] = queue.Queue(LINES)
         self.dropped = 0  # written under the handler's lock, and once by the writer after a swap
         self._refused = 0  # lines that the place did not take; the writer's own
         self._thread = threading.Thread(target=self._work, name="log", daemon=True)
         self._thread.start()
+        super().__init__()  # from here on it is closed at exit, also where Ctrl-C comes now
+        self.setFormatter(logging.Formatter(form))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queue a line; never waits."""
