@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from lwlive.engine import sync
 from lwlive.engine.look import look_of
 from lwlive.engine.place import Warp
 from lwlive.engine.sampler import Check, Sampler, along, evened, unchecked
@@ -69,7 +70,8 @@ class Pace:
 
 def frames_of(walk: Walk, fps: float) -> float:
     """Frames that a walk takes for a segment, as hands have set it."""
-    return fps / walk.steady if walk.steady else math.inf
+    speed = sync.steady(walk.snapshot)
+    return fps / speed if speed else math.inf
 
 
 def live_pace() -> Pace:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from lwlive.engine import sync
 from lwlive.engine.glide import Glide
 from lwlive.engine.keyframe import Cond, Keyframe, mix, slerp
 from lwlive.engine.look import Look
@@ -107,11 +106,6 @@ class Place:
             return self.number("speed")
         locked = self.glides["cruise"].value * (1 + self.drift)
         return (1 - synced) * self.number("speed") + synced * locked
-
-    @property
-    def steady(self) -> float:
-        """Keyframes a second that hands ask for, holding and routes aside."""
-        return sync.steady(self.snapshot)
 
     @property
     def bending(self) -> bool:

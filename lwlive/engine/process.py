@@ -84,8 +84,7 @@ class Engine:
         self.newest = order.snapshot
         self._sending = threading.Lock()
         self._builder: Builder | None = None
-        self._watched: Path | None = None  # the packages whose crashes leave traces
-        self._watches_at = NEVER  # when old traces are looked for again
+        self._watches_at = NEVER  # when old traces of crashes are looked for again
         self._compiles_at = 0.0 if order.config.compile else NEVER
 
     def tell(self, message: object) -> None:
@@ -139,8 +138,8 @@ class Engine:
         told: object = None
         reported = 0.0
         for now in self._turns(producer):
-            if self._watched is not None and now >= self._watches_at:
-                self._watch(self._watched)  # a trace is a day old, and goes
+            if now >= self._watches_at:
+                self._watch(build.place(order.opened.cache))  # a trace is a day old, and goes
             if now >= self._compiles_at and not producer.model.compiled:
                 self._compile(producer, build)
             while producer.model.notes:
@@ -155,7 +154,7 @@ class Engine:
         from lwlive.engine.compiled.package import LATELY_S, watch
 
         watch(place)
-        self._watched, self._watches_at = place, time.monotonic() + LATELY_S
+        self._watches_at = time.monotonic() + LATELY_S
 
     def _turns(self, producer: "Producer") -> Iterator[float]:
         """The time after each batch, or after each look in vain for something to do."""

@@ -61,14 +61,14 @@ class Fullscreen:
         if server is None or not self.on or self._clock() - self._looked_s < LOOK_S:
             return
         self._looked_s = self._clock()
-        managed, area = server.managed, server.monitor(*self._home)
+        managed = server.managed
         if managed != self._managed:  # it has only just come or gone: at the next look
             self._managed = managed
         elif managed and self._area is not None:  # a manager asks a new window what it wants
             self._window.hide()
             self._window.show()
             self._area = None
-        elif not managed and area != self._area:
+        elif not managed and (area := server.monitor(*self._home)) != self._area:
             self._window.set_windowed()
             self._cover(area)
             self._window.set_fullscreen(desktop=True)
