@@ -319,3 +319,15 @@ def test_who_asks_for_help_has_not_failed_to_start(
     starts = Starts(tmp_path / "s.json.starts")
     assert starts.without == ()
     assert starts.said == []
+
+
+def test_a_show_without_any_flag_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    played: list[Config] = []
+
+    def perform(config: Config, _: object) -> int:
+        played.append(config)
+        return 0
+
+    monkeypatch.setattr("lwlive.cli.perform.perform", perform)
+    assert safe.start([], "", {}) == 0
+    assert played[0].state is None

@@ -7,6 +7,7 @@ without `--state` starts as its flags say or says why not: somebody is there to 
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,9 +76,9 @@ def _state(args: Sequence[str]) -> Path | None:
 def _given(args: Sequence[str], flag: str) -> str | None:
     """What stands behind a flag, the last time that it is given."""
     found = None
-    for word, following in zip(args, [*args[1:], None], strict=True):
+    for word, following in pairwise([*args, ""]):
         if word == flag:
-            found = following
+            found = following or None
         elif word.startswith(f"{flag}="):
             found = word.partition("=")[2]
     return found
