@@ -2,7 +2,9 @@
 
 import json
 import math
+import os
 import random
+import socket
 import subprocess
 import sys
 import time
@@ -30,17 +32,16 @@ import draw  # noqa: E402
 import folder  # noqa: E402
 import gather  # noqa: E402
 import grade  # noqa: E402
-import grow  # noqa: E402
 import judge  # noqa: E402
 import keep  # noqa: E402
 import latents  # noqa: E402
 import likeness  # noqa: E402
 import muon  # noqa: E402
+import parts  # noqa: E402
 import sample  # noqa: E402
 import train  # noqa: E402
 import words  # noqa: E402
 from critic import SHARES, Critics  # noqa: E402
-from head_start import head_start  # noqa: E402
 
 TOKENIZER = CLIPTokenizer.from_pretrained(EMBER / "tokenizer")
 
@@ -63,7 +64,7 @@ def test_stock_pipeline_draws_a_picture() -> None:
         "blueberry spaghetti", num_inference_steps=4, guidance_scale=1.0, generator=seed
     ).images[0]
     pixels = np.asarray(picture, np.float32)
-    assert pixels.shape == (256, 256, 3)
+    assert pixels.shape == (512, 512, 3)
     assert pixels.std() > 15
     assert pixels[..., 2].mean() > pixels[..., 0].mean() + 20, "blueberry is blue"
 
@@ -120,28 +121,14 @@ def test_a_saved_model_trained_on_knows_what_it_knew() -> None:
         assert torch.equal(known[row], before[rows[piece]]), piece
 
 
-@pytest.mark.slow
-def test_a_grown_model_draws_what_it_drew_before_twice_as_large() -> None:
+def test_a_saved_model_of_another_shape_is_not_trained_on(tmp_path: Path) -> None:
     old = folder.blank()
     small = {**old.unet.config, "in_channels": 4, "out_channels": 4}
     old.unet = type(old.unet).from_config(small).eval()
-    levels = {f"{part}_block_out_channels": (16,) * 4 for part in ("encoder", "decoder")}
-    old.vae = type(old.vae)(
-        **levels, num_encoder_blocks=(0, 0, 3, 3), num_decoder_blocks=(3, 4, 1, 0)
-    )
-    head_start(old.vae)
-    drawn = torch.stack([draw.example(seed)[0] for seed in (3, 4)]) * 2 - 1
-    new = grow.grown(old, drawn)
-    assert grow.grown(new, drawn) is new
-    noise = sample.noises(new, 1, 2)
-    prompts = ["gold rings", "blue smoke"]
-    assert (sample.side(old), sample.side(new)) == (256, canvas.SIZE)
-    assert torch.equal(sample.filled(new, noise[:, :4])[:, :4], noise[:, :4])
-    before = sample.pictures(old, prompts, noise[:, :4], 1)
-    after = sample.pictures(new, prompts, noise, 1)
-    assert after.shape == (2, 3, canvas.SIZE, canvas.SIZE)
-    shrunk = torch.nn.functional.avg_pool2d(after, 2)
-    assert float((shrunk - before).abs().mean()) < 0.3 * float(before.std())
+    folder.save(old, tmp_path)
+    with pytest.raises(ValueError, match=f"{tmp_path} is of another shape"):
+        train.begun(tmp_path)
+    assert train.shape(train.begun(EMBER)) == train.shape(folder.blank())
 
 
 def test_pictures_of_what_is_mentioned_are_taken_more_often() -> None:
@@ -310,11 +297,11 @@ def test_training_pairs_each_picture_with_the_noise_it_was_drawn_from(tmp_path: 
         with torch.inference_mode():
             wanted = grade.as_bytes(draw.example(seed)[0])
         assert np.array_equal(data.picture(row).numpy(), wanted)
-    now = denoiser.batch(data, 2, 5, 6)
+    now = parts.batch(data, 2, 5, 6)
     for noise, corner, part in zip(now.noise, now.corners.tolist(), now.drawn, strict=True):
         row = int((data.noise.float() - noise[:4]).abs().flatten(1).sum(1).argmin())
         assert torch.equal(noise[:4], data.noise[row].float())
-        assert torch.equal(part, data.picture(row)[(slice(None), *denoiser.pixels(corner))])
+        assert torch.equal(part, data.picture(row)[(slice(None), *parts.pixels(corner))])
 
 
 @pytest.mark.slow
@@ -326,9 +313,9 @@ def test_what_counts_of_a_part_is_decoded_as_the_whole_picture_is(top: int, left
     z = torch.randn(1, folder.LATENTS, 32, 32)
     corner = torch.tensor([[top, left]])
     with torch.inference_mode():
-        whole = decoder(z)[(..., *denoiser.pixels([top, left]))]
-        alone = decoder(denoiser.parts(z, corner))
-    mask, edge = denoiser.seen(corner, 32)[0, 0], denoiser.EDGE
+        whole = decoder(z)[(..., *parts.pixels([top, left]))]
+        alone = decoder(parts.crops(z, corner))
+    mask, edge = parts.seen(corner, 32)[0, 0], parts.EDGE
     apart = (whole - alone).abs()[0].mean(0)
     assert float(mask.mean()) >= ((edge - 2) / edge) ** 2
     inside = float((apart * mask).sum() / mask.sum())
@@ -405,6 +392,45 @@ def test_training_resumed_is_training_uninterrupted(tmp_path: Path) -> None:
         assert torch.allclose(a, b, atol=1e-6)
         assert not torch.equal(old, a)
     assert not torch.equal(before.unet.conv_out.weight, whole.unet.conv_out.weight)
+
+
+@pytest.mark.slow
+def test_two_processes_learn_as_one_does_from_all_their_pictures(tmp_path: Path) -> None:
+    each = """
+import sys
+import together, torch
+together.begin()
+torch.manual_seed(0)
+net, seen = torch.nn.Linear(3, 2), torch.randn(8, 3)
+net(seen.chunk(together.count())[together.number()]).square().mean().backward()
+together.mean(net.parameters())
+told = together.as_first(1.0 + together.number())
+together.wait()
+torch.save((net.weight.grad, net.bias.grad, told), f"{sys.argv[1]}/{together.number()}")
+together.end()
+"""
+    path = os.pathsep.join(sys.path)
+    alone = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-c", each, str(tmp_path)], env=alone, check=True)
+    whole = torch.load(tmp_path / "0")
+    for found in both(each, alone, tmp_path):
+        assert all(torch.allclose(a, b) for a, b in zip(found[:2], whole[:2], strict=True))
+        assert found[2] == [1.0], "the first one's clock counts"
+
+
+def both(script: str, environment: dict[str, str], folder: Path) -> list[Any]:
+    """What each of two processes, started as torchrun does, has saved under its number."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    told = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(folder)], env={**environment, **told, "RANK": n}
+        )
+        for n in "01"
+    ]
+    assert [each.wait(timeout=120) for each in started] == [0, 0]
+    return [torch.load(folder / n) for n in "01"]
 
 
 @pytest.mark.slow

@@ -158,8 +158,8 @@ def test_keyframes_of_a_preset_have_values_of_their_own(tmp_path: Path) -> None:
     ("words", "sentence"),
     [
         ("--steps 1001", "from 1 to 1000"),
-        ("--size 100", "multiples of 8"),
-        ("--size wide", "multiples of 8"),
+        ("--size 100", "multiples of 16"),
+        ("--size wide", "multiples of 8 (ember: 16)"),
         ("--folder /dev/null", "cannot be made"),
         ("--prompt a --prompt b --loop 3", "--loop 2"),
         ("--prompt a --picture p.png", "--depth"),

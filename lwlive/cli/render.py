@@ -54,7 +54,10 @@ OTHERWISE: dict[str, tuple[Any, str]] = {  # default, and what a render says of 
         "full",
         "full (the model's own), tiny (a faster one), or another one's folder or repository",
     ),
-    "size": (None, "pixels, 512 or 768x512, multiples of 8; default: the model's own"),
+    "size": (
+        None,
+        "pixels, 512 or 768x512, multiples of 8 (ember: 16); default: the model's own",
+    ),
     "batch": (None, "frames sampled together; default: 4, on a GPU 8"),
     "folder": (Path("."), "where the frames and the movie go"),
 }

@@ -17,6 +17,7 @@ UNIT = SIZE // 256  # blurs and other lengths are given in pixels of a picture o
 CELLS = 32  # numbers a side of the noise
 FINEST = 9.0  # ridges a side that the noise's cells can still carry
 REACH = 12  # cells that a filter sees to every side
+CALM = 3.0  # cells over which bodies lean and turn alike
 Window = tuple[slice, slice]
 WHOLE: Window = (slice(None), slice(None))
 SPREAD = {"large": 1.55, "fine": 0.62, "calm": 1.2}
@@ -100,11 +101,14 @@ class Canvas:
         """About `count` bodies, the smallest first: where the noise stands out, one cell each.
 
         They come and go smoothly as the noise changes, and stand where a network sees them;
-        of two that are no more than `apart` cells from each other, the weaker gives way.
+        of two that are no more than `apart` cells from each other, the weaker gives way. How they
+        lean and turn wanders smoothly across the picture, as if there were a wind: a network
+        hardly learns what a single cell tells of everything around it.
         """
         share = min(max(count * self.number / self.scale**2, 2), 120) / CELLS**2
         least = float(torch.special.ndtri(torch.tensor(1 - share)))
-        power, lean, turn = self.source(), self.source(), self.source()
+        power, calm = self.source(), bell(torch.arange(CELLS), CALM)
+        lean, turn = (torch.special.ndtr(calm @ self.source() @ calm.T) for _ in range(2))
         ahead = power - rivals(power, apart).clamp(min=least)
         found = [
             Body(
@@ -112,8 +116,8 @@ class Canvas:
                 y=(2 * i + 1) / CELLS - 1,
                 size=min(1.0, float(ahead[i, j]) / 0.25) ** 0.5
                 * (0.8 + 0.35 * min(float(power[i, j]) - least, 1)),
-                lean=float(torch.special.ndtr(lean[i, j])),
-                turn=float(torch.special.ndtr(turn[i, j])),
+                lean=float(lean[i, j]),
+                turn=float(turn[i, j]),
             )
             for i, j in (ahead > 0).nonzero().tolist()
         ]

@@ -9,22 +9,22 @@ granted. This file knows nothing of how pictures are drawn.
 import copy
 import math
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import together
 import torch
 from critic import RATE, Critics, Place
 from diffusers import DDIMScheduler
-from folder import FACTOR, LATENTS, Ember
+from folder import FACTOR, Ember
 from keep import follow, numbers, rate, restore, store
 from latents import Store, tokenize
 from muon import advance, optimisers
+from parts import EDGE, Batch, crops, read, seen
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -32,26 +32,13 @@ PAIRS = 16  # pictures learnt at a time, each from its noise and some at several
 PEAK = 1.1e-3
 MEMORY = 0.995  # of the moving average, per step
 SILENT = 0.1  # share of captions left empty, for guidance
-EDGE = 20  # latents a side of the part of a picture that is decoded and looked at
 NEAR = 12 * FACTOR  # pixels a side of the place in it that a critic sees close by
 NOISY = 0.04  # deviation of the noise on latents that are decoded, so that the way in is smooth
 HELD = 0.02  # weight of latents' mean and deviation
 HEARD = 0.3  # share of the training after which the critics are heard
-PULL = 1.0  # of the critics at the end, next to that of the error
+PULL = 2.5  # of the critics at the end, next to that of the error
 FURTHER = (0.03, 0.15)  # how often steps beyond the first are learnt, at the start and the end
-AHEAD = 4  # batches that are read while one is learnt
-ROUND = 100  # steps after which newly drawn pictures are looked for
 EVERY = 150.0  # seconds between checkpoints
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What one step learns from."""
-
-    noise: Tensor  # [B, LATENTS, 32, 32]
-    tokens: Tensor  # [B, TOKENS]
-    corners: Tensor  # of each picture's part, down and right, in latents, [B, 2]
-    drawn: Tensor  # the parts, uint8 [B, 3, EDGE * FACTOR, EDGE * FACTOR]
 
 
 def coefficients(schedule: DDIMScheduler, times: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,61 +61,6 @@ def course(count: int, further: float) -> list[Tensor]:
         return [first, *(torch.full((count,), time) for time in (749, 499, 249))]
     second = torch.full((count // 2,), 499)
     return [first, torch.cat((second, torch.randint(100, 999, (count - count // 2,))))]
-
-
-def batch(data: Store, seed: int, step: int, count: int) -> Batch:
-    """What one step learns from: the same for the same seed and step.
-
-    Pictures that tell more are taken more often, as much as they weigh. The noise has the channels
-    that a picture was drawn from, and others that tell nothing.
-    """
-    rng = np.random.default_rng((seed, step))
-    chance = data.weight.double().numpy()
-    rows = rng.choice(len(chance), count, p=chance / chance.sum())
-    telling = torch.from_numpy(rng.integers(0, data.tokens.shape[1], count))
-    told = data.noise[torch.from_numpy(rows)].float()
-    cells = told.shape[-1]
-    rest = rng.standard_normal((count, LATENTS - told.shape[1], cells, cells), np.float32)
-    # beyond the edge and back, so that the picture's own edges are seen as often as its middle
-    corners = np.clip(rng.integers(-3, cells - EDGE + 4, (count, 2)), 0, cells - EDGE)
-    drawn = torch.stack(
-        [
-            data.picture(row)[(slice(None), *pixels(corner))]
-            for row, corner in zip(rows.tolist(), corners.tolist(), strict=True)
-        ]
-    )
-    tokens = data.tokens[torch.from_numpy(rows), telling].long()
-    noise = torch.cat((told, torch.from_numpy(rest)), 1)
-    return Batch(noise, tokens, torch.from_numpy(corners), drawn)
-
-
-def pixels(corner: list[int]) -> list[slice]:
-    """The rows and columns of a part's pixels, by its corner in latents."""
-    return [slice(place * FACTOR, (place + EDGE) * FACTOR) for place in corner]
-
-
-def parts(latents: Tensor, corners: Tensor) -> Tensor:
-    """The latents of every picture's part, [B, C, EDGE, EDGE], by their corners [B, 2]."""
-    reach = torch.arange(EDGE, device=latents.device)
-    rows, columns = (place[:, None] + reach for place in corners.T)
-    count, channels, _, wide = latents.shape
-    tall = latents.gather(2, rows[:, None, :, None].expand(count, channels, EDGE, wide))
-    return tall.gather(3, columns[:, None, None, :].expand(count, channels, EDGE, EDGE))
-
-
-def seen(corners: Tensor, cells: int) -> Tensor:
-    """Which pixels of parts count, [B, 1, h, w], 1 or 0: not those where the decoder sees too few.
-
-    Those are beside an edge of the part that is no edge of the picture.
-    """
-    place = torch.arange(EDGE, device=corners.device).repeat_interleave(FACTOR)
-    rows, columns = (
-        ((place > 0) | (corner[:, None] == 0))
-        & ((place < EDGE - 1) | (corner[:, None] + EDGE == cells))
-        for corner in corners.T
-    )
-    mask: Tensor = (rows[:, None, :, None] & columns[:, None, None, :]).float()
-    return mask
 
 
 def hush(tokens: Tensor, empty: Tensor) -> Tensor:
@@ -198,25 +130,6 @@ def quicker(device: str) -> AbstractContextManager[Any]:
     return torch.autocast("cpu", torch.bfloat16, enabled=min(took[2:]) < min(took[:2]))
 
 
-def read(drawn: Callable[[], Store], steps: range, pairs: int) -> Iterator[tuple[int, Batch]]:
-    """So many steps with their batches, some of which are read ahead in threads of their own.
-
-    Pictures drawn since are taken up when they have been read; nothing waits for them.
-    """
-    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(AHEAD) as pool:
-        coming: deque[Future[Batch]] = deque()
-        data, fresh = drawn(), None
-        for ahead in range(len(steps) + AHEAD):
-            if ahead < len(steps):
-                if fresh is not None and fresh.done():
-                    data, fresh = fresh.result(), None
-                elif fresh is None and ahead % ROUND == ROUND - 1:
-                    fresh = reader.submit(drawn)
-                coming.append(pool.submit(batch, data, 2, steps[ahead], pairs))
-            if ahead >= AHEAD:
-                yield steps[ahead - AHEAD], coming.popleft().result()
-
-
 @dataclass
 class Learner:
     """All that learns, with what is kept of it in checkpoints."""
@@ -235,7 +148,7 @@ class Learner:
         self.average = copy.deepcopy(self.model).eval()
         self.tools = optimisers(self.model, decay=0.01)
         torch.manual_seed(1)
-        self.critics = Critics().to(device)
+        self.critics = Critics().to(device, memory_format=torch.channels_last)
         self.eye = torch.optim.AdamW(
             self.critics.parameters(), RATE, betas=(0.5, 0.99), weight_decay=0
         )
@@ -269,7 +182,7 @@ class Learner:
             latents = ways(self.nets, self.ember.schedule, noise, tokens, further)
             shown = []
             for each in latents:
-                z = parts(each, corners)
+                z = crops(each, corners)
                 z = (z + NOISY * torch.randn_like(z)).contiguous(memory_format=torch.channels_last)
                 decoded = self.nets["decoder"](z).float().contiguous()  # half as slow for errors
                 shown.append(drawn + (decoded - drawn) * mask)
@@ -289,12 +202,14 @@ class Learner:
         with self.precision:
             if pull:
                 self.critics.lesson(pixels.detach(), drawn, near).backward()
+                together.mean(self.critics.parameters())
                 self.eye.step()
                 self.eye.zero_grad()
             steep = slope(self.critics, pixels, drawn, near, pull)
         flat = latents.transpose(0, 1).flatten(1)
         apart = flat.mean(1).square().mean() + (flat.std(1) - 1).square().mean()
         torch.autograd.backward([pixels, HELD * apart], [steep, None])
+        together.mean(self.model.parameters())
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         advance(self.tools, speed)
         error = (pixels - drawn)[: len(now.drawn)].detach().abs().mean()
@@ -324,32 +239,34 @@ def train(
 ) -> None:
     """Train for `steps` in all, or up to `stop`, or until a time on the monotonic clock.
 
-    ember holds the averaged weights afterwards. drawn: asked for pictures now and then. finish:
-    plan the training to be over when the time is. compiled: compile denoiser and decoder first,
-    which takes a minute or more. kept: called after every checkpoint.
+    ember holds the averaged weights afterwards. drawn: asked for pictures now and then. pairs: of
+    all processes that learn together, of which the first keeps checkpoints. finish: plan the
+    training to be over when the time is. compiled: compile denoiser and decoder first, which takes
+    a minute or more. kept: called after every checkpoint.
     """
     learner = Learner(ember, device, compiled)
     start = restore(checkpoint, device, **learner.state)
     last = steps if stop is None else stop
     began = saved = time.monotonic()
-    total = torch.zeros(2, device=device)
-    for step, now in read(drawn, range(start, last), pairs):
+    total, first = torch.zeros(2, device=device), together.number() == 0
+    for step, now in read(drawn, range(start, last), max(1, pairs // together.count())):
         rng, share = numbers(3, step), step / steps
         if finish:
             gone = (time.monotonic() - began) / (until - began)
             share = max(share, start / steps + (1 - start / steps) * gone)
+        share, over = together.as_first(share, time.monotonic() >= until)
         total += learner.step(now, rng, share, rate(step, share, peak))
         follow(learner.average, learner.model, step, MEMORY)
         done, clock = step + 1, time.monotonic()
-        if done % 50 == 0:
+        if first and done % 50 == 0:
             each = (clock - began) / (done - start)
             error, apart = (total / 50).tolist()
             say(f"denoiser {done}/{steps} L1 {error:.4f} latents {apart:.3f} {each:.3f} s/step")
             total = torch.zeros_like(total)
-        if clock >= until or done == last or clock - saved > EVERY:
+        if first and (over or done == last or clock - saved > EVERY):
             store(checkpoint, done, **learner.state)
             kept()
             saved = clock
-        if clock >= until:
+        if over:
             break
     learner.finished()

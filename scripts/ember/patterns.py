@@ -1,12 +1,10 @@
 """Families made of figures that stay where they are while chance bends and lights them."""
 
 import math
-from functools import cache
 
 import torch
-from canvas import SIZE, Canvas, Layer, blur, look, ramp, relief
+from canvas import SIZE, Canvas, Layer, blur, ramp, relief
 from stack import Stack
-from torch import Tensor
 
 
 def mandala(c: Canvas) -> Layer:
@@ -57,34 +55,18 @@ def checks(c: Canvas) -> Layer:
     return Layer(0.25 + 0.75 * ramp(weave, 0.05, 0.4), tone, warp - weft)
 
 
-@cache
-def julia() -> Tensor:
-    """How soon a point of the plane escapes under z*z + p, smoothly counted (Julia 1918)."""
-    line = (torch.arange(SIZE) + 0.5) * (2 / SIZE) - 1
-    y, x = torch.meshgrid(line, line, indexing="ij")
-    z = torch.complex(0.92 * (0.94 * x - 0.34 * y), 0.92 * (0.34 * x + 0.94 * y))
-    fled, count = torch.zeros(SIZE, SIZE, dtype=torch.bool), torch.zeros(SIZE, SIZE)
-    for _ in range(90):
-        z = torch.where(fled, z, z * z + torch.complex(torch.tensor(0.37), torch.tensor(0.1)))
-        fresh = (z.abs() > 12) & ~fled
-        fled |= fresh
-        count += (~fled).float()
-        count[fresh] += 2.0 - z.abs()[fresh].log().log2()
-    return count.clamp(min=0).log1p()
-
-
 def fractal(c: Canvas) -> Layer:
-    """A Julia set whose arms sway: bands of escape, a burning coast, chance in its light."""
-    a, b = c.noise(6), c.noise(6)
-    zoom = 1 / c.scale**0.6
-    soon = look(julia(), zoom * c.x + 0.035 * a, zoom * c.y + 0.035 * b)
-    lit = relief(soon, 0.12, -2.2)
-    coast = ramp(soon, 2.0, 3.6)
-    band = 0.5 + 0.5 * torch.cos(8 * soon)
-    tone = 0.02 + 0.34 * lit + 0.2 * coast * lit + 0.1 * band + 0.09 * a * lit
-    tone = tone * (0.3 + 0.7 * ramp(soon, 1.1, 2.3)) + 0.3 * ramp(soon, 3.2, 4.3)
-    mask = ramp(soon, 0.9, 2.0)
-    return Layer(mask, tone, soon + 0.15 * b, light=0.3 * coast**2)
+    """Islands with lesser ones along every shore, in halos ever closer to it, a burning coast."""
+    high = c.fbm(3.4 / c.scale * c.number**0.3, 4, 0.55)
+    near = high.abs() + 0.012
+    halo = torch.cos(math.tau * 1.25 * near.log2())
+    lit = relief(high, 0.05 * c.scale, -2.2)
+    coast = ramp(near, 0.12, 0.012)
+    inside = ramp(high, -0.02, 0.02)
+    tone = 0.05 + 0.3 * lit * (0.35 + 0.65 * inside) + 0.13 * halo * ramp(near, 0.03, 0.12)
+    tone = tone + 0.1 * inside + 0.55 * coast
+    mask = (0.2 + 0.8 * inside) * (0.75 + 0.25 * halo)
+    return Layer(torch.maximum(mask, coast), tone, near.log2() * 0.6, light=0.3 * coast**2)
 
 
 def coral(c: Canvas) -> Layer:

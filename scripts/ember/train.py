@@ -4,7 +4,11 @@
 
 does all of it and writes the model into FOLDER/ember; only --out lwlive/ember writes over the
 built-in one. --stage does one part, --start begins from a saved model. Killed, it continues where
-it was. On a machine that is lent for minutes
+it was. Two processes with a core each learn faster than one with two:
+
+    torchrun --nproc-per-node 2 scripts/ember/train.py --work FOLDER --threads 1
+
+On a machine that is lent for minutes
 
     python scripts/ember/train.py --work FOLDER --device cuda --minutes 8.5 --pieces SAFE
 
@@ -25,11 +29,10 @@ import autoencoder
 import denoiser
 import folder
 import latents
+import together
 import torch
 from canvas import SIZE
-from draw import example
 from gather import SHARD, ready, shard
-from grow import grown
 from keep import cut, join, restore
 from sample import open_folder
 from torch import nn
@@ -46,12 +49,23 @@ def say(line: str) -> None:
 
 
 def begun(start: Path | None) -> folder.Ember:
-    """The model before it is trained: blank, or a saved one with the words and shapes of today."""
+    """The model before it is trained: blank, or a saved one with the words of today.
+
+    Raises ValueError for a saved one of another shape.
+    """
+    fresh = folder.blank()
     if start is None:
-        return folder.blank()
-    with torch.inference_mode():
-        some = torch.stack([example(seed)[0] for seed in range(8)]) * 2 - 1
-    return grown(folder.retold(open_folder(start)), some)
+        return fresh
+    saved = folder.retold(open_folder(start))
+    if shape(saved) != shape(fresh):
+        raise ValueError(f"The model in {start} is of another shape than the one that is trained.")
+    return saved
+
+
+def shape(ember: folder.Ember) -> list[torch.Size]:
+    """The shapes of all weights."""
+    nets = (ember.unet, ember.text, ember.vae)
+    return [weight.shape for net in nets for weight in net.parameters()]
 
 
 def trained(work: Path, start: Path | None) -> folder.Ember:
@@ -91,6 +105,7 @@ def room(device: str) -> int:
 
 def learn(flags: argparse.Namespace, until: float) -> None:
     """Train text encoder, denoiser and decoder, with a checkpoint in pieces where one is asked."""
+    together.wait()  # until the first process has drawn what there is to learn from
     checkpoint = flags.work / LEARNT[0]
     ember = begun(flags.start)
     place = flags.device if flags.pictures * 3 * SIZE**2 < room(flags.device) else "cpu"
@@ -145,17 +160,23 @@ def main(args: Sequence[str] | None = None) -> None:
         parser.error("--finish wants --minutes: it plans the training to be over when they are")
     until = time.monotonic() + 60 * flags.minutes
     torch.set_num_threads(flags.threads)
+    together.begin()
+    first = together.number() == 0
     stages = STAGES if flags.stage == "all" else (flags.stage,)
-    if flags.pieces and not (flags.work / LEARNT[0]).exists():
-        try:
+    try:
+        begun(flags.start)
+        if first and flags.pieces and not (flags.work / LEARNT[0]).exists():
             join(flags.pieces, flags.work / LEARNT[0])
-        except ValueError as error:
-            parser.error(str(error))
+    except ValueError as error:
+        parser.error(str(error))
     learning = partial(learn, flags, until) if "denoiser" in stages else None
-    if "draw" in stages:
+    if "draw" in stages and first:
         draw(flags, learning)
     elif learning:
         learning()
+    together.end()
+    if not first:
+        return
     if time.monotonic() >= until and not flags.finish:
         say("time is up; the same command continues from here")
         return
