@@ -86,24 +86,21 @@ def flowers(c: Canvas) -> Layer:
 
 
 def crystals(c: Canvas) -> Layer:
-    """Long prisms across each other: three lit faces, pointed ends."""
-    stack = Stack(c.share(0))
-    for body in c.bodies(24, 2):
-        length, half = 0.5 * body.size * c.scale + 0.01, 0.12 * c.scale
-        at = c.near(body, length + 0.1)
-        u, v = c.around(body, 0.35 + 1.3 * body.turn, at)
-        width = half * ((length - u.abs()) / (half * 2)).clamp(0, 1)
-        side = v / width.clamp(min=1e-3)
-        face = torch.where(side < -0.3, 0.6, torch.where(side < 0.35, 0.36, 0.16))
-        face = face + 0.24 * ramp(u / length, 0.0, 1.0) - 0.14 * ramp(u / length, 0.0, -1.0)
-        face = face + 0.1 * torch.cos(9 * u / length + 2.5 * side) * ramp(u / length, -1, 0.6)
-        edge = ramp((side + 0.3).abs() * half, 0.014, 0.0) * 0.35
-        edge = edge + ramp((side.abs() - 0.95).abs() * half, 0.012, 0.0) * 0.22
-        cover = ramp(v.abs() - width, 0.008, -0.008) * (width > 0)
-        shadow = ramp(v.abs() - width, 0.07, 0.0) * 0.45 * (width > 0)
-        hue = 0.5 + 0.5 * side
-        stack.lay(cover, face + edge, hue, shadow, at)
-    return Layer(stack.mask, stack.tone, stack.hue, lifted=True)
+    """Shards grown through each other: long facets, each in one shade, with bright edges."""
+    angles = (1.15, 1.95, 0.5)
+    planes = [
+        c.stripes(angle, count / c.scale, 2.6)
+        for angle, count in zip(angles, (3.4, 4.2, 2.6), strict=True)
+    ]
+    edge = torch.stack([plane.abs() for plane in planes]).amin(0)
+    sides = [ramp(plane, -0.025, 0.025) for plane in planes]
+    shade = 0.46 * sides[0] + 0.3 * (sides[0] - sides[1]).abs() + 0.2 * sides[2]
+    tone = 0.05 + 0.72 * shade + 0.1 * planes[0] * (2 * sides[1] - 1)
+    tone = tone + 0.3 * ramp(edge, 0.09, 0.0) * (0.3 + sides[0])
+    body = torch.maximum(planes[0], planes[1]) + 0.55 + 0.6 * (c.number - 1)
+    glint = ramp(edge, 0.05, 0.0) * sides[0] * sides[1]
+    hue = 0.55 * sides[0] + 0.3 * sides[1] + 0.15 * sides[2]
+    return Layer(ramp(body, -0.05, 0.03), tone, hue, light=0.3 * glint, lifted=True)
 
 
 def scales(c: Canvas) -> Layer:
