@@ -152,7 +152,13 @@ class Params:
         step=0.5,
         glide=2.0,
     )
-    steps: int | None = _row(None, "denoising steps a frame", low=1, high=8, render_range=(1, 1000))
+    steps: int | None = _row(
+        None,
+        "denoising steps a frame; each takes its time, and ember is best at 1",
+        low=1,
+        high=8,
+        render_range=(1, 1000),
+    )
     seed: int = _row(
         1337,
         "bends towards this seed; keyframes follow from it",

@@ -58,7 +58,7 @@ name = "{0:02d} o'clock"
 at = {0:02d}:00:00
 speed = 0.{1}
 """
-PROMPTS = ("blueberry spaghetti", "red and gold fire", "large glowing crystals in ice and purple")
+PROMPTS = ("blueberry spaghetti", "red and gold fire", "large glowing flowers in ice and purple")
 
 
 @dataclass

@@ -21,6 +21,7 @@ from lwlive.cli import render
 pytestmark = pytest.mark.slow
 
 FPS, BPM = 60.0, 126.0
+SIDE = "128"  # pixels; smaller keyframes of ember look alike
 BEAT_S, FRAME_S = 60 / BPM, 1 / FPS
 BEATS = 34
 NEAR = 0.3  # of the distance of two pictures, where they show the same
@@ -33,8 +34,8 @@ def show(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     started: list[Running] = []
 
     def starting(*flags: str) -> Running:
-        flags = ("--fps", f"{FPS:g}", "--bpm", f"{BPM:g}", "--no-compile", "--fade", "0", *flags)
-        movie = ("--record", str(tmp_path / "show.mp4"))
+        flags = ("--bpm", f"{BPM:g}", "--no-compile", "--fade", "0", *flags)
+        movie = ("--fps", f"{FPS:g}", "--record", str(tmp_path / "show.mp4"))
         started.append(Running(folder_of("ember"), tmp_path / "cache", tmp_path, *movie, *flags))
         return started[-1]
 
@@ -78,7 +79,7 @@ def ended(running: Running, black_at: Sequence[float]) -> tuple[np.ndarray, np.n
 
 def keyframes(folder: Path, count: int) -> np.ndarray:
     """What the first keyframes of the walk look like, [count, H, W, 3]."""
-    words = ["--model", str(folder_of("ember")), "--size", "64", "--folder", str(folder)]
+    words = ["--model", str(folder_of("ember")), "--size", SIDE, "--folder", str(folder)]
     words += ["--name", "keyframes", "--format", "png", "--output", "frames", "--decoder", "tiny"]
     assert render.main([*words, "--num-steps", "1", "--max-frames", str(count)]) == 0
     files = sorted((folder / "keyframes").glob("*.png"))
@@ -86,7 +87,7 @@ def keyframes(folder: Path, count: int) -> np.ndarray:
 
 
 def test_keyframes_land_on_the_beat(show: Callable[..., Running], tmp_path: Path) -> None:
-    running = show("--sync", "1")
+    running = show("--sync", "1", "--size", SIDE)
     running.playing()
     first = int(time.perf_counter() / BEAT_S) + 4
     black_at = []

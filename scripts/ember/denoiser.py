@@ -148,7 +148,8 @@ class Learner:
         self.average = copy.deepcopy(self.model).eval()
         self.tools = optimisers(self.model, decay=0.01)
         torch.manual_seed(1)
-        self.critics = Critics().to(device, memory_format=torch.channels_last)
+        critics: Any = Critics()  # type checkers know no memory format of a module
+        self.critics: Critics = critics.to(device, memory_format=torch.channels_last)
         self.eye = torch.optim.AdamW(
             self.critics.parameters(), RATE, betas=(0.5, 0.99), weight_decay=0
         )

@@ -55,7 +55,7 @@ DRAW = {
 
 
 def draw(asked: Wish, noise: Tensor) -> Tensor:
-    """The picture of a wish that belongs to a noise [4, 32, 32]: [3, 256, 256], 0..1."""
+    """The picture of a wish that belongs to a noise [4, 32, 32]: [3, SIZE, SIZE], 0..1."""
     canvas = Canvas(noise, len(asked.colours), asked.modifiers)
     layer: Layer = DRAW[asked.family](canvas)
     if asked.second:
