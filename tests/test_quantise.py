@@ -292,6 +292,7 @@ def test_what_is_asked_for_after_a_beat_that_came_meanwhile_leads_on_from_the_cu
 )
 @example([(1.0, 300.0)], 0.2, 4.0, 1)
 @example([(0.0625, 129.0), (1.125, 251.0), (0.328125, 20.0)], 1.0, 4.0, 0)
+@example([(0.0625, 20.0), (0.25, 66.0)], 0.125, 1.0, 0)
 @EASY
 def test_a_cue_that_follows_comes_on_the_first_beat_after_its_time_through_any_tempo(
     tmp_path: Path, turns: list[tuple[float, float]], follow: float, every: float, seed: int

@@ -7,6 +7,7 @@ came from elsewhere meanwhile, what the list has set up to there is set again: t
 the same whichever way leads to it. Used by the show's thread; time and date are given.
 """
 
+import math
 from bisect import insort
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from lwlive.cuelist import Cue, CueList
 from lwlive.params import ControlError
 from lwlive.routes import Routes
 from lwlive.stage.daily import Daily
+from lwlive.tempo import FINEST, multiple
 
 AHEAD_S = 2.0  # the engine hears of the next cue so long before it comes
 NEARLY_S = 0.02  # a cue that would come so soon after a beat comes on it
@@ -57,6 +59,8 @@ class _Following:
 
     at: float
     beat: float  # as the controls count them
+    passed: float = -math.inf  # the newest beat that is known to be before its time is over
+    over: float | None = None  # the beat at which its time was over
 
 
 @dataclass
@@ -290,10 +294,19 @@ class Cues:
         else:
             assert cue.follow_beats is not None
             at = self.controls.counted(self._following.beat + cue.follow_beats)
-        every, tempo = self.controls.params.quantise, self.controls.snapshot.tempo
-        # a tempo knows nothing of beats from long before it began
-        known = min(now, tempo.at) - NEARLY * 60 / tempo.bpm
-        return tempo.next(every, max(at - NEARLY_S, known)) if every else at
+        every = self.controls.params.quantise
+        return at if every < FINEST else self._beat_after(self._following, at, every, now)
+
+    def _beat_after(self, following: _Following, at: float, every: float, now: float) -> float:
+        """The moment of the first beat, of those waited for, when the time of a cue is over."""
+        tempo, over, counted = self.controls.snapshot.tempo, at - NEARLY_S, self.controls.count(now)
+        if over > now:
+            following.passed = max(following.passed, counted)
+            return tempo.next(every, over)
+        if following.over is None:  # once and for all: a later tempo knows nothing of this moment
+            known = max(over, min(now, tempo.at) - NEARLY * 60 / tempo.bpm)
+            following.over = max(following.passed, self.controls.count(known))
+        return tempo.when(multiple(following.over + tempo.line(now) - counted, every))
 
     def _look_at_the_clock(self, now: float) -> None:
         """Start the cue whose time of day has passed since the last poll."""
