@@ -240,10 +240,10 @@ def train(
 ) -> None:
     """Train for `steps` in all, or up to `stop`, or until a time on the monotonic clock.
 
-    ember holds the averaged weights afterwards. drawn: asked for pictures now and then. pairs: of
-    all processes that learn together, of which the first keeps checkpoints. finish: plan the
-    training to be over when the time is. compiled: compile denoiser and decoder first, which takes
-    a minute or more. kept: called after every checkpoint.
+    ember holds the averaged weights afterwards. drawn: asked for pictures now and then. pairs:
+    pictures a step, shared out among all processes; the first of them keeps checkpoints. finish:
+    plan the training to be over when the time is. compiled: compile denoiser and decoder first,
+    which takes a minute or more. kept: called after every checkpoint.
     """
     learner = Learner(ember, device, compiled)
     start = restore(checkpoint, device, **learner.state)

@@ -56,7 +56,7 @@ def checks(c: Canvas) -> Layer:
 
 
 def fractal(c: Canvas) -> Layer:
-    """Islands with lesser ones along every shore, in halos ever closer to it, a burning coast."""
+    """Islands, smaller ones off every shore, rings ever closer to a burning coast."""
     high = c.fbm(3.4 / c.scale * c.number**0.3, 4, 0.55)
     near = high.abs() + 0.012
     halo = torch.cos(math.tau * 1.25 * near.log2())
